@@ -1,0 +1,39 @@
+# syntax=docker/dockerfile:1
+# organization-operator: one binary on distroless. glibc, not musl: the same build that the tests run.
+#   docker build --build-arg REVISION=$(git rev-parse HEAD) -t organization-operator .
+
+FROM rust:1.95-bookworm AS build
+WORKDIR /src
+
+# Dependencies first, with an empty program: this layer lasts until Cargo.toml or Cargo.lock changes. testbed/ is a workspace
+# member, so its manifest must be there; its code is not needed.
+COPY Cargo.toml Cargo.lock ./
+COPY testbed/Cargo.toml testbed/
+RUN mkdir -p src testbed/src \
+ && echo 'fn main() {}' > src/main.rs \
+ && touch src/lib.rs testbed/src/lib.rs \
+ && cargo build --release --locked --bin organization-operator
+
+# The program. COPY keeps the files' times, which are older than the empty program: touch, or cargo sees nothing to do.
+COPY migrations migrations
+COPY src src
+RUN find src migrations -type f -exec touch {} + \
+ && cargo build --release --locked --bin organization-operator
+
+# libc, libgcc, CA certificates, time zones, and a user 65532; no shell, no package manager.
+FROM gcr.io/distroless/cc-debian12:nonroot
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="organization-operator" \
+      org.opencontainers.image.description="Kubernetes operator that deletes, deactivates or retains the tenants of a workflow platform kept in PostgreSQL" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="gcr.io/distroless/cc-debian12:nonroot"
+COPY LICENSE /LICENSE
+COPY --from=build /src/target/release/organization-operator /usr/local/bin/organization-operator
+# By number: runAsNonRoot cannot check a name.
+USER 65532:65532
+EXPOSE 8080
+ENTRYPOINT ["/usr/local/bin/organization-operator"]
+CMD ["run"]

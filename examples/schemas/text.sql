@@ -1,0 +1,81 @@
+-- The platform with text keys (like 'org_acme'; any text is a valid id, also one with quotes and spaces) and ordinary foreign keys.
+
+CREATE TABLE organizations (
+    id          text PRIMARY KEY,
+    name        text NOT NULL,
+    is_active   boolean NOT NULL DEFAULT true,
+    created_at  timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE users (
+    id              text PRIMARY KEY,
+    organization_id text NOT NULL REFERENCES organizations,
+    email           text NOT NULL,
+    display_name    text NOT NULL DEFAULT ''
+);
+CREATE INDEX ON users (organization_id);
+
+CREATE TABLE flows (
+    id              text PRIMARY KEY,
+    organization_id text NOT NULL REFERENCES organizations,
+    name            text NOT NULL,
+    created_by      text REFERENCES users
+);
+CREATE INDEX ON flows (organization_id);
+CREATE INDEX ON flows (created_by);
+
+CREATE TABLE flow_executions (
+    id          text PRIMARY KEY,
+    flow_id     text NOT NULL REFERENCES flows,
+    started_by  text REFERENCES users,
+    state       text NOT NULL DEFAULT 'succeeded'
+);
+CREATE INDEX ON flow_executions (flow_id);
+CREATE INDEX ON flow_executions (started_by);
+
+CREATE TABLE task_outputs (
+    id                text PRIMARY KEY,
+    flow_execution_id text NOT NULL REFERENCES flow_executions,
+    task              text NOT NULL,
+    output            jsonb NOT NULL DEFAULT '{}'
+);
+CREATE INDEX ON task_outputs (flow_execution_id);
+
+CREATE TABLE task_statuses (
+    id                text PRIMARY KEY,
+    flow_execution_id text NOT NULL REFERENCES flow_executions,
+    task              text NOT NULL,
+    status            text NOT NULL DEFAULT 'succeeded'
+);
+CREATE INDEX ON task_statuses (flow_execution_id);
+
+-- A tenant with that key and its rows, the same rows every time. The sizes are per tenant, flow and execution.
+CREATE FUNCTION seed_tenant(key text, users int, flows int, executions_per_flow int, tasks_per_execution int)
+RETURNS void LANGUAGE sql AS $$
+    INSERT INTO organizations (id, name) VALUES ($1, 'tenant ' || $1);
+
+    INSERT INTO users (id, organization_id, email, display_name)
+    SELECT $1 || ':user:' || u, $1, 'user' || u || '@' || $1 || '.example', 'User ' || u
+    FROM generate_series(1, $2) u;
+
+    -- Without users nobody made the flows: `x % 0` would fail, and NULL is what the column is for.
+    INSERT INTO flows (id, organization_id, name, created_by)
+    SELECT $1 || ':flow:' || f, $1, 'flow ' || f,
+           CASE WHEN $2 > 0 THEN $1 || ':user:' || (1 + f % greatest($2, 1)) END
+    FROM generate_series(1, $3) f;
+
+    INSERT INTO flow_executions (id, flow_id, started_by)
+    SELECT $1 || ':execution:' || f || ':' || e, $1 || ':flow:' || f,
+           CASE WHEN $2 > 0 THEN $1 || ':user:' || (1 + (f + e) % greatest($2, 1)) END
+    FROM generate_series(1, $3) f, generate_series(1, $4) e;
+
+    INSERT INTO task_outputs (id, flow_execution_id, task, output)
+    SELECT $1 || ':output:' || f || ':' || e || ':' || t,
+           $1 || ':execution:' || f || ':' || e, 'task ' || t, jsonb_build_object('value', t)
+    FROM generate_series(1, $3) f, generate_series(1, $4) e, generate_series(1, $5) t;
+
+    INSERT INTO task_statuses (id, flow_execution_id, task)
+    SELECT $1 || ':status:' || f || ':' || e || ':' || t,
+           $1 || ':execution:' || f || ':' || e, 'task ' || t
+    FROM generate_series(1, $3) f, generate_series(1, $4) e, generate_series(1, $5) t;
+$$;

@@ -1,0 +1,51 @@
+//! Claims and switches a live organization, in one transaction.
+
+use sqlx::PgConnection;
+
+use super::bind::{Captured, query};
+use super::connect::Database;
+use super::error::{During, failure};
+use super::{Actor, claim};
+use crate::api::Activation;
+use crate::domain::compile::CompiledPlan;
+use crate::domain::decide::{Settle, deactivation_unsupported};
+use crate::domain::Failure;
+
+impl Database {
+    /// Brings claim and activation in line with the spec.
+    ///
+    /// # Errors
+    /// Fails when the claim cannot be had, or the database refuses.
+    pub async fn settle(
+        &self,
+        actor: Actor<'_>,
+        settle: &Settle,
+        plan: &CompiledPlan,
+    ) -> Result<(), Failure> {
+        let mut tx = self.begin().await?;
+        claim::hold(&mut tx, actor, settle.take_from.as_deref()).await?;
+        if let Some(target) = settle.activation {
+            switch(&mut tx, actor, target, plan).await?;
+        }
+        claim::note(&mut tx, actor).await?;
+        tx.commit().await.map_err(|e| failure(&e, During::action("committing")))
+    }
+}
+
+/// Switches the organization. Its own triggers and constraints may refuse.
+pub(super) async fn switch(
+    connection: &mut PgConnection,
+    actor: Actor<'_>,
+    target: Activation,
+    plan: &CompiledPlan,
+) -> Result<(), Failure> {
+    let statement = plan.root.set_activation(target).ok_or_else(|| {
+        plan.fault.clone().unwrap_or_else(deactivation_unsupported)
+    })?;
+    let table = plan.root.table.name();
+    query(&statement, actor.key, &Captured::new())
+        .execute(connection)
+        .await
+        .map_err(|e| failure(&e, During::table("switching the organization in", None, &table)))?;
+    Ok(())
+}

@@ -1,0 +1,204 @@
+//! What the live schema looks like: a few catalogue queries.
+
+use std::collections::BTreeSet;
+
+use sqlx::postgres::types::Oid;
+use sqlx::{PgConnection, Row as _};
+
+use super::bind::own;
+use super::connect::Database;
+use super::error::{During, failure};
+use crate::domain::catalog::{Catalog, ColumnInfo, ForeignKey, OnDelete, Privileges, TableInfo};
+use crate::domain::identifier::Table;
+use crate::domain::{CompiledPlan, Failure, Plan};
+
+/// Tables that the configuration names, each with its identity. Names without a schema follow the search path; names
+/// with one are looked up directly, because resolving them would fail without USAGE on the schema.
+const RESOLVE: &str = "WITH d AS MATERIALIZED (SELECT declared, \
+        CASE WHEN position('.' IN declared) = 0 THEN to_regclass(quote_ident(declared))::oid END AS visible \
+        FROM unnest($1::text[]) AS u(declared)) \
+    SELECT d.declared, c.oid FROM d JOIN pg_class c ON c.oid = d.visible AND c.relkind IN ('r', 'p', 'v', 'f') \
+    UNION ALL \
+    SELECT d.declared, c.oid FROM d JOIN pg_namespace n ON n.nspname = split_part(d.declared, '.', 1) \
+        JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'v', 'f') \
+            AND c.relname = substr(d.declared, position('.' IN d.declared) + 1) \
+        WHERE position('.' IN d.declared) > 0";
+
+/// Tables with a tenant column. Partitions are covered by their parent.
+const TENANT_TABLES: &str = "SELECT DISTINCT c.oid FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
+    JOIN pg_namespace n ON n.oid = c.relnamespace \
+    WHERE a.attname = ANY($1::text[]) AND NOT a.attisdropped AND c.relkind IN ('r', 'p') AND NOT c.relispartition \
+    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'organization_operator') AND n.nspname NOT LIKE 'pg\\_%'";
+
+/// Foreign keys that refer to these tables; clones on partitions are left out. `conenforced` exists since PostgreSQL 18.
+const FOREIGN_KEYS: &str = "SELECT k.conname, k.conrelid, k.confrelid, k.confdeltype::text AS on_delete, k.condeferrable, \
+    COALESCE((to_jsonb(k)->>'conenforced')::boolean, true) AS enforced, \
+    (SELECT array_agg(a.attname::text ORDER BY u.o) FROM unnest(k.conkey) WITH ORDINALITY u(n, o) \
+        JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.n) AS child_columns, \
+    (SELECT array_agg(a.attname::text ORDER BY u.o) FROM unnest(k.confkey) WITH ORDINALITY u(n, o) \
+        JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.n) AS parent_columns \
+    FROM pg_constraint k WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confrelid = ANY($1) ORDER BY k.conname, k.oid";
+
+const TABLES: &str = "SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, \
+    has_schema_privilege(n.oid, 'USAGE') AS usage, has_table_privilege(c.oid, 'SELECT') AS sel, \
+    has_table_privilege(c.oid, 'DELETE') AS del, has_any_column_privilege(c.oid, 'UPDATE') AS upd, \
+    row_security_active(c.oid) AS row_security \
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY($1) ORDER BY c.oid";
+
+const COLUMNS: &str = "SELECT a.attrelid, a.attname::text AS name, format_type(a.atttypid, NULL) AS type_name, \
+    NOT a.attnotnull AS nullable, has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS updatable \
+    FROM pg_attribute a WHERE a.attrelid = ANY($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum";
+
+const UNIQUE_KEYS: &str = "SELECT i.indrelid, \
+    (SELECT array_agg(a.attname::text ORDER BY u.o) FROM unnest(i.indkey::int2[]) WITH ORDINALITY u(n, o) \
+        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = u.n WHERE u.o <= i.indnkeyatts) AS columns \
+    FROM pg_index i WHERE i.indrelid = ANY($1) AND i.indisunique AND i.indisvalid AND i.indimmediate \
+    AND i.indpred IS NULL AND i.indexprs IS NULL ORDER BY i.indrelid, i.indisprimary DESC, i.indexrelid";
+
+/// Foreign keys to, and triggers on, the tables of the plan, as one short text.
+const FINGERPRINT: &str = "SELECT COALESCE(md5(string_agg(x, ',' ORDER BY x)), '') FROM ( \
+    SELECT concat_ws(':', k.oid, k.conrelid, k.confdeltype, k.condeferrable, k.conkey, k.confkey) AS x FROM pg_constraint k \
+        WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confrelid = ANY($1) \
+    UNION ALL SELECT concat_ws(':', t.oid, t.tgenabled) FROM pg_trigger t WHERE t.tgrelid = ANY($1) AND NOT t.tgisinternal \
+    ) s";
+
+impl Database {
+    /// Reads the catalogue and compiles the plan against it.
+    ///
+    /// # Errors
+    /// Fails when the database cannot be read, or when the organization's own table cannot be resolved.
+    pub async fn compile(&self, plan: &Plan) -> Result<CompiledPlan, Failure> {
+        let mut tx = self.begin().await?;
+        let during = During::action("reading the catalogue");
+        let (catalog, role) = read(&mut tx, plan).await.map_err(|e| failure(&e, during))?;
+        // Nothing was changed; the connection is clean either way.
+        tx.rollback().await.map_err(|e| failure(&e, during))?;
+        CompiledPlan::new(plan, &catalog, &role)
+    }
+}
+
+/// The fingerprint of these tables now.
+pub(super) async fn fingerprint(
+    connection: &mut PgConnection,
+    tables: &[u32],
+) -> Result<String, sqlx::Error> {
+    own(FINGERPRINT).bind(oids(tables.iter().copied())).fetch_one(connection).await?.try_get(0)
+}
+
+fn oids(ids: impl Iterator<Item = u32>) -> Vec<Oid> {
+    ids.map(Oid).collect()
+}
+
+async fn read(connection: &mut PgConnection, plan: &Plan) -> Result<(Catalog, String), sqlx::Error> {
+    let role: String = own("SELECT current_user::text").fetch_one(&mut *connection).await?.try_get(0)?;
+    let of_plan: Vec<String> = std::iter::once(plan.organization.table.clone())
+        .chain(plan.steps.iter().map(|s| s.table.clone()))
+        .collect();
+    let all: BTreeSet<String> =
+        of_plan.iter().cloned().chain(plan.keep.iter().map(|k| k.table.clone())).collect();
+    let declared: Vec<(String, u32)> = own(RESOLVE)
+        .bind(all.into_iter().collect::<Vec<_>>())
+        .fetch_all(&mut *connection)
+        .await?
+        .iter()
+        .map(|row| Ok((row.try_get("declared")?, row.try_get::<Oid, _>("oid")?.0)))
+        .collect::<Result<_, sqlx::Error>>()?;
+    let plan_tables: BTreeSet<u32> =
+        declared.iter().filter(|(name, _)| of_plan.contains(name)).map(|(_, id)| *id).collect();
+
+    let foreign_keys = foreign_keys(&mut *connection, &plan_tables).await?;
+    let mut ids: BTreeSet<u32> = declared.iter().map(|(_, id)| *id).collect();
+    ids.extend(foreign_keys.iter().map(|k| k.child));
+    for row in own(TENANT_TABLES).bind(&plan.tenant_columns).fetch_all(&mut *connection).await? {
+        ids.insert(row.try_get::<Oid, _>(0)?.0);
+    }
+    let mut tables = tables(&mut *connection, &ids).await?;
+    for table in &mut tables {
+        table.declared =
+            declared.iter().filter(|(_, id)| *id == table.id).map(|(name, _)| name.clone()).collect();
+    }
+    let plan_tables: Vec<u32> = plan_tables.into_iter().collect();
+    let fingerprint = fingerprint(connection, &plan_tables).await?;
+    Ok((Catalog { tables, foreign_keys, plan_tables, fingerprint }, role))
+}
+
+async fn foreign_keys(
+    connection: &mut PgConnection,
+    parents: &BTreeSet<u32>,
+) -> Result<Vec<ForeignKey>, sqlx::Error> {
+    own(FOREIGN_KEYS)
+        .bind(oids(parents.iter().copied()))
+        .fetch_all(connection)
+        .await?
+        .iter()
+        .map(|row| {
+            let action: String = row.try_get("on_delete")?;
+            Ok(ForeignKey {
+                name: row.try_get("conname")?,
+                child: row.try_get::<Oid, _>("conrelid")?.0,
+                child_columns: row.try_get("child_columns")?,
+                parent: row.try_get::<Oid, _>("confrelid")?.0,
+                parent_columns: row.try_get("parent_columns")?,
+                on_delete: match action.as_str() {
+                    "r" => OnDelete::Restrict,
+                    "c" => OnDelete::Cascade,
+                    "n" => OnDelete::SetNull,
+                    "d" => OnDelete::SetDefault,
+                    _ => OnDelete::NoAction,
+                },
+                deferrable: row.try_get("condeferrable")?,
+                enforced: row.try_get("enforced")?,
+            })
+        })
+        .collect()
+}
+
+async fn tables(
+    connection: &mut PgConnection,
+    ids: &BTreeSet<u32>,
+) -> Result<Vec<TableInfo>, sqlx::Error> {
+    let ids = oids(ids.iter().copied());
+    let mut tables: Vec<TableInfo> = own(TABLES)
+        .bind(ids.clone())
+        .fetch_all(&mut *connection)
+        .await?
+        .iter()
+        .map(|row| {
+            Ok(TableInfo {
+                id: row.try_get::<Oid, _>("oid")?.0,
+                table: Table::qualified(
+                    row.try_get::<String, _>("schema")?,
+                    row.try_get::<String, _>("name")?,
+                ),
+                declared: Vec::new(),
+                columns: Vec::new(),
+                unique_keys: Vec::new(),
+                privileges: Privileges {
+                    usage: row.try_get("usage")?,
+                    select: row.try_get("sel")?,
+                    delete: row.try_get("del")?,
+                    lock: row.try_get("upd")?,
+                },
+                row_security: row.try_get("row_security")?,
+            })
+        })
+        .collect::<Result<_, sqlx::Error>>()?;
+    for row in own(COLUMNS).bind(ids.clone()).fetch_all(&mut *connection).await? {
+        let id = row.try_get::<Oid, _>("attrelid")?.0;
+        if let Some(table) = tables.iter_mut().find(|t| t.id == id) {
+            table.columns.push(ColumnInfo {
+                name: row.try_get("name")?,
+                type_name: row.try_get("type_name")?,
+                nullable: row.try_get("nullable")?,
+                updatable: row.try_get("updatable")?,
+            });
+        }
+    }
+    for row in own(UNIQUE_KEYS).bind(ids).fetch_all(connection).await? {
+        let id = row.try_get::<Oid, _>("indrelid")?.0;
+        if let Some(table) = tables.iter_mut().find(|t| t.id == id) {
+            table.unique_keys.push(row.try_get("columns")?);
+        }
+    }
+    Ok(tables)
+}

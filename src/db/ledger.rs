@@ -1,0 +1,116 @@
+//! The ledger: one truthful record of how each deletion ended.
+
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row as _};
+
+use super::Actor;
+use super::bind::{own, time};
+use super::error::{During, failure};
+use crate::api::status::{DeletionStep, Outcome};
+use crate::api::{DeletionPolicy, Reason};
+use crate::domain::Failure;
+use crate::domain::facts::LedgerEntry;
+
+/// What is recorded beside the actor.
+pub(super) struct Record<'a> {
+    pub(super) outcome: Outcome,
+    pub(super) policy: DeletionPolicy,
+    pub(super) steps: &'a [DeletionStep],
+    pub(super) organizations: i64,
+    pub(super) detail: &'a str,
+    pub(super) plan_digest: &'a str,
+    pub(super) verified: bool,
+}
+
+impl<'a> Record<'a> {
+    /// A record without deleted rows.
+    pub(super) fn kept(outcome: Outcome, policy: DeletionPolicy, detail: &'a str) -> Self {
+        Self { outcome, policy, steps: &[], organizations: 0, detail, plan_digest: "", verified: true }
+    }
+}
+
+/// Reads an entry from a row; None where the columns are NULL.
+pub(super) fn read(row: &PgRow) -> Result<Option<LedgerEntry>, sqlx::Error> {
+    let Some(word) = row.try_get::<Option<String>, _>("outcome")? else { return Ok(None) };
+    let steps: sqlx::types::Json<Vec<DeletionStep>> = row.try_get("steps")?;
+    Ok(Outcome::parse(&word).map(|outcome| LedgerEntry {
+        outcome,
+        steps: steps.0,
+        started: time(row.try_get("ledger_started").unwrap_or_default()),
+        finished: time(row.try_get("ledger_finished").unwrap_or_default()),
+        verified: row.try_get("ledger_verified").unwrap_or_default(),
+    }))
+}
+
+/// This object's entry.
+pub(super) async fn find(
+    connection: &mut PgConnection,
+    actor: Actor<'_>,
+) -> Result<Option<LedgerEntry>, Failure> {
+    let during = During::action("reading the ledger");
+    let row = own("SELECT outcome, steps, (extract(epoch FROM started_at) * 1000000)::bigint AS ledger_started, \
+                   (extract(epoch FROM finished_at) * 1000000)::bigint AS ledger_finished, \
+                   verified_at IS NOT NULL AS ledger_verified \
+                   FROM organization_operator.ledger WHERE cluster_id = $1 AND object_uid = $2")
+        .bind(actor.cluster)
+        .bind(&actor.subject.uid)
+        .fetch_optional(connection)
+        .await
+        .map_err(|e| failure(&e, during))?;
+    Ok(row.as_ref().map(read).transpose().map_err(|e| failure(&e, during))?.flatten())
+}
+
+/// Writes this object's entry.
+pub(super) async fn write(
+    connection: &mut PgConnection,
+    actor: Actor<'_>,
+    record: &Record<'_>,
+) -> Result<(), Failure> {
+    let written = own("INSERT INTO organization_operator.ledger (cluster_id, object_uid, object_name, organization_key, \
+         outcome, policy, policy_manager, steps, organizations_deleted, detail, plan_digest, operator_version, verified_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, CASE WHEN $13 THEN now() END) \
+         ON CONFLICT (cluster_id, object_uid) DO NOTHING")
+        .bind(actor.cluster)
+        .bind(&actor.subject.uid)
+        .bind(&actor.subject.name)
+        .bind(actor.key)
+        .bind(record.outcome.as_str())
+        .bind(record.policy.as_str())
+        .bind(&actor.subject.policy_manager)
+        .bind(sqlx::types::Json(record.steps))
+        .bind(record.organizations)
+        .bind(record.detail)
+        .bind(record.plan_digest)
+        .bind(env!("CARGO_PKG_VERSION"))
+        .bind(record.verified)
+        .execute(connection)
+        .await
+        .map_err(|e| failure(&e, During::action("writing the ledger")))?;
+    if written.rows_affected() == 1 {
+        Ok(())
+    } else {
+        Err(Failure::new(
+            Reason::SerializationFailure,
+            "another process recorded the end of this deletion at the same time; nothing was done twice",
+        ))
+    }
+}
+
+/// Adds what a sweep after COMMIT deleted, or marks the entry as verified.
+pub(super) async fn amend(
+    connection: &mut PgConnection,
+    actor: Actor<'_>,
+    steps: &[DeletionStep],
+    verified: bool,
+) -> Result<(), Failure> {
+    own("UPDATE organization_operator.ledger SET steps = $3, finished_at = CASE WHEN $4 THEN finished_at ELSE now() END, \
+         verified_at = CASE WHEN $4 THEN now() END WHERE cluster_id = $1 AND object_uid = $2")
+        .bind(actor.cluster)
+        .bind(&actor.subject.uid)
+        .bind(sqlx::types::Json(steps))
+        .bind(verified)
+        .execute(connection)
+        .await
+        .map_err(|e| failure(&e, During::action("writing the ledger")))?;
+    Ok(())
+}

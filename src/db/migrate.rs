@@ -1,0 +1,120 @@
+//! The operator's own schema, `organization_operator`.
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::{PgConnection, Row as _};
+
+use super::bind::own;
+use super::connect::Database;
+use super::error::{During, failure};
+use crate::api::Reason;
+use crate::domain::Failure;
+
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+const SCHEMA: &str = "organization_operator";
+const TABLE: &str = "organization_operator.migrations";
+
+/// The SQL that creates the schema, for a database administrator to read and run. The role that the operator connects as
+/// then needs nothing but the grants at its end.
+#[must_use]
+pub fn script(role: &str) -> String {
+    let role = crate::domain::identifier::quote(role);
+    let mut text = format!("BEGIN;\nCREATE SCHEMA IF NOT EXISTS {SCHEMA};\n");
+    for migration in MIGRATIONS.iter() {
+        text.push_str(&format!("\n-- {} {}\n{}\n", migration.version, migration.description, migration.sql.as_str().trim()));
+    }
+    // The record that sqlx keeps, so that the operator sees that nothing is left to do.
+    text.push_str(&format!(
+        "\nCREATE TABLE {TABLE} (\n    version bigint PRIMARY KEY,\n    description text NOT NULL,\n    installed_on timestamptz NOT NULL DEFAULT now(),\n    success boolean NOT NULL,\n    checksum bytea NOT NULL,\n    execution_time bigint NOT NULL\n);\n"
+    ));
+    for migration in MIGRATIONS.iter() {
+        let checksum = migration.checksum.iter().fold(String::new(), |t, b| t + &format!("{b:02x}"));
+        text.push_str(&format!(
+            "INSERT INTO {TABLE} (version, description, success, checksum, execution_time) VALUES ({}, {}, true, '\\x{checksum}', 0);\n",
+            migration.version,
+            crate::domain::identifier::literal(&migration.description),
+        ));
+    }
+    text.push_str(&format!(
+        "\nGRANT USAGE ON SCHEMA {SCHEMA} TO {role};\nGRANT SELECT ON {SCHEMA}.installation, {TABLE} TO {role};\nGRANT SELECT, INSERT, UPDATE ON {SCHEMA}.ledger TO {role};\nGRANT SELECT, INSERT, UPDATE, DELETE ON {SCHEMA}.claims, {SCHEMA}.residue TO {role};\nCOMMIT;\n"
+    ));
+    text
+}
+
+/// Whether the schema had to be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Migrated {
+    /// It was as it should be.
+    UpToDate,
+    /// It was created or changed.
+    Changed,
+}
+
+impl Database {
+    /// Creates or updates the operator's own schema where `allowed`; else only checks that it is there.
+    ///
+    /// # Errors
+    /// Fails when the database cannot be reached, the schema is missing and may not be created, or a privilege is missing.
+    pub async fn migrate(&self, allowed: bool) -> Result<Migrated, Failure> {
+        let mut connection = self.connection().await?;
+        let during = During::table("creating", None, SCHEMA);
+        if applied(&mut connection).await.map_err(|e| failure(&e, during))? {
+            return Ok(Migrated::UpToDate);
+        }
+        if !allowed {
+            return Err(Failure::new(
+                Reason::SchemaMismatch,
+                format!("the operator's own schema {SCHEMA} is missing or old, and database.migrate is false"),
+            )
+            .remedy("run `organization-operator migrate`, or give the output of `organization-operator migrate --print` to the database administrator"));
+        }
+        // CREATE SCHEMA IF NOT EXISTS asks for the privilege even where the schema exists.
+        let exists: bool = own("SELECT to_regnamespace('organization_operator') IS NOT NULL")
+            .fetch_one(&mut connection)
+            .await
+            .and_then(|r| r.try_get(0))
+            .map_err(|e| failure(&e, during))?;
+        let mut migrator = Migrator { migrations: MIGRATIONS.migrations.clone(), ..Migrator::DEFAULT };
+        migrator.dangerous_set_table_name(TABLE);
+        if !exists {
+            migrator.create_schema(SCHEMA);
+        }
+        migrator.run_direct(None, &mut connection, false).await.map_err(|e| refused(&e))?;
+        Ok(Migrated::Changed)
+    }
+}
+
+fn refused(error: &MigrateError) -> Failure {
+    let during = During::table("creating", None, SCHEMA);
+    let failed = match error {
+        MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _) => failure(e, during),
+        _ => Failure::new(
+            Reason::SchemaMismatch,
+            format!("the migrations of {SCHEMA} do not fit this version of the operator"),
+        )
+        .remedy("use the operator's version that wrote the schema, or a newer one"),
+    };
+    if failed.reason == Reason::PermissionDenied {
+        return failed.remedy(
+            "GRANT CREATE ON DATABASE ... TO the operator's role for the first start, or give the output of `organization-operator migrate --print` to the database administrator",
+        );
+    }
+    failed
+}
+
+/// Whether every migration was applied.
+async fn applied(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let exists: bool = own("SELECT to_regclass('organization_operator.migrations') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await?
+        .try_get(0)?;
+    if !exists {
+        return Ok(false);
+    }
+    let newest: Option<i64> =
+        own("SELECT max(version) FROM organization_operator.migrations WHERE success")
+            .fetch_one(connection)
+            .await?
+            .try_get(0)?;
+    Ok(newest.unwrap_or_default() >= MIGRATIONS.iter().map(|m| m.version).max().unwrap_or_default())
+}

@@ -1,0 +1,229 @@
+//! Looks: at one organization, at the rows of one, at all of them at once.
+
+use std::collections::HashMap;
+
+use sqlx::{PgConnection, Row as _};
+
+use super::bind::{Captured, numbers, own, query, query_keys, time};
+use super::connect::Database;
+use super::error::{During, failure};
+use super::{claim, ledger};
+use crate::api::status::EntityRows;
+use crate::api::status::Inventory;
+use crate::domain::compile::{COUNT_LIMIT, CompiledPlan};
+use crate::domain::facts::{Facts, Presence};
+use crate::domain::{Failure, Subject};
+
+/// One organization in the census.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CensusEntry {
+    /// Whether it is in use.
+    pub active: Option<bool>,
+    /// Its users.
+    pub users: Option<i64>,
+}
+
+const OBJECT: &str = "SELECT i.id::text AS installation, pg_is_in_recovery() AS standby, \
+    (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now, \
+    c.organization_key, \
+    l.outcome, l.steps, (extract(epoch FROM l.started_at) * 1000000)::bigint AS ledger_started, \
+    (extract(epoch FROM l.finished_at) * 1000000)::bigint AS ledger_finished, l.verified_at IS NOT NULL AS ledger_verified \
+    FROM organization_operator.installation i \
+    LEFT JOIN organization_operator.claims c ON c.cluster_id = $1 AND c.object_uid = $2 \
+    LEFT JOIN organization_operator.ledger l ON l.cluster_id = $1 AND l.object_uid = $2";
+
+impl Database {
+    /// Looks at the object's records and at its organization.
+    ///
+    /// # Errors
+    /// Fails when the database cannot be read or the id is no value of the key's type.
+    pub async fn observe(
+        &self,
+        cluster: &str,
+        subject: &Subject,
+        plan: &CompiledPlan,
+    ) -> Result<Facts, Failure> {
+        let mut tx = self.begin().await?;
+        let facts = look(&mut tx, cluster, subject, plan).await?;
+        tx.rollback().await.map_err(|e| failure(&e, During::action("observing")))?;
+        Ok(facts)
+    }
+
+    /// Counts the organization's rows: users exactly, the rest up to a limit.
+    ///
+    /// # Errors
+    /// Fails when the database cannot be read.
+    pub async fn inventory(&self, key: &str, plan: &CompiledPlan) -> Result<Option<Inventory>, Failure> {
+        let Some(erase) = &plan.erase else { return Ok(None) };
+        let mut tx = self.begin().await?;
+        let during = During::action("counting");
+        let rows = numbers(&mut tx, &erase.inventory, key, &Captured::new())
+            .await
+            .map_err(|e| failure(&e, during))?;
+        tx.rollback().await.map_err(|e| failure(&e, during))?;
+        let entities: Vec<EntityRows> = erase
+            .by_entity(&rows)
+            .into_iter()
+            .map(|(entity, rows)| EntityRows {
+                capped: rows > COUNT_LIMIT && entity != "users",
+                rows: if entity == "users" { rows } else { rows.min(COUNT_LIMIT) },
+                entity,
+            })
+            .collect();
+        Ok(Some(Inventory {
+            users: entities.iter().find(|e| e.entity == "users").map(|e| e.rows),
+            total: entities.iter().map(|e| e.rows).sum(),
+            entities,
+            observed_time: None,
+        }))
+    }
+
+    /// Existence, activation and users of many organizations, in one query. Keys that are missing in the answer are
+    /// organizations that are not there.
+    ///
+    /// # Errors
+    /// Fails when the database cannot be read.
+    pub async fn census(
+        &self,
+        keys: &[String],
+        plan: &CompiledPlan,
+    ) -> Result<HashMap<String, CensusEntry>, Failure> {
+        let during = During::action("looking at all organizations");
+        let statement = plan.erase.as_ref().map_or(&plan.root.census, |e| &e.census);
+        let mut tx = self.begin().await?;
+        let rows =
+            query_keys(statement, keys).fetch_all(&mut *tx).await.map_err(|e| failure(&e, during))?;
+        tx.rollback().await.map_err(|e| failure(&e, during))?;
+        rows.iter()
+            .map(|row| {
+                Ok((
+                    row.try_get("key")?,
+                    CensusEntry { active: row.try_get("active")?, users: row.try_get("users")? },
+                ))
+            })
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(|e| failure(&e, during))
+    }
+
+    /// The canonical text of an id, or None where it is no value of the key's type.
+    ///
+    /// # Errors
+    /// Fails when the database cannot be read.
+    pub async fn canonical(&self, id: &str, plan: &CompiledPlan) -> Result<Option<String>, Failure> {
+        let mut tx = self.begin().await?;
+        match query(&plan.root.observe, id, &Captured::new()).fetch_one(&mut *tx).await {
+            Ok(row) => Ok(row.try_get("key").ok()),
+            Err(e) => {
+                let failure = failure(&e, During::action("reading an id"));
+                if failure.reason == crate::api::Reason::InvalidOrganizationId {
+                    Ok(None)
+                } else {
+                    Err(failure)
+                }
+            }
+        }
+    }
+
+    /// Rows of the plan that are there for this key, whether or not the organization is.
+    ///
+    /// # Errors
+    /// Fails when the plan must not be used or the database cannot be read.
+    pub async fn rows(&self, key: &str, plan: &CompiledPlan) -> Result<i64, Failure> {
+        let erase = plan.erase()?;
+        let mut tx = self.begin().await?;
+        let during = During::action("counting");
+        let rows = numbers(&mut tx, &erase.count, key, &Captured::new())
+            .await
+            .map_err(|e| failure(&e, during))?;
+        tx.rollback().await.map_err(|e| failure(&e, during))?;
+        Ok(rows.iter().sum())
+    }
+}
+
+pub(super) async fn look(
+    connection: &mut PgConnection,
+    cluster: &str,
+    subject: &Subject,
+    plan: &CompiledPlan,
+) -> Result<Facts, Failure> {
+    let own_schema = During::table("observing", None, "organization_operator.installation");
+    let records = own(OBJECT)
+        .bind(cluster)
+        .bind(&subject.uid)
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(|e| failure(&e, own_schema))?
+        .ok_or_else(|| {
+            Failure::new(
+                crate::api::Reason::DatabaseMismatch,
+                "the operator's own schema in this database has no identity; the database is an incomplete copy",
+            )
+            .remedy("INSERT INTO organization_operator.installation DEFAULT VALUES; -- only if this is the right database")
+        })?;
+    let read = |e: sqlx::Error| failure(&e, own_schema);
+    let claimed_key: Option<String> = records.try_get("organization_key").map_err(read)?;
+
+    let during = During::table("observing", None, "the organization's table");
+    let id = claimed_key.as_deref().unwrap_or(&subject.organization_id);
+    let row = query(&plan.root.observe, id, &Captured::new())
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(|e| failure(&e, during))?;
+    let key: String = row.try_get("key").map_err(|e| failure(&e, during))?;
+    let present: bool = row.try_get("present").map_err(|e| failure(&e, during))?;
+    let active: Option<bool> = row.try_get("active").map_err(|e| failure(&e, during))?;
+
+    let id_changed = match &claimed_key {
+        Some(claimed) if *claimed != subject.organization_id => {
+            // Another spelling of the same id is no change.
+            !same_id(connection, &subject.organization_id, claimed, plan).await?
+        }
+        _ => false,
+    };
+    let claim = own(claim::OF_ORGANIZATION)
+        .bind(&key)
+        .fetch_optional(connection)
+        .await
+        .map_err(read)?
+        .as_ref()
+        .map(claim::read)
+        .transpose()
+        .map_err(read)?
+        .flatten();
+    Ok(Facts {
+        installation: records.try_get("installation").map_err(read)?,
+        standby: records.try_get("standby").map_err(read)?,
+        now: time(records.try_get("now").map_err(read)?),
+        key,
+        id_changed,
+        organization: if present { Presence::Present { active } } else { Presence::Absent },
+        claim,
+        ledger: ledger::read(&records).map_err(read)?,
+    })
+}
+
+/// Whether an id of a spec is another spelling of a key. An id that is no value of the key's type is not, and the error
+/// would end the transaction, so a savepoint stands around the question.
+async fn same_id(
+    connection: &mut PgConnection,
+    id: &str,
+    key: &str,
+    plan: &CompiledPlan,
+) -> Result<bool, Failure> {
+    use sqlx::Connection as _;
+    let during = During::action("comparing ids");
+    let mut savepoint = connection.begin().await.map_err(|e| failure(&e, during))?;
+    let row = query(&plan.root.observe, id, &Captured::new()).fetch_one(&mut *savepoint).await;
+    savepoint.rollback().await.map_err(|e| failure(&e, during))?;
+    Ok(row.ok().and_then(|r| r.try_get::<String, _>("key").ok()).is_some_and(|k| k == key))
+}
+
+/// Looks again under the locks of a transaction that changes something.
+pub(super) async fn standby(connection: &mut PgConnection) -> Result<bool, Failure> {
+    let during = During::action("asking whether this is the primary");
+    own("SELECT pg_is_in_recovery()")
+        .fetch_one(connection)
+        .await
+        .and_then(|r| r.try_get(0))
+        .map_err(|e| failure(&e, during))
+}

@@ -1,0 +1,237 @@
+//! Ends of a deletion that delete nothing, and the step before one that does. Each is one transaction that looks into
+//! the ledger first and writes it last, so that a repetition after a crash changes nothing.
+
+use sqlx::{PgConnection, Postgres, Transaction};
+
+use super::activate::switch;
+use super::bind::{Captured, numbers, query};
+use super::connect::Database;
+use super::error::{During, failure};
+use super::ledger::Record;
+use super::{Actor, claim, ledger, observe};
+use crate::api::status::Outcome;
+use crate::api::{Activation, DeletionPolicy, Reason};
+use crate::domain::Failure;
+use crate::domain::compile::CompiledPlan;
+use crate::domain::decide::KeepBecause;
+use crate::domain::facts::{Claim, LedgerEntry, Successor};
+use crate::domain::settlement::{NothingLeft, Settlement};
+
+impl Database {
+    /// Records that the data is kept, and restores the activation that a recovery window changed. An object that owns
+    /// nothing restores nothing.
+    ///
+    /// # Errors
+    /// Fails when the database refuses; the caller then decides whether to wait.
+    pub async fn retain(
+        &self,
+        cluster: &str,
+        subject: &crate::domain::Subject,
+        because: &KeepBecause,
+        plan: Option<&CompiledPlan>,
+    ) -> Result<Settlement, Failure> {
+        let mut tx = self.begin().await?;
+        let mine = claim::of_object(&mut tx, cluster, &subject.uid).await?;
+        let key = mine.as_ref().map_or(subject.organization_id.as_str(), |(key, _)| key.as_str());
+        let actor = Actor { cluster, subject, key };
+        if let Some(done) = recorded(&mut tx, actor).await? {
+            return Ok(done);
+        }
+        if let (Some((_, claim)), Some(plan)) = (&mine, plan) {
+            restore(&mut tx, actor, claim, plan).await?;
+        }
+        claim::drop_claim(&mut tx, actor).await?;
+        let detail = kept(because);
+        let record = Record::kept(Outcome::Retained, subject.policy, &detail);
+        ledger::write(&mut tx, actor, &record).await?;
+        commit(tx).await?;
+        Ok(Settlement::retained(detail))
+    }
+
+    /// Hands the claim to another live object of this cluster, and restores the activation.
+    ///
+    /// # Errors
+    /// Fails when the database refuses.
+    pub async fn transfer(
+        &self,
+        actor: Actor<'_>,
+        successor: &Successor,
+        plan: &CompiledPlan,
+    ) -> Result<Settlement, Failure> {
+        let mut tx = self.begin().await?;
+        if let Some(done) = recorded(&mut tx, actor).await? {
+            return Ok(done);
+        }
+        if let Some((_, claim)) = claim::of_object(&mut tx, actor.cluster, &actor.subject.uid).await? {
+            restore(&mut tx, actor, &claim, plan).await?;
+            claim::hand_over(&mut tx, actor, successor).await?;
+            claim::drop_claim(&mut tx, actor).await?;
+        }
+        let settlement = Settlement::transferred(&successor.name);
+        let detail = settlement.sentence();
+        let record = Record::kept(Outcome::Transferred, actor.subject.policy, &detail);
+        ledger::write(&mut tx, actor, &record).await?;
+        commit(tx).await?;
+        Ok(settlement)
+    }
+
+    /// Switches the organization off for good and keeps its data.
+    ///
+    /// # Errors
+    /// Fails when the claim cannot be had, or the database refuses.
+    pub async fn deactivate(
+        &self,
+        actor: Actor<'_>,
+        take_from: Option<&str>,
+        plan: &CompiledPlan,
+    ) -> Result<Settlement, Failure> {
+        let mut tx = self.begin().await?;
+        claim::hold(&mut tx, actor, take_from).await?;
+        if let Some(done) = recorded(&mut tx, actor).await? {
+            return Ok(done);
+        }
+        switch(&mut tx, actor, Activation::Deactivated, plan).await?;
+        claim::drop_claim(&mut tx, actor).await?;
+        let record = Record::kept(Outcome::Deactivated, DeletionPolicy::Deactivate, "");
+        ledger::write(&mut tx, actor, &record).await?;
+        commit(tx).await?;
+        Ok(Settlement::deactivated())
+    }
+
+    /// Switches the organization off and notes when, and what it was before.
+    ///
+    /// # Errors
+    /// Fails when the claim cannot be had, or the database refuses.
+    pub async fn start_window(
+        &self,
+        actor: Actor<'_>,
+        take_from: Option<&str>,
+        plan: &CompiledPlan,
+    ) -> Result<(), Failure> {
+        let mut tx = self.begin().await?;
+        let claim = claim::hold(&mut tx, actor, take_from).await?;
+        if claim.window.is_some() && take_from.is_none() {
+            return Ok(());
+        }
+        let Some(active) = lock_organization(&mut tx, actor, plan).await? else {
+            return Err(Failure::new(
+                Reason::SerializationFailure,
+                "the organization's row went away between two looks; nothing was touched",
+            ));
+        };
+        switch(&mut tx, actor, Activation::Deactivated, plan).await?;
+        // A window taken over from an owner that is gone remembers the activation of that time.
+        let was_active = claim.window.map_or(active != Some(false), |w| w.was_active);
+        claim::start_window(&mut tx, actor, was_active).await?;
+        commit(tx).await
+    }
+
+    /// Records that there is nothing to delete: on a primary, with row-level security off, after counting every table of
+    /// the plan again. None: there is something after all.
+    ///
+    /// # Errors
+    /// Fails when the plan must not be used, the claim cannot be had, or the database refuses.
+    pub async fn not_found(
+        &self,
+        actor: Actor<'_>,
+        plan: &CompiledPlan,
+    ) -> Result<Option<Settlement>, Failure> {
+        let erase = plan.erase()?;
+        let mut tx = self.begin().await?;
+        if let Some(done) = recorded(&mut tx, actor).await? {
+            return Ok(Some(done));
+        }
+        if observe::standby(&mut tx).await? || lock_organization(&mut tx, actor, plan).await?.is_some() {
+            return Ok(None);
+        }
+        let rows = numbers(&mut tx, &erase.count, actor.key, &Captured::new())
+            .await
+            .map_err(|e| failure(&e, During::action("counting")))?;
+        let Some(proof) = NothingLeft::prove(&rows) else { return Ok(None) };
+        claim::drop_claim(&mut tx, actor).await?;
+        let record = Record::kept(Outcome::NotFound, actor.subject.policy, "");
+        ledger::write(&mut tx, actor, &record).await?;
+        commit(tx).await?;
+        Ok(Some(Settlement::not_found(proof)))
+    }
+}
+
+fn kept(because: &KeepBecause) -> String {
+    match because {
+        KeepBecause::Policy => "the deletion policy says so".to_owned(),
+        KeepBecause::Uninstall => {
+            "the CustomResourceDefinition is being deleted, which is no request to erase anybody".to_owned()
+        }
+        KeepBecause::RaiseRefused => {
+            "the deletion policy was raised after the deletion began, which the operator refuses".to_owned()
+        }
+        KeepBecause::NotOwner { owner } => format!("the object {owner} owns the organization, this one does not"),
+    }
+}
+
+/// The sentence for a settlement without a record, when the database cannot be reached.
+#[must_use]
+pub fn kept_without_record(because: &KeepBecause) -> Settlement {
+    Settlement::retained(format!("{}; the database could not be reached, so the ledger has no record", kept(because)))
+}
+
+/// What the ledger says. An erasure that still has to be verified is not dealt with.
+async fn recorded(
+    connection: &mut PgConnection,
+    actor: Actor<'_>,
+) -> Result<Option<Settlement>, Failure> {
+    let Some(entry) = ledger::find(connection, actor).await? else { return Ok(None) };
+    settled(&entry).map(Some)
+}
+
+pub(super) fn settled(entry: &LedgerEntry) -> Result<Settlement, Failure> {
+    Settlement::recorded(entry).ok_or_else(|| {
+        Failure::new(
+            Reason::ContentChanged,
+            "the organization was erased, and its tables without a foreign key still have to be counted again",
+        )
+    })
+}
+
+/// Undoes the deactivation that precedes an erasure.
+async fn restore(
+    connection: &mut PgConnection,
+    actor: Actor<'_>,
+    claim: &Claim,
+    plan: &CompiledPlan,
+) -> Result<(), Failure> {
+    match claim.window {
+        Some(window) if window.was_active => switch(connection, actor, Activation::Active, plan).await,
+        _ => Ok(()),
+    }
+}
+
+/// Locks the organization's row against everything, new references included. None: it is not there; else whether it is
+/// active, where the plan can tell.
+pub(super) async fn lock_organization(
+    connection: &mut PgConnection,
+    actor: Actor<'_>,
+    plan: &CompiledPlan,
+) -> Result<Option<Option<bool>>, Failure> {
+    use sqlx::Row as _;
+    let table = plan.root.table.name();
+    let during = During::table("locking the organization in", None, &table);
+    query(&plan.root.lock, actor.key, &Captured::new())
+        .fetch_optional(connection)
+        .await
+        .map_err(|e| failure(&e, during))?
+        .map(|row| row.try_get("active"))
+        .transpose()
+        .map_err(|e| failure(&e, during))
+}
+
+pub(super) async fn commit(tx: Transaction<'static, Postgres>) -> Result<(), Failure> {
+    tx.commit().await.map_err(|e| {
+        let mut failure = failure(&e, During::action("committing"));
+        if failure.reason == Reason::ForeignKeyViolation {
+            // A deferred foreign key: rows that refer to deleted ones appeared after they were counted.
+            failure.reason = Reason::ContentChanged;
+        }
+        failure
+    })
+}

@@ -1,0 +1,152 @@
+//! What the live schema looks like, as far as deleting from it matters.
+
+use super::identifier::Table;
+
+/// Identity of a table in the database (its `oid`).
+pub type TableId = u32;
+
+/// The part of the catalogue that a plan touches: tables of the plan, tables that refer to them, and tables with a
+/// tenant column.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Catalog {
+    /// Tables, each once.
+    pub tables: Vec<TableInfo>,
+    /// Foreign keys that refer to a table of the plan. Clones on partitions are left out.
+    pub foreign_keys: Vec<ForeignKey>,
+    /// Identities of the tables of the plan.
+    pub plan_tables: Vec<TableId>,
+    /// Changes when a foreign key to, or a trigger on, a table of the plan changes. Read again inside every cascade.
+    pub fingerprint: String,
+}
+
+/// A table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableInfo {
+    /// Its identity.
+    pub id: TableId,
+    /// Its full name.
+    pub table: Table,
+    /// What the configuration called it, where the configuration names it.
+    pub declared: Vec<String>,
+    /// Its columns.
+    pub columns: Vec<ColumnInfo>,
+    /// Column sets that are unique: primary key and unique constraints or full indexes that are not deferrable.
+    pub unique_keys: Vec<Vec<String>>,
+    /// What the operator may do with it.
+    pub privileges: Privileges,
+    /// Row-level security applies to the operator's role.
+    pub row_security: bool,
+}
+
+/// A column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnInfo {
+    /// Name.
+    pub name: String,
+    /// Type without a length, so that a cast to it never cuts a value off (`character varying`, not `varchar(36)`).
+    pub type_name: String,
+    /// NULL is allowed.
+    pub nullable: bool,
+    /// The operator may update it.
+    pub updatable: bool,
+}
+
+/// Privileges of the operator's role on a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a privilege of its own in PostgreSQL")]
+pub struct Privileges {
+    /// USAGE on its schema.
+    pub usage: bool,
+    /// SELECT.
+    pub select: bool,
+    /// DELETE.
+    pub delete: bool,
+    /// UPDATE on at least one column: what row locks ask for.
+    pub lock: bool,
+}
+
+/// A foreign key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignKey {
+    /// Name of the constraint.
+    pub name: String,
+    /// The referring table.
+    pub child: TableId,
+    /// Its columns.
+    pub child_columns: Vec<String>,
+    /// The table referred to.
+    pub parent: TableId,
+    /// The columns referred to, in the same order.
+    pub parent_columns: Vec<String>,
+    /// What deleting a parent row does.
+    pub on_delete: OnDelete,
+    /// It can be checked at COMMIT.
+    pub deferrable: bool,
+    /// The database enforces it for new rows.
+    pub enforced: bool,
+}
+
+/// What deleting a parent row does to the rows that refer to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDelete {
+    /// Refused, at the end of the statement or at COMMIT.
+    NoAction,
+    /// Refused at once.
+    Restrict,
+    /// They are deleted.
+    Cascade,
+    /// Their columns become NULL.
+    SetNull,
+    /// Their columns become their default.
+    SetDefault,
+}
+
+impl OnDelete {
+    /// The words of SQL.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoAction => "NO ACTION",
+            Self::Restrict => "RESTRICT",
+            Self::Cascade => "CASCADE",
+            Self::SetNull => "SET NULL",
+            Self::SetDefault => "SET DEFAULT",
+        }
+    }
+
+    /// Whether it changes the referring rows instead of refusing.
+    #[must_use]
+    pub const fn changes_rows(self) -> bool {
+        matches!(self, Self::Cascade | Self::SetNull | Self::SetDefault)
+    }
+}
+
+impl Catalog {
+    /// The table with this identity.
+    #[must_use]
+    pub fn table(&self, id: TableId) -> Option<&TableInfo> {
+        self.tables.iter().find(|t| t.id == id)
+    }
+
+    /// The table that the configuration calls so.
+    #[must_use]
+    pub fn declared(&self, name: &str) -> Option<&TableInfo> {
+        self.tables.iter().find(|t| t.declared.iter().any(|d| d == name))
+    }
+}
+
+impl TableInfo {
+    /// The column of this name.
+    #[must_use]
+    pub fn column(&self, name: &str) -> Option<&ColumnInfo> {
+        self.columns.iter().find(|c| c.name == name)
+    }
+
+    /// Whether these columns, in any order, identify one row.
+    #[must_use]
+    pub fn unique_on(&self, columns: &[&str]) -> bool {
+        self.unique_keys
+            .iter()
+            .any(|key| !key.is_empty() && key.iter().all(|k| columns.contains(&k.as_str())))
+    }
+}

@@ -1,0 +1,192 @@
+//! Faults of the plan as a whole, each with what cures it.
+
+use crate::api::reason::Reason;
+use crate::api::status::ErrorCause;
+use crate::domain::catalog::{Catalog, TableInfo};
+use crate::domain::failure::Failure;
+use crate::domain::identifier::quote;
+use crate::domain::plan::Plan;
+
+/// Collects faults.
+pub(super) struct Faults {
+    role: String,
+    schema: Vec<ErrorCause>,
+    permission: Vec<ErrorCause>,
+}
+
+impl Faults {
+    pub(super) fn new(role: &str) -> Self {
+        Self { role: role.to_owned(), schema: Vec::new(), permission: Vec::new() }
+    }
+
+    /// The schema and the plan do not fit together.
+    pub(super) fn schema(&mut self, message: String, table: Option<&str>, remedy: Option<String>) {
+        self.schema.push(ErrorCause {
+            message,
+            table: table.map(str::to_owned),
+            remedy,
+            ..ErrorCause::default()
+        });
+    }
+
+    pub(super) fn missing_table(&mut self, field: &str, table: &str) {
+        self.schema(
+            format!("`{field}` names the table `{table}`, which is not in the database"),
+            Some(table),
+            Some("correct the table's name in the plan (cascade), or write it as schema.table".into()),
+        );
+    }
+
+    pub(super) fn missing_column(&mut self, field: &str, table: &str, column: &str) {
+        self.schema(
+            format!("`{field}` names the column `{column}`, which the table `{table}` does not have"),
+            Some(table),
+            Some("correct the column's name in the plan (cascade)".into()),
+        );
+    }
+
+    /// Tables with a tenant column that the plan neither deletes nor keeps.
+    pub(super) fn unclassified(&mut self, plan: &Plan, catalog: &Catalog) {
+        for table in &catalog.tables {
+            let known = |name: &str| table.declared.iter().any(|d| d == name);
+            if known(&plan.organization.table)
+                || plan.steps.iter().any(|s| known(&s.table))
+                || plan.keep.iter().any(|k| known(&k.table))
+            {
+                continue;
+            }
+            if let Some(column) = plan.tenant_columns.iter().find(|c| table.column(c).is_some()) {
+                let name = table.table.name();
+                self.schema(
+                    format!(
+                        "the table `{name}` has the tenant column `{column}`, and the plan neither deletes nor keeps it"
+                    ),
+                    Some(&name),
+                    Some(format!(
+                        "add a step {{entity: {name}, table: {name}, organization: {column}}} or a keep {{table: {name}, reason: ...}} to the plan (cascade)"
+                    )),
+                );
+            }
+        }
+    }
+
+    /// Privileges that the cascade needs.
+    pub(super) fn privileges(&mut self, plan: &Plan, catalog: &Catalog) {
+        if let Some(info) = catalog.declared(&plan.organization.table) {
+            self.table_privileges(info, true);
+            if let Some(active) = &plan.organization.active
+                && info.column(&active.column).is_some_and(|c| !c.updatable)
+            {
+                self.missing(info, &format!("UPDATE ({})", quote(&active.column)));
+            }
+        }
+        let mut seen = Vec::new();
+        for step in &plan.steps {
+            if let Some(info) = catalog.declared(&step.table)
+                && !seen.contains(&info.id)
+            {
+                seen.push(info.id);
+                self.table_privileges(info, false);
+            }
+        }
+        // Tables outside that refer to the plan must be readable, or what blocks a deletion could not be seen.
+        for key in &catalog.foreign_keys {
+            if let Some(info) = catalog.table(key.child)
+                && !seen.contains(&info.id)
+                && !info.declared.iter().any(|d| *d == plan.organization.table)
+            {
+                seen.push(info.id);
+                if !info.privileges.usage {
+                    self.missing_usage(info);
+                } else if !info.privileges.select {
+                    self.missing(info, "SELECT");
+                }
+            }
+        }
+    }
+
+    fn table_privileges(&mut self, info: &TableInfo, lock: bool) {
+        if !info.privileges.usage {
+            self.missing_usage(info);
+            return;
+        }
+        if !info.privileges.select {
+            self.missing(info, "SELECT");
+        }
+        if !info.privileges.delete {
+            self.missing(info, "DELETE");
+        }
+        if lock && !info.privileges.lock {
+            self.missing(info, "UPDATE");
+        }
+        if info.row_security {
+            let name = info.table.name();
+            self.permission.push(ErrorCause {
+                message: format!(
+                    "row-level security of the table `{name}` applies to the role {}, so rows could be hidden from a deletion",
+                    self.role
+                ),
+                table: Some(name),
+                remedy: Some(format!("ALTER ROLE {} BYPASSRLS;", quote(&self.role))),
+                ..ErrorCause::default()
+            });
+        }
+    }
+
+    fn missing_usage(&mut self, info: &TableInfo) {
+        let name = info.table.name();
+        let schema = name.split('.').next().unwrap_or_default().to_owned();
+        self.permission.push(ErrorCause {
+            message: format!("the role {} may not use the schema `{schema}`", self.role),
+            table: Some(name),
+            remedy: Some(format!("GRANT USAGE ON SCHEMA {} TO {};", quote(&schema), quote(&self.role))),
+            ..ErrorCause::default()
+        });
+    }
+
+    fn missing(&mut self, info: &TableInfo, privilege: &str) {
+        let name = info.table.name();
+        self.permission.push(ErrorCause {
+            message: format!("the role {} lacks the privilege {privilege} on the table `{name}`", self.role),
+            table: Some(name),
+            remedy: Some(format!("GRANT {privilege} ON {} TO {};", info.table, quote(&self.role))),
+            ..ErrorCause::default()
+        });
+    }
+
+    pub(super) fn into_option(self) -> Option<Failure> {
+        if self.schema.is_empty() && self.permission.is_empty() {
+            return None;
+        }
+        Some(self.into_failure())
+    }
+
+    /// One failure with every fault as a cause. Faults of the schema come first: they decide the reason.
+    pub(super) fn into_failure(self) -> Failure {
+        let reason =
+            if self.schema.is_empty() { Reason::PermissionDenied } else { Reason::SchemaMismatch };
+        let causes: Vec<ErrorCause> = self.schema.into_iter().chain(self.permission).collect();
+        let mut failure = Failure::new(
+            reason,
+            format!(
+                "the plan cannot be used to delete: {}. Nothing was deleted",
+                causes.iter().map(|c| c.message.as_str()).collect::<Vec<_>>().join("; ")
+            ),
+        );
+        failure.remedy = join_remedies(&causes);
+        failure.table = causes.first().and_then(|c| c.table.clone());
+        failure.causes = causes;
+        failure
+    }
+}
+
+/// The remedies of all causes, each once, one a line.
+pub(in crate::domain) fn join_remedies(causes: &[ErrorCause]) -> Option<String> {
+    let mut lines: Vec<&str> = Vec::new();
+    for remedy in causes.iter().filter_map(|c| c.remedy.as_deref()) {
+        if !lines.contains(&remedy) {
+            lines.push(remedy);
+        }
+    }
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}

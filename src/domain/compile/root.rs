@@ -1,0 +1,152 @@
+//! The organization's own table: its key, its activation and the statements on it.
+
+use super::faults::Faults;
+use crate::api::Activation;
+use crate::domain::catalog::{Catalog, TableId};
+use crate::domain::identifier::{Column, Table};
+use crate::domain::plan::{Inactive, Plan};
+use crate::domain::statement::{Param, RowSet, Statement, Writer};
+
+/// The organization's own table.
+#[derive(Clone, Debug)]
+pub struct Root {
+    /// Its identity.
+    pub id: TableId,
+    /// Its name.
+    pub table: Table,
+    /// Its key.
+    pub key: Column,
+    /// Type of the key.
+    pub key_type: String,
+    /// How an organization is switched off.
+    pub activation: Option<ActivationColumn>,
+    /// Returns canonical key, whether it is there, and whether it is active.
+    pub observe: Statement,
+    /// Locks the organization; returns whether it is active. No row: it is not there.
+    pub lock: Statement,
+    /// Existence and activation of many organizations.
+    pub census: Statement,
+}
+
+/// The column that switches an organization off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActivationColumn {
+    column: Column,
+    inactive: Inactive,
+}
+
+impl ActivationColumn {
+    /// Whether a row is active, as an expression on `alias`. NULL in a boolean column counts as not active where the
+    /// column says "active", and as active where it says "inactive": exactly as an application that reads it.
+    fn is_active(&self, alias: &str) -> String {
+        let column = &self.column;
+        match self.inactive {
+            Inactive::False => format!("({alias}.{column} IS TRUE)"),
+            Inactive::True => format!("({alias}.{column} IS NOT TRUE)"),
+            Inactive::Now => format!("({alias}.{column} IS NULL)"),
+        }
+    }
+
+    fn assignment(&self, target: Activation) -> String {
+        let value = match (self.inactive, target) {
+            (Inactive::False, Activation::Active) | (Inactive::True, Activation::Deactivated) => "true",
+            (Inactive::False, Activation::Deactivated) | (Inactive::True, Activation::Active) => "false",
+            (Inactive::Now, Activation::Active) => "NULL",
+            (Inactive::Now, Activation::Deactivated) => "now()",
+        };
+        format!("{} = {value}", self.column)
+    }
+}
+
+impl Root {
+    pub(super) fn rows(&self) -> RowSet {
+        RowSet::Direct { column: self.key.clone(), type_name: self.key_type.clone() }
+    }
+
+    pub(super) fn active_expression(&self, alias: &str) -> String {
+        self.activation.as_ref().map_or_else(|| "NULL::boolean".to_owned(), |a| a.is_active(alias))
+    }
+
+    /// Switches an organization on or off; touches the row only if that changes anything. None: not supported.
+    #[must_use]
+    pub fn set_activation(&self, target: Activation) -> Option<Statement> {
+        let activation = self.activation.as_ref()?;
+        let mut writer = Writer::default();
+        let key = writer.value(Param::Key, &self.key_type);
+        let differs = match target {
+            Activation::Active => format!("NOT {}", activation.is_active("t")),
+            Activation::Deactivated => activation.is_active("t"),
+        };
+        let sql = format!(
+            "UPDATE {} t SET {} WHERE t.{} = {key} AND {differs}",
+            self.table,
+            activation.assignment(target),
+            self.key
+        );
+        Some(writer.finish(sql))
+    }
+}
+
+/// Finds the organization's table and key.
+pub(super) fn resolve(plan: &Plan, catalog: &Catalog, faults: &mut Faults) -> Option<Root> {
+    let declared = &plan.organization;
+    let Some(info) = catalog.declared(&declared.table) else {
+        faults.missing_table("cascade.organization.table", &declared.table);
+        return None;
+    };
+    let Some(key) = info.column(&declared.key) else {
+        faults.missing_column("cascade.organization.key", &declared.table, &declared.key);
+        return None;
+    };
+    if !info.unique_on(&[key.name.as_str()]) {
+        faults.schema(
+            format!(
+                "`cascade.organization.key`: the column `{}` of the table `{}` does not identify one row; a primary key or a unique constraint on it alone is needed",
+                declared.key, declared.table
+            ),
+            Some(&declared.table),
+            Some(format!("ALTER TABLE {} ADD UNIQUE ({});", info.table, Column::new(&declared.key))),
+        );
+        return None;
+    }
+    let activation = declared.active.as_ref().and_then(|active| {
+        if info.column(&active.column).is_none() {
+            faults.missing_column(
+                "cascade.organization.active.column",
+                &declared.table,
+                &active.column,
+            );
+            return None;
+        }
+        Some(ActivationColumn { column: Column::new(&active.column), inactive: active.inactive })
+    });
+    let table = info.table.clone();
+    let key_column = Column::new(&key.name);
+    let key_type = key.type_name.clone();
+    let active = activation
+        .as_ref()
+        .map_or_else(|| "NULL::boolean".to_owned(), |a: &ActivationColumn| a.is_active("t"));
+
+    let mut writer = Writer::default();
+    let value = writer.value(Param::Key, &key_type);
+    let observe = format!(
+        "SELECT COALESCE(o.key, k.key) AS key, o.key IS NOT NULL AS present, o.active AS active \
+         FROM (SELECT ({value})::text AS key) k \
+         LEFT JOIN (SELECT t.{key_column}::text AS key, {active} AS active FROM {table} t WHERE t.{key_column} = {value}) o ON true"
+    );
+    let observe = writer.finish(observe);
+
+    let mut writer = Writer::default();
+    let value = writer.value(Param::Key, &key_type);
+    let lock = writer.finish(format!(
+        "SELECT {active} AS active FROM {table} t WHERE t.{key_column} = {value} FOR UPDATE"
+    ));
+
+    let mut writer = Writer::default();
+    let values = writer.array(Param::Keys, &key_type);
+    let census = writer.finish(format!(
+        "SELECT t.{key_column}::text AS key, {active} AS active, NULL::bigint AS users FROM {table} t WHERE t.{key_column} = ANY({values})"
+    ));
+
+    Some(Root { id: info.id, table, key: key_column, key_type, activation, observe, lock, census })
+}

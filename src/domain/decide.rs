@@ -1,0 +1,304 @@
+//! What the operator does with an object now. Two tables: one for live objects, one for terminating ones.
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use super::facts::{Facts, Holder, Presence, Successor, Window};
+use super::failure::Failure;
+use super::subject::Subject;
+use crate::api::reason::Reason;
+use crate::api::status::Outcome;
+use crate::api::{Activation, DeletionPolicy};
+
+/// What to do with a live object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Apply {
+    /// The organization is not there yet.
+    Wait,
+    /// Nothing may be done.
+    Refuse(Failure),
+    /// Bring claim and activation in line with the spec.
+    Settle(Settle),
+    /// The expiration that the operator had noted has passed: delete the object.
+    Expire,
+}
+
+/// Changes to claim and activation. Empty: everything is as it should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settle {
+    /// Claim the organization, from whoever `take_from` names.
+    pub claim: bool,
+    /// The uid of the owner whose claim is taken over.
+    pub take_from: Option<String>,
+    /// Switch the organization.
+    pub activation: Option<Activation>,
+    /// Note policy and expiration in the claim.
+    pub note: bool,
+    /// The spec names an expiration that had passed before the operator saw it.
+    pub expired_unseen: bool,
+}
+
+impl Settle {
+    /// Whether the database has to be changed at all.
+    #[must_use]
+    pub fn changes_database(&self) -> bool {
+        self.claim || self.activation.is_some() || self.note
+    }
+}
+
+/// Decides what to do with a live object.
+#[must_use]
+pub fn apply(subject: &Subject, facts: &Facts, holder: &Holder, activation_supported: bool) -> Apply {
+    if let Some(failure) = database_mismatch(subject, facts) {
+        return Apply::Refuse(failure);
+    }
+    let take_from = match holder {
+        Holder::Mine | Holder::Free => None,
+        Holder::Gone { uid } | Holder::Foreign { adoptable: Some(uid), .. } => Some(uid.clone()),
+        Holder::Other { .. } | Holder::Foreign { adoptable: None, .. } => {
+            return Apply::Refuse(claimed(holder));
+        }
+    };
+    let noted = facts.claim.as_ref().filter(|_| *holder == Holder::Mine);
+    let expired = subject.expiration.is_some_and(|t| t <= facts.now);
+    let expired_unseen = expired && noted.and_then(|c| c.expiration) != subject.expiration;
+    if expired && !expired_unseen {
+        return Apply::Expire;
+    }
+    let Presence::Present { active } = facts.organization else {
+        return Apply::Wait;
+    };
+    if facts.id_changed {
+        return Apply::Refuse(id_changed());
+    }
+    // A deactivation left over from a recovery window is undone with the takeover.
+    let restore = facts.claim.as_ref().and_then(|c| c.window).filter(|w| w.was_active);
+    let wanted = subject.state.or(restore.map(|_| Activation::Active));
+    let activation = match wanted {
+        Some(_) if !activation_supported => return Apply::Refuse(deactivation_unsupported()),
+        Some(Activation::Active) if active != Some(true) => Some(Activation::Active),
+        Some(Activation::Deactivated) if active != Some(false) => Some(Activation::Deactivated),
+        _ => None,
+    };
+    let expiration = subject.expiration.filter(|t| *t > facts.now);
+    let note = noted.is_some_and(|c| {
+        c.policy != subject.policy || c.window.is_some() || (!expired_unseen && c.expiration != expiration)
+    });
+    Apply::Settle(Settle { claim: *holder != Holder::Mine, take_from, activation, note, expired_unseen })
+}
+
+/// What to do with a terminating object before the database is asked. None: the database decides.
+///
+/// `Retain`, and every policy once the CRD itself is terminating, keeps the data and waits for nothing.
+#[must_use]
+pub fn keep_without_asking(subject: &Subject, crd_terminating: bool) -> Option<KeepBecause> {
+    if crd_terminating {
+        Some(KeepBecause::Uninstall)
+    } else if subject.policy == DeletionPolicy::Retain {
+        Some(KeepBecause::Policy)
+    } else {
+        None
+    }
+}
+
+/// Why the data is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeepBecause {
+    /// `deletionPolicy: Retain`.
+    Policy,
+    /// The CRD is being deleted: the operator is being uninstalled, nobody asked to erase tenants.
+    Uninstall,
+    /// The policy was raised after the deletion began; the operator refuses that.
+    RaiseRefused,
+    /// Another object of this cluster owns the organization.
+    NotOwner {
+        /// Its name.
+        owner: String,
+    },
+}
+
+/// What to do with a terminating object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Remove {
+    /// It was already dealt with: only the object has to go.
+    Release(Outcome),
+    /// It was erased; what no foreign key protects must be counted again.
+    Verify,
+    /// Keep everything, record it.
+    Retain(KeepBecause),
+    /// Hand the claim to another live object that names the same organization.
+    Transfer(Successor),
+    /// Switch the organization off and keep its data.
+    Deactivate {
+        /// Whose claim is taken over.
+        take_from: Option<String>,
+    },
+    /// Record that there is nothing to delete, after counting again.
+    NotFound,
+    /// Switch the organization off and begin to wait.
+    StartWindow {
+        /// Whose claim is taken over.
+        take_from: Option<String>,
+    },
+    /// Wait.
+    Wait {
+        /// Until this time of the database's clock.
+        until: Timestamp,
+        /// For writers to settle, not for the recovery window.
+        settling: bool,
+    },
+    /// Run the cascade.
+    Erase {
+        /// Whose claim is taken over.
+        take_from: Option<String>,
+    },
+    /// Do nothing, and say why.
+    Refuse(Failure),
+}
+
+/// What else is known of a deletion.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Circumstances<'a> {
+    /// Who holds the claim.
+    pub holder: &'a Holder,
+    /// Another live object that names the same organization.
+    pub successor: Option<&'a Successor>,
+    /// Rows of the plan that are left although the organization's own row is gone.
+    pub rows_left: bool,
+    /// The plan names an activation column.
+    pub activation_supported: bool,
+    /// Seconds to wait between deactivation and erasure because some table is not fenced; 0 if all are.
+    pub settle_seconds: i64,
+}
+
+/// Decides what to do with a terminating object. Read from top to bottom: the first line that fits holds.
+#[must_use]
+pub fn remove(subject: &Subject, facts: &Facts, with: &Circumstances<'_>) -> Remove {
+    // 1. What was done is done: the ledger comes first.
+    if let Some(entry) = &facts.ledger {
+        return if entry.verified { Remove::Release(entry.outcome) } else { Remove::Verify };
+    }
+    // 2. Only the database in which the object was claimed may be asked.
+    if let Some(failure) = database_mismatch(subject, facts) {
+        return Remove::Refuse(failure);
+    }
+    // 3. Only the owner acts.
+    let take_from = match with.holder {
+        Holder::Mine | Holder::Free => None,
+        Holder::Gone { uid } | Holder::Foreign { adoptable: Some(uid), .. } => Some(uid.clone()),
+        Holder::Other { name } => return Remove::Retain(KeepBecause::NotOwner { owner: name.clone() }),
+        Holder::Foreign { adoptable: None, .. } => return Remove::Refuse(claimed(with.holder)),
+    };
+    // 4. A rename hands over instead of deleting.
+    if let Some(successor) = with.successor {
+        return Remove::Transfer(successor.clone());
+    }
+    let noted = facts.claim.as_ref().filter(|_| *with.holder == Holder::Mine);
+    let absent = facts.organization == Presence::Absent;
+    match subject.effective_policy(noted.map(|c| c.policy)) {
+        // 5. A policy that was raised while terminating is not followed.
+        DeletionPolicy::Retain => Remove::Retain(KeepBecause::RaiseRefused),
+        _ if absent && !with.rows_left => Remove::NotFound,
+        DeletionPolicy::Deactivate if absent => Remove::Retain(KeepBecause::Policy),
+        DeletionPolicy::Deactivate if !with.activation_supported => {
+            Remove::Refuse(deactivation_unsupported())
+        }
+        DeletionPolicy::Deactivate => Remove::Deactivate { take_from },
+        DeletionPolicy::Delete => erase_or_wait(subject, facts, with, take_from, noted.and_then(|c| c.window)),
+    }
+}
+
+fn erase_or_wait(
+    subject: &Subject,
+    facts: &Facts,
+    with: &Circumstances<'_>,
+    take_from: Option<String>,
+    window: Option<Window>,
+) -> Remove {
+    let absent = facts.organization == Presence::Absent;
+    let recovery = subject.recovery_window_seconds;
+    // Settling needs the deactivation; where the plan has none, only the count after COMMIT protects.
+    let settle = if with.activation_supported { with.settle_seconds } else { 0 };
+    let wait = recovery.max(settle);
+    if wait == 0 || absent {
+        return Remove::Erase { take_from };
+    }
+    if !with.activation_supported {
+        return Remove::Refuse(deactivation_unsupported());
+    }
+    let Some(window) = window else {
+        return Remove::StartWindow { take_from };
+    };
+    let until = window.started + SignedDuration::from_secs(wait);
+    if facts.now < until {
+        Remove::Wait { until, settling: recovery < settle }
+    } else {
+        Remove::Erase { take_from }
+    }
+}
+
+fn database_mismatch(subject: &Subject, facts: &Facts) -> Option<Failure> {
+    if facts.standby {
+        return Some(
+            Failure::new(
+                Reason::DatabaseMismatch,
+                "the database server is a standby; its answers may be old and nothing can be changed there",
+            )
+            .remedy("point the operator's database URL at the primary"),
+        );
+    }
+    let claimed = subject.claimed.as_ref()?;
+    (claimed.installation != facts.installation).then(|| {
+        Failure::new(
+            Reason::DatabaseMismatch,
+            format!(
+                "this object claimed its organization in the database {}, but the operator is connected to {}; nothing was touched",
+                claimed.installation, facts.installation
+            ),
+        )
+        .remedy(format!(
+            "point the operator's database URL at the database of the claim (SELECT id FROM organization_operator.installation must return {}), or keep the data: kubectl patch organization {} --type merge -p '{{\"spec\":{{\"deletionPolicy\":\"Retain\"}}}}'",
+            claimed.installation, subject.name
+        ))
+    })
+}
+
+fn claimed(holder: &Holder) -> Failure {
+    match holder {
+        Holder::Foreign { cluster, .. } => Failure::new(
+            Reason::OrganizationClaimed,
+            format!("the cluster {cluster} owns this organization; nothing was touched"),
+        )
+        .remedy(format!(
+            "delete the object in the cluster {cluster} with deletionPolicy Retain, or add `{cluster}` to `claims.adoptFrom` of the operator's configuration"
+        )),
+        Holder::Other { name } => Failure::new(
+            Reason::OrganizationClaimed,
+            format!("the object {name} of this cluster owns this organization; nothing was touched"),
+        )
+        .remedy("keep one of the two objects: deleting this one touches nothing"),
+        Holder::Free | Holder::Mine | Holder::Gone { .. } => {
+            Failure::new(Reason::InternalError, "a claim that can be had was refused; report this as a bug")
+        }
+    }
+}
+
+fn id_changed() -> Failure {
+    Failure::new(
+        Reason::InvalidOrganizationId,
+        "spec.organizationId was changed after the organization was claimed; the operator keeps acting on the claimed one",
+    )
+    .remedy("set spec.organizationId back to the value in status.claim.organizationKey, and create another object for the other organization")
+}
+
+/// The plan names no activation column.
+#[must_use]
+pub fn deactivation_unsupported() -> Failure {
+    Failure::new(
+        Reason::DeactivationUnsupported,
+        "the plan names no activation column, so the organization cannot be switched on or off",
+    )
+    .remedy("remove spec.state and set spec.recoveryWindowSeconds to 0, or name `cascade.organization.active` in the operator's configuration")
+}
+
+#[cfg(test)]
+mod tests;

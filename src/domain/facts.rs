@@ -1,0 +1,117 @@
+//! What was seen: in the database, and of the other objects.
+
+use k8s_openapi::jiff::Timestamp;
+
+use crate::api::DeletionPolicy;
+use crate::api::status::{DeletionStep, Outcome};
+
+/// What one look into the database says about an object and its organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Identity of the database.
+    pub installation: String,
+    /// The server is a standby.
+    pub standby: bool,
+    /// The database's clock. Windows are measured with it, so that clocks that disagree erase nothing early.
+    pub now: Timestamp,
+    /// The organization's key in canonical text: of the claim if this object has one, else of the spec.
+    pub key: String,
+    /// The spec names another organization than this object claimed.
+    pub id_changed: bool,
+    /// The organization itself.
+    pub organization: Presence,
+    /// Who claimed the key.
+    pub claim: Option<Claim>,
+    /// How this object's deletion ended, if it did.
+    pub ledger: Option<LedgerEntry>,
+}
+
+/// Whether the organization is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// There is no such row.
+    Absent,
+    /// There is. The activation is unknown where the plan names no column for it.
+    Present {
+        /// Whether it is in use.
+        active: Option<bool>,
+    },
+}
+
+/// Who owns an organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Cluster of the owner.
+    pub cluster: String,
+    /// Uid of the owning object.
+    pub uid: String,
+    /// Its name, to look it up.
+    pub name: String,
+    /// The policy that the operator saw last while the object was not terminating.
+    pub policy: DeletionPolicy,
+    /// An expiration that the operator saw while it was in the future.
+    pub expiration: Option<Timestamp>,
+    /// The deactivation that precedes an erasure.
+    pub window: Option<Window>,
+}
+
+/// The deactivation that precedes an erasure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// When it began, by the database's clock.
+    pub started: Timestamp,
+    /// Whether the organization was active before.
+    pub was_active: bool,
+}
+
+/// How a deletion ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerEntry {
+    /// How.
+    pub outcome: Outcome,
+    /// What was deleted.
+    pub steps: Vec<DeletionStep>,
+    /// Rows of the organization's own table.
+    pub started: Timestamp,
+    /// When it was recorded.
+    pub finished: Timestamp,
+    /// What no foreign key protects was counted again after COMMIT.
+    pub verified: bool,
+}
+
+/// Who holds the claim on the organization, seen from one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// Nobody.
+    Free,
+    /// This object.
+    Mine,
+    /// An object of this cluster that is gone; its claim may be taken over.
+    Gone {
+        /// Its uid.
+        uid: String,
+    },
+    /// Another object of this cluster that exists.
+    Other {
+        /// Its name.
+        name: String,
+    },
+    /// Another cluster.
+    Foreign {
+        /// Its id.
+        cluster: String,
+        /// The owner's uid, for a takeover that the configuration allows.
+        adoptable: Option<String>,
+    },
+}
+
+/// A live object of this cluster that names the same organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Successor {
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// Its policy.
+    pub policy: DeletionPolicy,
+}

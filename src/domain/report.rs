@@ -1,0 +1,380 @@
+//! How the outcome of a pass becomes status.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+
+use super::failure::Failure;
+use super::subject::Subject;
+use crate::api::condition::{self, Status, Wanted, stage};
+use crate::api::status::{
+    ClaimStatus, DeletionMode, DeletionStatus, DeletionStep, ErrorDetail, Inventory, ObservedState,
+    OrganizationStatus, Outcome,
+};
+use crate::api::{Activation, DeletionPolicy, Reason, Retry};
+
+/// How a pass over a live object ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Pass {
+    /// Everything is as the spec says.
+    Settled,
+    /// It failed.
+    Failed(Failure),
+    /// The object is being deleted.
+    Deleting(Deletion),
+}
+
+/// How a pass over a terminating object ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deletion {
+    /// The policy in effect.
+    pub policy: DeletionPolicy,
+    /// Where it stands: one of [`stage`].
+    pub stage: &'static str,
+    /// One sentence about the stage.
+    pub message: String,
+    /// When the data will be erased.
+    pub erase_time: Option<Timestamp>,
+    /// What was found and deleted.
+    pub steps: Vec<DeletionStep>,
+    /// How it ended, if it did.
+    pub outcome: Option<Outcome>,
+    /// What stands in the way.
+    pub failure: Option<Failure>,
+}
+
+/// What was seen of the organization in this pass. What was not seen stays as the previous status has it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Seen {
+    /// What the database says.
+    pub state: Option<ObservedState>,
+    /// Where the organization is claimed.
+    pub claim: Option<ClaimStatus>,
+    /// Rows.
+    pub inventory: Option<Inventory>,
+    /// Whether a deletion would work today.
+    pub deletion_ready: Option<Result<(), Failure>>,
+}
+
+/// Failed attempts at the same thing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attempts {
+    /// How many.
+    pub count: i32,
+    /// When the next one is due.
+    pub next: Option<Timestamp>,
+}
+
+/// The status after a pass.
+#[must_use]
+pub fn status(
+    subject: &Subject,
+    previous: Option<&OrganizationStatus>,
+    pass: &Pass,
+    seen: Seen,
+    attempts: Attempts,
+    now: Timestamp,
+) -> OrganizationStatus {
+    let empty = OrganizationStatus::default();
+    let before = previous.unwrap_or(&empty);
+    let failure = match pass {
+        Pass::Failed(failure) => Some(failure),
+        Pass::Deleting(deletion) => deletion.failure.as_ref(),
+        Pass::Settled => None,
+    };
+    let state = seen.state.or(before.state);
+    let wanted = wanted(subject, pass, failure, state, before, seen.deletion_ready);
+    OrganizationStatus {
+        observed_generation: Some(subject.generation),
+        state,
+        claim: seen.claim.or_else(|| before.claim.clone()),
+        inventory: seen.inventory.or_else(|| before.inventory.clone()),
+        deletion: match pass {
+            Pass::Deleting(deletion) => Some(deletion_status(deletion, before, attempts, now)),
+            _ => None,
+        },
+        error: failure.map(|f| detail(f, before.error.as_ref(), attempts, now)),
+        conditions: condition::next(&before.conditions, wanted, subject.generation, &Time(now)),
+    }
+}
+
+fn wanted(
+    subject: &Subject,
+    pass: &Pass,
+    failure: Option<&Failure>,
+    state: Option<ObservedState>,
+    before: &OrganizationStatus,
+    deletion_ready: Option<Result<(), Failure>>,
+) -> Vec<Wanted> {
+    let mut conditions = Vec::new();
+    match pass {
+        Pass::Settled => conditions.push(settled(subject, state)),
+        Pass::Failed(failure) => {
+            conditions.push(Wanted {
+                kind: condition::READY,
+                status: Status::False,
+                reason: failure.reason.as_str(),
+                message: explained(failure),
+            });
+        }
+        Pass::Deleting(deletion) => {
+            let (reason, message) = match failure {
+                Some(f) => (f.reason.as_str(), explained(f)),
+                None => (condition::DELETING, deletion.message.clone()),
+            };
+            conditions.push(Wanted { kind: condition::READY, status: Status::False, reason, message });
+        }
+    }
+    conditions.extend(progress(pass, failure));
+    conditions.push(ready_to_delete(before, deletion_ready));
+    if let Pass::Deleting(deletion) = pass {
+        conditions.push(Wanted {
+            kind: condition::DELETING,
+            status: Status::True,
+            reason: deletion.stage,
+            message: deletion.message.clone(),
+        });
+        conditions.push(match failure {
+            Some(f) => Wanted {
+                kind: condition::DELETION_BLOCKED,
+                status: Status::True,
+                reason: f.reason.as_str(),
+                message: explained(f),
+            },
+            None => Wanted {
+                kind: condition::DELETION_BLOCKED,
+                status: Status::False,
+                reason: condition::NOT_BLOCKED,
+                message: "Nothing stands in the way.".into(),
+            },
+        });
+    }
+    conditions
+}
+
+fn settled(subject: &Subject, state: Option<ObservedState>) -> Wanted {
+    let (reason, message) = match (subject.state, state) {
+        (_, Some(ObservedState::Deactivated)) if subject.state != Some(Activation::Active) => {
+            (condition::DEACTIVATED, "The organization is deactivated; its data is kept.")
+        }
+        _ => (condition::RECONCILED, "The organization is as the spec says."),
+    };
+    Wanted { kind: condition::READY, status: Status::True, reason, message: message.into() }
+}
+
+/// `Reconciling` while work is left, `Stalled` while only a person can help (kstatus).
+fn progress(pass: &Pass, failure: Option<&Failure>) -> Option<Wanted> {
+    match failure {
+        Some(f) if f.reason.needs_a_person() => Some(Wanted {
+            kind: condition::STALLED,
+            status: Status::True,
+            reason: f.reason.as_str(),
+            message: explained(f),
+        }),
+        Some(f) => Some(Wanted {
+            kind: condition::RECONCILING,
+            status: Status::True,
+            reason: condition::PROGRESSING_WITH_RETRY,
+            message: explained(f),
+        }),
+        None => match pass {
+            Pass::Deleting(deletion) => Some(Wanted {
+                kind: condition::RECONCILING,
+                status: Status::True,
+                reason: condition::DELETING,
+                message: deletion.message.clone(),
+            }),
+            _ => None,
+        },
+    }
+}
+
+fn ready_to_delete(before: &OrganizationStatus, seen: Option<Result<(), Failure>>) -> Wanted {
+    match seen {
+        Some(Ok(())) => Wanted {
+            kind: condition::DELETION_READY,
+            status: Status::True,
+            reason: condition::PLAN_COMPLETE,
+            message: "Nothing is known that would stand in the way of a deletion.".into(),
+        },
+        Some(Err(f)) => Wanted {
+            kind: condition::DELETION_READY,
+            status: Status::False,
+            reason: f.reason.as_str(),
+            message: explained(&f),
+        },
+        None => before
+            .conditions
+            .iter()
+            .find(|c| c.type_ == condition::DELETION_READY)
+            .and_then(|c| {
+                // Keep what was said last; the words are ours, so the reason is one of ours.
+                let reason = Reason::ALL
+                    .iter()
+                    .map(|r| r.as_str())
+                    .chain([condition::PLAN_COMPLETE, condition::UNKNOWN])
+                    .find(|r| *r == c.reason)?;
+                let status = [Status::True, Status::False, Status::Unknown]
+                    .into_iter()
+                    .find(|s| s.as_str() == c.status)?;
+                Some(Wanted {
+                    kind: condition::DELETION_READY,
+                    status,
+                    reason,
+                    message: c.message.clone(),
+                })
+            })
+            .unwrap_or_else(|| Wanted {
+                kind: condition::DELETION_READY,
+                status: Status::Unknown,
+                reason: condition::UNKNOWN,
+                message: "The database has not been asked yet.".into(),
+            }),
+    }
+}
+
+/// The message of a condition: what happened, what clears it, when it is tried again.
+#[must_use]
+pub fn explained(failure: &Failure) -> String {
+    let mut text = failure.message.clone();
+    if !text.ends_with('.') {
+        text.push('.');
+    }
+    if let Some(remedy) = &failure.remedy {
+        text.push_str(" To clear it: ");
+        text.push_str(remedy);
+        if !remedy.ends_with(['.', ';']) {
+            text.push('.');
+        }
+    }
+    text.push_str(match (failure.reason, failure.reason.retry()) {
+        (Reason::OrganizationNotFound, _) => " The database is asked again regularly.",
+        (_, Retry::Backoff) => " It is tried again within a minute.",
+        (_, Retry::Slow) => {
+            " It is tried again within 15 minutes; at once after any change of the object, for example kubectl annotate organization NAME organization-operator.io/retry=now --overwrite."
+        }
+        (_, Retry::Change) => " It is tried again when the object changes.",
+    });
+    text
+}
+
+fn deletion_status(
+    deletion: &Deletion,
+    before: &OrganizationStatus,
+    attempts: Attempts,
+    now: Timestamp,
+) -> DeletionStatus {
+    let previous = before.deletion.as_ref();
+    DeletionStatus {
+        policy: deletion.policy,
+        mode: (deletion.policy == DeletionPolicy::Delete).then_some(DeletionMode::Transaction),
+        outcome: deletion.outcome,
+        steps: if deletion.steps.is_empty() {
+            previous.map(|p| p.steps.clone()).unwrap_or_default()
+        } else {
+            deletion.steps.clone()
+        },
+        start_time: previous.and_then(|p| p.start_time.clone()).or(Some(Time(now))),
+        finish_time: deletion
+            .outcome
+            .map(|_| previous.and_then(|p| p.finish_time.clone()).unwrap_or(Time(now))),
+        erase_time: deletion.erase_time.map(Time),
+        attempts: (attempts.count > 0).then_some(attempts.count),
+        next_attempt_time: attempts.next.map(Time),
+    }
+}
+
+fn detail(
+    failure: &Failure,
+    before: Option<&ErrorDetail>,
+    attempts: Attempts,
+    now: Timestamp,
+) -> ErrorDetail {
+    let first_seen = before
+        .filter(|b| b.reason == failure.reason)
+        .and_then(|b| b.first_seen_time.clone())
+        .unwrap_or(Time(now));
+    let cut = |text: &str, limit: usize| condition::truncate(text.to_owned(), limit);
+    ErrorDetail {
+        reason: failure.reason,
+        code: failure.reason.code(),
+        message: cut(&failure.message, 8192),
+        entity: failure.entity.as_deref().map(|t| cut(t, 63)),
+        table: failure.table.as_deref().map(|t| cut(t, 255)),
+        constraint: failure.constraint.as_deref().map(|t| cut(t, 255)),
+        sql_state: failure.sql_state.clone(),
+        rows: failure.rows,
+        causes: failure
+            .causes
+            .iter()
+            .take(64)
+            .cloned()
+            .map(|mut cause| {
+                cause.message = cut(&cause.message, 2048);
+                cause.remedy = cause.remedy.map(|r| cut(&r, 2048));
+                cause
+            })
+            .collect(),
+        remedy: failure.remedy.as_deref().map(|t| cut(t, 8192)),
+        attempts: Some(attempts.count.max(1)),
+        first_seen_time: Some(first_seen),
+        last_seen_time: Some(Time(now)),
+    }
+}
+
+/// Whether the new status is worth a write. Times and attempt counts alone are not, except at attempts 1, 2, 4, 8 and so
+/// on, so that a person who looks sees that the operator is still trying.
+#[must_use]
+pub fn worth_writing(before: Option<&OrganizationStatus>, after: &OrganizationStatus) -> bool {
+    let Some(before) = before else { return true };
+    if timeless(before) != timeless(after) {
+        return true;
+    }
+    let count = |s: &OrganizationStatus| s.error.as_ref().and_then(|e| e.attempts).unwrap_or_default();
+    let (old, new) = (count(before), count(after));
+    new > old && (new & (new - 1)) == 0
+}
+
+fn timeless(status: &OrganizationStatus) -> OrganizationStatus {
+    let mut status = status.clone();
+    if let Some(inventory) = &mut status.inventory {
+        inventory.observed_time = None;
+    }
+    if let Some(error) = &mut status.error {
+        error.attempts = None;
+        error.last_seen_time = None;
+        error.first_seen_time = None;
+    }
+    if let Some(deletion) = &mut status.deletion {
+        deletion.attempts = None;
+        deletion.next_attempt_time = None;
+        deletion.start_time = None;
+        deletion.finish_time = None;
+    }
+    for condition in &mut status.conditions {
+        condition.last_transition_time = Time(Timestamp::UNIX_EPOCH);
+    }
+    status
+}
+
+/// A deletion that stands at `stage` with nothing to report but that.
+#[must_use]
+pub fn deleting(policy: DeletionPolicy, stage: &'static str, message: impl Into<String>) -> Deletion {
+    Deletion {
+        policy,
+        stage,
+        message: message.into(),
+        erase_time: None,
+        steps: Vec::new(),
+        outcome: None,
+        failure: None,
+    }
+}
+
+/// A deletion that cannot go on.
+#[must_use]
+pub fn blocked(policy: DeletionPolicy, failure: Failure) -> Deletion {
+    Deletion {
+        failure: Some(failure),
+        ..deleting(policy, stage::PENDING, "The deletion is blocked; nothing was deleted.")
+    }
+}

@@ -1,0 +1,139 @@
+//! An Organization object, read once.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use k8s_openapi::jiff::Timestamp;
+
+use crate::api::status::{ClaimStatus, OrganizationStatus};
+use crate::api::{Activation, DeletionPolicy, FINALIZER, Organization};
+
+/// What the operator needs to know of an object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subject {
+    /// Name.
+    pub name: String,
+    /// Identity: an object of the same name with another uid is another object.
+    pub uid: String,
+    /// Generation.
+    pub generation: i64,
+    /// The organization's id as the user wrote it.
+    pub organization_id: String,
+    /// The policy in effect: what spec says, but never more than a terminating object was seen with before.
+    pub policy: DeletionPolicy,
+    /// The policy may have been raised after the deletion began: what the claim noted before decides.
+    pub raise_suspected: bool,
+    /// The field manager that set the policy, for the ledger.
+    pub policy_manager: Option<String>,
+    /// Desired activation.
+    pub state: Option<Activation>,
+    /// Seconds between deactivation and erasure.
+    pub recovery_window_seconds: i64,
+    /// When the operator should delete the object.
+    pub expiration: Option<Timestamp>,
+    /// When the deletion of the object was asked for.
+    pub terminating_since: Option<Timestamp>,
+    /// The object carries the operator's finalizer.
+    pub has_finalizer: bool,
+    /// Where it was claimed, as status reports it. It can only add a refusal.
+    pub claimed: Option<ClaimStatus>,
+}
+
+impl Subject {
+    /// Reads an object. Every object that the API server accepted can be read.
+    #[must_use]
+    pub fn parse(object: &Organization) -> Self {
+        let meta = &object.metadata;
+        let spec = &object.spec;
+        let terminating_since = meta.deletion_timestamp.as_ref().map(|t| t.0);
+        let owner = policy_owner(meta.managed_fields.as_deref().unwrap_or_default());
+        let status = object.status.as_ref();
+        let seen = status.and_then(|s: &OrganizationStatus| s.deletion.as_ref()).map(|d| d.policy);
+        let policy = match (terminating_since, seen) {
+            (Some(_), Some(seen)) => spec.deletion_policy.min(seen),
+            _ => spec.deletion_policy,
+        };
+        let raise_suspected = match (terminating_since, owner.and_then(|o| o.time.as_ref())) {
+            (Some(deleted), Some(changed)) => changed.0 > deleted,
+            _ => false,
+        };
+        Self {
+            name: meta.name.clone().unwrap_or_default(),
+            uid: meta.uid.clone().unwrap_or_default(),
+            generation: meta.generation.unwrap_or_default(),
+            organization_id: spec.organization_id.clone(),
+            policy,
+            raise_suspected,
+            policy_manager: owner.and_then(|o| o.manager.clone()),
+            state: spec.state,
+            recovery_window_seconds: i64::from(spec.recovery_window_seconds.max(0)),
+            expiration: spec.expiration_time.as_ref().map(|t| t.0),
+            terminating_since,
+            has_finalizer: meta.finalizers.iter().flatten().any(|f| f == FINALIZER),
+            claimed: status.and_then(|s| s.claim.clone()),
+        }
+    }
+
+    /// The policy to act on while terminating, given the one that the operator noted before.
+    #[must_use]
+    pub fn effective_policy(&self, noted: Option<DeletionPolicy>) -> DeletionPolicy {
+        if self.raise_suspected { self.policy.min(noted.unwrap_or_default()) } else { self.policy }
+    }
+}
+
+/// The field manager that set the policy last.
+fn policy_owner(fields: &[ManagedFieldsEntry]) -> Option<&ManagedFieldsEntry> {
+    fields
+        .iter()
+        .filter(|entry| {
+            entry.fields_v1.as_ref().is_some_and(|f| {
+                f.0.get("f:spec").and_then(|spec| spec.get("f:deletionPolicy")).is_some()
+            })
+        })
+        .max_by_key(|entry| entry.time.as_ref().map(|t| t.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(deleted: &str, changed: &str, seen: Option<&str>) -> Organization {
+        let mut value = serde_json::json!({
+            "apiVersion": "organization-operator.io/v1alpha1",
+            "kind": "Organization",
+            "metadata": {
+                "name": "acme", "uid": "u1", "generation": 2, "deletionTimestamp": deleted,
+                "managedFields": [{
+                    "manager": "kubectl-patch", "operation": "Update", "time": changed,
+                    "fieldsV1": {"f:spec": {"f:deletionPolicy": {}}},
+                }],
+            },
+            "spec": {"organizationId": "1", "deletionPolicy": "Delete"},
+        });
+        if let Some(seen) = seen {
+            value["status"] = serde_json::json!({"deletion": {"policy": seen}});
+        }
+        serde_json::from_value(value).expect("an organization")
+    }
+
+    #[test]
+    fn a_policy_set_before_the_deletion_counts() {
+        let subject = Subject::parse(&object("2026-01-01T00:00:10Z", "2026-01-01T00:00:10Z", None));
+        assert!(!subject.raise_suspected);
+        assert_eq!(subject.effective_policy(None), DeletionPolicy::Delete);
+        assert_eq!(subject.policy_manager.as_deref(), Some("kubectl-patch"));
+    }
+
+    #[test]
+    fn a_policy_raised_while_terminating_is_refused() {
+        let subject = Subject::parse(&object("2026-01-01T00:00:10Z", "2026-01-01T00:00:11Z", None));
+        assert_eq!(subject.effective_policy(None), DeletionPolicy::Retain);
+        assert_eq!(subject.effective_policy(Some(DeletionPolicy::Deactivate)), DeletionPolicy::Deactivate);
+        assert_eq!(subject.effective_policy(Some(DeletionPolicy::Delete)), DeletionPolicy::Delete);
+    }
+
+    #[test]
+    fn a_terminating_object_is_never_raised_above_what_status_saw() {
+        let subject =
+            Subject::parse(&object("2026-01-01T00:00:10Z", "2026-01-01T00:00:09Z", Some("Deactivate")));
+        assert_eq!(subject.effective_policy(Some(DeletionPolicy::Delete)), DeletionPolicy::Deactivate);
+    }
+}

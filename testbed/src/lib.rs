@@ -1,0 +1,69 @@
+//! Real servers on loopback for the tests, the demo and the benchmarks of organization-operator.
+//!
+//! - [`ControlPlane`]: etcd and kube-apiserver with RBAC and an audit log, and `kubectl`;
+//! - [`Postgres`]: the server of `DATABASE_URL`, or one of its own that may be stopped and killed;
+//! - [`proxy`]: stands between the operator and either of them, numbers what passes, and does
+//!   something at exactly the n-th write or statement;
+//! - [`Leash`]: any other program, such as the operator itself, that must not outlive its test.
+//!
+//! Every process is ended by its process id by the process that started it, also when a test
+//! panics or is killed.
+
+mod cache;
+mod control_plane;
+mod error;
+mod http;
+mod leash;
+mod ports;
+mod postgres;
+pub mod programs;
+mod progress;
+pub mod proxy;
+mod scratch;
+mod secret;
+
+pub use cache::cache_directory;
+pub use control_plane::{AuditEvent, ControlPlane, ControlPlaneOptions};
+pub use error::{Error, Result};
+pub use leash::{Account, Exit, Launch, Leash, Signal};
+pub use postgres::{Postgres, PostgresOptions, PostgresVersion, quote};
+pub use progress::Progress;
+
+/// A control plane and a database, together.
+#[derive(Debug)]
+pub struct Testbed {
+    /// The Kubernetes control plane.
+    pub control_plane: ControlPlane,
+    /// The database server.
+    pub postgres: Postgres,
+}
+
+impl Testbed {
+    /// Starts both with their default options.
+    ///
+    /// # Errors
+    ///
+    /// See [`ControlPlane::start`] and [`Postgres::start`].
+    pub async fn start() -> Result<Self> {
+        Self::start_with(ControlPlaneOptions::default(), PostgresOptions::default()).await
+    }
+
+    /// Starts both at the same time.
+    ///
+    /// # Errors
+    ///
+    /// See [`ControlPlane::start`] and [`Postgres::start`].
+    pub async fn start_with(
+        control_plane: ControlPlaneOptions,
+        postgres: PostgresOptions,
+    ) -> Result<Self> {
+        let (control_plane, postgres) = tokio::try_join!(
+            ControlPlane::start(control_plane),
+            Postgres::start(postgres)
+        )?;
+        Ok(Self {
+            control_plane,
+            postgres,
+        })
+    }
+}
