@@ -4,5 +4,12 @@
 //! `docs/architecture.md` shows the way of the data on one screen.
 
 pub mod api;
+pub mod cluster;
+pub mod commands;
+pub mod config;
+pub mod controller;
 pub mod db;
 pub mod domain;
+pub mod metrics;
+pub mod server;
+pub mod telemetry;

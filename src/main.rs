@@ -1,1 +1,17 @@
-fn main() {}
+//! The operator's binary. All it does is in the library.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use organization_operator::commands::Cli;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match Cli::parse().execute().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -34,8 +34,8 @@ impl Database {
         let mine = claim::of_object(&mut tx, cluster, &subject.uid).await?;
         let key = mine.as_ref().map_or(subject.organization_id.as_str(), |(key, _)| key.as_str());
         let actor = Actor { cluster, subject, key };
-        if let Some(done) = recorded(&mut tx, actor).await? {
-            return Ok(done);
+        if let Some(entry) = ledger::find(&mut tx, actor).await? {
+            return Ok(Settlement::recorded(&entry).unwrap_or_else(|| Settlement::unverified(&entry)));
         }
         if let (Some((_, claim)), Some(plan)) = (&mine, plan) {
             restore(&mut tx, actor, claim, plan).await?;

@@ -74,6 +74,18 @@ impl Settlement {
         })
     }
 
+    /// What the ledger says of an erasure that was never verified, because the policy was lowered to `Retain` meanwhile.
+    #[must_use]
+    pub fn unverified(entry: &LedgerEntry) -> Self {
+        Self {
+            outcome: entry.outcome,
+            steps: entry.steps.clone(),
+            finished: Some(entry.finished),
+            detail: " Tables without a foreign key were not counted again, because deletionPolicy was set to Retain."
+                .into(),
+        }
+    }
+
     /// How it ended.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
@@ -99,7 +111,11 @@ impl Settlement {
             Outcome::Erased => {
                 let rows: i64 = self.steps.iter().map(|s| s.deleted).sum();
                 let list: Vec<String> = self.steps.iter().map(|s| format!("{} {}", s.deleted, s.entity)).collect();
-                format!("The organization and its data were erased permanently: {rows} rows ({}).", list.join(", "))
+                format!(
+                    "The organization and its data were erased permanently: {rows} rows ({}).{}",
+                    list.join(", "),
+                    self.detail
+                )
             }
             Outcome::Deactivated => "The organization was deactivated; its data is kept.".into(),
             Outcome::Retained => format!("The organization and its data are kept: {}.", self.detail),

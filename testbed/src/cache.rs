@@ -22,6 +22,9 @@ pub fn cache_directory() -> Result<PathBuf> {
     Ok(base.join("organization-operator"))
 }
 
+/// Between two attempts to get a lock that another process holds.
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// The right to add to one directory of the cache, for one process at a time.
 /// The kernel takes it back when the process dies.
 #[derive(Debug)]
@@ -50,7 +53,7 @@ impl CacheLock {
                     match file.try_lock() {
                         Ok(()) => return Ok(()),
                         Err(TryLockError::WouldBlock) => {
-                            tokio::time::sleep(Duration::from_millis(200)).await
+                            tokio::time::sleep(PAUSE).await;
                         }
                         Err(TryLockError::Error(source)) => {
                             return Err(Error::file("lock", &path)(source));

@@ -133,7 +133,7 @@ pub enum Error {
     AssetMissing {
         /// The program that is wanted.
         program: &'static str,
-        /// The directory that KUBEBUILDER_ASSETS names.
+        /// The directory that `KUBEBUILDER_ASSETS` names.
         directory: PathBuf,
     },
 

@@ -13,7 +13,7 @@ const PREFIX: &str = "organization-operator-testbed-";
 /// Held locked for as long as the directory's owner lives.
 const LOCK: &str = "in-use";
 /// Younger directories may belong to a process that has not locked its file yet.
-const SETTLED: Duration = Duration::from_secs(60);
+const SETTLED: Duration = Duration::from_mins(1);
 
 /// A temporary directory, removed when dropped. If its owner is killed, the next
 /// [`Scratch::new`] of any process removes it.

@@ -4,11 +4,14 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tempfile::NamedTempFile;
 use testbed::proxy::{ApiProxy, Fault, Moment};
 use testbed::{ControlPlane, ControlPlaneOptions};
+
+const CONFIGMAPS: &str = "/api/v1/namespaces/default/configmaps";
 
 async fn kubectl(mut command: Command, arguments: &str) -> Output {
     let arguments: Vec<String> = arguments.split_whitespace().map(str::to_owned).collect();
@@ -29,14 +32,10 @@ async fn succeeds(command: Command, arguments: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_control_plane_is_usable_and_its_writes_can_be_struck() {
-    let control_plane = Arc::new(
-        ControlPlane::start(ControlPlaneOptions::default())
-            .await
-            .unwrap(),
-    );
-    let direct = || control_plane.kubectl();
+    let started = ControlPlane::start(ControlPlaneOptions::default()).await;
+    let control_plane = Arc::new(started.unwrap());
 
-    let version = succeeds(direct(), "version").await;
+    let version = succeeds(control_plane.kubectl(), "version").await;
     assert!(
         version
             .lines()
@@ -57,159 +56,161 @@ async fn a_control_plane_is_usable_and_its_writes_can_be_struck() {
     );
 
     let proxy = ApiProxy::start(&control_plane).await.unwrap();
-    let kubeconfig = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(
-        kubeconfig.path(),
-        control_plane.kubeconfig(control_plane.admin_token(), Some(&proxy.url())),
-    )
-    .unwrap();
-    let through = || {
-        let mut kubectl = control_plane.kubectl();
-        kubectl.env("KUBECONFIG", kubeconfig.path());
-        kubectl
-    };
+    let admin = Client::new(
+        &control_plane,
+        control_plane.admin_token(),
+        Some(&proxy.url()),
+    );
+    proxy.count_only(|what| what.contains("/configmaps"));
+    writes_are_numbered_and_watches_pass(&proxy, &admin).await;
+    writes_are_struck_before_and_after(&proxy, &admin, &control_plane).await;
+    a_severed_proxy_comes_back(&proxy, &admin).await;
+    others_are_subject_to_rbac(&control_plane).await;
+    events_are_in_the_audit_log(&control_plane).await;
+    the_api_server_comes_back_with_its_data(&control_plane).await;
+}
 
-    // A watch is passed on as it happens, not when it ends.
-    let mut watch = through()
+/// `kubectl` of somebody, through some URL.
+struct Client<'a> {
+    control_plane: &'a ControlPlane,
+    kubeconfig: NamedTempFile,
+}
+
+impl<'a> Client<'a> {
+    fn new(control_plane: &'a ControlPlane, token: &str, server: Option<&str>) -> Self {
+        let kubeconfig = NamedTempFile::new().unwrap();
+        std::fs::write(kubeconfig.path(), control_plane.kubeconfig(token, server)).unwrap();
+        Self {
+            control_plane,
+            kubeconfig,
+        }
+    }
+
+    fn kubectl(&self) -> Command {
+        let mut kubectl = self.control_plane.kubectl();
+        kubectl.env("KUBECONFIG", self.kubeconfig.path());
+        kubectl
+    }
+}
+
+async fn writes_are_numbered_and_watches_pass(proxy: &ApiProxy, admin: &Client<'_>) {
+    let mut watch = admin.kubectl();
+    watch
         .args(["get", "configmaps", "--watch", "--output=name"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+        .stdout(Stdio::piped());
+    let mut watch = watch.spawn().unwrap();
     let mut watched = BufReader::new(watch.stdout.take().unwrap()).lines();
 
-    // Writes are numbered; reads are not.
-    proxy.count_only(|what| what.contains("/configmaps"));
     proxy.record();
-    succeeds(through(), "create configmap one").await;
-    succeeds(through(), "get configmaps").await;
-    succeeds(through(), "delete configmap one --wait=false").await;
+    succeeds(admin.kubectl(), "create configmap one").await;
+    succeeds(admin.kubectl(), "get configmaps").await;
+    succeeds(admin.kubectl(), "delete configmap one --wait=false").await;
     let log: Vec<String> = proxy.log().iter().map(ToString::to_string).collect();
-    let path = "/api/v1/namespaces/default/configmaps";
     assert_eq!(
         log,
-        [format!("#1 POST {path}"), format!("#2 DELETE {path}/one")]
+        [
+            format!("#1 POST {CONFIGMAPS}"),
+            format!("#2 DELETE {CONFIGMAPS}/one")
+        ]
     );
+
+    // While the watch goes on, not when it ends.
     let seen = tokio::task::spawn_blocking(move || watched.next().unwrap().unwrap());
-    assert_eq!(
-        tokio::time::timeout(Duration::from_secs(10), seen)
-            .await
-            .unwrap()
-            .unwrap(),
-        "configmap/one"
-    );
+    let seen = tokio::time::timeout(Duration::from_secs(10), seen).await;
+    assert_eq!(seen.unwrap().unwrap(), "configmap/one");
     watch.kill().unwrap();
     watch.wait().unwrap();
+}
 
-    // Before: the API server has not seen it.
-    proxy.arm(
-        Fault {
-            ordinal: 1,
-            moment: Moment::Before,
-        },
-        || (),
-    );
-    assert!(
-        !kubectl(through(), "create configmap two")
-            .await
-            .status
-            .success()
-    );
-    assert_eq!(
-        proxy.fired().unwrap().to_string(),
-        format!("#1 POST {path}")
-    );
-    assert!(
-        !kubectl(direct(), "get configmap two")
-            .await
-            .status
-            .success()
-    );
-
-    // After: it is done when the hook runs, but the client does not learn it.
-    let found = Arc::new(std::sync::Mutex::new(None));
-    let hook = {
-        let (found, control_plane) = (Arc::clone(&found), Arc::clone(&control_plane));
+async fn writes_are_struck_before_and_after(
+    proxy: &ApiProxy,
+    admin: &Client<'_>,
+    control_plane: &Arc<ControlPlane>,
+) {
+    // The hook looks past the proxy whether the API server has done it.
+    let found = Arc::new(Mutex::new(None));
+    let look_for = |name: &'static str| {
+        let (found, control_plane) = (Arc::clone(&found), Arc::clone(control_plane));
         move || {
             let get = control_plane
                 .kubectl()
-                .args(["get", "configmap", "three"])
-                .output()
-                .unwrap();
-            *found.lock().unwrap() = Some(get.status.success());
+                .args(["get", "configmap", name])
+                .output();
+            *found.lock().unwrap() = Some(get.unwrap().status.success());
         }
     };
-    proxy.arm(
-        Fault {
-            ordinal: 1,
-            moment: Moment::After,
-        },
-        hook,
-    );
-    assert!(
-        !kubectl(through(), "create configmap three")
-            .await
-            .status
-            .success()
-    );
-    assert!(proxy.wait_fired(Duration::from_secs(5)).await.is_some());
-    assert_eq!(*found.lock().unwrap(), Some(true));
+    for (moment, name, done) in [
+        (Moment::Before, "two", false),
+        (Moment::After, "three", true),
+    ] {
+        proxy.arm(Fault { ordinal: 1, moment }, look_for(name));
+        let create = kubectl(admin.kubectl(), &format!("create configmap {name}")).await;
+        assert!(
+            !create.status.success(),
+            "the client sees a broken connection"
+        );
+        let fired = proxy.wait_fired(Duration::from_secs(5)).await;
+        assert_eq!(fired.unwrap().to_string(), format!("#1 POST {CONFIGMAPS}"));
+        assert_eq!(found.lock().unwrap().take(), Some(done));
+        let get = kubectl(admin.kubectl(), &format!("get configmap {name}")).await;
+        assert_eq!(get.status.success(), done);
+    }
+}
 
-    // Severed, then restored.
+async fn a_severed_proxy_comes_back(proxy: &ApiProxy, admin: &Client<'_>) {
     proxy.sever().await;
-    assert!(!kubectl(through(), "get configmaps").await.status.success());
+    let refused = kubectl(admin.kubectl(), "get configmaps").await;
+    assert!(!refused.status.success());
     proxy.restore().await.unwrap();
-    succeeds(through(), "get configmap three").await;
+    succeeds(admin.kubectl(), "get configmap three").await;
+}
 
-    // RBAC applies to everyone but the administrator.
-    succeeds(direct(), "create serviceaccount nobody").await;
-    let token = succeeds(direct(), "create token nobody").await;
-    std::fs::write(
-        kubeconfig.path(),
-        control_plane.kubeconfig(token.trim(), None),
-    )
-    .unwrap();
-    let refused = kubectl(through(), "get configmaps").await;
+async fn others_are_subject_to_rbac(control_plane: &ControlPlane) {
+    succeeds(control_plane.kubectl(), "create serviceaccount nobody").await;
+    let token = succeeds(control_plane.kubectl(), "create token nobody").await;
+    let nobody = Client::new(control_plane, token.trim(), None);
+    let refused = kubectl(nobody.kubectl(), "get configmaps").await;
     assert!(String::from_utf8_lossy(&refused.stderr).contains("Forbidden"));
-    assert_eq!(
-        succeeds(
-            through(),
-            "auth whoami --output=jsonpath={.status.userInfo.username}"
-        )
-        .await,
-        "system:serviceaccount:default:nobody"
-    );
-
-    // The audit log has Events, and not ConfigMaps.
-    let event = r#"{"apiVersion":"v1","kind":"Event","metadata":{"name":"noted"},"involvedObject":{"namespace":"default"}}"#;
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), event).unwrap();
-    succeeds(
-        direct(),
-        &format!("create --filename {}", file.path().display()),
+    let name = succeeds(
+        nobody.kubectl(),
+        "auth whoami --output=jsonpath={.status.userInfo.username}",
     )
     .await;
+    assert_eq!(name, "system:serviceaccount:default:nobody");
+}
+
+async fn events_are_in_the_audit_log(control_plane: &ControlPlane) {
+    let event = r#"{
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": "noted"},
+        "involvedObject": {"namespace": "default"}
+    }"#;
+    let file = NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), event).unwrap();
+    let create = format!("create --filename {}", file.path().display());
+    succeeds(control_plane.kubectl(), &create).await;
     let events = control_plane.audit_events().unwrap();
     let noted = events.iter().find(|event| event.is_write()).unwrap();
-    assert_eq!(
-        (
-            noted.verb.as_str(),
-            noted.user.as_str(),
-            noted.resource.as_str(),
-            noted.code
-        ),
-        ("create", "admin", "events", 201)
+    let what = (
+        noted.verb.as_str(),
+        noted.user.as_str(),
+        noted.resource.as_str(),
+        noted.code,
     );
+    assert_eq!(what, ("create", "admin", "events", 201));
     assert!(noted.completed >= noted.received);
-    assert!(events.iter().all(|event| event.resource == "events"));
-
-    // The API server comes back with what it had.
-    control_plane.kill_api_server().await.unwrap();
     assert!(
-        !kubectl(direct(), "get configmap three")
-            .await
-            .status
-            .success()
+        events.iter().all(|event| event.resource == "events"),
+        "ConfigMaps are not audited"
     );
+}
+
+async fn the_api_server_comes_back_with_its_data(control_plane: &ControlPlane) {
+    control_plane.kill_api_server().await.unwrap();
+    control_plane.kill_api_server().await.unwrap_err();
+    let refused = kubectl(control_plane.kubectl(), "get configmap three").await;
+    assert!(!refused.status.success());
     control_plane.start_api_server().await.unwrap();
-    succeeds(direct(), "get configmap three").await;
+    succeeds(control_plane.kubectl(), "get configmap three").await;
 }

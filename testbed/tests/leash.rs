@@ -57,7 +57,7 @@ fn a_program_ends_when_its_test_is_killed() {
     if let Some(directory) = std::env::var_os(DIRECTORY) {
         let leash = sleeper(Path::new(&directory));
         std::fs::write(Path::new(&directory).join("pid"), leash.pid().to_string()).unwrap();
-        std::thread::sleep(Duration::from_secs(60));
+        std::thread::sleep(Duration::from_mins(1));
         return;
     }
     let directory = tempfile::tempdir().unwrap();

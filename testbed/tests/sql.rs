@@ -1,9 +1,9 @@
-//! PostgreSQL and the proxy in front of it. One server serves most of these tests.
+//! PostgreSQL and the proxy in front of it. Every test starts a server of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Executor as _, Row as _};
@@ -27,38 +27,83 @@ async fn count(postgres: &Postgres, database: &str) -> i64 {
         .get(0)
 }
 
-async fn through(proxy: &SqlProxy, postgres: &Postgres) -> PgConnection {
-    let url = postgres.url_through(proxy.port(), "writer", "pass word/@", "app");
-    PgConnection::connect(&url).await.unwrap()
-}
-
 const SCHEMA: &str = "
     CREATE ROLE writer LOGIN PASSWORD 'pass word/@';
     CREATE TABLE t (id bigint PRIMARY KEY);
     GRANT SELECT, INSERT ON t TO writer;
 ";
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn statements_are_numbered_and_struck_before_or_after() {
-    let postgres = own().await;
-    postgres.create_database("app").await.unwrap();
-    postgres.run_sql("app", SCHEMA).await.unwrap();
-    let proxy = SqlProxy::start(&postgres).await.unwrap();
+/// A server with a table, and a proxy in front of it.
+struct Bench {
+    postgres: Postgres,
+    proxy: SqlProxy,
+    /// How often the hook was called.
+    called: Arc<AtomicU64>,
+}
 
-    // Numbers: a transaction with one prepared statement twice, and a simple query.
-    let mut connection = through(&proxy, &postgres).await;
-    proxy.record();
+impl Bench {
+    async fn new() -> Self {
+        let postgres = own().await;
+        postgres.create_database("app").await.unwrap();
+        postgres.run_sql("app", SCHEMA).await.unwrap();
+        let proxy = SqlProxy::start(&postgres).await.unwrap();
+        Self {
+            postgres,
+            proxy,
+            called: Arc::default(),
+        }
+    }
+
+    async fn connect(&self) -> PgConnection {
+        let url = self
+            .postgres
+            .url_through(self.proxy.port(), "writer", "pass word/@", "app");
+        PgConnection::connect(&url).await.unwrap()
+    }
+
+    async fn rows(&self) -> i64 {
+        count(&self.postgres, "app").await
+    }
+
+    fn arm(&self, ordinal: u64, moment: Moment) {
+        let called = Arc::clone(&self.called);
+        self.proxy.arm(Fault { ordinal, moment }, move || {
+            called.fetch_add(1, Ordering::SeqCst);
+        });
+    }
+
+    /// What was struck; fails unless the hook has been called once since the last time.
+    async fn fired(&self) -> String {
+        let fired = self.proxy.wait_fired(Duration::from_secs(5)).await;
+        assert_eq!(self.called.swap(0, Ordering::SeqCst), 1);
+        fired.unwrap().to_string()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statements_are_numbered_and_struck() {
+    let bench = Bench::new().await;
+    simple_and_prepared_statements_are_numbered(&bench).await;
+    before(&bench).await;
+    after(&bench).await;
+    after_commit(&bench).await;
+    after_copy(&bench).await;
+    after_an_error(&bench).await;
+    what_is_filtered_out_has_no_number(&bench).await;
+    a_severed_proxy_comes_back(&bench).await;
+}
+
+async fn simple_and_prepared_statements_are_numbered(bench: &Bench) {
+    let mut connection = bench.connect().await;
+    bench.proxy.record();
     let mut transaction = connection.begin().await.unwrap();
     for id in 1..=2_i64 {
-        sqlx::query("INSERT INTO t\n  VALUES ($1)")
-            .bind(id)
-            .execute(&mut *transaction)
-            .await
-            .unwrap();
+        let insert = sqlx::query("INSERT INTO t\n  VALUES ($1)").bind(id);
+        insert.execute(&mut *transaction).await.unwrap();
     }
     transaction.commit().await.unwrap();
     connection.execute("SELECT 1").await.unwrap();
-    let log: Vec<String> = proxy.log().iter().map(ToString::to_string).collect();
+    let log: Vec<String> = bench.proxy.log().iter().map(ToString::to_string).collect();
     let expected = [
         "#1 BEGIN",
         "#2 INSERT INTO t VALUES ($1)",
@@ -67,23 +112,13 @@ async fn statements_are_numbered_and_struck_before_or_after() {
         "#5 SELECT 1",
     ];
     assert_eq!(log, expected);
-    assert_eq!((proxy.count(), proxy.fired()), (5, None));
+    assert_eq!((bench.proxy.count(), bench.proxy.fired()), (5, None));
+}
 
-    // Before: the server has not seen the statement when the hook runs, nor afterwards.
-    let called = Arc::new(AtomicU64::new(0));
-    let hook = {
-        let called = Arc::clone(&called);
-        move || {
-            called.fetch_add(1, Ordering::SeqCst);
-        }
-    };
-    proxy.arm(
-        Fault {
-            ordinal: 2,
-            moment: Moment::Before,
-        },
-        hook.clone(),
-    );
+/// The server never sees the statement.
+async fn before(bench: &Bench) {
+    let mut connection = bench.connect().await;
+    bench.arm(2, Moment::Before);
     connection
         .execute("INSERT INTO t VALUES (3)")
         .await
@@ -92,118 +127,101 @@ async fn statements_are_numbered_and_struck_before_or_after() {
         .execute("INSERT INTO t VALUES (4)")
         .await
         .unwrap_err();
-    assert_eq!(
-        proxy
-            .wait_fired(Duration::from_secs(5))
-            .await
-            .unwrap()
-            .to_string(),
-        "#2 INSERT INTO t VALUES (4)"
-    );
-    assert_eq!(
-        (called.load(Ordering::SeqCst), count(&postgres, "app").await),
-        (1, 3)
-    );
+    assert_eq!(bench.fired().await, "#2 INSERT INTO t VALUES (4)");
+    assert_eq!(bench.rows().await, 3);
+}
 
-    // After, simple and prepared: it is committed, but the client does not learn it.
+/// It is committed, but the client does not learn it.
+async fn after(bench: &Bench) {
     for (ordinal, rows) in [(1, 4), (2, 6)] {
-        let mut connection = through(&proxy, &postgres).await;
-        proxy.arm(
-            Fault {
-                ordinal,
-                moment: Moment::After,
-            },
-            hook.clone(),
-        );
-        let mut outcomes = Vec::new();
-        for id in 0..ordinal {
-            let id = i64::try_from(id + 10 * ordinal).unwrap();
-            outcomes.push(
-                sqlx::query("INSERT INTO t VALUES ($1)")
-                    .bind(id)
-                    .execute(&mut connection)
-                    .await
-                    .is_ok(),
-            );
+        let mut connection = bench.connect().await;
+        bench.arm(ordinal, Moment::After);
+        for number in 1..=ordinal {
+            let id = i64::try_from(10 * ordinal + number).unwrap();
+            let insert = sqlx::query("INSERT INTO t VALUES ($1)").bind(id);
+            let outcome = insert.execute(&mut connection).await;
+            assert_eq!(outcome.is_ok(), number < ordinal);
         }
-        assert_eq!(outcomes.pop(), Some(false));
-        assert!(outcomes.into_iter().all(|succeeded| succeeded));
-        assert_eq!(proxy.fired().unwrap().ordinal, ordinal);
-        assert_eq!(count(&postgres, "app").await, rows);
+        assert_eq!(
+            bench.fired().await,
+            format!("#{ordinal} INSERT INTO t VALUES ($1)")
+        );
+        assert_eq!(bench.rows().await, rows);
     }
+}
 
-    // After COMMIT: the commit whose answer is lost.
-    let mut connection = through(&proxy, &postgres).await;
-    proxy.arm(
-        Fault {
-            ordinal: 3,
-            moment: Moment::After,
-        },
-        hook.clone(),
-    );
+/// The commit of which nobody knows whether it happened.
+async fn after_commit(bench: &Bench) {
+    let mut connection = bench.connect().await;
+    bench.arm(3, Moment::After);
     let mut transaction = connection.begin().await.unwrap();
-    sqlx::query("INSERT INTO t VALUES (100)")
-        .execute(&mut *transaction)
+    transaction
+        .execute("INSERT INTO t VALUES (100)")
         .await
         .unwrap();
     transaction.commit().await.unwrap_err();
-    assert_eq!(proxy.fired().unwrap().what, "COMMIT");
-    assert_eq!(count(&postgres, "app").await, 7);
+    assert_eq!(bench.fired().await, "#3 COMMIT");
+    assert_eq!(bench.rows().await, 7);
+}
 
-    // A statement that fails is answered too.
-    let mut connection = through(&proxy, &postgres).await;
-    proxy.arm(
-        Fault {
-            ordinal: 1,
-            moment: Moment::After,
-        },
-        hook,
-    );
+/// The client sends more after the statement, for which the server waits.
+async fn after_copy(bench: &Bench) {
+    let mut connection = bench.connect().await;
+    bench.arm(1, Moment::After);
+    let mut copy = connection.copy_in_raw("COPY t FROM STDIN").await.unwrap();
+    copy.send(&b"200\n201\n"[..]).await.unwrap();
+    copy.finish().await.unwrap_err();
+    assert_eq!(bench.fired().await, "#1 COPY t FROM STDIN");
+    assert_eq!(bench.rows().await, 9);
+}
+
+/// An error is an answer too.
+async fn after_an_error(bench: &Bench) {
+    let mut connection = bench.connect().await;
+    bench.arm(1, Moment::After);
     connection
         .execute("INSERT INTO t VALUES (100)")
         .await
         .unwrap_err();
-    assert!(proxy.fired().is_some());
-    assert_eq!(called.load(Ordering::SeqCst), 5);
+    assert_eq!(bench.fired().await, "#1 INSERT INTO t VALUES (100)");
+    assert_eq!(bench.rows().await, 9);
+}
 
-    // What is filtered out passes without a number.
-    let mut connection = through(&proxy, &postgres).await;
-    proxy.count_only(|sql| sql.starts_with("INSERT"));
-    proxy.record();
+async fn what_is_filtered_out_has_no_number(bench: &Bench) {
+    let mut connection = bench.connect().await;
+    bench.proxy.count_only(|sql| sql.starts_with("INSERT"));
+    bench.proxy.record();
     connection.execute("SELECT 1; SELECT 2").await.unwrap();
     connection
         .execute("INSERT INTO t VALUES (101)")
         .await
         .unwrap();
-    assert_eq!(proxy.count(), 1);
-    proxy.disarm();
+    assert_eq!(bench.proxy.count(), 1);
+    bench.proxy.disarm();
     connection
         .execute("INSERT INTO t VALUES (102)")
         .await
         .unwrap();
-    assert_eq!(proxy.count(), 1);
+    assert_eq!(bench.proxy.count(), 1);
+}
 
-    // A severed proxy ends connections and refuses new ones.
-    proxy.sever().await;
+async fn a_severed_proxy_comes_back(bench: &Bench) {
+    let mut connection = bench.connect().await;
+    bench.proxy.sever().await;
     connection.execute("SELECT 1").await.unwrap_err();
-    let refused = tokio::net::TcpStream::connect(("127.0.0.1", proxy.port()))
-        .await
-        .unwrap_err();
-    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
-    proxy.restore().await.unwrap();
-    through(&proxy, &postgres)
-        .await
-        .execute("SELECT 1")
-        .await
-        .unwrap();
+    let refused = tokio::net::TcpStream::connect(("127.0.0.1", bench.proxy.port())).await;
+    assert_eq!(
+        refused.unwrap_err().kind(),
+        std::io::ErrorKind::ConnectionRefused
+    );
+    bench.proxy.restore().await.unwrap();
+    bench.connect().await.execute("SELECT 1").await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_comes_back_with_its_data() {
     let postgres = own().await;
-    let begin = Instant::now();
     postgres.create_database("app").await.unwrap();
-    println!("create_database: {:?}", begin.elapsed());
     postgres.run_sql("app", SCHEMA).await.unwrap();
     postgres
         .run_sql("app", "INSERT INTO t VALUES (1)")

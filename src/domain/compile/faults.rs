@@ -2,7 +2,8 @@
 
 use crate::api::reason::Reason;
 use crate::api::status::ErrorCause;
-use crate::domain::catalog::{Catalog, TableInfo};
+use super::steps::Resolved;
+use crate::domain::catalog::{Catalog, TableId, TableInfo};
 use crate::domain::failure::Failure;
 use crate::domain::identifier::quote;
 use crate::domain::plan::Plan;
@@ -101,6 +102,17 @@ impl Faults {
                 } else if !info.privileges.select {
                     self.missing(info, "SELECT");
                 }
+            }
+        }
+    }
+
+    /// Locking rows asks for UPDATE on at least one column.
+    pub(super) fn locks(&mut self, steps: &[Resolved<'_>], lock: &[TableId]) {
+        let mut seen = Vec::new();
+        for step in steps {
+            if lock.contains(&step.info.id) && !step.info.privileges.lock && !seen.contains(&step.info.id) {
+                seen.push(step.info.id);
+                self.missing(step.info, "UPDATE");
             }
         }
     }

@@ -36,6 +36,7 @@ pub(super) fn compile(
     let real_order = find_order(&steps, catalog, root, faults)?;
     let fenced = fences(&steps, catalog, root);
     let needs = checks::find(&steps, catalog, root, plan);
+    faults.locks(&steps, &checks::to_lock(&needs));
     let captured = captured_columns(&steps, &real_order, &fenced);
 
     // Row sets as they are before the first delete, and as they are when captured parents may be gone.
@@ -97,11 +98,6 @@ fn resolve<'a>(plan: &'a Plan, catalog: &'a Catalog, faults: &mut Faults) -> Opt
             faults.missing_table(&format!("cascade.steps[{i}].table"), &step.table);
         }
         infos.push(info);
-    }
-    for (i, keep) in plan.keep.iter().enumerate() {
-        if catalog.declared(&keep.table).is_none() {
-            faults.missing_table(&format!("cascade.keep[{i}].table"), &keep.table);
-        }
     }
     let infos: Vec<&TableInfo> = infos.into_iter().collect::<Option<_>>()?;
     let mut steps = Vec::new();

@@ -84,7 +84,7 @@ impl ControlPlane {
                 Err(Error::Ended { log, .. })
                     if attempt < ATTEMPTS && log.contains("address already in use") =>
                 {
-                    attempt += 1
+                    attempt += 1;
                 }
                 outcome => return outcome,
             }

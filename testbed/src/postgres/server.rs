@@ -19,7 +19,7 @@ use crate::scratch::Scratch;
 use crate::secret;
 
 /// A busy machine may need long, and a server that recovers as well.
-const READY_TIMEOUT: Duration = Duration::from_secs(60);
+const READY_TIMEOUT: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(20);
 /// For the end of a server, before SIGKILL.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
@@ -74,7 +74,7 @@ impl Installation {
                 Err(Error::Ended { log, .. })
                     if attempt < ATTEMPTS && log.contains("Address already in use") =>
                 {
-                    attempt += 1
+                    attempt += 1;
                 }
                 outcome => return outcome.map(|running| (installation, running)),
             }

@@ -152,3 +152,45 @@ fn hexadecimal(bytes: &[u8]) -> String {
             text
         })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    #[test]
+    fn the_programs_are_taken_out_of_the_archive_and_nothing_else() {
+        let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+        for name in ["etcd", "kube-apiserver", "kubectl", "LICENSE"] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(4);
+            header.set_mode(0o600);
+            let path = format!("controller-tools/envtest/{name}");
+            archive
+                .append_data(&mut header, path, &b"1234"[..])
+                .unwrap();
+        }
+        let archive = archive.into_inner().unwrap().finish().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        unpack(&archive, directory.path()).unwrap();
+        let mut found: Vec<_> = fs::read_dir(directory.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        found.sort();
+        assert_eq!(found, ["etcd", "kube-apiserver", "kubectl"]);
+        let mode = fs::metadata(directory.path().join("etcd"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o755);
+    }
+
+    #[test]
+    fn a_checksum_is_written_as_it_is_published() {
+        assert_eq!(hexadecimal(&[0x00, 0x0f, 0xa0]), "000fa0");
+    }
+}

@@ -13,7 +13,7 @@ use crate::progress::Progress;
 /// The Go modules that pin the versions.
 const MODULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/controlplane");
 /// Far above what the slowest machine needs, so that a hanging download ends at all.
-const TIMEOUT: Duration = Duration::from_secs(60 * 60);
+const TIMEOUT: Duration = Duration::from_hours(1);
 
 /// Builds `program` into `directory`, unless another process has done so meanwhile.
 pub(super) async fn build(

@@ -114,7 +114,12 @@ async fn requests(
     let mut statements = Statements::default();
     // Each round ends with the server's ReadyForQuery.
     let mut round = 1;
+    let mut struck = u64::MAX;
     while let Some(message) = Message::read(&mut client).await? {
+        // Nothing follows the statement after which the client is struck, except the data of its COPY.
+        if round > struck && !matches!(message.kind(), b'd' | b'c' | b'f') {
+            return std::future::pending().await;
+        }
         let strike = statements
             .carried_out_by(&message)
             .and_then(|sql| trigger.pass(&sql));
@@ -124,7 +129,10 @@ async fn requests(
                 return Ok(());
             }
             // Before the server can possibly answer.
-            Some(strike) => withheld.set(round, strike),
+            Some(strike) => {
+                struck = round;
+                withheld.set(round, strike);
+            }
             None => {}
         }
         // Query, Sync and FunctionCall.

@@ -1,0 +1,98 @@
+//! Events. An Event tells what happened and never decides anything: a failure to write one is logged, not returned.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, Resource as _, ResourceExt as _};
+
+use super::Cluster;
+use crate::api::condition::truncate;
+use crate::api::{FIELD_MANAGER, GROUP, Organization};
+
+/// Events of cluster-scoped objects live in this namespace.
+const NAMESPACE: &str = "default";
+/// Longest note that the API server takes.
+const NOTE_LIMIT: usize = 1024;
+/// Longest name of the object that goes into the Event's name, which has at most 253 characters.
+const NAME_LIMIT: usize = 160;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// As expected.
+    Normal,
+    /// A person should look.
+    Warning,
+}
+
+/// What an Event says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// How bad it is.
+    pub severity: Severity,
+    /// One word: the same as in conditions and metrics.
+    pub reason: &'static str,
+    /// What the operator was doing, in one word.
+    pub action: &'static str,
+    /// The sentence.
+    pub note: String,
+    /// Tells Events of the same object and reason apart. An Event that exists is not written again, so what is repeated
+    /// after a crash is announced once.
+    pub occurrence: String,
+}
+
+impl Cluster {
+    /// Publishes an Event about the object.
+    pub async fn announce(&self, object: &Organization, what: &Announcement, now: Timestamp) {
+        let uid = object.uid().unwrap_or_default();
+        let name = format!(
+            "{}.{}.{}{}",
+            truncated_name(&object.name_any()),
+            uid.chars().filter(char::is_ascii_alphanumeric).take(12).collect::<String>(),
+            what.reason.to_ascii_lowercase(),
+            what.occurrence
+        );
+        let event = Event {
+            metadata: ObjectMeta {
+                name: Some(name),
+                namespace: Some(NAMESPACE.to_owned()),
+                labels: Some(BTreeMap::from([(
+                    format!("{GROUP}/organization-uid"),
+                    uid.clone(),
+                )])),
+                ..ObjectMeta::default()
+            },
+            type_: Some(
+                match what.severity {
+                    Severity::Normal => "Normal",
+                    Severity::Warning => "Warning",
+                }
+                .to_owned(),
+            ),
+            reason: Some(what.reason.to_owned()),
+            action: Some(what.action.to_owned()),
+            note: Some(truncate(what.note.clone(), NOTE_LIMIT)),
+            event_time: Some(MicroTime(now)),
+            reporting_controller: Some(format!("{GROUP}/{FIELD_MANAGER}")),
+            reporting_instance: Some(self.instance.clone()),
+            regarding: Some(ObjectReference { namespace: None, ..object.object_ref(&()) }),
+            ..Event::default()
+        };
+        let events: Api<Event> = Api::namespaced(self.client.clone(), NAMESPACE);
+        match events.create(&PostParams::default(), &event).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(s)) if s.is_already_exists() => {}
+            Err(e) => tracing::warn!(error = %e, reason = what.reason, "an Event could not be written"),
+        }
+    }
+}
+
+/// The object's name cut so that the Event's name stays a valid DNS subdomain.
+fn truncated_name(name: &str) -> &str {
+    let cut = name.get(..NAME_LIMIT).unwrap_or(name);
+    cut.trim_end_matches(['-', '.'])
+}

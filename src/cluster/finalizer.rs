@@ -1,0 +1,100 @@
+//! Adds and releases the finalizer. Both are JSON patches that test the uid first: kube's own helper tests the name of the
+//! finalizer only, and would take it from an object that was created again under the same name.
+
+use json_patch::jsonptr::PointerBuf;
+use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation, TestOperation};
+use kube::ResourceExt as _;
+use kube::api::{Patch as Body, PatchParams};
+use serde_json::{Value, json};
+
+use super::{Cluster, failure};
+use crate::api::{FIELD_MANAGER, FINALIZER, Organization, Reason};
+use crate::domain::Failure;
+use crate::domain::settlement::Settlement;
+
+/// How often a release is tried when other finalizers come and go meanwhile.
+const RELEASE_TRIES: usize = 5;
+
+impl Cluster {
+    /// Adds the finalizer to exactly this version of the object. None: the object has changed; its next event brings it
+    /// back.
+    ///
+    /// # Errors
+    /// Fails when the API server refuses.
+    pub async fn add_finalizer(&self, object: &Organization) -> Result<Option<Organization>, Failure> {
+        let version = json!(object.resource_version().unwrap_or_default());
+        let operations = vec![
+            test(&["metadata", "uid"], json!(object.uid().unwrap_or_default())),
+            test(&["metadata", "resourceVersion"], version),
+            if object.finalizers().is_empty() {
+                add(&["metadata", "finalizers"], json!([FINALIZER]))
+            } else {
+                add(&["metadata", "finalizers", "-"], json!(FINALIZER))
+            },
+        ];
+        match self.patch(object, operations).await {
+            Ok(updated) => Ok(Some(updated)),
+            Err(kube::Error::Api(s)) if s.is_invalid() || s.is_conflict() || s.is_not_found() => Ok(None),
+            Err(e) => Err(failure(&e, "adding the finalizer")),
+        }
+    }
+
+    /// Lets the object go. The settlement is the proof that it may. An object that is gone, or of which another one of the
+    /// same name has taken the place, has been let go.
+    ///
+    /// # Errors
+    /// Fails when the API server refuses.
+    pub async fn release(&self, object: &Organization, _: &Settlement) -> Result<(), Failure> {
+        let mut current = object.clone();
+        for _ in 0..RELEASE_TRIES {
+            let Some(index) = current.finalizers().iter().position(|f| f == FINALIZER) else {
+                return Ok(());
+            };
+            let index = index.to_string();
+            let at = ["metadata", "finalizers", index.as_str()];
+            let operations = vec![
+                test(&["metadata", "uid"], json!(object.uid().unwrap_or_default())),
+                test(&at, json!(FINALIZER)),
+                PatchOperation::Remove(RemoveOperation { path: pointer(&at) }),
+            ];
+            match self.patch(&current, operations).await {
+                Ok(_) => return Ok(()),
+                Err(kube::Error::Api(s)) if s.is_not_found() => return Ok(()),
+                // A test failed: the finalizer moved, or it is another object.
+                Err(kube::Error::Api(s)) if s.is_invalid() || s.is_conflict() => {
+                    match self.live(&object.name_any()).await? {
+                        Some(live) if live.uid() == object.uid() => current = live,
+                        _ => return Ok(()),
+                    }
+                }
+                Err(e) => return Err(failure(&e, "releasing the finalizer")),
+            }
+        }
+        Err(Failure::new(
+            Reason::InternalError,
+            "the object's finalizers changed each time the operator tried to release its own",
+        ))
+    }
+
+    async fn patch(
+        &self,
+        object: &Organization,
+        operations: Vec<PatchOperation>,
+    ) -> Result<Organization, kube::Error> {
+        let body: Body<()> = Body::Json(Patch(operations));
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        self.organizations.patch(&object.name_any(), &params, &body).await
+    }
+}
+
+fn pointer(tokens: &[&str]) -> PointerBuf {
+    PointerBuf::from_tokens(tokens.iter().copied())
+}
+
+fn test(path: &[&str], value: Value) -> PatchOperation {
+    PatchOperation::Test(TestOperation { path: pointer(path), value })
+}
+
+fn add(path: &[&str], value: Value) -> PatchOperation {
+    PatchOperation::Add(AddOperation { path: pointer(path), value })
+}

@@ -1,0 +1,134 @@
+//! The API server. This is the only place that writes to it.
+
+mod event;
+mod finalizer;
+mod status;
+
+pub use event::{Announcement, Severity};
+
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{DeleteParams, ListParams, Preconditions};
+use kube::{Api, Client};
+
+use crate::api::{CRD_NAME, Organization, Reason};
+use crate::domain::Failure;
+
+/// A client for Organizations and what belongs to them.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    organizations: Api<Organization>,
+    /// Name of this process in Events.
+    instance: String,
+}
+
+impl Cluster {
+    /// Wraps a client. `instance` names this process in Events.
+    #[must_use]
+    pub fn new(client: Client, instance: String) -> Self {
+        Self { organizations: Api::all(client.clone()), client, instance }
+    }
+
+    /// The uid of the namespace `kube-system`, which identifies a cluster.
+    ///
+    /// # Errors
+    /// Fails when the API server cannot be asked.
+    pub async fn id(&self) -> Result<String, Failure> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let found = namespaces
+            .get_metadata("kube-system")
+            .await
+            .map_err(|e| failure(&e, "reading the namespace kube-system"))?;
+        found.metadata.uid.ok_or_else(|| Failure::new(Reason::InternalError, "kube-system has no uid"))
+    }
+
+    /// The object as it is now, read past every cache.
+    ///
+    /// # Errors
+    /// Fails when the API server cannot be asked. A failure is never taken for an absence.
+    pub async fn live(&self, name: &str) -> Result<Option<Organization>, Failure> {
+        self.organizations.get_opt(name).await.map_err(|e| failure(&e, "reading the object"))
+    }
+
+    /// Objects that name this id, in this spelling, for this database; read past every cache.
+    ///
+    /// # Errors
+    /// Fails when the API server cannot be asked. A failure is never taken for an absence.
+    pub async fn naming(&self, id: &str, database: &str) -> Result<Vec<Organization>, Failure> {
+        let selector = format!(
+            "spec.organizationId={},spec.database={}",
+            escape_selector(id),
+            escape_selector(database)
+        );
+        let list = self
+            .organizations
+            .list(&ListParams::default().fields(&selector))
+            .await
+            .map_err(|e| failure(&e, "listing objects for the same organization"))?;
+        Ok(list.items)
+    }
+
+    /// Whether the `CustomResourceDefinition` is being deleted, or gone: then nobody asked to erase tenants.
+    ///
+    /// # Errors
+    /// Fails when the API server cannot be asked.
+    pub async fn crd_terminating(&self) -> Result<bool, Failure> {
+        let crds: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+        let crd = crds
+            .get_metadata_opt(CRD_NAME)
+            .await
+            .map_err(|e| failure(&e, "reading the CustomResourceDefinition"))?;
+        Ok(crd.is_none_or(|c| c.metadata.deletion_timestamp.is_some()))
+    }
+
+    /// Whether the API server serves Organizations.
+    pub async fn serves_organizations(&self) -> bool {
+        self.organizations.list(&ListParams::default().limit(1)).await.is_ok()
+    }
+
+    /// Deletes the object whose expiration has passed. Only this very object: the uid is a precondition.
+    ///
+    /// # Errors
+    /// Fails when the API server refuses.
+    pub async fn delete_expired(&self, name: &str, uid: &str) -> Result<(), Failure> {
+        let only_this = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+        let params = DeleteParams { preconditions: Some(only_this), ..DeleteParams::background() };
+        match self.organizations.delete(name, &params).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(s)) if s.is_not_found() || s.is_conflict() => Ok(()),
+            Err(e) => Err(failure(&e, "deleting the expired object")),
+        }
+    }
+}
+
+/// A failure of the API server as a person needs to read it.
+fn failure(error: &kube::Error, doing: &str) -> Failure {
+    let what = match error {
+        kube::Error::Api(status) if status.is_forbidden() => {
+            return Failure::new(
+                Reason::PermissionDenied,
+                format!("the API server forbids the operator {doing}; nothing was touched"),
+            )
+            .remedy("apply deploy/base, which holds the operator's ClusterRole");
+        }
+        kube::Error::Api(status) => format!("answered {} {}", status.code, status.reason),
+        _ => "could not be reached".to_owned(),
+    };
+    Failure::new(Reason::InternalError, format!("the API server {what} while {doing}; nothing was touched"))
+}
+
+/// Field selectors escape backslash, comma and equals sign with a backslash (apimachinery, `fields.EscapeValue`).
+fn escape_selector(value: &str) -> String {
+    value.replace('\\', "\\\\").replace(',', "\\,").replace('=', "\\=")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape_selector;
+
+    #[test]
+    fn selectors_are_escaped() {
+        assert_eq!(escape_selector(r"a,b=c\d"), r"a\,b\=c\\d");
+    }
+}

@@ -1,0 +1,22 @@
+//! `organization-operator crd`.
+
+use clap::Args;
+
+use super::CommandError;
+use crate::api::crd::organization_crd_yaml;
+
+/// Print the CustomResourceDefinition as YAML: organization-operator crd | kubectl apply --server-side -f -
+#[derive(Debug, Args)]
+pub struct Crd {}
+
+impl Crd {
+    /// Prints it.
+    ///
+    /// # Errors
+    /// Fails only if it cannot be serialized.
+    pub fn execute(self) -> Result<(), CommandError> {
+        let text = organization_crd_yaml().map_err(|e| CommandError(e.to_string()))?;
+        print!("{text}");
+        Ok(())
+    }
+}

@@ -1,0 +1,44 @@
+//! `organization-operator migrate`.
+
+use clap::Args;
+
+use super::{CommandError, ConfigArgs};
+use crate::db::migrate::{Migrated, script};
+
+/// Create or update the operator's own schema, organization_operator, in the database. Nothing of the platform's own schema
+/// is touched.
+#[derive(Debug, Args)]
+pub struct Migrate {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print the SQL for a database administrator instead of running it
+    #[arg(long)]
+    print: bool,
+    /// With --print: the role that the operator connects as
+    #[arg(long, default_value = "organization_operator", value_name = "ROLE")]
+    role: String,
+}
+
+impl Migrate {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// Fails when the database cannot be reached or refuses.
+    pub async fn execute(self) -> Result<(), CommandError> {
+        if self.print {
+            print!("{}", script(&self.role));
+            return Ok(());
+        }
+        let (_, database) = self.config.load()?;
+        let migrated = database.migrate(true).await?;
+        println!(
+            "{}",
+            match migrated {
+                Migrated::UpToDate => "The schema organization_operator is up to date.",
+                Migrated::Changed => "The schema organization_operator was created or updated.",
+            }
+        );
+        database.close().await;
+        Ok(())
+    }
+}

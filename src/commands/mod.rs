@@ -1,0 +1,93 @@
+//! What can be run by hand, one file a command.
+
+pub mod crd;
+pub mod migrate;
+pub mod run;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Config;
+use crate::db::Database;
+
+/// Deletes, deactivates or retains the tenants of a workflow platform kept in PostgreSQL, as Organization objects say.
+///
+/// `kubectl delete organization NAME` erases the tenant in order if its `spec.deletionPolicy` is `Delete`, and says exactly
+/// why if it cannot.
+#[derive(Debug, Parser)]
+#[command(name = "organization-operator", version, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the operator until it is told to stop
+    Run(run::Run),
+    /// Print the CustomResourceDefinition as YAML
+    Crd(crd::Crd),
+    /// Create or update the operator's own schema in the database
+    Migrate(migrate::Migrate),
+}
+
+/// Where configuration and database are.
+#[derive(Clone, Debug, Args)]
+pub struct ConfigArgs {
+    /// Configuration file in YAML; without one, the built-in plan for the platform's schema holds
+    #[arg(long, env = "CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Database URL, for example postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full; wins over
+    /// `database.urlFile` of the configuration
+    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+}
+
+/// Why a command failed: one message for a person.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct CommandError(pub String);
+
+impl From<crate::config::ConfigError> for CommandError {
+    fn from(error: crate::config::ConfigError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<crate::domain::Failure> for CommandError {
+    fn from(failure: crate::domain::Failure) -> Self {
+        let remedy = failure.remedy.as_ref().map(|r| format!("\n{r}")).unwrap_or_default();
+        Self(format!("{failure}{remedy}"))
+    }
+}
+
+impl ConfigArgs {
+    /// Reads the configuration and prepares the database.
+    ///
+    /// # Errors
+    /// Fails when either cannot be used.
+    pub fn load(&self) -> Result<(Config, Arc<Database>), CommandError> {
+        let config = Config::load(self.config.as_deref())?;
+        let source = config.url_source(self.database_url.clone())?;
+        let database = Arc::new(Database::new(source, config.database_settings())?);
+        Ok((config, database))
+    }
+}
+
+impl Cli {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Fails with one message for a person.
+    pub async fn execute(self) -> Result<(), CommandError> {
+        match self.command {
+            Command::Run(command) => command.execute().await,
+            Command::Crd(command) => command.execute(),
+            Command::Migrate(command) => command.execute().await,
+        }
+    }
+}

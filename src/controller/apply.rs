@@ -1,0 +1,176 @@
+//! A pass over a live object: finalizer first, then claim, activation and inventory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::ResourceExt as _;
+
+use super::Context;
+use super::reconcile::Report;
+use crate::api::condition;
+use crate::api::status::{ClaimStatus, ObservedState};
+use crate::api::{Activation, Organization, Reason};
+use crate::cluster::{Announcement, Severity};
+use crate::db::Actor;
+use crate::db::observe::CensusEntry;
+use crate::domain::decide::{self, Apply, Settle};
+use crate::domain::facts::{Facts, Holder, Presence};
+use crate::domain::report::{Pass, Seen};
+use crate::domain::{CompiledPlan, Failure, Subject};
+
+/// How often a healthy object is looked at although nothing changed: capped counts are refreshed then.
+const RESYNC: Duration = Duration::from_secs(600);
+
+/// None: the object changed meanwhile, its next event brings it back.
+pub(super) async fn apply(
+    object: &Arc<Organization>,
+    subject: &Subject,
+    context: &Context,
+) -> Option<Report> {
+    let mut object = object.clone();
+    if !subject.has_finalizer {
+        match context.cluster.add_finalizer(&object).await {
+            Ok(Some(updated)) => object = Arc::new(updated),
+            Ok(None) => return None,
+            Err(failure) => return Some(Report::failed(&object, subject, Seen::default(), failure)),
+        }
+    }
+    let mut seen = Seen::default();
+    Some(match work(&object, subject, context, &mut seen).await {
+        Ok(report) => report,
+        Err(failure) => Report::failed(&object, subject, seen, failure),
+    })
+}
+
+async fn work(
+    object: &Arc<Organization>,
+    subject: &Subject,
+    context: &Context,
+    seen: &mut Seen,
+) -> Result<Report, Failure> {
+    let plan = context.plan.get().await?;
+    let facts = context.database.observe(&context.settings.cluster_id, subject, &plan).await?;
+    see(seen, &facts, &plan);
+    if !matches!(facts.organization, Presence::Present { .. }) {
+        context.census.note(object, &facts.key, None);
+    }
+    let holder = holder(&facts, subject, context).await?;
+    let supported = plan.root.activation.is_some();
+    match decide::apply(subject, &facts, &holder, supported) {
+        Apply::Wait => Err(not_there()),
+        Apply::Refuse(failure) => Err(failure),
+        Apply::Expire => {
+            context.cluster.delete_expired(&subject.name, &subject.uid).await?;
+            let mut report = Report::new(object, subject, Pass::Settled, std::mem::take(seen));
+            report.announce = Some(announcement("Expired", "spec.expirationTime has passed; the object was deleted and its deletionPolicy decides what that means.", subject));
+            Ok(report)
+        }
+        Apply::Settle(settle) => settled(object, subject, context, seen, &plan, &facts, &settle).await,
+    }
+}
+
+async fn settled(
+    object: &Arc<Organization>,
+    subject: &Subject,
+    context: &Context,
+    seen: &mut Seen,
+    plan: &CompiledPlan,
+    facts: &Facts,
+    settle: &Settle,
+) -> Result<Report, Failure> {
+    let actor = Actor { cluster: &context.settings.cluster_id, subject, key: &facts.key };
+    if settle.changes_database() {
+        context.database.settle(actor, settle, plan).await?;
+    }
+    seen.claim = Some(ClaimStatus {
+        installation: facts.installation.clone(),
+        organization_key: facts.key.clone(),
+    });
+    let active = match (settle.activation, facts.organization) {
+        (Some(target), _) => Some(target == Activation::Active),
+        (None, Presence::Present { active }) => active,
+        (None, Presence::Absent) => None,
+    };
+    seen.state = Some(state(active));
+    seen.inventory = context.database.inventory(&facts.key, plan).await?;
+    let users = seen.inventory.as_ref().and_then(|i| i.users);
+    context.census.note(object, &facts.key, Some(CensusEntry { active, users }));
+    if settle.expired_unseen {
+        return Err(expired());
+    }
+    let mut report = Report::new(object, subject, Pass::Settled, std::mem::take(seen));
+    report.again = Some(next_look(subject, facts));
+    report.announce = settle.activation.map(|target| match target {
+        Activation::Active => announcement("Activated", "The organization was activated.", subject),
+        Activation::Deactivated => {
+            announcement(condition::DEACTIVATED, "The organization was deactivated; its data is kept.", subject)
+        }
+    });
+    Ok(report)
+}
+
+fn next_look(subject: &Subject, facts: &Facts) -> Duration {
+    let until = subject.expiration.map(|t| facts.now.duration_until(t)).filter(|d| d.is_positive());
+    // A second more, so that the expiration has surely passed by the database's clock.
+    let until = until.and_then(|d| Duration::try_from(d).ok()).map(|d| d + Duration::from_secs(1));
+    let resync = RESYNC.mul_f64(1.0 - 0.2 * fastrand::f64());
+    until.map_or(resync, |u| u.min(resync))
+}
+
+/// What the facts tell, whatever is decided.
+pub(super) fn see(seen: &mut Seen, facts: &Facts, plan: &CompiledPlan) {
+    seen.state = Some(match facts.organization {
+        Presence::Absent => ObservedState::Absent,
+        Presence::Present { active } => state(active),
+    });
+    seen.deletion_ready = Some(plan.erase().map(|_| ()));
+}
+
+fn state(active: Option<bool>) -> ObservedState {
+    if active == Some(false) { ObservedState::Deactivated } else { ObservedState::Active }
+}
+
+/// Who holds the claim. Whether an owner of this cluster still exists is asked live: a cache that has not heard of it yet,
+/// or an API server that does not answer, must not look like an owner that is gone.
+pub(super) async fn holder(
+    facts: &Facts,
+    subject: &Subject,
+    context: &Context,
+) -> Result<Holder, Failure> {
+    let Some(claim) = &facts.claim else { return Ok(Holder::Free) };
+    if claim.cluster != context.settings.cluster_id {
+        let adoptable = context.settings.adopt_from.contains(&claim.cluster).then(|| claim.uid.clone());
+        return Ok(Holder::Foreign { cluster: claim.cluster.clone(), adoptable });
+    }
+    if claim.uid == subject.uid {
+        return Ok(Holder::Mine);
+    }
+    let owner = context.cluster.live(&claim.name).await?;
+    Ok(match owner.filter(|o| o.uid().as_ref() == Some(&claim.uid)) {
+        Some(owner) => Holder::Other { name: owner.name_any() },
+        None => Holder::Gone { uid: claim.uid.clone() },
+    })
+}
+
+fn announcement(reason: &'static str, note: &str, subject: &Subject) -> Announcement {
+    Announcement {
+        severity: Severity::Normal,
+        reason,
+        action: "Reconcile",
+        note: note.to_owned(),
+        occurrence: format!(".{}", subject.generation),
+    }
+}
+
+fn not_there() -> Failure {
+    Failure::new(Reason::OrganizationNotFound, "the database has no organization with this id (yet)")
+        .remedy("create the organization in the platform, or correct the id by creating the object again")
+}
+
+fn expired() -> Failure {
+    Failure::new(
+        Reason::Expired,
+        "spec.expirationTime had passed before the operator saw it, so it is not acted on; nothing was touched",
+    )
+    .remedy("set spec.expirationTime to a time in the future, remove it, or delete the object")
+}

@@ -1,0 +1,111 @@
+//! Existence, activation and users of all organizations, looked at regularly in one query. Objects whose organization has
+//! changed are passed over again; all others cost nothing.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::channel::mpsc::UnboundedSender;
+use kube::ResourceExt as _;
+use kube::runtime::reflector::ObjectRef;
+
+use super::Context;
+use crate::api::Organization;
+use crate::db::observe::CensusEntry;
+use crate::domain::Failure;
+
+/// What an object's last pass saw.
+#[derive(Clone, Debug)]
+struct Known {
+    object: ObjectRef<Organization>,
+    key: String,
+    seen: Option<CensusEntry>,
+}
+
+pub(super) struct Census {
+    known: Mutex<HashMap<String, Known>>,
+    poke: UnboundedSender<ObjectRef<Organization>>,
+}
+
+impl Census {
+    pub(super) fn new(poke: UnboundedSender<ObjectRef<Organization>>) -> Self {
+        Self { known: Mutex::new(HashMap::new()), poke }
+    }
+
+    /// Notes what a pass saw of an object's organization; None: it is not there.
+    pub(super) fn note(&self, object: &Organization, key: &str, seen: Option<CensusEntry>) {
+        let known = Known { object: ObjectRef::from_obj(object), key: key.to_owned(), seen };
+        self.lock().insert(object.uid().unwrap_or_default(), known);
+    }
+
+    /// Other objects are looked at no more.
+    pub(super) fn keep_only(&self, exists: impl Fn(&str) -> bool) {
+        self.lock().retain(|uid, _| exists(uid));
+    }
+
+    fn keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> = self.lock().values().map(|k| k.key.clone()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    /// Pokes the objects whose organization is not as it was seen last.
+    fn compare(&self, found: &HashMap<String, CensusEntry>) {
+        for known in self.lock().values_mut() {
+            let now = found.get(&known.key).copied();
+            if now != known.seen {
+                known.seen = now;
+                self.poke(known.object.clone());
+            }
+        }
+    }
+
+    fn poke(&self, object: ObjectRef<Organization>) {
+        // The receiver ends with the controller.
+        drop(self.poke.unbounded_send(object));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Looks at all organizations, and at the catalogue, on every interval.
+pub(super) async fn look_regularly(context: Arc<Context>) {
+    let mut interval = tokio::time::interval(context.settings.poll_interval);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // The first pass over each object looks by itself.
+    interval.tick().await;
+    loop {
+        interval.tick().await;
+        match look(&context).await {
+            Ok(()) => context.metrics.database_seen(true),
+            Err(failure) => {
+                context.metrics.database_seen(false);
+                tracing::warn!(reason = failure.reason.as_str(), "{}", failure.message);
+            }
+        }
+    }
+}
+
+async fn look(context: &Context) -> Result<(), Failure> {
+    let objects = context.store.state();
+    let uids: HashSet<&str> = objects.iter().filter_map(|o| o.metadata.uid.as_deref()).collect();
+    context.census.keep_only(|uid| uids.contains(uid));
+    context.backoff.keep_only(|uid| uids.contains(uid));
+
+    let (plan, changed) = context.plan.refresh().await?;
+    context.metrics.plan(&plan);
+    if changed {
+        for object in &objects {
+            context.census.poke(ObjectRef::from_obj(object.as_ref()));
+        }
+    }
+    let keys = context.census.keys();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let found = context.database.census(&keys, &plan).await?;
+    context.census.compare(&found);
+    Ok(())
+}

@@ -1,0 +1,350 @@
+//! A pass over a terminating object. The object is read live first: what a person lowered a second ago counts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt as _;
+
+use super::Context;
+use super::apply::{holder, see};
+use super::reconcile::Report;
+use crate::api::condition::stage;
+use crate::api::status::{ClaimStatus, DeletionStep};
+use crate::api::{DeletionPolicy, Organization, Reason};
+use crate::cluster::{Announcement, Severity};
+use crate::db::erase::Erasure;
+use crate::db::{Actor, settle};
+use crate::domain::decide::{self, Circumstances, KeepBecause, Remove};
+use crate::domain::facts::{Facts, Presence, Successor};
+use crate::domain::report::{self, Deletion, Pass, Seen};
+use crate::domain::settlement::Settlement;
+use crate::domain::{CompiledPlan, Failure, Subject};
+
+/// `Retain` never waits for the database: this is how long it may take to leave a record.
+const RECORD_LIMIT: Duration = Duration::from_secs(5);
+/// A cascade that takes longer than this is shown as a stage in status.
+const SHOW_AFTER: Duration = Duration::from_secs(2);
+
+/// None: the object is gone, or another one has taken its name.
+pub(super) async fn cleanup(
+    cached: &Arc<Organization>,
+    subject: &Subject,
+    context: &Context,
+) -> Option<Report> {
+    let (object, subject) = match context.cluster.live(&subject.name).await {
+        Ok(Some(live)) if live.uid() == cached.uid() => {
+            let subject = Subject::parse(&live);
+            (Arc::new(live), subject)
+        }
+        Ok(_) => return None,
+        Err(failure) => return Some(Report::blocked(cached, subject, Seen::default(), failure)),
+    };
+    if !subject.has_finalizer {
+        return None;
+    }
+    let mut seen = Seen::default();
+    Some(match work(&object, &subject, context, &mut seen).await {
+        Ok(report) => report,
+        Err(failure) => Report::blocked(&object, &subject, seen, failure),
+    })
+}
+
+async fn work(
+    object: &Arc<Organization>,
+    subject: &Subject,
+    context: &Context,
+    seen: &mut Seen,
+) -> Result<Report, Failure> {
+    let crd_terminating = match subject.policy {
+        DeletionPolicy::Retain => false,
+        _ => context.cluster.crd_terminating().await?,
+    };
+    if let Some(because) = decide::keep_without_asking(subject, crd_terminating) {
+        let settlement = retain_without_waiting(subject, context, &because).await;
+        return Ok(Report::settled(object, subject, std::mem::take(seen), settlement));
+    }
+    let plan = context.plan.get().await?;
+    let facts = context.database.observe(&context.settings.cluster_id, subject, &plan).await?;
+    see(seen, &facts, &plan);
+    let holder = holder(&facts, subject, context).await?;
+    let successor = successor(&facts, subject, context, &plan).await?;
+    let rows_left = facts.ledger.is_none()
+        && facts.organization == Presence::Absent
+        && context.database.rows(&facts.key, &plan).await? > 0;
+    let with = Circumstances {
+        holder: &holder,
+        successor: successor.as_ref(),
+        rows_left,
+        activation_supported: plan.root.activation.is_some(),
+        settle_seconds: settle_seconds(context, &plan),
+    };
+    let decision = decide::remove(subject, &facts, &with);
+    let act = Act { object, subject, context, plan: &plan, facts: &facts };
+    act.out(decision, seen).await
+}
+
+/// What a decision is carried out with.
+struct Act<'a> {
+    object: &'a Arc<Organization>,
+    subject: &'a Subject,
+    context: &'a Context,
+    plan: &'a CompiledPlan,
+    facts: &'a Facts,
+}
+
+impl Act<'_> {
+    fn actor(&self) -> Actor<'_> {
+        Actor {
+            cluster: &self.context.settings.cluster_id,
+            subject: self.subject,
+            key: &self.facts.key,
+        }
+    }
+
+    async fn out(&self, decision: Remove, seen: &mut Seen) -> Result<Report, Failure> {
+        let database = &self.context.database;
+        let settlement = match decision {
+            Remove::Refuse(failure) => return Err(failure),
+            Remove::Release(_) => {
+                let entry = self.facts.ledger.as_ref();
+                entry.and_then(Settlement::recorded).ok_or_else(ledger_changed)?
+            }
+            Remove::Retain(because) => {
+                database
+                    .retain(&self.context.settings.cluster_id, self.subject, &because, Some(self.plan))
+                    .await?
+            }
+            Remove::Transfer(successor) => {
+                database.transfer(self.actor(), &successor, self.plan).await?
+            }
+            Remove::Deactivate { take_from } => {
+                database.deactivate(self.actor(), take_from.as_deref(), self.plan).await?
+            }
+            Remove::NotFound => match database.not_found(self.actor(), self.plan).await? {
+                Some(settlement) => settlement,
+                None => return Err(changed_between_looks()),
+            },
+            Remove::StartWindow { take_from } => {
+                database.start_window(self.actor(), take_from.as_deref(), self.plan).await?;
+                return Ok(self.window_started(seen));
+            }
+            Remove::Wait { until, settling } => return Ok(self.waiting(until, settling, seen)),
+            Remove::Erase { take_from } => match self.erase(take_from.as_deref()).await? {
+                Erasure::Settled(settlement) => settlement,
+                Erasure::Unverified { steps } => return Ok(self.verifying(steps, seen)),
+                Erasure::PlanOutdated => {
+                    self.context.plan.refresh().await?;
+                    return Err(Failure::new(
+                        Reason::SerializationFailure,
+                        "the database's schema changed since the plan was compiled; it was compiled again. Nothing was deleted",
+                    ));
+                }
+            },
+            Remove::Verify => return self.verify(seen).await,
+        };
+        Ok(Report::settled(self.object, self.subject, std::mem::take(seen), settlement))
+    }
+
+    /// Runs the cascade. One that takes long is shown while it runs.
+    async fn erase(&self, take_from: Option<&str>) -> Result<Erasure, Failure> {
+        let erasing = self.context.database.erase(self.actor(), take_from, self.plan);
+        tokio::pin!(erasing);
+        tokio::select! {
+            done = &mut erasing => return done,
+            () = tokio::time::sleep(SHOW_AFTER) => {}
+        }
+        let deletion = report::deleting(
+            self.subject.policy,
+            stage::ERASING,
+            "The organization and its data are being erased in one transaction.",
+        );
+        let pass = Pass::Deleting(deletion);
+        let before = self.object.status.as_ref();
+        let status = report::status(self.subject, before, &pass, Seen::default(), report::Attempts::default(), Timestamp::now());
+        if report::worth_writing(before, &status) {
+            // The stage is a courtesy: the cascade goes on whether or not it can be shown.
+            let (shown, done) =
+                tokio::join!(self.context.cluster.write_status(self.object, &status), &mut erasing);
+            if let Err(failure) = shown {
+                tracing::warn!(object = self.subject.name, "{}", failure.message);
+            }
+            return done;
+        }
+        erasing.await
+    }
+
+    async fn verify(&self, seen: &mut Seen) -> Result<Report, Failure> {
+        let entry = self.facts.ledger.as_ref().ok_or_else(ledger_changed)?;
+        let settled_at = entry.finished + self.context.settings.settle;
+        if self.facts.now < settled_at {
+            let mut report = self.verifying(entry.steps.clone(), seen);
+            report.again = Some(wait(self.facts.now, settled_at));
+            return Ok(report);
+        }
+        let cluster = &self.context.settings.cluster_id;
+        let key = self.facts.key.as_str();
+        match self.context.database.verify(cluster, self.subject, key, self.plan).await? {
+            Some(settlement) => {
+                Ok(Report::settled(self.object, self.subject, std::mem::take(seen), settlement))
+            }
+            None => Ok(self.verifying(entry.steps.clone(), seen)),
+        }
+    }
+
+    fn verifying(&self, steps: Vec<DeletionStep>, seen: &mut Seen) -> Report {
+        let mut deletion = report::deleting(
+            self.subject.policy,
+            stage::VERIFYING,
+            "Everything was erased; tables without a foreign key are counted again after their writers had time to settle.",
+        );
+        deletion.steps = steps;
+        self.stage(deletion, seen, self.context.settings.settle)
+    }
+
+    fn window_started(&self, seen: &mut Seen) -> Report {
+        let seconds = self.subject.recovery_window_seconds.max(settle_seconds(self.context, self.plan));
+        let until = self.facts.now + k8s_openapi::jiff::SignedDuration::from_secs(seconds);
+        let settling = self.subject.recovery_window_seconds < seconds;
+        let mut report = self.waiting(until, settling, seen);
+        report.seen.state = Some(crate::api::status::ObservedState::Deactivated);
+        if !settling {
+            report.announce = Some(Announcement {
+                severity: Severity::Warning,
+                reason: stage::RECOVERY_WINDOW,
+                action: "Delete",
+                note: format!("The organization was deactivated and will be erased at {until}. {}", undo(self.subject)),
+                occurrence: String::new(),
+            });
+        }
+        report
+    }
+
+    fn waiting(&self, until: Timestamp, settling: bool, seen: &mut Seen) -> Report {
+        let (stage, message) = if settling {
+            (stage::SETTLING, format!("The organization is deactivated; its data will be erased at {until}, when writers have had time to settle."))
+        } else {
+            (stage::RECOVERY_WINDOW, format!("The organization is deactivated; its data will be erased at {until}. {}", undo(self.subject)))
+        };
+        let mut deletion = report::deleting(self.subject.policy, stage, message);
+        deletion.erase_time = Some(until);
+        self.stage(deletion, seen, wait(self.facts.now, until))
+    }
+
+    fn stage(&self, deletion: Deletion, seen: &mut Seen, again: Duration) -> Report {
+        let mut report =
+            Report::new(self.object, self.subject, Pass::Deleting(deletion), std::mem::take(seen));
+        report.again = Some(again);
+        report.seen.claim = Some(ClaimStatus {
+            installation: self.facts.installation.clone(),
+            organization_key: self.facts.key.clone(),
+        });
+        report
+    }
+}
+
+/// A little longer than the rest, so that the time has surely passed by the database's clock.
+fn wait(now: Timestamp, until: Timestamp) -> Duration {
+    Duration::try_from(now.duration_until(until)).unwrap_or_default() + Duration::from_millis(50)
+}
+
+fn undo(subject: &Subject) -> String {
+    format!(
+        "To undo: kubectl patch organization {} --type merge -p '{{\"spec\":{{\"deletionPolicy\":\"Retain\"}}}}'",
+        subject.name
+    )
+}
+
+fn settle_seconds(context: &Context, plan: &CompiledPlan) -> i64 {
+    match &plan.erase {
+        Some(erase) if erase.has_unfenced() => i64::try_from(context.settings.settle.as_secs()).unwrap_or(i64::MAX),
+        _ => 0,
+    }
+}
+
+/// Keeps the data and leaves a record if that is possible within seconds.
+async fn retain_without_waiting(
+    subject: &Subject,
+    context: &Context,
+    because: &KeepBecause,
+) -> Settlement {
+    let record = async {
+        let plan = context.plan.get().await.ok();
+        context.database.retain(&context.settings.cluster_id, subject, because, plan.as_deref()).await
+    };
+    match tokio::time::timeout(RECORD_LIMIT, record).await {
+        Ok(Ok(settlement)) => settlement,
+        Ok(Err(failure)) => {
+            tracing::warn!(object = subject.name, reason = failure.reason.as_str(), "{}", failure.message);
+            settle::kept_without_record(because)
+        }
+        Err(_) => settle::kept_without_record(because),
+    }
+}
+
+/// Another live object of this cluster that names the same organization; the oldest, if there are several.
+async fn successor(
+    facts: &Facts,
+    subject: &Subject,
+    context: &Context,
+    plan: &CompiledPlan,
+) -> Result<Option<Successor>, Failure> {
+    let database = &context.settings.database;
+    let mut candidates = context.cluster.naming(&facts.key, database).await?;
+    if !facts.id_changed && subject.organization_id != facts.key {
+        candidates.extend(context.cluster.naming(&subject.organization_id, database).await?);
+    }
+    // The same id in another spelling is found in the cache, and read live before it counts.
+    for object in context.store.state() {
+        let other = &object.spec.organization_id;
+        if *other != facts.key
+            && *other != subject.organization_id
+            && spelled_alike(other, &facts.key)
+            && context.database.canonical(other, plan).await?.as_ref() == Some(&facts.key)
+        {
+            candidates.extend(context.cluster.live(&object.name_any()).await?);
+        }
+    }
+    candidates.retain(|o| {
+        o.uid().as_deref() != Some(subject.uid.as_str()) && o.metadata.deletion_timestamp.is_none()
+    });
+    candidates.sort_by_key(|o| o.metadata.creation_timestamp.as_ref().map(|t| t.0));
+    Ok(candidates.into_iter().next().map(|o| Successor {
+        name: o.name_any(),
+        uid: o.uid().unwrap_or_default(),
+        policy: o.spec.deletion_policy,
+    }))
+}
+
+/// Whether two ids could be the same value in two spellings: only letters and digits count, in any case, and leading
+/// zeros do not. The database has the last word.
+fn spelled_alike(a: &str, b: &str) -> bool {
+    let plain = |text: &str| {
+        let kept: String = text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+        kept.trim_start_matches('0').to_owned()
+    };
+    plain(a) == plain(b)
+}
+
+fn ledger_changed() -> Failure {
+    Failure::new(Reason::SerializationFailure, "the ledger changed between two looks; nothing was touched")
+}
+
+fn changed_between_looks() -> Failure {
+    Failure::new(
+        Reason::ContentChanged,
+        "the organization, or rows of it, appeared between two looks; nothing was deleted",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::spelled_alike;
+
+    #[test]
+    fn spellings_of_one_id_are_alike() {
+        assert!(spelled_alike("AC3E0000-0000-4000-8000-000000000001", "{ac3e0000000040008000000000000001}"));
+        assert!(spelled_alike("0042", "42"));
+        assert!(!spelled_alike("acme", "globex"));
+    }
+}

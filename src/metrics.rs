@@ -1,0 +1,215 @@
+//! Metrics in the OpenMetrics text format.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::runtime::reflector::Store;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::api::{Organization, Reason};
+use crate::domain::CompiledPlan;
+use crate::domain::settlement::Settlement;
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct EntityLabel {
+    entity: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct VerbLabel {
+    verb: String,
+}
+
+/// All metrics of the process.
+pub struct Metrics {
+    registry: Registry,
+    deletions: Family<OutcomeLabel, Counter>,
+    rows: Family<EntityLabel, Counter>,
+    duration: Histogram,
+    failures: Family<ReasonLabel, Counter>,
+    reconciles: Counter,
+    reconcile_duration: Histogram,
+    api_calls: Family<VerbLabel, Counter>,
+    oldest: Gauge<f64, AtomicU64>,
+    unfinished: Gauge<i64, AtomicI64>,
+    plan_fault: Family<ReasonLabel, Gauge>,
+    /// Objects that could not be read.
+    pub unreadable: Counter,
+    database: AtomicBool,
+    compiled: AtomicBool,
+    store: Mutex<Option<Store<Organization>>>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Registers all metrics.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("organization_operator");
+        let seconds = [0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 86_400.0];
+        let metrics = Self {
+            deletions: Family::default(),
+            rows: Family::default(),
+            duration: Histogram::new(seconds),
+            failures: Family::default(),
+            reconciles: Counter::default(),
+            reconcile_duration: Histogram::new([0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0]),
+            api_calls: Family::default(),
+            oldest: Gauge::default(),
+            unfinished: Gauge::default(),
+            plan_fault: Family::default(),
+            unreadable: Counter::default(),
+            database: AtomicBool::new(false),
+            compiled: AtomicBool::new(false),
+            store: Mutex::new(None),
+            registry: Registry::default(),
+        };
+        registry.register(
+            "deletions",
+            "Deletions that were dealt with (outcome), and passes over terminating objects that failed (outcome Blocked, reason)",
+            metrics.deletions.clone(),
+        );
+        registry.register("rows_deleted", "Rows deleted for ever", metrics.rows.clone());
+        registry.register(
+            "deletion_duration_seconds",
+            "From the request to delete the object to its release",
+            metrics.duration.clone(),
+        );
+        registry.register("failures", "Passes that failed", metrics.failures.clone());
+        registry.register("reconciles", "Passes over an object", metrics.reconciles.clone());
+        registry.register(
+            "reconcile_duration_seconds",
+            "Length of a pass over an object",
+            metrics.reconcile_duration.clone(),
+        );
+        registry.register("api_calls", "Requests to the API server", metrics.api_calls.clone());
+        registry.register(
+            "oldest_unfinished_deletion_age_seconds",
+            "Age of the oldest deletion that is not dealt with; 0 when there is none",
+            metrics.oldest.clone(),
+        );
+        registry.register(
+            "unfinished_deletions",
+            "Deletions that are not dealt with",
+            metrics.unfinished.clone(),
+        );
+        registry.register(
+            "plan_fault",
+            "1 while the plan as a whole must not be used to delete, with the reason",
+            metrics.plan_fault.clone(),
+        );
+        registry.register(
+            "unreadable_objects",
+            "Events about objects that the operator could not read",
+            metrics.unreadable.clone(),
+        );
+        Self { registry, ..metrics }
+    }
+
+    /// The objects whose deletions are watched.
+    pub(crate) fn follow(&self, store: Store<Organization>) {
+        *self.store.lock().unwrap_or_else(PoisonError::into_inner) = Some(store);
+    }
+
+    /// Counts a request to the API server.
+    pub fn api_call(&self, verb: &str) {
+        self.api_calls.get_or_create(&VerbLabel { verb: verb.to_owned() }).inc();
+    }
+
+    pub(crate) fn reconciled(&self, length: Duration) {
+        self.reconciles.inc();
+        self.reconcile_duration.observe(length.as_secs_f64());
+    }
+
+    pub(crate) fn failed(&self, reason: Reason) {
+        self.failures.get_or_create(&ReasonLabel { reason: reason.as_str() }).inc();
+    }
+
+    pub(crate) fn blocked(&self, reason: Reason) {
+        let label = OutcomeLabel { outcome: "Blocked", reason: reason.as_str() };
+        self.deletions.get_or_create(&label).inc();
+    }
+
+    pub(crate) fn settled(&self, settlement: &Settlement, since: Option<Timestamp>, now: Timestamp) {
+        let label = OutcomeLabel { outcome: settlement.outcome().as_str(), reason: "" };
+        self.deletions.get_or_create(&label).inc();
+        for step in settlement.steps() {
+            let rows = u64::try_from(step.deleted).unwrap_or_default();
+            self.rows.get_or_create(&EntityLabel { entity: step.entity.clone() }).inc_by(rows);
+        }
+        if let Some(since) = since {
+            self.duration.observe(now.duration_since(since).as_secs_f64().max(0.0));
+        }
+    }
+
+    /// Notes whether the database answered.
+    pub fn database_seen(&self, answered: bool) {
+        self.database.store(answered, Ordering::Relaxed);
+    }
+
+    /// Notes what became of compiling the plan.
+    pub fn plan(&self, plan: &CompiledPlan) {
+        self.compiled.store(plan.fault.is_none(), Ordering::Relaxed);
+        self.plan_fault.clear();
+        if let Some(fault) = &plan.fault {
+            self.plan_fault.get_or_create(&ReasonLabel { reason: fault.reason.as_str() }).set(1);
+        }
+    }
+
+    /// Whether the database answers and the plan can be used; else what is missing.
+    ///
+    /// # Errors
+    /// Returns a sentence that says what is missing.
+    pub fn ready(&self) -> Result<(), &'static str> {
+        if !self.database.load(Ordering::Relaxed) {
+            return Err("the database does not answer; see the log");
+        }
+        if !self.compiled.load(Ordering::Relaxed) {
+            return Err("the plan cannot be used to delete; see the log");
+        }
+        Ok(())
+    }
+
+    /// The text that Prometheus reads.
+    ///
+    /// # Errors
+    /// Fails only if the text cannot be written.
+    pub fn encode(&self, now: Timestamp) -> Result<String, std::fmt::Error> {
+        let ages: Vec<f64> = self
+            .store
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .flat_map(Store::state)
+            .filter_map(|o| o.metadata.deletion_timestamp.as_ref().map(|t| now.duration_since(t.0).as_secs_f64()))
+            .collect();
+        self.oldest.set(ages.iter().copied().fold(0.0, f64::max));
+        self.unfinished.set(i64::try_from(ages.len()).unwrap_or(i64::MAX));
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}

@@ -1,0 +1,52 @@
+//! `/healthz`, `/readyz` and `/metrics`.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use k8s_openapi::jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::metrics::Metrics;
+
+/// Serves until `stop` turns true.
+///
+/// # Errors
+/// Fails when the listener breaks.
+pub async fn serve(
+    listener: TcpListener,
+    metrics: Arc<Metrics>,
+    mut stop: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let router = Router::new()
+        // The process runs. A database that is down is no reason to restart it.
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(text))
+        .with_state(metrics);
+    axum::serve(listener, router)
+        .with_graceful_shutdown(async move {
+            // A sender that is gone means that the process is ending, too.
+            drop(stop.wait_for(|s| *s).await);
+        })
+        .await
+}
+
+async fn ready(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
+    match metrics.ready() {
+        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+        Err(missing) => (StatusCode::SERVICE_UNAVAILABLE, format!("{missing}\n")),
+    }
+}
+
+async fn text(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
+    let kind = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
+    match metrics.encode(Timestamp::now()) {
+        Ok(text) => (StatusCode::OK, kind, text),
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, kind, String::new()),
+    }
+}
