@@ -169,8 +169,7 @@ impl Config {
             Some(path) => {
                 let text = std::fs::read_to_string(path)
                     .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-                serde_yaml::from_str(&text)
-                    .map_err(|source| ConfigError::Parse { path: path.to_owned(), source })?
+                serde_yaml::from_str(&text).map_err(|source| ConfigError::Parse { path: path.to_owned(), source })?
             }
         };
         config.validate()?;
@@ -201,9 +200,7 @@ impl Config {
         }
         if database.lock_timeout_seconds >= database.statement_timeout_seconds {
             // Else a wait for a lock would be reported as a slow statement.
-            problems.push(
-                "`database.lockTimeoutSeconds` must be less than `database.statementTimeoutSeconds`".into(),
-            );
+            problems.push("`database.lockTimeoutSeconds` must be less than `database.statementTimeoutSeconds`".into());
         }
         // One connection is for the census, so that it never waits for deletions.
         if database.max_connections <= u32::from(self.concurrency) {

@@ -111,11 +111,7 @@ impl Metrics {
             "Age of the oldest deletion that is not dealt with; 0 when there is none",
             metrics.oldest.clone(),
         );
-        registry.register(
-            "unfinished_deletions",
-            "Deletions that are not dealt with",
-            metrics.unfinished.clone(),
-        );
+        registry.register("unfinished_deletions", "Deletions that are not dealt with", metrics.unfinished.clone());
         registry.register(
             "plan_fault",
             "1 while the plan as a whole must not be used to delete, with the reason",

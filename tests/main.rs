@@ -1,1 +1,82 @@
-fn main() {}
+//! The behaviour of the operator on real parts: kube-apiserver, etcd, PostgreSQL, kubectl and the operator's own binary.
+//!
+//! One control plane and one PostgreSQL serve the whole run. Each test gets a database of its own, an operator of its own
+//! that serves only the objects of this test (`--database`), and object names of its own.
+//!
+//! `cargo test --test suite delete` runs the tests whose name contains `delete`.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking; the message says what was expected"
+)]
+
+mod activation;
+mod admission;
+mod budget;
+mod claims;
+mod crash;
+mod crd;
+mod delete;
+mod errors;
+mod expiration;
+mod failure_shapes;
+mod fence;
+mod gitops;
+mod layering;
+mod lifecycle;
+mod rbac;
+mod support;
+mod undo;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Trial};
+use support::World;
+
+/// Tests wait most of the time, so more of them than there are cores can run at once.
+const THREADS: usize = 8;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(THREADS);
+    let tests = [
+        activation::tests(),
+        admission::tests(),
+        budget::tests(),
+        claims::tests(),
+        crash::tests(),
+        crd::tests(),
+        delete::tests(),
+        errors::tests(),
+        expiration::tests(),
+        failure_shapes::tests(),
+        fence::tests(),
+        gitops::tests(),
+        layering::tests(),
+        lifecycle::tests(),
+        rbac::tests(),
+        undo::tests(),
+    ]
+    .concat();
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    // Listing needs no servers.
+    let world = (!arguments.list).then(|| Arc::new(runtime.block_on(World::start()).expect("the servers start")));
+    let trials = tests
+        .into_iter()
+        .map(|(name, test)| {
+            let (world, handle) = (world.clone(), runtime.handle().clone());
+            Trial::test(name, move || {
+                handle.block_on(test(world.expect("servers")));
+                Ok(())
+            })
+        })
+        .collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    // The servers end here, also when tests panicked.
+    drop(world);
+    conclusion.exit_code()
+}

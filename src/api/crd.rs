@@ -25,11 +25,9 @@ pub fn organization_crd() -> CustomResourceDefinition {
             adjust(schema);
             if let Some(status) = schema.properties.as_mut().and_then(|p| p.get_mut("status")) {
                 // kstatus: an object that nobody has seen yet must not look current.
-                status.default = Some(
-                    k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSON(
-                        serde_json::json!({"observedGeneration": -1}),
-                    ),
-                );
+                status.default = Some(k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSON(
+                    serde_json::json!({"observedGeneration": -1}),
+                ));
                 if let Some(conditions) = status.properties.as_mut().and_then(|p| p.get_mut("conditions")) {
                     bound_conditions(conditions);
                 }
@@ -81,9 +79,7 @@ fn bound_conditions(conditions: &mut JSONSchemaProps) {
     if let Some(p) = properties.get_mut("status") {
         p.enum_ = Some(
             ["True", "False", "Unknown"]
-                .map(|s| {
-                    k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSON(s.into())
-                })
+                .map(|s| k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSON(s.into()))
                 .into(),
         );
     }

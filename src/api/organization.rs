@@ -27,16 +27,8 @@ use super::status::OrganizationStatus;
     printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
     printcolumn(name = "Policy", type_ = "string", json_path = ".spec.deletionPolicy"),
     printcolumn(name = "Users", type_ = "integer", json_path = ".status.inventory.users"),
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
-    ),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
-    ),
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
     printcolumn(name = "Deleting", type_ = "date", json_path = ".metadata.deletionTimestamp"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Id", type_ = "string", json_path = ".spec.organizationId", priority = 1),
@@ -96,9 +88,7 @@ fn default_database() -> String {
 }
 
 /// What removal of an Organization object does to the data. Ordered: a later one does more.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, JsonSchema)]
 pub enum DeletionPolicy {
     /// Keep the organization and all its data as they are.
     #[default]

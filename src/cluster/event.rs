@@ -60,10 +60,7 @@ impl Cluster {
             metadata: ObjectMeta {
                 name: Some(name),
                 namespace: Some(NAMESPACE.to_owned()),
-                labels: Some(BTreeMap::from([(
-                    format!("{GROUP}/organization-uid"),
-                    uid.clone(),
-                )])),
+                labels: Some(BTreeMap::from([(format!("{GROUP}/organization-uid"), uid.clone())])),
                 ..ObjectMeta::default()
             },
             type_: Some(

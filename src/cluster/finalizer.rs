@@ -76,11 +76,7 @@ impl Cluster {
         ))
     }
 
-    async fn patch(
-        &self,
-        object: &Organization,
-        operations: Vec<PatchOperation>,
-    ) -> Result<Organization, kube::Error> {
+    async fn patch(&self, object: &Organization, operations: Vec<PatchOperation>) -> Result<Organization, kube::Error> {
         let body: Body<()> = Body::Json(Patch(operations));
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         self.organizations.patch(&object.name_any(), &params, &body).await

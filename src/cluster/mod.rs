@@ -56,11 +56,8 @@ impl Cluster {
     /// # Errors
     /// Fails when the API server cannot be asked. A failure is never taken for an absence.
     pub async fn naming(&self, id: &str, database: &str) -> Result<Vec<Organization>, Failure> {
-        let selector = format!(
-            "spec.organizationId={},spec.database={}",
-            escape_selector(id),
-            escape_selector(database)
-        );
+        let selector =
+            format!("spec.organizationId={},spec.database={}", escape_selector(id), escape_selector(database));
         let list = self
             .organizations
             .list(&ListParams::default().fields(&selector))
@@ -75,10 +72,8 @@ impl Cluster {
     /// Fails when the API server cannot be asked.
     pub async fn crd_terminating(&self) -> Result<bool, Failure> {
         let crds: Api<CustomResourceDefinition> = Api::all(self.client.clone());
-        let crd = crds
-            .get_metadata_opt(CRD_NAME)
-            .await
-            .map_err(|e| failure(&e, "reading the CustomResourceDefinition"))?;
+        let crd =
+            crds.get_metadata_opt(CRD_NAME).await.map_err(|e| failure(&e, "reading the CustomResourceDefinition"))?;
         Ok(crd.is_none_or(|c| c.metadata.deletion_timestamp.is_some()))
     }
 

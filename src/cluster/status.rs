@@ -29,11 +29,7 @@ impl Cluster {
     ///
     /// # Errors
     /// Fails when the API server refuses.
-    pub async fn write_status(
-        &self,
-        object: &Organization,
-        status: &OrganizationStatus,
-    ) -> Result<(), Failure> {
+    pub async fn write_status(&self, object: &Organization, status: &OrganizationStatus) -> Result<(), Failure> {
         let name = object.name_any();
         let uid = object.uid().unwrap_or_default();
         let body = Body {

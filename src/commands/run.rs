@@ -131,7 +131,9 @@ async fn prepare(
         });
     }
     while !cluster.serves_organizations().await {
-        tracing::warn!("waiting for the API server and the CustomResourceDefinition {CRD_NAME}: kubectl apply --server-side -f crds/");
+        tracing::warn!(
+            "waiting for the API server and the CustomResourceDefinition {CRD_NAME}: kubectl apply --server-side -f crds/"
+        );
         tokio::time::sleep(START_RETRY).await;
     }
     loop {

@@ -22,11 +22,7 @@ use crate::domain::{CompiledPlan, Failure, Subject};
 const RESYNC: Duration = Duration::from_secs(600);
 
 /// None: the object changed meanwhile, its next event brings it back.
-pub(super) async fn apply(
-    object: &Arc<Organization>,
-    subject: &Subject,
-    context: &Context,
-) -> Option<Report> {
+pub(super) async fn apply(object: &Arc<Organization>, subject: &Subject, context: &Context) -> Option<Report> {
     let mut object = object.clone();
     if !subject.has_finalizer {
         match context.cluster.add_finalizer(&object).await {
@@ -62,7 +58,11 @@ async fn work(
         Apply::Expire => {
             context.cluster.delete_expired(&subject.name, &subject.uid).await?;
             let mut report = Report::new(object, subject, Pass::Settled, std::mem::take(seen));
-            report.announce = Some(announcement("Expired", "spec.expirationTime has passed; the object was deleted and its deletionPolicy decides what that means.", subject));
+            report.announce = Some(announcement(
+                "Expired",
+                "spec.expirationTime has passed; the object was deleted and its deletionPolicy decides what that means.",
+                subject,
+            ));
             Ok(report)
         }
         Apply::Settle(settle) => settled(object, subject, context, seen, &plan, &facts, &settle).await,
@@ -82,10 +82,7 @@ async fn settled(
     if settle.changes_database() {
         context.database.settle(actor, settle, plan).await?;
     }
-    seen.claim = Some(ClaimStatus {
-        installation: facts.installation.clone(),
-        organization_key: facts.key.clone(),
-    });
+    seen.claim = Some(ClaimStatus { installation: facts.installation.clone(), organization_key: facts.key.clone() });
     let active = match (settle.activation, facts.organization) {
         (Some(target), _) => Some(target == Activation::Active),
         (None, Presence::Present { active }) => active,
@@ -132,11 +129,7 @@ fn state(active: Option<bool>) -> ObservedState {
 
 /// Who holds the claim. Whether an owner of this cluster still exists is asked live: a cache that has not heard of it yet,
 /// or an API server that does not answer, must not look like an owner that is gone.
-pub(super) async fn holder(
-    facts: &Facts,
-    subject: &Subject,
-    context: &Context,
-) -> Result<Holder, Failure> {
+pub(super) async fn holder(facts: &Facts, subject: &Subject, context: &Context) -> Result<Holder, Failure> {
     let Some(claim) = &facts.claim else { return Ok(Holder::Free) };
     if claim.cluster != context.settings.cluster_id {
         let adoptable = context.settings.adopt_from.contains(&claim.cluster).then(|| claim.uid.clone());

@@ -56,10 +56,8 @@ impl Backoff {
 /// Doubling from the first to the longest, less up to a fifth at random, so that objects that failed together do not come
 /// back together.
 fn delay(bounds: Bounds, failures: u32) -> Duration {
-    let doubled = bounds
-        .initial()
-        .saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(20)))
-        .min(bounds.max());
+    let doubled =
+        bounds.initial().saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(20))).min(bounds.max());
     doubled.mul_f64(1.0 - 0.2 * fastrand::f64())
 }
 

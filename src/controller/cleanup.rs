@@ -27,11 +27,7 @@ const RECORD_LIMIT: Duration = Duration::from_secs(5);
 const SHOW_AFTER: Duration = Duration::from_secs(2);
 
 /// None: the object is gone, or another one has taken its name.
-pub(super) async fn cleanup(
-    cached: &Arc<Organization>,
-    subject: &Subject,
-    context: &Context,
-) -> Option<Report> {
+pub(super) async fn cleanup(cached: &Arc<Organization>, subject: &Subject, context: &Context) -> Option<Report> {
     let (object, subject) = match context.cluster.live(&subject.name).await {
         Ok(Some(live)) if live.uid() == cached.uid() => {
             let subject = Subject::parse(&live);
@@ -95,11 +91,7 @@ struct Act<'a> {
 
 impl Act<'_> {
     fn actor(&self) -> Actor<'_> {
-        Actor {
-            cluster: &self.context.settings.cluster_id,
-            subject: self.subject,
-            key: &self.facts.key,
-        }
+        Actor { cluster: &self.context.settings.cluster_id, subject: self.subject, key: &self.facts.key }
     }
 
     async fn out(&self, decision: Remove, seen: &mut Seen) -> Result<Report, Failure> {
@@ -111,13 +103,9 @@ impl Act<'_> {
                 entry.and_then(Settlement::recorded).ok_or_else(ledger_changed)?
             }
             Remove::Retain(because) => {
-                database
-                    .retain(&self.context.settings.cluster_id, self.subject, &because, Some(self.plan))
-                    .await?
+                database.retain(&self.context.settings.cluster_id, self.subject, &because, Some(self.plan)).await?
             }
-            Remove::Transfer(successor) => {
-                database.transfer(self.actor(), &successor, self.plan).await?
-            }
+            Remove::Transfer(successor) => database.transfer(self.actor(), &successor, self.plan).await?,
             Remove::Deactivate { take_from } => {
                 database.deactivate(self.actor(), take_from.as_deref(), self.plan).await?
             }
@@ -161,11 +149,11 @@ impl Act<'_> {
         );
         let pass = Pass::Deleting(deletion);
         let before = self.object.status.as_ref();
-        let status = report::status(self.subject, before, &pass, Seen::default(), report::Attempts::default(), Timestamp::now());
+        let status =
+            report::status(self.subject, before, &pass, Seen::default(), report::Attempts::default(), Timestamp::now());
         if report::worth_writing(before, &status) {
             // The stage is a courtesy: the cascade goes on whether or not it can be shown.
-            let (shown, done) =
-                tokio::join!(self.context.cluster.write_status(self.object, &status), &mut erasing);
+            let (shown, done) = tokio::join!(self.context.cluster.write_status(self.object, &status), &mut erasing);
             if let Err(failure) = shown {
                 tracing::warn!(object = self.subject.name, "{}", failure.message);
             }
@@ -185,9 +173,7 @@ impl Act<'_> {
         let cluster = &self.context.settings.cluster_id;
         let key = self.facts.key.as_str();
         match self.context.database.verify(cluster, self.subject, key, self.plan).await? {
-            Some(settlement) => {
-                Ok(Report::settled(self.object, self.subject, std::mem::take(seen), settlement))
-            }
+            Some(settlement) => Ok(Report::settled(self.object, self.subject, std::mem::take(seen), settlement)),
             None => Ok(self.verifying(entry.steps.clone(), seen)),
         }
     }
@@ -222,9 +208,17 @@ impl Act<'_> {
 
     fn waiting(&self, until: Timestamp, settling: bool, seen: &mut Seen) -> Report {
         let (stage, message) = if settling {
-            (stage::SETTLING, format!("The organization is deactivated; its data will be erased at {until}, when writers have had time to settle."))
+            (
+                stage::SETTLING,
+                format!(
+                    "The organization is deactivated; its data will be erased at {until}, when writers have had time to settle."
+                ),
+            )
         } else {
-            (stage::RECOVERY_WINDOW, format!("The organization is deactivated; its data will be erased at {until}. {}", undo(self.subject)))
+            (
+                stage::RECOVERY_WINDOW,
+                format!("The organization is deactivated; its data will be erased at {until}. {}", undo(self.subject)),
+            )
         };
         let mut deletion = report::deleting(self.subject.policy, stage, message);
         deletion.erase_time = Some(until);
@@ -232,8 +226,7 @@ impl Act<'_> {
     }
 
     fn stage(&self, deletion: Deletion, seen: &mut Seen, again: Duration) -> Report {
-        let mut report =
-            Report::new(self.object, self.subject, Pass::Deleting(deletion), std::mem::take(seen));
+        let mut report = Report::new(self.object, self.subject, Pass::Deleting(deletion), std::mem::take(seen));
         report.again = Some(again);
         report.seen.claim = Some(ClaimStatus {
             installation: self.facts.installation.clone(),
@@ -263,11 +256,7 @@ fn settle_seconds(context: &Context, plan: &CompiledPlan) -> i64 {
 }
 
 /// Keeps the data and leaves a record if that is possible within seconds.
-async fn retain_without_waiting(
-    subject: &Subject,
-    context: &Context,
-    because: &KeepBecause,
-) -> Settlement {
+async fn retain_without_waiting(subject: &Subject, context: &Context, because: &KeepBecause) -> Settlement {
     let record = async {
         let plan = context.plan.get().await.ok();
         context.database.retain(&context.settings.cluster_id, subject, because, plan.as_deref()).await
@@ -305,9 +294,7 @@ async fn successor(
             candidates.extend(context.cluster.live(&object.name_any()).await?);
         }
     }
-    candidates.retain(|o| {
-        o.uid().as_deref() != Some(subject.uid.as_str()) && o.metadata.deletion_timestamp.is_none()
-    });
+    candidates.retain(|o| o.uid().as_deref() != Some(subject.uid.as_str()) && o.metadata.deletion_timestamp.is_none());
     candidates.sort_by_key(|o| o.metadata.creation_timestamp.as_ref().map(|t| t.0));
     Ok(candidates.into_iter().next().map(|o| Successor {
         name: o.name_any(),

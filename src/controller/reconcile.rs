@@ -32,10 +32,7 @@ pub(super) struct Report {
 }
 
 /// The driver. It never fails: every failure is reported and decides when the next pass is due.
-pub(super) async fn reconcile(
-    object: Arc<Organization>,
-    context: Arc<Context>,
-) -> Result<Action, Infallible> {
+pub(super) async fn reconcile(object: Arc<Organization>, context: Arc<Context>) -> Result<Action, Infallible> {
     let started = Instant::now();
     let subject = Subject::parse(&object);
     let phase = if subject.terminating_since.is_some() { Phase::Terminating } else { Phase::Live };

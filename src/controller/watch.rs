@@ -30,10 +30,7 @@ pub(super) fn organizations(
     })
 }
 
-fn readable(
-    event: Event<DeserializeGuard<Organization>>,
-    metrics: &Metrics,
-) -> Option<Event<Organization>> {
+fn readable(event: Event<DeserializeGuard<Organization>>, metrics: &Metrics) -> Option<Event<Organization>> {
     let read = |object: DeserializeGuard<Organization>| {
         let name = object.name_any();
         object

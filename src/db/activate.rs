@@ -7,21 +7,16 @@ use super::connect::Database;
 use super::error::{During, failure};
 use super::{Actor, claim};
 use crate::api::Activation;
+use crate::domain::Failure;
 use crate::domain::compile::CompiledPlan;
 use crate::domain::decide::{Settle, deactivation_unsupported};
-use crate::domain::Failure;
 
 impl Database {
     /// Brings claim and activation in line with the spec.
     ///
     /// # Errors
     /// Fails when the claim cannot be had, or the database refuses.
-    pub async fn settle(
-        &self,
-        actor: Actor<'_>,
-        settle: &Settle,
-        plan: &CompiledPlan,
-    ) -> Result<(), Failure> {
+    pub async fn settle(&self, actor: Actor<'_>, settle: &Settle, plan: &CompiledPlan) -> Result<(), Failure> {
         let mut tx = self.begin().await?;
         claim::hold(&mut tx, actor, settle.take_from.as_deref()).await?;
         if let Some(target) = settle.activation {
@@ -39,9 +34,8 @@ pub(super) async fn switch(
     target: Activation,
     plan: &CompiledPlan,
 ) -> Result<(), Failure> {
-    let statement = plan.root.set_activation(target).ok_or_else(|| {
-        plan.fault.clone().unwrap_or_else(deactivation_unsupported)
-    })?;
+    let statement =
+        plan.root.set_activation(target).ok_or_else(|| plan.fault.clone().unwrap_or_else(deactivation_unsupported))?;
     let table = plan.root.table.name();
     query(&statement, actor.key, &Captured::new())
         .execute(connection)

@@ -38,10 +38,7 @@ pub(super) fn query<'q>(
 }
 
 /// A statement about many organizations.
-pub(super) fn query_keys<'q>(
-    statement: &'q Statement,
-    keys: &[String],
-) -> Query<'q, Postgres, PgArguments> {
+pub(super) fn query_keys<'q>(statement: &'q Statement, keys: &[String]) -> Query<'q, Postgres, PgArguments> {
     let mut query = sqlx::query(AssertSqlSafe(statement.sql().to_owned())).persistent(false);
     for _ in statement.params() {
         query = query.bind(keys.to_vec());
@@ -60,11 +57,7 @@ pub(super) async fn numbers(
 }
 
 /// Reads captured columns from a row, beginning at column `first`.
-pub(super) fn columns(
-    row: &PgRow,
-    first: usize,
-    count: usize,
-) -> Result<Vec<Vec<Option<String>>>, sqlx::Error> {
+pub(super) fn columns(row: &PgRow, first: usize, count: usize) -> Result<Vec<Vec<Option<String>>>, sqlx::Error> {
     (first..first + count).map(|i| row.try_get(i)).collect()
 }
 

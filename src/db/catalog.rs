@@ -78,10 +78,7 @@ impl Database {
 }
 
 /// The fingerprint of these tables now.
-pub(super) async fn fingerprint(
-    connection: &mut PgConnection,
-    tables: &[u32],
-) -> Result<String, sqlx::Error> {
+pub(super) async fn fingerprint(connection: &mut PgConnection, tables: &[u32]) -> Result<String, sqlx::Error> {
     own(FINGERPRINT).bind(oids(tables.iter().copied())).fetch_one(connection).await?.try_get(0)
 }
 
@@ -91,11 +88,9 @@ fn oids(ids: impl Iterator<Item = u32>) -> Vec<Oid> {
 
 async fn read(connection: &mut PgConnection, plan: &Plan) -> Result<(Catalog, String), sqlx::Error> {
     let role: String = own("SELECT current_user::text").fetch_one(&mut *connection).await?.try_get(0)?;
-    let of_plan: Vec<String> = std::iter::once(plan.organization.table.clone())
-        .chain(plan.steps.iter().map(|s| s.table.clone()))
-        .collect();
-    let all: BTreeSet<String> =
-        of_plan.iter().cloned().chain(plan.keep.iter().map(|k| k.table.clone())).collect();
+    let of_plan: Vec<String> =
+        std::iter::once(plan.organization.table.clone()).chain(plan.steps.iter().map(|s| s.table.clone())).collect();
+    let all: BTreeSet<String> = of_plan.iter().cloned().chain(plan.keep.iter().map(|k| k.table.clone())).collect();
     let declared: Vec<(String, u32)> = own(RESOLVE)
         .bind(all.into_iter().collect::<Vec<_>>())
         .fetch_all(&mut *connection)
@@ -114,18 +109,14 @@ async fn read(connection: &mut PgConnection, plan: &Plan) -> Result<(Catalog, St
     }
     let mut tables = tables(&mut *connection, &ids).await?;
     for table in &mut tables {
-        table.declared =
-            declared.iter().filter(|(_, id)| *id == table.id).map(|(name, _)| name.clone()).collect();
+        table.declared = declared.iter().filter(|(_, id)| *id == table.id).map(|(name, _)| name.clone()).collect();
     }
     let plan_tables: Vec<u32> = plan_tables.into_iter().collect();
     let fingerprint = fingerprint(connection, &plan_tables).await?;
     Ok((Catalog { tables, foreign_keys, plan_tables, fingerprint }, role))
 }
 
-async fn foreign_keys(
-    connection: &mut PgConnection,
-    parents: &BTreeSet<u32>,
-) -> Result<Vec<ForeignKey>, sqlx::Error> {
+async fn foreign_keys(connection: &mut PgConnection, parents: &BTreeSet<u32>) -> Result<Vec<ForeignKey>, sqlx::Error> {
     own(FOREIGN_KEYS)
         .bind(oids(parents.iter().copied()))
         .fetch_all(connection)
@@ -153,10 +144,7 @@ async fn foreign_keys(
         .collect()
 }
 
-async fn tables(
-    connection: &mut PgConnection,
-    ids: &BTreeSet<u32>,
-) -> Result<Vec<TableInfo>, sqlx::Error> {
+async fn tables(connection: &mut PgConnection, ids: &BTreeSet<u32>) -> Result<Vec<TableInfo>, sqlx::Error> {
     let ids = oids(ids.iter().copied());
     let mut tables: Vec<TableInfo> = own(TABLES)
         .bind(ids.clone())
@@ -166,10 +154,7 @@ async fn tables(
         .map(|row| {
             Ok(TableInfo {
                 id: row.try_get::<Oid, _>("oid")?.0,
-                table: Table::qualified(
-                    row.try_get::<String, _>("schema")?,
-                    row.try_get::<String, _>("name")?,
-                ),
+                table: Table::qualified(row.try_get::<String, _>("schema")?, row.try_get::<String, _>("name")?),
                 declared: Vec::new(),
                 columns: Vec::new(),
                 unique_keys: Vec::new(),

@@ -38,16 +38,12 @@ pub(super) fn read(row: &PgRow) -> Result<Option<Claim>, sqlx::Error> {
         name: row.try_get("object_name")?,
         policy: policy(&row.try_get::<String, _>("policy")?),
         expiration: row.try_get::<Option<i64>, _>("expiration")?.map(time),
-        window: started
-            .map(|s| Window { started: time(s), was_active: was_active.unwrap_or_default() }),
+        window: started.map(|s| Window { started: time(s), was_active: was_active.unwrap_or_default() }),
     }))
 }
 
 fn policy(word: &str) -> DeletionPolicy {
-    [DeletionPolicy::Delete, DeletionPolicy::Deactivate]
-        .into_iter()
-        .find(|p| p.as_str() == word)
-        .unwrap_or_default()
+    [DeletionPolicy::Delete, DeletionPolicy::Deactivate].into_iter().find(|p| p.as_str() == word).unwrap_or_default()
 }
 
 /// Locks the claim on the organization for this object, and makes it if nobody has it. `take_from` names the one other
@@ -60,19 +56,15 @@ pub(super) async fn hold(
     let during = During::action("locking the claim");
     own("INSERT INTO organization_operator.claims (organization_key, cluster_id, object_uid, object_name, policy) \
          VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING")
-        .bind(actor.key)
-        .bind(actor.cluster)
-        .bind(&actor.subject.uid)
-        .bind(&actor.subject.name)
-        .bind(actor.subject.policy.as_str())
-        .execute(&mut *connection)
-        .await
-        .map_err(|e| failure(&e, during))?;
-    let row = own(LOCK)
-        .bind(actor.key)
-        .fetch_optional(&mut *connection)
-        .await
-        .map_err(|e| failure(&e, during))?;
+    .bind(actor.key)
+    .bind(actor.cluster)
+    .bind(&actor.subject.uid)
+    .bind(&actor.subject.name)
+    .bind(actor.subject.policy.as_str())
+    .execute(&mut *connection)
+    .await
+    .map_err(|e| failure(&e, during))?;
+    let row = own(LOCK).bind(actor.key).fetch_optional(&mut *connection).await.map_err(|e| failure(&e, during))?;
     let claim = row.as_ref().map(read).transpose().map_err(|e| failure(&e, during))?.flatten();
     let Some(claim) = claim else {
         // The object has a claim on another organization; the unique key on (cluster_id, object_uid) refused this one.
@@ -93,14 +85,14 @@ pub(super) async fn hold(
     }
     own("UPDATE organization_operator.claims SET cluster_id = $2, object_uid = $3, object_name = $4, policy = $5, \
          expiration_time = NULL, claimed_at = now() WHERE organization_key = $1")
-        .bind(actor.key)
-        .bind(actor.cluster)
-        .bind(&actor.subject.uid)
-        .bind(&actor.subject.name)
-        .bind(actor.subject.policy.as_str())
-        .execute(&mut *connection)
-        .await
-        .map_err(|e| failure(&e, during))?;
+    .bind(actor.key)
+    .bind(actor.cluster)
+    .bind(&actor.subject.uid)
+    .bind(&actor.subject.name)
+    .bind(actor.subject.policy.as_str())
+    .execute(&mut *connection)
+    .await
+    .map_err(|e| failure(&e, during))?;
     Ok(Claim {
         cluster: actor.cluster.to_owned(),
         uid: actor.subject.uid.clone(),
@@ -120,14 +112,14 @@ pub(super) async fn note(connection: &mut PgConnection, actor: Actor<'_>) -> Res
              THEN to_timestamp($4::double precision / 1000000) END, \
          window_started_at = NULL, window_was_active = NULL, object_name = $5 \
          WHERE cluster_id = $1 AND object_uid = $2")
-        .bind(actor.cluster)
-        .bind(&actor.subject.uid)
-        .bind(actor.subject.policy.as_str())
-        .bind(expiration)
-        .bind(&actor.subject.name)
-        .execute(connection)
-        .await
-        .map_err(|e| failure(&e, During::action("noting the policy in the claim")))?;
+    .bind(actor.cluster)
+    .bind(&actor.subject.uid)
+    .bind(actor.subject.policy.as_str())
+    .bind(expiration)
+    .bind(&actor.subject.name)
+    .execute(connection)
+    .await
+    .map_err(|e| failure(&e, During::action("noting the policy in the claim")))?;
     Ok(())
 }
 
@@ -139,11 +131,11 @@ pub(super) async fn start_window(
 ) -> Result<(), Failure> {
     own("UPDATE organization_operator.claims SET window_started_at = now(), window_was_active = $2 \
          WHERE organization_key = $1")
-        .bind(actor.key)
-        .bind(was_active)
-        .execute(connection)
-        .await
-        .map_err(|e| failure(&e, During::action("starting the recovery window")))?;
+    .bind(actor.key)
+    .bind(was_active)
+    .execute(connection)
+    .await
+    .map_err(|e| failure(&e, During::action("starting the recovery window")))?;
     Ok(())
 }
 
@@ -157,14 +149,14 @@ pub(super) async fn hand_over(
          expiration_time = NULL, window_started_at = NULL, window_was_active = NULL, claimed_at = now() \
          WHERE organization_key = $1 AND cluster_id = $2 \
          AND NOT EXISTS (SELECT 1 FROM organization_operator.claims c WHERE c.cluster_id = $2 AND c.object_uid = $3)")
-        .bind(actor.key)
-        .bind(actor.cluster)
-        .bind(&successor.uid)
-        .bind(&successor.name)
-        .bind(successor.policy.as_str())
-        .execute(connection)
-        .await
-        .map_err(|e| failure(&e, During::action("handing over the claim")))?;
+    .bind(actor.key)
+    .bind(actor.cluster)
+    .bind(&successor.uid)
+    .bind(&successor.name)
+    .bind(successor.policy.as_str())
+    .execute(connection)
+    .await
+    .map_err(|e| failure(&e, During::action("handing over the claim")))?;
     Ok(())
 }
 

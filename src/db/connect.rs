@@ -126,11 +126,10 @@ impl Database {
                 }
                 failure
             }
-            Err(_) => Failure::new(
-                Reason::DatabaseUnavailable,
-                "the database server did not answer in time while connecting",
-            )
-            .remedy("check that the database server runs and that the operator may reach it"),
+            Err(_) => {
+                Failure::new(Reason::DatabaseUnavailable, "the database server did not answer in time while connecting")
+                    .remedy("check that the database server runs and that the operator may reach it")
+            }
         }
     }
 

@@ -95,11 +95,7 @@ impl Database {
             keep_residue(&mut tx, actor, erase, &captured).await?;
         }
         commit(tx).await?;
-        Ok(if verified {
-            Erasure::Settled(Settlement::erased(proof, steps))
-        } else {
-            Erasure::Unverified { steps }
-        })
+        Ok(if verified { Erasure::Settled(Settlement::erased(proof, steps)) } else { Erasure::Unverified { steps } })
     }
 
     /// Counts again, after writers had time to settle, what no foreign key protects, and deletes what has appeared. None:
@@ -161,11 +157,7 @@ impl Database {
     }
 }
 
-async fn capture(
-    connection: &mut PgConnection,
-    actor: Actor<'_>,
-    erase: &ErasePlan,
-) -> Result<Captured, Failure> {
+async fn capture(connection: &mut PgConnection, actor: Actor<'_>, erase: &ErasePlan) -> Result<Captured, Failure> {
     let mut captured = Captured::new();
     for capture in &erase.captures {
         let during = During::table("locking rows of", None, &capture.table);
@@ -181,11 +173,7 @@ async fn capture(
     Ok(captured)
 }
 
-async fn preflight(
-    connection: &mut PgConnection,
-    actor: Actor<'_>,
-    erase: &ErasePlan,
-) -> Result<(), Failure> {
+async fn preflight(connection: &mut PgConnection, actor: Actor<'_>, erase: &ErasePlan) -> Result<(), Failure> {
     let Some((statement, checks)) = &erase.preflight else { return Ok(()) };
     let rows = numbers(connection, statement, actor.key, &Captured::new())
         .await
@@ -206,10 +194,7 @@ async fn delete(
         let table = &erase.tables[step.table];
         let during = During::table("deleting from", Some(&table.entity), &table.name);
         let refused = |e: sqlx::Error| classify(failure(&e, during), erase);
-        let row = query(&step.statement, actor.key, captured)
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(refused)?;
+        let row = query(&step.statement, actor.key, captured).fetch_one(&mut *connection).await.map_err(refused)?;
         let rows: i64 = row.try_get(0).map_err(refused)?;
         deleted[step.table] += rows;
         // Rows that appeared after the capture are parents too.
@@ -225,7 +210,10 @@ async fn delete(
 /// The preflight found nothing, so a foreign key from a table of the plan means that rows appeared since.
 fn classify(mut failure: Failure, erase: &ErasePlan) -> Failure {
     if failure.reason == Reason::ForeignKeyViolation
-        && failure.table.as_ref().is_some_and(|t| erase.tables.iter().any(|p| p.name == *t || p.name.ends_with(&format!(".{t}"))))
+        && failure
+            .table
+            .as_ref()
+            .is_some_and(|t| erase.tables.iter().any(|p| p.name == *t || p.name.ends_with(&format!(".{t}"))))
     {
         failure.reason = Reason::ContentChanged;
     }
@@ -266,8 +254,7 @@ fn content_changed(erase: &ErasePlan, left: &[i64]) -> Failure {
         .filter(|(_, rows)| **rows > 0)
         .map(|(table, rows)| (table.name.as_str(), table.entity.as_str(), *rows))
         .collect();
-    let list =
-        remaining.iter().map(|(t, _, n)| format!("{n} in `{t}`")).collect::<Vec<_>>().join(", ");
+    let list = remaining.iter().map(|(t, _, n)| format!("{n} in `{t}`")).collect::<Vec<_>>().join(", ");
     let mut failure = Failure::new(
         Reason::ContentChanged,
         format!("rows were left after the last delete: {list}. Everything was rolled back, nothing was deleted"),
@@ -327,18 +314,15 @@ async fn keep_residue(
     Ok(())
 }
 
-async fn load_residue(
-    connection: &mut PgConnection,
-    actor: Actor<'_>,
-    erase: &ErasePlan,
-) -> Result<Captured, Failure> {
+async fn load_residue(connection: &mut PgConnection, actor: Actor<'_>, erase: &ErasePlan) -> Result<Captured, Failure> {
     let during = During::action("reading keys to count again");
-    let rows = own("SELECT parent_table, keys FROM organization_operator.residue WHERE cluster_id = $1 AND object_uid = $2")
-        .bind(actor.cluster)
-        .bind(&actor.subject.uid)
-        .fetch_all(connection)
-        .await
-        .map_err(|e| failure(&e, during))?;
+    let rows =
+        own("SELECT parent_table, keys FROM organization_operator.residue WHERE cluster_id = $1 AND object_uid = $2")
+            .bind(actor.cluster)
+            .bind(&actor.subject.uid)
+            .fetch_all(connection)
+            .await
+            .map_err(|e| failure(&e, during))?;
     let mut kept: BTreeMap<String, Residue> = BTreeMap::new();
     for row in rows {
         let residue: sqlx::types::Json<Residue> = row.try_get("keys").map_err(|e| failure(&e, during))?;

@@ -145,9 +145,7 @@ fn remedy(reason: Reason, code: &str) -> Option<&'static str> {
             "create the object again with the organization's primary key as spec.organizationId; deleting this one touches nothing"
         }
         Reason::PermissionDenied => "grant the privileges listed in docs/install.md to the operator's database role",
-        Reason::AuthenticationFailed if code == "3D000" => {
-            "correct the database name in the operator's database URL"
-        }
+        Reason::AuthenticationFailed if code == "3D000" => "correct the database name in the operator's database URL",
         Reason::AuthenticationFailed => {
             "put a valid user and password into the operator's database URL; the file is read again by itself"
         }

@@ -43,29 +43,22 @@ pub(super) fn read(row: &PgRow) -> Result<Option<LedgerEntry>, sqlx::Error> {
 }
 
 /// This object's entry.
-pub(super) async fn find(
-    connection: &mut PgConnection,
-    actor: Actor<'_>,
-) -> Result<Option<LedgerEntry>, Failure> {
+pub(super) async fn find(connection: &mut PgConnection, actor: Actor<'_>) -> Result<Option<LedgerEntry>, Failure> {
     let during = During::action("reading the ledger");
     let row = own("SELECT outcome, steps, (extract(epoch FROM started_at) * 1000000)::bigint AS ledger_started, \
                    (extract(epoch FROM finished_at) * 1000000)::bigint AS ledger_finished, \
                    verified_at IS NOT NULL AS ledger_verified \
                    FROM organization_operator.ledger WHERE cluster_id = $1 AND object_uid = $2")
-        .bind(actor.cluster)
-        .bind(&actor.subject.uid)
-        .fetch_optional(connection)
-        .await
-        .map_err(|e| failure(&e, during))?;
+    .bind(actor.cluster)
+    .bind(&actor.subject.uid)
+    .fetch_optional(connection)
+    .await
+    .map_err(|e| failure(&e, during))?;
     Ok(row.as_ref().map(read).transpose().map_err(|e| failure(&e, during))?.flatten())
 }
 
 /// Writes this object's entry.
-pub(super) async fn write(
-    connection: &mut PgConnection,
-    actor: Actor<'_>,
-    record: &Record<'_>,
-) -> Result<(), Failure> {
+pub(super) async fn write(connection: &mut PgConnection, actor: Actor<'_>, record: &Record<'_>) -> Result<(), Failure> {
     let written = own("INSERT INTO organization_operator.ledger (cluster_id, object_uid, object_name, organization_key, \
          outcome, policy, policy_manager, steps, organizations_deleted, detail, plan_digest, operator_version, verified_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, CASE WHEN $13 THEN now() END) \

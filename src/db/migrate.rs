@@ -21,7 +21,12 @@ pub fn script(role: &str) -> String {
     let role = crate::domain::identifier::quote(role);
     let mut text = format!("BEGIN;\nCREATE SCHEMA IF NOT EXISTS {SCHEMA};\n");
     for migration in MIGRATIONS.iter() {
-        text.push_str(&format!("\n-- {} {}\n{}\n", migration.version, migration.description, migration.sql.as_str().trim()));
+        text.push_str(&format!(
+            "\n-- {} {}\n{}\n",
+            migration.version,
+            migration.description,
+            migration.sql.as_str().trim()
+        ));
     }
     // The record that sqlx keeps, so that the operator sees that nothing is left to do.
     text.push_str(&format!(
@@ -111,10 +116,9 @@ async fn applied(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     if !exists {
         return Ok(false);
     }
-    let newest: Option<i64> =
-        own("SELECT max(version) FROM organization_operator.migrations WHERE success")
-            .fetch_one(connection)
-            .await?
-            .try_get(0)?;
+    let newest: Option<i64> = own("SELECT max(version) FROM organization_operator.migrations WHERE success")
+        .fetch_one(connection)
+        .await?
+        .try_get(0)?;
     Ok(newest.unwrap_or_default() >= MIGRATIONS.iter().map(|m| m.version).max().unwrap_or_default())
 }

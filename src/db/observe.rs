@@ -37,12 +37,7 @@ impl Database {
     ///
     /// # Errors
     /// Fails when the database cannot be read or the id is no value of the key's type.
-    pub async fn observe(
-        &self,
-        cluster: &str,
-        subject: &Subject,
-        plan: &CompiledPlan,
-    ) -> Result<Facts, Failure> {
+    pub async fn observe(&self, cluster: &str, subject: &Subject, plan: &CompiledPlan) -> Result<Facts, Failure> {
         let mut tx = self.begin().await?;
         let facts = look(&mut tx, cluster, subject, plan).await?;
         tx.rollback().await.map_err(|e| failure(&e, During::action("observing")))?;
@@ -57,9 +52,7 @@ impl Database {
         let Some(erase) = &plan.erase else { return Ok(None) };
         let mut tx = self.begin().await?;
         let during = During::action("counting");
-        let rows = numbers(&mut tx, &erase.inventory, key, &Captured::new())
-            .await
-            .map_err(|e| failure(&e, during))?;
+        let rows = numbers(&mut tx, &erase.inventory, key, &Captured::new()).await.map_err(|e| failure(&e, during))?;
         tx.rollback().await.map_err(|e| failure(&e, during))?;
         let entities: Vec<EntityRows> = erase
             .by_entity(&rows)
@@ -83,23 +76,15 @@ impl Database {
     ///
     /// # Errors
     /// Fails when the database cannot be read.
-    pub async fn census(
-        &self,
-        keys: &[String],
-        plan: &CompiledPlan,
-    ) -> Result<HashMap<String, CensusEntry>, Failure> {
+    pub async fn census(&self, keys: &[String], plan: &CompiledPlan) -> Result<HashMap<String, CensusEntry>, Failure> {
         let during = During::action("looking at all organizations");
         let statement = plan.erase.as_ref().map_or(&plan.root.census, |e| &e.census);
         let mut tx = self.begin().await?;
-        let rows =
-            query_keys(statement, keys).fetch_all(&mut *tx).await.map_err(|e| failure(&e, during))?;
+        let rows = query_keys(statement, keys).fetch_all(&mut *tx).await.map_err(|e| failure(&e, during))?;
         tx.rollback().await.map_err(|e| failure(&e, during))?;
         rows.iter()
             .map(|row| {
-                Ok((
-                    row.try_get("key")?,
-                    CensusEntry { active: row.try_get("active")?, users: row.try_get("users")? },
-                ))
+                Ok((row.try_get("key")?, CensusEntry { active: row.try_get("active")?, users: row.try_get("users")? }))
             })
             .collect::<Result<_, sqlx::Error>>()
             .map_err(|e| failure(&e, during))
@@ -115,11 +100,7 @@ impl Database {
             Ok(row) => Ok(row.try_get("key").ok()),
             Err(e) => {
                 let failure = failure(&e, During::action("reading an id"));
-                if failure.reason == crate::api::Reason::InvalidOrganizationId {
-                    Ok(None)
-                } else {
-                    Err(failure)
-                }
+                if failure.reason == crate::api::Reason::InvalidOrganizationId { Ok(None) } else { Err(failure) }
             }
         }
     }
@@ -132,9 +113,7 @@ impl Database {
         let erase = plan.erase()?;
         let mut tx = self.begin().await?;
         let during = During::action("counting");
-        let rows = numbers(&mut tx, &erase.count, key, &Captured::new())
-            .await
-            .map_err(|e| failure(&e, during))?;
+        let rows = numbers(&mut tx, &erase.count, key, &Captured::new()).await.map_err(|e| failure(&e, during))?;
         tx.rollback().await.map_err(|e| failure(&e, during))?;
         Ok(rows.iter().sum())
     }
@@ -158,7 +137,9 @@ pub(super) async fn look(
                 crate::api::Reason::DatabaseMismatch,
                 "the operator's own schema in this database has no identity; the database is an incomplete copy",
             )
-            .remedy("INSERT INTO organization_operator.installation DEFAULT VALUES; -- only if this is the right database")
+            .remedy(
+                "INSERT INTO organization_operator.installation DEFAULT VALUES; -- only if this is the right database",
+            )
         })?;
     let read = |e: sqlx::Error| failure(&e, own_schema);
     let claimed_key: Option<String> = records.try_get("organization_key").map_err(read)?;
@@ -204,12 +185,7 @@ pub(super) async fn look(
 
 /// Whether an id of a spec is another spelling of a key. An id that is no value of the key's type is not, and the error
 /// would end the transaction, so a savepoint stands around the question.
-async fn same_id(
-    connection: &mut PgConnection,
-    id: &str,
-    key: &str,
-    plan: &CompiledPlan,
-) -> Result<bool, Failure> {
+async fn same_id(connection: &mut PgConnection, id: &str, key: &str, plan: &CompiledPlan) -> Result<bool, Failure> {
     use sqlx::Connection as _;
     let during = During::action("comparing ids");
     let mut savepoint = connection.begin().await.map_err(|e| failure(&e, during))?;

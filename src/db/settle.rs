@@ -131,11 +131,7 @@ impl Database {
     ///
     /// # Errors
     /// Fails when the plan must not be used, the claim cannot be had, or the database refuses.
-    pub async fn not_found(
-        &self,
-        actor: Actor<'_>,
-        plan: &CompiledPlan,
-    ) -> Result<Option<Settlement>, Failure> {
+    pub async fn not_found(&self, actor: Actor<'_>, plan: &CompiledPlan) -> Result<Option<Settlement>, Failure> {
         let erase = plan.erase()?;
         let mut tx = self.begin().await?;
         if let Some(done) = recorded(&mut tx, actor).await? {
@@ -176,10 +172,7 @@ pub fn kept_without_record(because: &KeepBecause) -> Settlement {
 }
 
 /// What the ledger says. An erasure that still has to be verified is not dealt with.
-async fn recorded(
-    connection: &mut PgConnection,
-    actor: Actor<'_>,
-) -> Result<Option<Settlement>, Failure> {
+async fn recorded(connection: &mut PgConnection, actor: Actor<'_>) -> Result<Option<Settlement>, Failure> {
     let Some(entry) = ledger::find(connection, actor).await? else { return Ok(None) };
     settled(&entry).map(Some)
 }

@@ -10,12 +10,8 @@ use crate::api::status::ErrorCause;
 /// Turns the numbers that the preflight found into one failure that names every blocker. None: nothing blocks.
 #[must_use]
 pub fn blockers(checks: &[Check], rows: &[i64], key: &str) -> Option<Failure> {
-    let causes: Vec<ErrorCause> = checks
-        .iter()
-        .zip(rows)
-        .filter(|(_, rows)| **rows > 0)
-        .map(|(check, rows)| cause(check, *rows, key))
-        .collect();
+    let causes: Vec<ErrorCause> =
+        checks.iter().zip(rows).filter(|(_, rows)| **rows > 0).map(|(check, rows)| cause(check, *rows, key)).collect();
     let first = causes.first()?.clone();
     let list = causes.iter().map(|c| c.message.as_str()).collect::<Vec<_>>().join("; ");
     let mut failure = Failure::new(

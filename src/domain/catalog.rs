@@ -145,8 +145,6 @@ impl TableInfo {
     /// Whether these columns, in any order, identify one row.
     #[must_use]
     pub fn unique_on(&self, columns: &[&str]) -> bool {
-        self.unique_keys
-            .iter()
-            .any(|key| !key.is_empty() && key.iter().all(|k| columns.contains(&k.as_str())))
+        self.unique_keys.iter().any(|key| !key.is_empty() && key.iter().all(|k| columns.contains(&k.as_str())))
     }
 }

@@ -199,9 +199,7 @@ pub fn remove(subject: &Subject, facts: &Facts, with: &Circumstances<'_>) -> Rem
         DeletionPolicy::Retain => Remove::Retain(KeepBecause::RaiseRefused),
         _ if absent && !with.rows_left => Remove::NotFound,
         DeletionPolicy::Deactivate if absent => Remove::Retain(KeepBecause::Policy),
-        DeletionPolicy::Deactivate if !with.activation_supported => {
-            Remove::Refuse(deactivation_unsupported())
-        }
+        DeletionPolicy::Deactivate if !with.activation_supported => Remove::Refuse(deactivation_unsupported()),
         DeletionPolicy::Deactivate => Remove::Deactivate { take_from },
         DeletionPolicy::Delete => erase_or_wait(subject, facts, with, take_from, noted.and_then(|c| c.window)),
     }
@@ -229,11 +227,7 @@ fn erase_or_wait(
         return Remove::StartWindow { take_from };
     };
     let until = window.started + SignedDuration::from_secs(wait);
-    if facts.now < until {
-        Remove::Wait { until, settling: recovery < settle }
-    } else {
-        Remove::Erase { take_from }
-    }
+    if facts.now < until { Remove::Wait { until, settling: recovery < settle } } else { Remove::Erase { take_from } }
 }
 
 fn database_mismatch(subject: &Subject, facts: &Facts) -> Option<Failure> {

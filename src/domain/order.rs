@@ -20,9 +20,7 @@ pub(super) fn order(count: usize, edges: &[Edge]) -> Result<Vec<usize>, Vec<Edge
     let mut sorted = Vec::with_capacity(count);
     while sorted.len() < count {
         let waits = |i: usize, soft_too: bool| {
-            edges.iter().any(|e| {
-                e.then == i && e.first != i && !done[e.first] && (e.hard || soft_too)
-            })
+            edges.iter().any(|e| e.then == i && e.first != i && !done[e.first] && (e.hard || soft_too))
         };
         let next = (0..count)
             .find(|&i| !done[i] && !waits(i, true))
@@ -50,9 +48,7 @@ fn cycle(count: usize, edges: &[Edge], done: &[bool]) -> Vec<Edge> {
             found.reverse();
             return found;
         }
-        let Some(edge) =
-            edges.iter().find(|e| e.hard && e.then == at && e.first != at && !done[e.first])
-        else {
+        let Some(edge) = edges.iter().find(|e| e.hard && e.then == at && e.first != at && !done[e.first]) else {
             return path;
         };
         path.push(edge.clone());

@@ -78,9 +78,7 @@ impl<'de> Deserialize<'de> for Inactive {
             Raw::Bool(false) => Ok(Self::False),
             Raw::Bool(true) => Ok(Self::True),
             Raw::Text(text) if text == "now" => Ok(Self::Now),
-            Raw::Text(text) => {
-                Err(serde::de::Error::custom(format!("must be false, true or now, not `{text}`")))
-            }
+            Raw::Text(text) => Err(serde::de::Error::custom(format!("must be false, true or now, not `{text}`"))),
         }
     }
 }
@@ -287,8 +285,7 @@ mod tests {
 
     #[test]
     fn inactive_is_false_true_or_now() {
-        for (text, expected) in [("false", Inactive::False), ("true", Inactive::True), ("now", Inactive::Now)]
-        {
+        for (text, expected) in [("false", Inactive::False), ("true", Inactive::True), ("now", Inactive::Now)] {
             assert_eq!(serde_yaml::from_str::<Inactive>(text).expect("parses"), expected);
         }
         let error = serde_yaml::from_str::<Inactive>("never").expect_err("refused").to_string();

@@ -7,8 +7,8 @@ use super::failure::Failure;
 use super::subject::Subject;
 use crate::api::condition::{self, Status, Wanted, stage};
 use crate::api::status::{
-    ClaimStatus, DeletionMode, DeletionStatus, DeletionStep, ErrorDetail, Inventory, ObservedState,
-    OrganizationStatus, Outcome,
+    ClaimStatus, DeletionMode, DeletionStatus, DeletionStep, ErrorDetail, Inventory, ObservedState, OrganizationStatus,
+    Outcome,
 };
 use crate::api::{Activation, DeletionPolicy, Reason, Retry};
 
@@ -213,15 +213,9 @@ fn ready_to_delete(before: &OrganizationStatus, seen: Option<Result<(), Failure>
                     .map(|r| r.as_str())
                     .chain([condition::PLAN_COMPLETE, condition::UNKNOWN])
                     .find(|r| *r == c.reason)?;
-                let status = [Status::True, Status::False, Status::Unknown]
-                    .into_iter()
-                    .find(|s| s.as_str() == c.status)?;
-                Some(Wanted {
-                    kind: condition::DELETION_READY,
-                    status,
-                    reason,
-                    message: c.message.clone(),
-                })
+                let status =
+                    [Status::True, Status::False, Status::Unknown].into_iter().find(|s| s.as_str() == c.status)?;
+                Some(Wanted { kind: condition::DELETION_READY, status, reason, message: c.message.clone() })
             })
             .unwrap_or_else(|| Wanted {
                 kind: condition::DELETION_READY,
@@ -274,25 +268,16 @@ fn deletion_status(
             deletion.steps.clone()
         },
         start_time: previous.and_then(|p| p.start_time.clone()).or(Some(Time(now))),
-        finish_time: deletion
-            .outcome
-            .map(|_| previous.and_then(|p| p.finish_time.clone()).unwrap_or(Time(now))),
+        finish_time: deletion.outcome.map(|_| previous.and_then(|p| p.finish_time.clone()).unwrap_or(Time(now))),
         erase_time: deletion.erase_time.map(Time),
         attempts: (attempts.count > 0).then_some(attempts.count),
         next_attempt_time: attempts.next.map(Time),
     }
 }
 
-fn detail(
-    failure: &Failure,
-    before: Option<&ErrorDetail>,
-    attempts: Attempts,
-    now: Timestamp,
-) -> ErrorDetail {
-    let first_seen = before
-        .filter(|b| b.reason == failure.reason)
-        .and_then(|b| b.first_seen_time.clone())
-        .unwrap_or(Time(now));
+fn detail(failure: &Failure, before: Option<&ErrorDetail>, attempts: Attempts, now: Timestamp) -> ErrorDetail {
+    let first_seen =
+        before.filter(|b| b.reason == failure.reason).and_then(|b| b.first_seen_time.clone()).unwrap_or(Time(now));
     let cut = |text: &str, limit: usize| condition::truncate(text.to_owned(), limit);
     ErrorDetail {
         reason: failure.reason,

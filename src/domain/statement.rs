@@ -126,8 +126,7 @@ impl RowSet {
                 KeySource::Outer(expression) => format!("{alias}.{column} = {expression}::text::{type_name}"),
             },
             Self::Through(links) => {
-                let any: Vec<String> =
-                    links.iter().map(|link| link.condition(alias, key, writer)).collect();
+                let any: Vec<String> = links.iter().map(|link| link.condition(alias, key, writer)).collect();
                 if any.len() == 1 { any.concat() } else { format!("({})", any.join(" OR ")) }
             }
         }

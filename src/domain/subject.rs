@@ -84,9 +84,10 @@ fn policy_owner(fields: &[ManagedFieldsEntry]) -> Option<&ManagedFieldsEntry> {
     fields
         .iter()
         .filter(|entry| {
-            entry.fields_v1.as_ref().is_some_and(|f| {
-                f.0.get("f:spec").and_then(|spec| spec.get("f:deletionPolicy")).is_some()
-            })
+            entry
+                .fields_v1
+                .as_ref()
+                .is_some_and(|f| f.0.get("f:spec").and_then(|spec| spec.get("f:deletionPolicy")).is_some())
         })
         .max_by_key(|entry| entry.time.as_ref().map(|t| t.0))
 }
@@ -132,8 +133,7 @@ mod tests {
 
     #[test]
     fn a_terminating_object_is_never_raised_above_what_status_saw() {
-        let subject =
-            Subject::parse(&object("2026-01-01T00:00:10Z", "2026-01-01T00:00:09Z", Some("Deactivate")));
+        let subject = Subject::parse(&object("2026-01-01T00:00:10Z", "2026-01-01T00:00:09Z", Some("Deactivate")));
         assert_eq!(subject.effective_policy(Some(DeletionPolicy::Delete)), DeletionPolicy::Deactivate);
     }
 }

@@ -37,16 +37,9 @@ impl CacheLock {
     pub(crate) async fn acquire(directory: &Path, progress: &Progress) -> Result<Self> {
         fs::create_dir_all(directory).map_err(Error::file("create", directory))?;
         let path = directory.join(".lock");
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(Error::file("open", &path))?;
-        let what = format!(
-            "waiting for another process that is filling {}",
-            directory.display()
-        );
+        let file =
+            File::options().create(true).truncate(false).write(true).open(&path).map_err(Error::file("open", &path))?;
+        let what = format!("waiting for another process that is filling {}", directory.display());
         progress
             .during(&what, async {
                 loop {

@@ -87,9 +87,7 @@ pub enum Error {
     },
 
     /// A signal could not be sent.
-    #[error(
-        "cannot send {signal} to {name} (process {pid}): {source}; does the process belong to this user?"
-    )]
+    #[error("cannot send {signal} to {name} (process {pid}): {source}; does the process belong to this user?")]
     Signal {
         /// The signal's name.
         signal: &'static str,
@@ -210,9 +208,7 @@ pub enum Error {
     },
 
     /// A URL of a database cannot be used.
-    #[error(
-        "{what} is not a PostgreSQL URL ({why}): write postgres://USER:PASSWORD@HOST:PORT/DATABASE"
-    )]
+    #[error("{what} is not a PostgreSQL URL ({why}): write postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
     DatabaseUrl {
         /// Where the URL came from.
         what: &'static str,
@@ -250,9 +246,7 @@ pub enum Error {
     },
 
     /// A proxy cannot listen.
-    #[error(
-        "cannot listen on 127.0.0.1:{port}: {source}; another process took the port, so start the test again"
-    )]
+    #[error("cannot listen on 127.0.0.1:{port}: {source}; another process took the port, so start the test again")]
     Listen {
         /// The port.
         port: u16,
@@ -264,23 +258,14 @@ pub enum Error {
 impl Error {
     /// Wraps what the HTTP client said, with the cause that it hides.
     pub(crate) fn http(doing: String, source: reqwest::Error) -> Self {
-        let causes = std::iter::successors(Some(&source as &dyn std::error::Error), |error| {
-            error.source()
-        });
+        let causes = std::iter::successors(Some(&source as &dyn std::error::Error), |error| error.source());
         let why = causes.last().map(ToString::to_string).unwrap_or_default();
         Self::Http { doing, why, source }
     }
 
     /// Wraps what the operating system said about a path.
-    pub(crate) fn file(
-        doing: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn file(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
-        move |source| Self::File {
-            doing,
-            path,
-            source,
-        }
+        move |source| Self::File { doing, path, source }
     }
 }

@@ -45,23 +45,16 @@ pub(crate) fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor> {
         .with_safe_default_protocol_versions()
         .map_err(failed)?
         .with_no_client_auth()
-        .with_single_cert(
-            certificates(certificate)?,
-            PrivateKeyDer::from_pem_file(key).map_err(failed)?,
-        )
+        .with_single_cert(certificates(certificate)?, PrivateKeyDer::from_pem_file(key).map_err(failed)?)
         .map_err(failed)?;
     Ok(TlsAcceptor::from(Arc::new(tls)))
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let certificates: Result<_, pem::Error> =
-        CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
+    let certificates: Result<_, pem::Error> = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
     certificates.map_err(failed)
 }
 
 fn failed(error: impl Display) -> Error {
-    Error::Credentials {
-        doing: "use the API server's certificate",
-        why: error.to_string(),
-    }
+    Error::Credentials { doing: "use the API server's certificate", why: error.to_string() }
 }

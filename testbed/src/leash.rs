@@ -91,21 +91,13 @@ impl Exit {
     /// The exit code, unless a signal ended the program.
     #[must_use]
     pub const fn code(self) -> Option<i32> {
-        if self.status > 128 {
-            None
-        } else {
-            Some(self.status)
-        }
+        if self.status > 128 { None } else { Some(self.status) }
     }
 
     /// The number of the signal that ended the program.
     #[must_use]
     pub const fn signal(self) -> Option<i32> {
-        if self.status > 128 {
-            Some(self.status - 128)
-        } else {
-            None
-        }
+        if self.status > 128 { Some(self.status - 128) } else { None }
     }
 }
 
@@ -152,18 +144,13 @@ impl Launch {
 
     /// Adds arguments.
     pub fn args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
-        self.arguments.extend(
-            arguments
-                .into_iter()
-                .map(|argument| argument.as_ref().to_owned()),
-        );
+        self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
         self
     }
 
     /// Sets one environment variable; the others are those of this process.
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        self.environment
-            .push((name.as_ref().to_owned(), Some(value.as_ref().to_owned())));
+        self.environment.push((name.as_ref().to_owned(), Some(value.as_ref().to_owned())));
         self
     }
 
@@ -206,26 +193,16 @@ impl Launch {
     /// Fails when the log file or the shell cannot be opened. A program that does not exist
     /// is a program that ends with exit code 127.
     pub fn start(self) -> Result<Leash> {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(&self.log)
-            .map_err(Error::file("open", &self.log))?;
-        let launch_error = |source| Error::Launch {
-            name: self.name.clone(),
-            program: self.program.clone(),
-            source,
-        };
+        let log = File::options().create(true).append(true).open(&self.log).map_err(Error::file("open", &self.log))?;
+        let launch_error = |source| Error::Launch { name: self.name.clone(), program: self.program.clone(), source };
         let mut shell = self.shell(log).spawn().map_err(launch_error)?;
         let missing_pipe = || launch_error(io::Error::other("the shell has no pipe"));
         let tether = shell.stdin.take().ok_or_else(missing_pipe)?;
         let mut reports = BufReader::new(shell.stdout.take().ok_or_else(missing_pipe)?);
         let mut line = String::new();
         reports.read_line(&mut line).map_err(launch_error)?;
-        let pid: u32 = line
-            .trim()
-            .parse()
-            .map_err(|_| launch_error(io::Error::other("the shell did not report a process id")))?;
+        let pid: u32 =
+            line.trim().parse().map_err(|_| launch_error(io::Error::other("the shell did not report a process id")))?;
         let (announce, exit) = watch::channel(None);
         let waiter = std::thread::Builder::new()
             .name(format!("leash of {}", self.name))
@@ -290,10 +267,8 @@ fn last_report(reports: BufReader<ChildStdout>) -> Option<Exit> {
 }
 
 fn send(pid: u32, signal: Signal) -> io::Result<()> {
-    let pid = i32::try_from(pid)
-        .ok()
-        .and_then(Pid::from_raw)
-        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let pid =
+        i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     Ok(kill_process(pid, signal.number())?)
 }
 
@@ -313,11 +288,7 @@ impl Leash {
     /// Prepares the start of `program` with its output in the file `log`.
     pub fn program(program: impl Into<PathBuf>, log: impl Into<PathBuf>) -> Launch {
         let program = program.into();
-        let name = program
-            .file_name()
-            .unwrap_or(program.as_os_str())
-            .to_string_lossy()
-            .into_owned();
+        let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
         Launch {
             program,
             name,
@@ -363,9 +334,7 @@ impl Leash {
     pub fn log_tail(&self, lines: usize) -> String {
         let log = self.log();
         let all: Vec<&str> = log.lines().collect();
-        all.get(all.len().saturating_sub(lines)..)
-            .unwrap_or_default()
-            .join("\n")
+        all.get(all.len().saturating_sub(lines)..).unwrap_or_default().join("\n")
     }
 
     /// How the program ended, if it has.
@@ -387,15 +356,8 @@ impl Leash {
         }
         match send(self.pid, signal) {
             Ok(()) => Ok(true),
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => {
-                Ok(false)
-            }
-            Err(source) => Err(Error::Signal {
-                signal: signal.name(),
-                name: self.name.clone(),
-                pid: self.pid,
-                source,
-            }),
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => Ok(false),
+            Err(source) => Err(Error::Signal { signal: signal.name(), name: self.name.clone(), pid: self.pid, source }),
         }
     }
 
@@ -421,9 +383,7 @@ impl Leash {
     pub async fn wait_exit(&self, timeout: Duration) -> Option<Exit> {
         let mut exit = self.exit.clone();
         let ended = tokio::time::timeout(timeout, exit.wait_for(Option::is_some)).await;
-        ended
-            .ok()
-            .and_then(|ended| ended.map_or(Some(Exit::UNKNOWN), |exit| *exit))
+        ended.ok().and_then(|ended| ended.map_or(Some(Exit::UNKNOWN), |exit| *exit))
     }
 
     /// Asks the program to end, and waits for it; after its grace it is killed.
@@ -447,33 +407,24 @@ impl Leash {
     }
 
     async fn wait_until_gone(&self, timeout: Duration) -> Result<Exit> {
-        self.wait_exit(timeout)
-            .await
-            .ok_or_else(|| Error::StillRunning {
-                name: self.name.clone(),
-                pid: self.pid,
-                waited: timeout,
-                log: self.log.clone(),
-            })
+        self.wait_exit(timeout).await.ok_or_else(|| Error::StillRunning {
+            name: self.name.clone(),
+            pid: self.pid,
+            waited: timeout,
+            log: self.log.clone(),
+        })
     }
 
     /// Closes the pipe; the shell does the rest.
     fn let_go(&self) {
-        self.tether
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        self.tether.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
 impl Drop for Leash {
     fn drop(&mut self) {
         self.let_go();
-        let waiter = self
-            .waiter
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let waiter = self.waiter.lock().unwrap_or_else(PoisonError::into_inner).take();
         // Whoever drops the leash may remove the program's files next, so the program has to be gone.
         if let Some(waiter) = waiter {
             let _ = waiter.join();

@@ -53,17 +53,9 @@ impl Testbed {
     /// # Errors
     ///
     /// See [`ControlPlane::start`] and [`Postgres::start`].
-    pub async fn start_with(
-        control_plane: ControlPlaneOptions,
-        postgres: PostgresOptions,
-    ) -> Result<Self> {
-        let (control_plane, postgres) = tokio::try_join!(
-            ControlPlane::start(control_plane),
-            Postgres::start(postgres)
-        )?;
-        Ok(Self {
-            control_plane,
-            postgres,
-        })
+    pub async fn start_with(control_plane: ControlPlaneOptions, postgres: PostgresOptions) -> Result<Self> {
+        let (control_plane, postgres) =
+            tokio::try_join!(ControlPlane::start(control_plane), Postgres::start(postgres))?;
+        Ok(Self { control_plane, postgres })
     }
 }

@@ -54,9 +54,7 @@ async fn run(up: Up) -> testbed::Result<()> {
         let testbed = Testbed::start_with(
             ControlPlaneOptions::default(),
             PostgresOptions {
-                version: up
-                    .postgres
-                    .map_or(PostgresVersion::Any, PostgresVersion::Major),
+                version: up.postgres.map_or(PostgresVersion::Any, PostgresVersion::Major),
                 durable: up.durable,
                 ..PostgresOptions::default()
             },
@@ -80,29 +78,16 @@ async fn run(up: Up) -> testbed::Result<()> {
 
 /// On standard output, ready for a shell; everything else is on standard error.
 fn announce(testbed: &Testbed) {
-    println!(
-        "export KUBECONFIG={}",
-        testbed.control_plane.admin_kubeconfig().display()
-    );
-    println!(
-        "export DATABASE_URL='{}'",
-        testbed.postgres.admin_url("postgres")
-    );
-    println!(
-        "alias kubectl={}",
-        testbed.control_plane.kubectl_path().display()
-    );
-    eprintln!(
-        "testbed: ready; put the lines above into another shell, and press Ctrl-C here to end everything"
-    );
+    println!("export KUBECONFIG={}", testbed.control_plane.admin_kubeconfig().display());
+    println!("export DATABASE_URL='{}'", testbed.postgres.admin_url("postgres"));
+    println!("alias kubectl={}", testbed.control_plane.kubectl_path().display());
+    eprintln!("testbed: ready; put the lines above into another shell, and press Ctrl-C here to end everything");
 }
 
 /// Ctrl-C, or a polite end by whatever started this process.
 async fn stop_requested() {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    ) else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
         // Without handlers the default action ends the process, and the leashes end the servers.
         return std::future::pending().await;
     };

@@ -25,8 +25,5 @@ pub(crate) fn free_port() -> Result<u16> {
             return Ok(port);
         }
     }
-    Err(Error::NoFreePort {
-        first: FIRST,
-        last: LAST,
-    })
+    Err(Error::NoFreePort { first: FIRST, last: LAST })
 }

@@ -15,18 +15,12 @@ const CONFIGMAPS: &str = "/api/v1/namespaces/default/configmaps";
 
 async fn kubectl(mut command: Command, arguments: &str) -> Output {
     let arguments: Vec<String> = arguments.split_whitespace().map(str::to_owned).collect();
-    tokio::task::spawn_blocking(move || command.args(arguments).output().unwrap())
-        .await
-        .unwrap()
+    tokio::task::spawn_blocking(move || command.args(arguments).output().unwrap()).await.unwrap()
 }
 
 async fn succeeds(command: Command, arguments: &str) -> String {
     let output = kubectl(command, arguments).await;
-    assert!(
-        output.status.success(),
-        "kubectl {arguments}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "kubectl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -36,31 +30,12 @@ async fn a_control_plane_is_usable_and_its_writes_can_be_struck() {
     let control_plane = Arc::new(started.unwrap());
 
     let version = succeeds(control_plane.kubectl(), "version").await;
-    assert!(
-        version
-            .lines()
-            .any(|line| line.starts_with("Client Version: v1.")),
-        "{version}"
-    );
-    assert!(
-        version
-            .lines()
-            .any(|line| line.starts_with("Server Version: v1.")),
-        "{version}"
-    );
-    assert!(
-        control_plane
-            .ca_pem()
-            .unwrap()
-            .contains("BEGIN CERTIFICATE")
-    );
+    assert!(version.lines().any(|line| line.starts_with("Client Version: v1.")), "{version}");
+    assert!(version.lines().any(|line| line.starts_with("Server Version: v1.")), "{version}");
+    assert!(control_plane.ca_pem().unwrap().contains("BEGIN CERTIFICATE"));
 
     let proxy = ApiProxy::start(&control_plane).await.unwrap();
-    let admin = Client::new(
-        &control_plane,
-        control_plane.admin_token(),
-        Some(&proxy.url()),
-    );
+    let admin = Client::new(&control_plane, control_plane.admin_token(), Some(&proxy.url()));
     proxy.count_only(|what| what.contains("/configmaps"));
     writes_are_numbered_and_watches_pass(&proxy, &admin).await;
     writes_are_struck_before_and_after(&proxy, &admin, &control_plane).await;
@@ -80,10 +55,7 @@ impl<'a> Client<'a> {
     fn new(control_plane: &'a ControlPlane, token: &str, server: Option<&str>) -> Self {
         let kubeconfig = NamedTempFile::new().unwrap();
         std::fs::write(kubeconfig.path(), control_plane.kubeconfig(token, server)).unwrap();
-        Self {
-            control_plane,
-            kubeconfig,
-        }
+        Self { control_plane, kubeconfig }
     }
 
     fn kubectl(&self) -> Command {
@@ -95,9 +67,7 @@ impl<'a> Client<'a> {
 
 async fn writes_are_numbered_and_watches_pass(proxy: &ApiProxy, admin: &Client<'_>) {
     let mut watch = admin.kubectl();
-    watch
-        .args(["get", "configmaps", "--watch", "--output=name"])
-        .stdout(Stdio::piped());
+    watch.args(["get", "configmaps", "--watch", "--output=name"]).stdout(Stdio::piped());
     let mut watch = watch.spawn().unwrap();
     let mut watched = BufReader::new(watch.stdout.take().unwrap()).lines();
 
@@ -106,13 +76,7 @@ async fn writes_are_numbered_and_watches_pass(proxy: &ApiProxy, admin: &Client<'
     succeeds(admin.kubectl(), "get configmaps").await;
     succeeds(admin.kubectl(), "delete configmap one --wait=false").await;
     let log: Vec<String> = proxy.log().iter().map(ToString::to_string).collect();
-    assert_eq!(
-        log,
-        [
-            format!("#1 POST {CONFIGMAPS}"),
-            format!("#2 DELETE {CONFIGMAPS}/one")
-        ]
-    );
+    assert_eq!(log, [format!("#1 POST {CONFIGMAPS}"), format!("#2 DELETE {CONFIGMAPS}/one")]);
 
     // While the watch goes on, not when it ends.
     let seen = tokio::task::spawn_blocking(move || watched.next().unwrap().unwrap());
@@ -122,33 +86,20 @@ async fn writes_are_numbered_and_watches_pass(proxy: &ApiProxy, admin: &Client<'
     watch.wait().unwrap();
 }
 
-async fn writes_are_struck_before_and_after(
-    proxy: &ApiProxy,
-    admin: &Client<'_>,
-    control_plane: &Arc<ControlPlane>,
-) {
+async fn writes_are_struck_before_and_after(proxy: &ApiProxy, admin: &Client<'_>, control_plane: &Arc<ControlPlane>) {
     // The hook looks past the proxy whether the API server has done it.
     let found = Arc::new(Mutex::new(None));
     let look_for = |name: &'static str| {
         let (found, control_plane) = (Arc::clone(&found), Arc::clone(control_plane));
         move || {
-            let get = control_plane
-                .kubectl()
-                .args(["get", "configmap", name])
-                .output();
+            let get = control_plane.kubectl().args(["get", "configmap", name]).output();
             *found.lock().unwrap() = Some(get.unwrap().status.success());
         }
     };
-    for (moment, name, done) in [
-        (Moment::Before, "two", false),
-        (Moment::After, "three", true),
-    ] {
+    for (moment, name, done) in [(Moment::Before, "two", false), (Moment::After, "three", true)] {
         proxy.arm(Fault { ordinal: 1, moment }, look_for(name));
         let create = kubectl(admin.kubectl(), &format!("create configmap {name}")).await;
-        assert!(
-            !create.status.success(),
-            "the client sees a broken connection"
-        );
+        assert!(!create.status.success(), "the client sees a broken connection");
         let fired = proxy.wait_fired(Duration::from_secs(5)).await;
         assert_eq!(fired.unwrap().to_string(), format!("#1 POST {CONFIGMAPS}"));
         assert_eq!(found.lock().unwrap().take(), Some(done));
@@ -171,11 +122,7 @@ async fn others_are_subject_to_rbac(control_plane: &ControlPlane) {
     let nobody = Client::new(control_plane, token.trim(), None);
     let refused = kubectl(nobody.kubectl(), "get configmaps").await;
     assert!(String::from_utf8_lossy(&refused.stderr).contains("Forbidden"));
-    let name = succeeds(
-        nobody.kubectl(),
-        "auth whoami --output=jsonpath={.status.userInfo.username}",
-    )
-    .await;
+    let name = succeeds(nobody.kubectl(), "auth whoami --output=jsonpath={.status.userInfo.username}").await;
     assert_eq!(name, "system:serviceaccount:default:nobody");
 }
 
@@ -192,18 +139,10 @@ async fn events_are_in_the_audit_log(control_plane: &ControlPlane) {
     succeeds(control_plane.kubectl(), &create).await;
     let events = control_plane.audit_events().unwrap();
     let noted = events.iter().find(|event| event.is_write()).unwrap();
-    let what = (
-        noted.verb.as_str(),
-        noted.user.as_str(),
-        noted.resource.as_str(),
-        noted.code,
-    );
+    let what = (noted.verb.as_str(), noted.user.as_str(), noted.resource.as_str(), noted.code);
     assert_eq!(what, ("create", "admin", "events", 201));
     assert!(noted.completed >= noted.received);
-    assert!(
-        events.iter().all(|event| event.resource == "events"),
-        "ConfigMaps are not audited"
-    );
+    assert!(events.iter().all(|event| event.resource == "events"), "ConfigMaps are not audited");
 }
 
 async fn the_api_server_comes_back_with_its_data(control_plane: &ControlPlane) {

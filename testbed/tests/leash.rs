@@ -11,19 +11,13 @@ const LONG: Duration = Duration::from_secs(20);
 
 /// Whether a process with this id exists and is not just a zombie.
 fn runs(pid: u32) -> bool {
-    let output = Command::new("ps")
-        .args(["-o", "stat=", "-p", &pid.to_string()])
-        .output()
-        .unwrap();
+    let output = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().unwrap();
     let state = String::from_utf8(output.stdout).unwrap();
     !state.trim().is_empty() && !state.trim_start().starts_with('Z')
 }
 
 fn sleeper(directory: &Path) -> Leash {
-    Leash::program("sleep", directory.join("log"))
-        .arg("300")
-        .start()
-        .unwrap()
+    Leash::program("sleep", directory.join("log")).arg("300").start().unwrap()
 }
 
 #[test]
@@ -68,12 +62,7 @@ fn a_program_ends_when_its_test_is_killed() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let pid: u32 = eventually(|| {
-        std::fs::read_to_string(directory.path().join("pid"))
-            .ok()?
-            .parse()
-            .ok()
-    });
+    let pid: u32 = eventually(|| std::fs::read_to_string(directory.path().join("pid")).ok()?.parse().ok());
     assert!(runs(pid));
     test.kill().unwrap();
     test.wait().unwrap();
@@ -84,10 +73,7 @@ fn a_program_ends_when_its_test_is_killed() {
 async fn a_program_that_ignores_the_request_is_killed_after_its_grace() {
     let directory = tempfile::tempdir().unwrap();
     let leash = Leash::program("/bin/sh", directory.path().join("log"))
-        .args([
-            "-c",
-            "trap '' TERM; echo ready; while :; do sleep 0.1; done",
-        ])
+        .args(["-c", "trap '' TERM; echo ready; while :; do sleep 0.1; done"])
         .stop_with(Signal::Terminate, Duration::from_millis(500))
         .start()
         .unwrap();
@@ -97,11 +83,7 @@ async fn a_program_that_ignores_the_request_is_killed_after_its_grace() {
     let begin = Instant::now();
     let exit = leash.stop().await.unwrap();
     assert_eq!(exit.signal(), Some(9));
-    assert!(
-        begin.elapsed() >= Duration::from_millis(450),
-        "{:?}",
-        begin.elapsed()
-    );
+    assert!(begin.elapsed() >= Duration::from_millis(450), "{:?}", begin.elapsed());
 }
 
 #[tokio::test]
@@ -113,16 +95,10 @@ async fn the_end_of_a_program_is_reported_with_its_exit_code() {
         .start()
         .unwrap();
     let exit = leash.wait_exit(LONG).await.unwrap();
-    assert_eq!(
-        (exit.code(), exit.signal(), exit.success()),
-        (Some(7), None, false)
-    );
+    assert_eq!((exit.code(), exit.signal(), exit.success()), (Some(7), None, false));
     assert_eq!(leash.log(), "to the log\nhello\n");
     assert_eq!(leash.log_tail(1), "hello");
-    assert!(
-        !leash.signal(Signal::Kill).unwrap(),
-        "there is nobody to signal any more"
-    );
+    assert!(!leash.signal(Signal::Kill).unwrap(), "there is nobody to signal any more");
 }
 
 #[tokio::test]
@@ -130,10 +106,7 @@ async fn signals_reach_the_program_itself() {
     let directory = tempfile::tempdir().unwrap();
     let leash = sleeper(directory.path());
     assert!(leash.pause().unwrap());
-    let state = Command::new("ps")
-        .args(["-o", "stat=", "-p", &leash.pid().to_string()])
-        .output()
-        .unwrap();
+    let state = Command::new("ps").args(["-o", "stat=", "-p", &leash.pid().to_string()]).output().unwrap();
     assert!(String::from_utf8(state.stdout).unwrap().starts_with('T'));
     assert!(leash.resume().unwrap());
     assert_eq!(leash.wait_exit(Duration::from_millis(50)).await, None);
@@ -151,9 +124,7 @@ async fn a_paused_program_is_ended_too() {
 #[tokio::test]
 async fn a_program_that_does_not_exist_ends_with_127() {
     let directory = tempfile::tempdir().unwrap();
-    let leash = Leash::program("/nowhere/program", directory.path().join("log"))
-        .start()
-        .unwrap();
+    let leash = Leash::program("/nowhere/program", directory.path().join("log")).start().unwrap();
     assert_eq!(leash.wait_exit(LONG).await.unwrap().code(), Some(127));
 }
 

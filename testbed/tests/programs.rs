@@ -42,10 +42,7 @@ fn an_incomplete_set_of_programs_is_named() {
     let mut testbed = bare(cache.path());
     testbed.env("KUBEBUILDER_ASSETS", cache.path());
     let message = refusal(testbed);
-    assert!(
-        message.contains(&format!("kubectl is not in {}", cache.path().display())),
-        "{message}"
-    );
+    assert!(message.contains(&format!("kubectl is not in {}", cache.path().display())), "{message}");
 }
 
 #[test]
@@ -56,12 +53,7 @@ fn a_url_that_is_none_is_named() {
     for program in ["kubectl", "etcd", "kube-apiserver"] {
         std::fs::write(cache.path().join(program), "").unwrap();
     }
-    testbed
-        .env("KUBEBUILDER_ASSETS", cache.path())
-        .env("DATABASE_URL", "localhost");
+    testbed.env("KUBEBUILDER_ASSETS", cache.path()).env("DATABASE_URL", "localhost");
     let message = refusal(testbed);
-    assert!(
-        message.contains("DATABASE_URL is not a PostgreSQL URL"),
-        "{message}"
-    );
+    assert!(message.contains("DATABASE_URL is not a PostgreSQL URL"), "{message}");
 }

@@ -11,20 +11,13 @@ use testbed::proxy::{Fault, Moment, SqlProxy};
 use testbed::{Postgres, PostgresOptions};
 
 async fn own() -> Postgres {
-    let options = PostgresOptions {
-        own: true,
-        ..PostgresOptions::default()
-    };
+    let options = PostgresOptions { own: true, ..PostgresOptions::default() };
     Postgres::start(options).await.unwrap()
 }
 
 async fn count(postgres: &Postgres, database: &str) -> i64 {
     let mut connection = postgres.connect(database).await.unwrap();
-    sqlx::query("SELECT count(*) FROM t")
-        .fetch_one(&mut connection)
-        .await
-        .unwrap()
-        .get(0)
+    sqlx::query("SELECT count(*) FROM t").fetch_one(&mut connection).await.unwrap().get(0)
 }
 
 const SCHEMA: &str = "
@@ -47,17 +40,11 @@ impl Bench {
         postgres.create_database("app").await.unwrap();
         postgres.run_sql("app", SCHEMA).await.unwrap();
         let proxy = SqlProxy::start(&postgres).await.unwrap();
-        Self {
-            postgres,
-            proxy,
-            called: Arc::default(),
-        }
+        Self { postgres, proxy, called: Arc::default() }
     }
 
     async fn connect(&self) -> PgConnection {
-        let url = self
-            .postgres
-            .url_through(self.proxy.port(), "writer", "pass word/@", "app");
+        let url = self.postgres.url_through(self.proxy.port(), "writer", "pass word/@", "app");
         PgConnection::connect(&url).await.unwrap()
     }
 
@@ -104,13 +91,8 @@ async fn simple_and_prepared_statements_are_numbered(bench: &Bench) {
     transaction.commit().await.unwrap();
     connection.execute("SELECT 1").await.unwrap();
     let log: Vec<String> = bench.proxy.log().iter().map(ToString::to_string).collect();
-    let expected = [
-        "#1 BEGIN",
-        "#2 INSERT INTO t VALUES ($1)",
-        "#3 INSERT INTO t VALUES ($1)",
-        "#4 COMMIT",
-        "#5 SELECT 1",
-    ];
+    let expected =
+        ["#1 BEGIN", "#2 INSERT INTO t VALUES ($1)", "#3 INSERT INTO t VALUES ($1)", "#4 COMMIT", "#5 SELECT 1"];
     assert_eq!(log, expected);
     assert_eq!((bench.proxy.count(), bench.proxy.fired()), (5, None));
 }
@@ -119,14 +101,8 @@ async fn simple_and_prepared_statements_are_numbered(bench: &Bench) {
 async fn before(bench: &Bench) {
     let mut connection = bench.connect().await;
     bench.arm(2, Moment::Before);
-    connection
-        .execute("INSERT INTO t VALUES (3)")
-        .await
-        .unwrap();
-    connection
-        .execute("INSERT INTO t VALUES (4)")
-        .await
-        .unwrap_err();
+    connection.execute("INSERT INTO t VALUES (3)").await.unwrap();
+    connection.execute("INSERT INTO t VALUES (4)").await.unwrap_err();
     assert_eq!(bench.fired().await, "#2 INSERT INTO t VALUES (4)");
     assert_eq!(bench.rows().await, 3);
 }
@@ -142,10 +118,7 @@ async fn after(bench: &Bench) {
             let outcome = insert.execute(&mut connection).await;
             assert_eq!(outcome.is_ok(), number < ordinal);
         }
-        assert_eq!(
-            bench.fired().await,
-            format!("#{ordinal} INSERT INTO t VALUES ($1)")
-        );
+        assert_eq!(bench.fired().await, format!("#{ordinal} INSERT INTO t VALUES ($1)"));
         assert_eq!(bench.rows().await, rows);
     }
 }
@@ -155,10 +128,7 @@ async fn after_commit(bench: &Bench) {
     let mut connection = bench.connect().await;
     bench.arm(3, Moment::After);
     let mut transaction = connection.begin().await.unwrap();
-    transaction
-        .execute("INSERT INTO t VALUES (100)")
-        .await
-        .unwrap();
+    transaction.execute("INSERT INTO t VALUES (100)").await.unwrap();
     transaction.commit().await.unwrap_err();
     assert_eq!(bench.fired().await, "#3 COMMIT");
     assert_eq!(bench.rows().await, 7);
@@ -179,10 +149,7 @@ async fn after_copy(bench: &Bench) {
 async fn after_an_error(bench: &Bench) {
     let mut connection = bench.connect().await;
     bench.arm(1, Moment::After);
-    connection
-        .execute("INSERT INTO t VALUES (100)")
-        .await
-        .unwrap_err();
+    connection.execute("INSERT INTO t VALUES (100)").await.unwrap_err();
     assert_eq!(bench.fired().await, "#1 INSERT INTO t VALUES (100)");
     assert_eq!(bench.rows().await, 9);
 }
@@ -192,16 +159,10 @@ async fn what_is_filtered_out_has_no_number(bench: &Bench) {
     bench.proxy.count_only(|sql| sql.starts_with("INSERT"));
     bench.proxy.record();
     connection.execute("SELECT 1; SELECT 2").await.unwrap();
-    connection
-        .execute("INSERT INTO t VALUES (101)")
-        .await
-        .unwrap();
+    connection.execute("INSERT INTO t VALUES (101)").await.unwrap();
     assert_eq!(bench.proxy.count(), 1);
     bench.proxy.disarm();
-    connection
-        .execute("INSERT INTO t VALUES (102)")
-        .await
-        .unwrap();
+    connection.execute("INSERT INTO t VALUES (102)").await.unwrap();
     assert_eq!(bench.proxy.count(), 1);
 }
 
@@ -210,10 +171,7 @@ async fn a_severed_proxy_comes_back(bench: &Bench) {
     bench.proxy.sever().await;
     connection.execute("SELECT 1").await.unwrap_err();
     let refused = tokio::net::TcpStream::connect(("127.0.0.1", bench.proxy.port())).await;
-    assert_eq!(
-        refused.unwrap_err().kind(),
-        std::io::ErrorKind::ConnectionRefused
-    );
+    assert_eq!(refused.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
     bench.proxy.restore().await.unwrap();
     bench.connect().await.execute("SELECT 1").await.unwrap();
 }
@@ -223,10 +181,7 @@ async fn a_server_comes_back_with_its_data() {
     let postgres = own().await;
     postgres.create_database("app").await.unwrap();
     postgres.run_sql("app", SCHEMA).await.unwrap();
-    postgres
-        .run_sql("app", "INSERT INTO t VALUES (1)")
-        .await
-        .unwrap();
+    postgres.run_sql("app", "INSERT INTO t VALUES (1)").await.unwrap();
     let port = postgres.port();
 
     postgres.stop().await.unwrap();
@@ -239,10 +194,7 @@ async fn a_server_comes_back_with_its_data() {
     postgres.start_again().await.unwrap();
     assert_eq!((postgres.port(), count(&postgres, "app").await), (port, 1));
 
-    postgres
-        .create_database_from("app", "a \"copy\"")
-        .await
-        .unwrap();
+    postgres.create_database_from("app", "a \"copy\"").await.unwrap();
     assert_eq!(count(&postgres, "a \"copy\"").await, 1);
     postgres.create_database("app").await.unwrap_err();
     postgres.drop_database("a \"copy\"").await.unwrap();
@@ -251,23 +203,10 @@ async fn a_server_comes_back_with_its_data() {
 
 #[test]
 fn a_foreign_server_keeps_the_rest_of_its_url() {
-    let postgres =
-        Postgres::of("postgres://root:secret@db.example:6000/postgres?sslmode=require").unwrap();
-    assert_eq!(
-        (postgres.host(), postgres.port(), postgres.is_own()),
-        ("db.example".to_owned(), 6000, false)
-    );
-    assert_eq!(
-        postgres.admin_url("app"),
-        "postgres://root:secret@db.example:6000/app?sslmode=require"
-    );
-    assert_eq!(
-        postgres.url("me", "p@ss", "app"),
-        "postgres://me:p%40ss@db.example:6000/app?sslmode=require"
-    );
-    assert_eq!(
-        postgres.url_through(7000, "me", "x", "app"),
-        "postgres://me:x@127.0.0.1:7000/app?sslmode=require"
-    );
+    let postgres = Postgres::of("postgres://root:secret@db.example:6000/postgres?sslmode=require").unwrap();
+    assert_eq!((postgres.host(), postgres.port(), postgres.is_own()), ("db.example".to_owned(), 6000, false));
+    assert_eq!(postgres.admin_url("app"), "postgres://root:secret@db.example:6000/app?sslmode=require");
+    assert_eq!(postgres.url("me", "p@ss", "app"), "postgres://me:p%40ss@db.example:6000/app?sslmode=require");
+    assert_eq!(postgres.url_through(7000, "me", "x", "app"), "postgres://me:x@127.0.0.1:7000/app?sslmode=require");
     Postgres::of("mysql://db.example/").unwrap_err();
 }

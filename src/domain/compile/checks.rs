@@ -2,11 +2,11 @@
 
 use super::root::Root;
 use super::steps::Resolved;
-use super::{Check, COUNT_LIMIT};
+use super::{COUNT_LIMIT, Check};
 use crate::domain::catalog::{Catalog, ForeignKey, TableId, TableInfo};
 use crate::domain::identifier::Column;
 use crate::domain::plan::Plan;
-use crate::domain::statement::{any_of, KeySource, RowSet, Statement, Writer};
+use crate::domain::statement::{KeySource, RowSet, Statement, Writer, any_of};
 
 /// A foreign key to look at before the first delete.
 pub(super) struct Need<'a> {
@@ -18,12 +18,7 @@ pub(super) struct Need<'a> {
 
 /// Foreign keys over which rows outside may refer to rows inside. Left out are those by which the child's row set is
 /// defined: whatever refers over them is inside by construction.
-pub(super) fn find<'a>(
-    steps: &[Resolved<'_>],
-    catalog: &'a Catalog,
-    root: &Root,
-    plan: &Plan,
-) -> Vec<Need<'a>> {
+pub(super) fn find<'a>(steps: &[Resolved<'_>], catalog: &'a Catalog, root: &Root, plan: &Plan) -> Vec<Need<'a>> {
     catalog
         .foreign_keys
         .iter()
@@ -41,9 +36,7 @@ fn defines_rows(steps: &[Resolved<'_>], key: &ForeignKey, root: &Root) -> bool {
     let children = || steps.iter().filter(|s| s.info.id == key.child);
     if key.parent == root.id {
         return key.parent_columns == [root.key.name()]
-            && children().any(|s| {
-                s.organization.as_ref().is_some_and(|c| key.child_columns == [c.clone()])
-            });
+            && children().any(|s| s.organization.as_ref().is_some_and(|c| key.child_columns == [c.clone()]));
     }
     let by_key = |pairs: &[(String, String)]| {
         pairs.len() == key.child_columns.len()
@@ -55,9 +48,7 @@ fn defines_rows(steps: &[Resolved<'_>], key: &ForeignKey, root: &Root) -> bool {
     };
     // Every way in which a parent row can be inside must also make the child inside.
     let mut parents = steps.iter().enumerate().filter(|(_, s)| s.info.id == key.parent);
-    parents.all(|(p, _)| {
-        children().any(|s| s.links.iter().any(|(parent, pairs)| *parent == p && by_key(pairs)))
-    })
+    parents.all(|(p, _)| children().any(|s| s.links.iter().any(|(parent, pairs)| *parent == p && by_key(pairs))))
 }
 
 /// Tables whose rows must be locked before the check: deleting them would change rows that refer to them, so no such
@@ -111,10 +102,7 @@ pub(super) fn statement(
             constraint: need.key.name.clone(),
             table: need.child.table.name(),
             parent_table: need.parent.table.name(),
-            parent_entity: steps
-                .iter()
-                .find(|s| s.info.id == need.parent.id)
-                .map(|s| s.step.entity.clone()),
+            parent_entity: steps.iter().find(|s| s.info.id == need.parent.id).map(|s| s.step.entity.clone()),
             on_delete: need.key.on_delete,
             in_plan: steps.iter().any(|s| s.info.id == need.child.id) || need.child.id == root.id,
             kept: need.kept,

@@ -1,8 +1,8 @@
 //! Faults of the plan as a whole, each with what cures it.
 
+use super::steps::Resolved;
 use crate::api::reason::Reason;
 use crate::api::status::ErrorCause;
-use super::steps::Resolved;
 use crate::domain::catalog::{Catalog, TableId, TableInfo};
 use crate::domain::failure::Failure;
 use crate::domain::identifier::quote;
@@ -22,12 +22,7 @@ impl Faults {
 
     /// The schema and the plan do not fit together.
     pub(super) fn schema(&mut self, message: String, table: Option<&str>, remedy: Option<String>) {
-        self.schema.push(ErrorCause {
-            message,
-            table: table.map(str::to_owned),
-            remedy,
-            ..ErrorCause::default()
-        });
+        self.schema.push(ErrorCause { message, table: table.map(str::to_owned), remedy, ..ErrorCause::default() });
     }
 
     pub(super) fn missing_table(&mut self, field: &str, table: &str) {
@@ -112,8 +107,16 @@ impl Faults {
         for step in steps {
             if lock.contains(&step.info.id) && !step.info.privileges.lock && !seen.contains(&step.info.id) {
                 seen.push(step.info.id);
-                self.missing(step.info, "UPDATE");
+                self.missing_lock(step.info);
             }
+        }
+    }
+
+    /// Row locks ask for UPDATE on at least one column. The operator never updates it.
+    fn missing_lock(&mut self, info: &TableInfo) {
+        match info.unique_keys.first().and_then(|k| k.first()) {
+            Some(key) => self.missing(info, &format!("UPDATE ({})", quote(key))),
+            None => self.missing(info, "UPDATE"),
         }
     }
 
@@ -129,7 +132,7 @@ impl Faults {
             self.missing(info, "DELETE");
         }
         if lock && !info.privileges.lock {
-            self.missing(info, "UPDATE");
+            self.missing_lock(info);
         }
         if info.row_security {
             let name = info.table.name();
@@ -175,8 +178,7 @@ impl Faults {
 
     /// One failure with every fault as a cause. Faults of the schema come first: they decide the reason.
     pub(super) fn into_failure(self) -> Failure {
-        let reason =
-            if self.schema.is_empty() { Reason::PermissionDenied } else { Reason::SchemaMismatch };
+        let reason = if self.schema.is_empty() { Reason::PermissionDenied } else { Reason::SchemaMismatch };
         let causes: Vec<ErrorCause> = self.schema.into_iter().chain(self.permission).collect();
         let mut failure = Failure::new(
             reason,

@@ -111,11 +111,7 @@ pub(super) fn resolve(plan: &Plan, catalog: &Catalog, faults: &mut Faults) -> Op
     }
     let activation = declared.active.as_ref().and_then(|active| {
         if info.column(&active.column).is_none() {
-            faults.missing_column(
-                "cascade.organization.active.column",
-                &declared.table,
-                &active.column,
-            );
+            faults.missing_column("cascade.organization.active.column", &declared.table, &active.column);
             return None;
         }
         Some(ActivationColumn { column: Column::new(&active.column), inactive: active.inactive })
@@ -123,9 +119,8 @@ pub(super) fn resolve(plan: &Plan, catalog: &Catalog, faults: &mut Faults) -> Op
     let table = info.table.clone();
     let key_column = Column::new(&key.name);
     let key_type = key.type_name.clone();
-    let active = activation
-        .as_ref()
-        .map_or_else(|| "NULL::boolean".to_owned(), |a: &ActivationColumn| a.is_active("t"));
+    let active =
+        activation.as_ref().map_or_else(|| "NULL::boolean".to_owned(), |a: &ActivationColumn| a.is_active("t"));
 
     let mut writer = Writer::default();
     let value = writer.value(Param::Key, &key_type);
@@ -138,9 +133,8 @@ pub(super) fn resolve(plan: &Plan, catalog: &Catalog, faults: &mut Faults) -> Op
 
     let mut writer = Writer::default();
     let value = writer.value(Param::Key, &key_type);
-    let lock = writer.finish(format!(
-        "SELECT {active} AS active FROM {table} t WHERE t.{key_column} = {value} FOR UPDATE"
-    ));
+    let lock =
+        writer.finish(format!("SELECT {active} AS active FROM {table} t WHERE t.{key_column} = {value} FOR UPDATE"));
 
     let mut writer = Writer::default();
     let values = writer.array(Param::Keys, &key_type);

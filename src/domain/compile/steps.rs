@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use super::checks;
 use super::faults::Faults;
 use super::root::Root;
-use super::{Capture, Delete, Entity, ErasePlan, PlanTable, COUNT_LIMIT};
+use super::{COUNT_LIMIT, Capture, Delete, Entity, ErasePlan, PlanTable};
 use crate::domain::catalog::{Catalog, ForeignKey, OnDelete, TableInfo};
 use crate::domain::identifier::Column;
 use crate::domain::order::{self, Edge};
 use crate::domain::plan::{Plan, Step};
-use crate::domain::statement::{any_of, KeySource, Link, Pair, Param, RowSet, Statement, Writer};
+use crate::domain::statement::{KeySource, Link, Pair, Param, RowSet, Statement, Writer, any_of};
 
 /// The entity whose rows are the organization's users: counted exactly and shown in a column.
 pub(super) const USERS: &str = "users";
@@ -26,12 +26,7 @@ pub(super) struct Resolved<'a> {
 }
 
 /// Compiles the steps. None when names could not be resolved or no order exists; the faults say why.
-pub(super) fn compile(
-    plan: &Plan,
-    catalog: &Catalog,
-    root: &Root,
-    faults: &mut Faults,
-) -> Option<ErasePlan> {
+pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut Faults) -> Option<ErasePlan> {
     let steps = resolve(plan, catalog, faults)?;
     let real_order = find_order(&steps, catalog, root, faults)?;
     let fenced = fences(&steps, catalog, root);
@@ -48,11 +43,7 @@ pub(super) fn compile(
         (0..steps.len()).filter(|&i| steps[i].info.id == table.id).map(|i| sets[i].clone()).collect()
     };
     let counts = |sets: &[RowSet], limit: Option<i64>| {
-        count_statement(
-            &tables.iter().map(|t| (t, sets_of(sets, t))).collect::<Vec<_>>(),
-            &steps,
-            limit,
-        )
+        count_statement(&tables.iter().map(|t| (t, sets_of(sets, t))).collect::<Vec<_>>(), &steps, limit)
     };
 
     let deletes: Vec<Delete> = real_order
@@ -155,12 +146,7 @@ fn resolve<'a>(plan: &'a Plan, catalog: &'a Catalog, faults: &mut Faults) -> Opt
 
 /// Columns of the child, each with the parent's column. For `column` alone the parent's column is the one that a
 /// foreign key names, else the parent's single-column key; it must identify a row by itself.
-fn pairs(
-    step: &Step,
-    child: &TableInfo,
-    parent: &TableInfo,
-    catalog: &Catalog,
-) -> Option<Vec<(String, String)>> {
+fn pairs(step: &Step, child: &TableInfo, parent: &TableInfo, catalog: &Catalog) -> Option<Vec<(String, String)>> {
     let Some(column) = &step.column else {
         return Some(step.columns.iter().map(|(c, p)| (c.clone(), p.clone())).collect());
     };
@@ -173,12 +159,7 @@ fn pairs(
     parent.unique_on(&[key.as_str()]).then(|| vec![(column.clone(), key)])
 }
 
-fn find_order(
-    steps: &[Resolved<'_>],
-    catalog: &Catalog,
-    root: &Root,
-    faults: &mut Faults,
-) -> Option<Vec<usize>> {
+fn find_order(steps: &[Resolved<'_>], catalog: &Catalog, root: &Root, faults: &mut Faults) -> Option<Vec<usize>> {
     let mut edges = Vec::new();
     for key in catalog.foreign_keys.iter().filter(|k| k.enforced) {
         // A check at COMMIT asks for no order.
@@ -197,8 +178,7 @@ fn find_order(
                 edges.push(Edge {
                     first: c,
                     then: p,
-                    hard: !matches!(key.on_delete, OnDelete::SetNull | OnDelete::SetDefault)
-                        || is_path(child, key),
+                    hard: !matches!(key.on_delete, OnDelete::SetNull | OnDelete::SetDefault) || is_path(child, key),
                     constraint: key.name.clone(),
                 });
             }
@@ -209,7 +189,12 @@ fn find_order(
         Err(cycle) => {
             let way: Vec<String> = cycle
                 .iter()
-                .map(|e| format!("`{}` ({}) refers to `{}`", steps[e.first].step.table, e.constraint, steps[e.then].step.table))
+                .map(|e| {
+                    format!(
+                        "`{}` ({}) refers to `{}`",
+                        steps[e.first].step.table, e.constraint, steps[e.then].step.table
+                    )
+                })
                 .collect();
             let first = cycle.first();
             faults.schema(
@@ -259,10 +244,7 @@ fn fences(steps: &[Resolved<'_>], catalog: &Catalog, root: &Root) -> Vec<bool> {
                 && k.child == child.id
                 && k.parent == parent
                 && k.child_columns.len() == pairs.len()
-                && k.child_columns
-                    .iter()
-                    .zip(&k.parent_columns)
-                    .all(|(c, p)| pairs.contains(&(c.as_str(), p.as_str())))
+                && k.child_columns.iter().zip(&k.parent_columns).all(|(c, p)| pairs.contains(&(c.as_str(), p.as_str())))
         })
     };
     let mut fenced = vec![false; steps.len()];
@@ -276,8 +258,7 @@ fn fences(steps: &[Resolved<'_>], catalog: &Catalog, root: &Root) -> Vec<bool> {
             let now = match &step.organization {
                 Some(column) => tied(step.info, root.id, &[(column, root.key.name())]),
                 None => step.links.iter().all(|(p, pairs)| {
-                    let pairs: Vec<(&str, &str)> =
-                        pairs.iter().map(|(c, k)| (c.as_str(), k.as_str())).collect();
+                    let pairs: Vec<(&str, &str)> = pairs.iter().map(|(c, k)| (c.as_str(), k.as_str())).collect();
                     fenced[*p] && tied(step.info, steps[*p].info.id, &pairs)
                 }),
             };
@@ -313,9 +294,8 @@ fn captured_columns(steps: &[Resolved<'_>], real_order: &[usize], fenced: &[bool
 
 fn row_set(steps: &[Resolved<'_>], i: usize, captured: Option<&[Vec<String>]>) -> RowSet {
     let step = &steps[i];
-    let type_of = |info: &TableInfo, column: &str| {
-        info.column(column).map_or_else(|| "text".to_owned(), |c| c.type_name.clone())
-    };
+    let type_of =
+        |info: &TableInfo, column: &str| info.column(column).map_or_else(|| "text".to_owned(), |c| c.type_name.clone());
     if let Some(column) = &step.organization {
         return RowSet::Direct { column: Column::new(column), type_name: type_of(step.info, column) };
     }
@@ -325,10 +305,7 @@ fn row_set(steps: &[Resolved<'_>], i: usize, captured: Option<&[Vec<String>]>) -
             .map(|(p, pairs)| {
                 let parent = &steps[*p];
                 let positions = captured.and_then(|all| {
-                    pairs
-                        .iter()
-                        .map(|(_, column)| all[*p].iter().position(|c| c == column))
-                        .collect::<Option<Vec<_>>>()
+                    pairs.iter().map(|(_, column)| all[*p].iter().position(|c| c == column)).collect::<Option<Vec<_>>>()
                 });
                 Link {
                     parent: *p,
@@ -379,11 +356,7 @@ fn entities(steps: &[Resolved<'_>], real_order: &[usize], tables: &[PlanTable]) 
     entities
 }
 
-fn count_statement(
-    tables: &[(&PlanTable, Vec<RowSet>)],
-    steps: &[Resolved<'_>],
-    limit: Option<i64>,
-) -> Statement {
+fn count_statement(tables: &[(&PlanTable, Vec<RowSet>)], steps: &[Resolved<'_>], limit: Option<i64>) -> Statement {
     let mut writer = Writer::default();
     let columns: Vec<String> = tables
         .iter()
@@ -413,10 +386,8 @@ fn delete_statement(info: &TableInfo, rows: &RowSet, captured: &[String]) -> Sta
     } else {
         captured.iter().map(|c| format!("t.{}", Column::new(c))).collect::<Vec<_>>().join(", ")
     };
-    let arrays: String = captured
-        .iter()
-        .map(|c| format!(", COALESCE(array_agg({}::text), '{{}}')", Column::new(c)))
-        .collect();
+    let arrays: String =
+        captured.iter().map(|c| format!(", COALESCE(array_agg({}::text), '{{}}')", Column::new(c))).collect();
     let sql = format!(
         "WITH d AS (DELETE FROM {} t WHERE {condition} RETURNING {returned}) SELECT count(*){arrays} FROM d",
         info.table
@@ -465,10 +436,7 @@ fn capture_statements(
                 table: steps[i].step.table.clone(),
                 columns: captured[i].clone(),
                 statement: writer.finish(sql),
-                residue: steps
-                    .iter()
-                    .enumerate()
-                    .any(|(c, s)| !fenced[c] && s.links.iter().any(|(p, _)| *p == i)),
+                residue: steps.iter().enumerate().any(|(c, s)| !fenced[c] && s.links.iter().any(|(p, _)| *p == i)),
             }
         })
         .collect()
@@ -480,8 +448,7 @@ fn depth_of(steps: &[Resolved<'_>], i: usize) -> usize {
 
 /// Existence, activation and users of many organizations in one query.
 fn census_statement(root: &Root, steps: &[Resolved<'_>], live: &[RowSet]) -> Statement {
-    let users: Vec<usize> =
-        (0..steps.len()).filter(|&i| steps[i].step.entity == USERS).collect();
+    let users: Vec<usize> = (0..steps.len()).filter(|&i| steps[i].step.entity == USERS).collect();
     let mut writer = Writer::default();
     let keys = writer.array(Param::Keys, &root.key_type);
     let (count, join) = match users.as_slice() {
@@ -501,10 +468,7 @@ fn census_statement(root: &Root, steps: &[Resolved<'_>], live: &[RowSet]) -> Sta
             let outer = KeySource::Outer(format!("o.{}", root.key));
             let sets: Vec<&RowSet> = several.iter().map(|&i| &live[i]).collect();
             let condition = any_of(&sets, "t", &outer, &mut writer);
-            (
-                format!("(SELECT count(*) FROM {} t WHERE {condition})", steps[several[0]].info.table),
-                String::new(),
-            )
+            (format!("(SELECT count(*) FROM {} t WHERE {condition})", steps[several[0]].info.table), String::new())
         }
     };
     let sql = format!(

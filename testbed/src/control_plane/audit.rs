@@ -133,11 +133,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<AuditEvent>> {
         .enumerate()
         .map(|(index, line)| {
             let line: Result<Line, _> = serde_json::from_str(line);
-            line.map(AuditEvent::from).map_err(|source| Error::Audit {
-                path: path.to_owned(),
-                line: index + 1,
-                source,
-            })
+            line.map(AuditEvent::from).map_err(|source| Error::Audit { path: path.to_owned(), line: index + 1, source })
         })
         .collect()
 }

@@ -81,9 +81,7 @@ impl ControlPlane {
         let mut attempt = 1;
         loop {
             match Self::start_once(&etcd, &api_server, &kubectl, &options).await {
-                Err(Error::Ended { log, .. })
-                    if attempt < ATTEMPTS && log.contains("address already in use") =>
-                {
+                Err(Error::Ended { log, .. }) if attempt < ATTEMPTS && log.contains("address already in use") => {
                     attempt += 1;
                 }
                 outcome => return outcome,
@@ -91,12 +89,7 @@ impl ControlPlane {
         }
     }
 
-    async fn start_once(
-        etcd: &Path,
-        api_server: &Path,
-        kubectl: &Path,
-        options: &ControlPlaneOptions,
-    ) -> Result<Self> {
+    async fn start_once(etcd: &Path, api_server: &Path, kubectl: &Path, options: &ControlPlaneOptions) -> Result<Self> {
         let scratch = Scratch::new("kubernetes")?;
         let credentials = Credentials::create(scratch.path())?;
         let policy = scratch.join("audit-policy.yaml");
@@ -210,10 +203,7 @@ impl ControlPlane {
     ///
     /// Fails when the API server is stopped.
     pub fn with_api_server<T>(&self, look: impl FnOnce(&Leash) -> T) -> Result<T> {
-        let api_server = self
-            .api_server
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let api_server = self.api_server.lock().unwrap_or_else(PoisonError::into_inner);
         api_server.as_ref().map(look).ok_or(Error::WrongState {
             doing: "use",
             name: "kube-apiserver",
@@ -233,16 +223,8 @@ impl ControlPlane {
     ///
     /// Fails when it is already stopped.
     pub async fn kill_api_server(&self) -> Result<()> {
-        let running = self
-            .api_server
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let running = running.ok_or(Error::WrongState {
-            doing: "kill",
-            name: "kube-apiserver",
-            state: "stopped",
-        })?;
+        let running = self.api_server.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let running = running.ok_or(Error::WrongState { doing: "kill", name: "kube-apiserver", state: "stopped" })?;
         running.kill().await?;
         Ok(())
     }
@@ -254,22 +236,11 @@ impl ControlPlane {
     /// Fails when it runs already or does not become ready.
     pub async fn start_api_server(&self) -> Result<()> {
         if self.with_api_server(|_| ()).is_ok() {
-            return Err(Error::WrongState {
-                doing: "start",
-                name: "kube-apiserver",
-                state: "running",
-            });
+            return Err(Error::WrongState { doing: "start", name: "kube-apiserver", state: "running" });
         }
-        let api_server = self
-            .layout
-            .launch_api_server(&self.credentials, &self.options)?;
-        self.layout
-            .wait_until_ready(&api_server, self.admin_token())
-            .await?;
-        *self
-            .api_server
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(api_server);
+        let api_server = self.layout.launch_api_server(&self.credentials, &self.options)?;
+        self.layout.wait_until_ready(&api_server, self.admin_token()).await?;
+        *self.api_server.lock().unwrap_or_else(PoisonError::into_inner) = Some(api_server);
         Ok(())
     }
 
@@ -281,10 +252,7 @@ impl ControlPlane {
     /// Fails when the program cannot be had or started.
     pub async fn start_controller_manager(&self) -> Result<()> {
         let program = locate(Program::ControllerManager, &self.options.progress).await?;
-        let mut running = self
-            .controller_manager
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.controller_manager.lock().unwrap_or_else(PoisonError::into_inner);
         if running.is_none() {
             let leash = Leash::program(program, self.scratch.join("kube-controller-manager.log"))
                 .arg(format!("--kubeconfig={}", self.admin_kubeconfig().display()))
@@ -304,18 +272,8 @@ async fn start_etcd(program: &Path, port: u16, scratch: &Scratch) -> Result<Leas
     let etcd = Leash::program(program, scratch.join("etcd.log"))
         .arg("--data-dir")
         .arg(scratch.join("etcd"))
-        .args([
-            "--listen-client-urls",
-            &client,
-            "--advertise-client-urls",
-            &client,
-        ])
-        .args([
-            "--listen-peer-urls",
-            &peer,
-            "--initial-advertise-peer-urls",
-            &peer,
-        ])
+        .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
+        .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
         .arg(format!("--initial-cluster=default={peer}"))
         // The data is thrown away, so it need not survive a power failure.
         .args(["--unsafe-no-fsync", "--log-level=warn"])
@@ -334,11 +292,7 @@ async fn start_etcd(program: &Path, port: u16, scratch: &Scratch) -> Result<Leas
 /// Fails when waiting any longer makes no sense.
 fn check_on(server: &Leash, begin: Instant, why: &str) -> Result<()> {
     if let Some(exit) = server.exit() {
-        return Err(Error::Ended {
-            name: server.name().to_owned(),
-            exit,
-            log: server.log_tail(20),
-        });
+        return Err(Error::Ended { name: server.name().to_owned(), exit, log: server.log_tail(20) });
     }
     if begin.elapsed() > READY_TIMEOUT {
         return Err(Error::NotReady {
@@ -365,57 +319,31 @@ impl Layout {
         self.directory.join("audit.log")
     }
 
-    fn launch_api_server(
-        &self,
-        credentials: &Credentials,
-        options: &ControlPlaneOptions,
-    ) -> Result<Leash> {
+    fn launch_api_server(&self, credentials: &Credentials, options: &ControlPlaneOptions) -> Result<Leash> {
         let path = |name: &str, path: &Path| format!("--{name}={}", path.display());
         Leash::program(&self.program, self.directory.join("kube-apiserver.log"))
-            .arg(format!(
-                "--etcd-servers=http://127.0.0.1:{}",
-                self.etcd_port
-            ))
+            .arg(format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_port))
             .arg(format!("--secure-port={}", self.port))
             .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"])
             // Nobody looks up this one API server's address in the Service `kubernetes`.
             .arg("--endpoint-reconciler-type=none")
             .arg(path("cert-dir", &self.certificates()))
-            .args([
-                "--authorization-mode=RBAC",
-                "--service-cluster-ip-range=10.0.0.0/24",
-            ])
+            .args(["--authorization-mode=RBAC", "--service-cluster-ip-range=10.0.0.0/24"])
             .arg(path("token-auth-file", &credentials.token_file))
             .arg("--service-account-issuer=https://kubernetes.default.svc")
-            .arg(path(
-                "service-account-key-file",
-                &credentials.service_account_public_key,
-            ))
-            .arg(path(
-                "service-account-signing-key-file",
-                &credentials.service_account_key,
-            ))
+            .arg(path("service-account-key-file", &credentials.service_account_public_key))
+            .arg(path("service-account-signing-key-file", &credentials.service_account_key))
             // No controller makes the service account `default`, without which no Pod would be admitted.
             .arg("--disable-admission-plugins=ServiceAccount")
             .args(["--allow-privileged=true", "--profiling=false"])
             // Plain limits, far away: a benchmark should measure the operator, not queues between its
             // requests and those of the test.
             .arg("--enable-priority-and-fairness=false")
-            .args([
-                "--max-requests-inflight=2000",
-                "--max-mutating-requests-inflight=1000",
-            ])
-            .arg(path(
-                "audit-policy-file",
-                &self.directory.join("audit-policy.yaml"),
-            ))
+            .args(["--max-requests-inflight=2000", "--max-mutating-requests-inflight=1000"])
+            .arg(path("audit-policy-file", &self.directory.join("audit-policy.yaml")))
             .arg(path("audit-log-path", &self.audit_log()))
             // Blocking: what a client has seen answered is in the log.
-            .args([
-                "--audit-log-format=json",
-                "--audit-log-mode=blocking",
-                "--audit-log-maxsize=10000",
-            ])
+            .args(["--audit-log-format=json", "--audit-log-mode=blocking", "--audit-log-maxsize=10000"])
             .args(&options.api_server_args)
             // The log of a graceful end and the data are thrown away together.
             .stop_with(Signal::Kill, Duration::from_secs(1))
@@ -430,13 +358,7 @@ impl Layout {
             // been read half written, so it is read anew.
             let why = match http::client_trusting(&self.certificate()) {
                 Err(error) => error.to_string(),
-                Ok(client) => match client
-                    .get(&url)
-                    .bearer_auth(token)
-                    .timeout(Duration::from_secs(5))
-                    .send()
-                    .await
-                {
+                Ok(client) => match client.get(&url).bearer_auth(token).timeout(Duration::from_secs(5)).send().await {
                     Ok(answer) if answer.status().is_success() => return Ok(()),
                     Ok(answer) => format!("/readyz answers {}", answer.status()),
                     Err(error) => Error::http(format!("ask {url}"), error).to_string(),

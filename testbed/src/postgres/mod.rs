@@ -63,9 +63,7 @@ impl Postgres {
     pub async fn start(options: PostgresOptions) -> Result<Self> {
         if options.version == PostgresVersion::Any
             && !options.own
-            && let Some(url) = std::env::var("DATABASE_URL")
-                .ok()
-                .filter(|url| !url.is_empty())
+            && let Some(url) = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty())
         {
             return Self::of(&url);
         }
@@ -84,19 +82,12 @@ impl Postgres {
     ///
     /// Fails when it is not a URL of a PostgreSQL server.
     pub fn of(url: &str) -> Result<Self> {
-        let wrong = |why: String| Error::DatabaseUrl {
-            what: "DATABASE_URL",
-            why,
-        };
+        let wrong = |why: String| Error::DatabaseUrl { what: "DATABASE_URL", why };
         let superuser = Url::parse(url).map_err(|error| wrong(error.to_string()))?;
         if !matches!(superuser.scheme(), "postgres" | "postgresql") || !superuser.has_host() {
             return Err(wrong("it needs the scheme postgres and a host".to_owned()));
         }
-        Ok(Self {
-            running: Mutex::new(None),
-            installation: None,
-            superuser,
-        })
+        Ok(Self { running: Mutex::new(None), installation: None, superuser })
     }
 
     /// Whether the testbed started this server, and may therefore stop it.
@@ -153,16 +144,9 @@ impl Postgres {
     ///
     /// Fails when the server is not running or the database does not exist.
     pub async fn connect(&self, database: &str) -> Result<PgConnection> {
-        let failed = |source| Error::Sql {
-            doing: format!("connect to the database `{database}`"),
-            source,
-        };
+        let failed = |source| Error::Sql { doing: format!("connect to the database `{database}`"), source };
         let options: PgConnectOptions = self.admin_url(database).parse().map_err(failed)?;
-        options
-            .disable_statement_logging()
-            .connect()
-            .await
-            .map_err(failed)
+        options.disable_statement_logging().connect().await.map_err(failed)
     }
 
     /// Runs any number of statements, separated by semicolons, as superuser.
@@ -176,10 +160,7 @@ impl Postgres {
         sqlx::raw_sql(AssertSqlSafe(sql))
             .execute(&mut connection)
             .await
-            .map_err(|source| Error::Sql {
-                doing: format!("run SQL in the database `{database}`"),
-                source,
-            })?;
+            .map_err(|source| Error::Sql { doing: format!("run SQL in the database `{database}`"), source })?;
         // The work is done, so a failure to say goodbye does not matter.
         let _ = connection.close().await;
         Ok(())
@@ -200,11 +181,7 @@ impl Postgres {
     ///
     /// Fails when a database of this name exists, or somebody is connected to the template.
     pub async fn create_database_from(&self, template: &str, name: &str) -> Result<()> {
-        let sql = format!(
-            "CREATE DATABASE {} TEMPLATE {}",
-            quote(name),
-            quote(template)
-        );
+        let sql = format!("CREATE DATABASE {} TEMPLATE {}", quote(name), quote(template));
         self.run_sql("postgres", &sql).await
     }
 
@@ -214,11 +191,7 @@ impl Postgres {
     ///
     /// Fails when the server is not running.
     pub async fn drop_database(&self, name: &str) -> Result<()> {
-        self.run_sql(
-            "postgres",
-            &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quote(name)),
-        )
-        .await
+        self.run_sql("postgres", &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quote(name))).await
     }
 
     /// Stops the server in an orderly way, without waiting for its clients.
@@ -251,21 +224,9 @@ impl Postgres {
     ///
     /// Fails when it is running, not the testbed's, or does not become ready.
     pub async fn start_again(&self) -> Result<()> {
-        let installation = self
-            .installation
-            .as_ref()
-            .ok_or(Error::NotOurs { doing: "start" })?;
-        if self
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_some()
-        {
-            return Err(Error::WrongState {
-                doing: "start",
-                name: "PostgreSQL",
-                state: "running",
-            });
+        let installation = self.installation.as_ref().ok_or(Error::NotOurs { doing: "start" })?;
+        if self.running.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+            return Err(Error::WrongState { doing: "start", name: "PostgreSQL", state: "running" });
         }
         let running = installation.launch().await?;
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
@@ -279,28 +240,17 @@ impl Postgres {
     /// Fails when it is stopped or not the testbed's.
     pub fn with_server<T>(&self, look: impl FnOnce(&Leash) -> T) -> Result<T> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running
-            .as_ref()
-            .map(look)
-            .ok_or_else(|| self.not_running("use"))
+        running.as_ref().map(look).ok_or_else(|| self.not_running("use"))
     }
 
     fn take(&self, doing: &'static str) -> Result<Leash> {
-        let running = self
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         running.ok_or_else(|| self.not_running(doing))
     }
 
     const fn not_running(&self, doing: &'static str) -> Error {
         if self.is_own() {
-            Error::WrongState {
-                doing,
-                name: "PostgreSQL",
-                state: "stopped",
-            }
+            Error::WrongState { doing, name: "PostgreSQL", state: "stopped" }
         } else {
             Error::NotOurs { doing }
         }

@@ -41,10 +41,7 @@ pub(super) struct Installation {
 
 impl Installation {
     /// Makes a data directory and starts a server on it.
-    pub(super) async fn create(
-        programs: PathBuf,
-        options: PostgresOptions,
-    ) -> Result<(Self, Leash)> {
+    pub(super) async fn create(programs: PathBuf, options: PostgresOptions) -> Result<(Self, Leash)> {
         let account = account()?;
         let scratch = Scratch::new("postgres")?;
         let programs = within_reach(programs, account, &scratch)?;
@@ -52,28 +49,19 @@ impl Installation {
         for name in ["data", "sockets"] {
             let path = scratch.join(name);
             fs::create_dir(&path).map_err(Error::file("create", &path))?;
-            fs::set_permissions(&path, Permissions::from_mode(0o700))
-                .map_err(Error::file("protect", &path))?;
+            fs::set_permissions(&path, Permissions::from_mode(0o700)).map_err(Error::file("protect", &path))?;
             give(&path, account)?;
         }
         let password = secret::random();
         initialize(&programs, account, &scratch, &password).await?;
-        let mut installation = Self {
-            superuser: superuser(0, &password)?,
-            programs,
-            account,
-            port: 0,
-            options,
-            scratch,
-        };
+        let mut installation =
+            Self { superuser: superuser(0, &password)?, programs, account, port: 0, options, scratch };
         let mut attempt = 1;
         loop {
             installation.port = free_port()?;
             installation.superuser = superuser(installation.port, &password)?;
             match installation.launch().await {
-                Err(Error::Ended { log, .. })
-                    if attempt < ATTEMPTS && log.contains("Address already in use") =>
-                {
+                Err(Error::Ended { log, .. }) if attempt < ATTEMPTS && log.contains("Address already in use") => {
                     attempt += 1;
                 }
                 outcome => return outcome.map(|running| (installation, running)),
@@ -83,24 +71,17 @@ impl Installation {
 
     /// Starts the server and waits until it answers.
     pub(super) async fn launch(&self) -> Result<Leash> {
-        let server = Leash::program(
-            self.programs.join("postgres"),
-            self.scratch.join("postgres.log"),
-        )
-        .arg("-D")
-        .arg(self.scratch.join("data"))
-        .args(
-            self.settings()
-                .iter()
-                .flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]),
-        )
-        // Messages in one language, whatever the machine's: tests read them.
-        .env("LC_ALL", "C.UTF-8")
-        .current_dir(self.scratch.path())
-        .run_as(self.account)
-        // SIGINT is "fast": connections are ended, not waited for.
-        .stop_with(Signal::Interrupt, GRACE)
-        .start()?;
+        let server = Leash::program(self.programs.join("postgres"), self.scratch.join("postgres.log"))
+            .arg("-D")
+            .arg(self.scratch.join("data"))
+            .args(self.settings().iter().flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]))
+            // Messages in one language, whatever the machine's: tests read them.
+            .env("LC_ALL", "C.UTF-8")
+            .current_dir(self.scratch.path())
+            .run_as(self.account)
+            // SIGINT is "fast": connections are ended, not waited for.
+            .stop_with(Signal::Interrupt, GRACE)
+            .start()?;
         let begin = Instant::now();
         loop {
             let why = match PgConnection::connect(self.superuser.as_str()).await {
@@ -111,11 +92,7 @@ impl Installation {
                 Err(error) => error.to_string(),
             };
             if let Some(exit) = server.exit() {
-                return Err(Error::Ended {
-                    name: "PostgreSQL".to_owned(),
-                    exit,
-                    log: server.log_tail(20),
-                });
+                return Err(Error::Ended { name: "PostgreSQL".to_owned(), exit, log: server.log_tail(20) });
             }
             if begin.elapsed() > READY_TIMEOUT {
                 return Err(Error::NotReady {
@@ -131,11 +108,7 @@ impl Installation {
 
     fn settings(&self) -> Vec<(String, String)> {
         let sockets = self.scratch.join("sockets").display().to_string();
-        let sockets = if sockets.len() > LONGEST_SOCKET_DIRECTORY {
-            String::new()
-        } else {
-            sockets
-        };
+        let sockets = if sockets.len() > LONGEST_SOCKET_DIRECTORY { String::new() } else { sockets };
         let port = self.port.to_string();
         let mut settings = vec![
             ("listen_addresses", "127.0.0.1"),
@@ -153,6 +126,8 @@ impl Installation {
                 ("fsync", "off"),
                 ("full_page_writes", "off"),
                 ("synchronous_commit", "off"),
+                // Every new database writes some megabytes of log.
+                ("wal_init_zero", "off"),
             ]);
         }
         settings
@@ -164,21 +139,11 @@ impl Installation {
 }
 
 fn superuser(port: u16, password: &str) -> Result<Url> {
-    Url::parse(&format!(
-        "postgres://postgres:{password}@127.0.0.1:{port}/postgres"
-    ))
-    .map_err(|error| Error::DatabaseUrl {
-        what: "the URL of the testbed's own server",
-        why: error.to_string(),
-    })
+    Url::parse(&format!("postgres://postgres:{password}@127.0.0.1:{port}/postgres"))
+        .map_err(|error| Error::DatabaseUrl { what: "the URL of the testbed's own server", why: error.to_string() })
 }
 
-async fn initialize(
-    programs: &Path,
-    account: Option<Account>,
-    scratch: &Scratch,
-    password: &str,
-) -> Result<()> {
+async fn initialize(programs: &Path, account: Option<Account>, scratch: &Scratch, password: &str) -> Result<()> {
     let password_file = scratch.join("password");
     fs::write(&password_file, password).map_err(Error::file("write", &password_file))?;
     fs::set_permissions(&password_file, Permissions::from_mode(0o600))
@@ -187,12 +152,7 @@ async fn initialize(
     let initdb = Leash::program(programs.join("initdb"), scratch.join("initdb.log"))
         .arg("-D")
         .arg(scratch.join("data"))
-        .args([
-            "--username=postgres",
-            "--encoding=UTF8",
-            "--locale=C",
-            "--no-sync",
-        ])
+        .args(["--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync"])
         .args(["--auth-host=scram-sha-256", "--auth-local=scram-sha-256"])
         .arg(format!("--pwfile={}", password_file.display()))
         .env("LC_ALL", "C.UTF-8")
@@ -204,15 +164,7 @@ async fn initialize(
         Some(exit) => exit,
         None => initdb.stop().await?,
     };
-    if exit.success() {
-        Ok(())
-    } else {
-        Err(Error::Setup {
-            program: "initdb",
-            exit,
-            log: initdb.log_tail(20),
-        })
-    }
+    if exit.success() { Ok(()) } else { Err(Error::Setup { program: "initdb", exit, log: initdb.log_tail(20) }) }
 }
 
 /// Who runs the server: nobody else, unless this process is root.
@@ -220,11 +172,7 @@ fn account() -> Result<Option<Account>> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
     }
-    ["postgres", "nobody"]
-        .into_iter()
-        .find_map(lookup)
-        .map(Some)
-        .ok_or(Error::NoAccount)
+    ["postgres", "nobody"].into_iter().find_map(lookup).map(Some).ok_or(Error::NoAccount)
 }
 
 fn lookup(user: &str) -> Option<Account> {
@@ -233,17 +181,12 @@ fn lookup(user: &str) -> Option<Account> {
         let output = Command::new("id").args([option, user]).output().ok()?;
         String::from_utf8(output.stdout).ok()?.trim().parse().ok()
     };
-    Some(Account {
-        uid: id("-u")?,
-        gid: id("-g")?,
-    })
+    Some(Account { uid: id("-u")?, gid: id("-g")? })
 }
 
 fn give(path: &Path, account: Option<Account>) -> Result<()> {
     match account {
-        Some(Account { uid, gid }) => {
-            chown(path, Some(uid), Some(gid)).map_err(Error::file("hand over", path))
-        }
+        Some(Account { uid, gid }) => chown(path, Some(uid), Some(gid)).map_err(Error::file("hand over", path)),
         None => Ok(()),
     }
 }
@@ -251,9 +194,7 @@ fn give(path: &Path, account: Option<Account>) -> Result<()> {
 /// The programs in a place where the server's user can reach them. The cache of root is mostly
 /// closed to others, so they are copied from there.
 fn within_reach(programs: PathBuf, account: Option<Account>, scratch: &Scratch) -> Result<PathBuf> {
-    let open = |path: &Path| {
-        fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o001 != 0)
-    };
+    let open = |path: &Path| fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o001 != 0);
     let Some(installation) = programs.parent() else {
         return Ok(programs);
     };
@@ -276,8 +217,7 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
             copy_tree(&source, &target)?;
         } else if kind.is_symlink() {
             let leads_to = fs::read_link(&source).map_err(Error::file("read", &source))?;
-            std::os::unix::fs::symlink(leads_to, &target)
-                .map_err(Error::file("create", &target))?;
+            std::os::unix::fs::symlink(leads_to, &target).map_err(Error::file("create", &target))?;
         } else {
             fs::copy(&source, &target).map_err(Error::file("copy", &source))?;
         }

@@ -76,25 +76,18 @@ async fn install(directory: &Path, progress: &Progress) -> Result<()> {
     if std::env::var_os("TESTBED_DOWNLOAD").is_some_and(|value| value == "0") {
         return Ok(());
     }
-    let Some((_, _, platform, checksum)) = ARCHIVES
-        .iter()
-        .find(|(os, arch, ..)| *os == std::env::consts::OS && *arch == std::env::consts::ARCH)
+    let Some((_, _, platform, checksum)) =
+        ARCHIVES.iter().find(|(os, arch, ..)| *os == std::env::consts::OS && *arch == std::env::consts::ARCH)
     else {
         return Ok(());
     };
     let url = format!(
         "https://github.com/kubernetes-sigs/controller-tools/releases/download/envtest-{VERSION}/envtest-{VERSION}-{platform}.tar.gz"
     );
-    let archive = progress
-        .during(&format!("downloading {url}"), download(&url))
-        .await?;
+    let archive = progress.during(&format!("downloading {url}"), download(&url)).await?;
     let found = hexadecimal(&Sha512::digest(&archive));
     if found != *checksum {
-        return Err(Error::Checksum {
-            url,
-            expected: checksum,
-            found,
-        });
+        return Err(Error::Checksum { url, expected: checksum, found });
     }
     let _lock = CacheLock::acquire(directory, progress).await?;
     unpack(&archive, directory)
@@ -108,19 +101,13 @@ async fn download(url: &str) -> Result<Vec<u8>> {
         .read_timeout(READ_TIMEOUT)
         .build()
         .map_err(failed)?;
-    let answer = client
-        .get(url)
-        .send()
-        .await
-        .and_then(reqwest::Response::error_for_status)
-        .map_err(failed)?;
+    let answer = client.get(url).send().await.and_then(reqwest::Response::error_for_status).map_err(failed)?;
     Ok(answer.bytes().await.map_err(failed)?.to_vec())
 }
 
 /// Takes the programs out of the archive, each by a rename, so that no half of one is ever found.
 fn unpack(archive: &[u8], directory: &Path) -> Result<()> {
-    let workshop =
-        tempfile::tempdir_in(directory).map_err(Error::file("create a directory in", directory))?;
+    let workshop = tempfile::tempdir_in(directory).map_err(Error::file("create a directory in", directory))?;
     let mut archive = tar::Archive::new(GzDecoder::new(archive));
     let damaged = |source| Error::file("unpack the envtest archive into", directory)(source);
     for entry in archive.entries().map_err(damaged)? {
@@ -144,13 +131,11 @@ fn unpack(archive: &[u8], directory: &Path) -> Result<()> {
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]
@@ -169,23 +154,16 @@ mod tests {
             header.set_size(4);
             header.set_mode(0o600);
             let path = format!("controller-tools/envtest/{name}");
-            archive
-                .append_data(&mut header, path, &b"1234"[..])
-                .unwrap();
+            archive.append_data(&mut header, path, &b"1234"[..]).unwrap();
         }
         let archive = archive.into_inner().unwrap().finish().unwrap();
         let directory = tempfile::tempdir().unwrap();
         unpack(&archive, directory.path()).unwrap();
-        let mut found: Vec<_> = fs::read_dir(directory.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
+        let mut found: Vec<_> =
+            fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         found.sort();
         assert_eq!(found, ["etcd", "kube-apiserver", "kubectl"]);
-        let mode = fs::metadata(directory.path().join("etcd"))
-            .unwrap()
-            .permissions()
-            .mode();
+        let mode = fs::metadata(directory.path().join("etcd")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o755);
     }
 

@@ -16,37 +16,23 @@ const MODULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/controlplane");
 const TIMEOUT: Duration = Duration::from_hours(1);
 
 /// Builds `program` into `directory`, unless another process has done so meanwhile.
-pub(super) async fn build(
-    program: Program,
-    directory: &Path,
-    progress: &Progress,
-) -> Result<PathBuf> {
+pub(super) async fn build(program: Program, directory: &Path, progress: &Progress) -> Result<PathBuf> {
     let _lock = CacheLock::acquire(directory, progress).await?;
     let target = directory.join(program.name());
     if target.is_file() {
         return Ok(target);
     }
     // Within the directory, so that the finished program appears by a rename.
-    let workshop =
-        tempfile::tempdir_in(directory).map_err(Error::file("create a directory in", directory))?;
+    let workshop = tempfile::tempdir_in(directory).map_err(Error::file("create a directory in", directory))?;
     let output = workshop.path().join(program.name());
     let log = workshop.path().join("log");
     let module = match program {
         Program::Etcd => Path::new(MODULES).join("etcd"),
-        Program::ApiServer | Program::Kubectl | Program::ControllerManager => {
-            PathBuf::from(MODULES)
-        }
+        Program::ApiServer | Program::Kubectl | Program::ControllerManager => PathBuf::from(MODULES),
     };
     let go = Leash::program("go", &log)
         .name(format!("go build of {}", program.name()))
-        .args([
-            "build",
-            "-trimpath",
-            "-mod=readonly",
-            "-ldflags",
-            &linker_flags(program),
-            "-o",
-        ])
+        .args(["build", "-trimpath", "-mod=readonly", "-ldflags", &linker_flags(program), "-o"])
         .arg(&output)
         .arg(package(program))
         .current_dir(&module)
@@ -56,11 +42,7 @@ pub(super) async fn build(
         .env("GOWORK", "off")
         .stop_with(Signal::Terminate, Duration::from_secs(2))
         .start()?;
-    let what = format!(
-        "building {} from Go modules, {} the first time",
-        program.name(),
-        duration(program)
-    );
+    let what = format!("building {} from Go modules, {} the first time", program.name(), duration(program));
     let exit = match progress.during(&what, go.wait_exit(TIMEOUT)).await {
         Some(exit) => exit,
         None => go.stop().await?,
@@ -69,17 +51,10 @@ pub(super) async fn build(
         Some(0) => {}
         // The shell's answer to a command that it does not find.
         Some(127) => {
-            return Err(Error::GoMissing {
-                program: program.name(),
-            });
+            return Err(Error::GoMissing { program: program.name() });
         }
         _ => {
-            return Err(Error::GoBuild {
-                program: program.name(),
-                exit,
-                module,
-                log: go.log_tail(20),
-            });
+            return Err(Error::GoBuild { program: program.name(), exit, module, log: go.log_tail(20) });
         }
     }
     fs::rename(&output, &target).map_err(Error::file("install", &target))?;

@@ -57,10 +57,7 @@ pub async fn locate(program: Program, progress: &Progress) -> Result<PathBuf> {
         }
         // No envtest archive has it, so a directory without it is not incomplete.
         if program != Program::ControllerManager {
-            return Err(Error::AssetMissing {
-                program: program.name(),
-                directory,
-            });
+            return Err(Error::AssetMissing { program: program.name(), directory });
         }
     }
     let cache = cache_directory()?;
@@ -79,8 +76,5 @@ pub async fn locate(program: Program, progress: &Progress) -> Result<PathBuf> {
 }
 
 fn first_with(program: Program, directories: &[&Path]) -> Option<PathBuf> {
-    directories
-        .iter()
-        .map(|directory| directory.join(program.name()))
-        .find(|path| path.is_file())
+    directories.iter().map(|directory| directory.join(program.name())).find(|path| path.is_file())
 }

@@ -56,9 +56,7 @@ impl Proxy<Api> {
 
 impl fmt::Debug for Api {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Api")
-            .field("server", &self.server)
-            .finish_non_exhaustive()
+        f.debug_struct("Api").field("server", &self.server).finish_non_exhaustive()
     }
 }
 
@@ -83,36 +81,24 @@ impl Protocol for Api {
         };
         let service = service_fn(|request| self.forward(request, &trigger));
         // The client sees the connection end; there is nobody else to tell.
-        let _ = hyper::server::conn::http1::Builder::new()
-            .serve_connection(TokioIo::new(client), service)
-            .await;
+        let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(client), service).await;
     }
 }
 
 impl Api {
-    async fn forward(
-        &self,
-        request: Request<Incoming>,
-        trigger: &Arc<Trigger>,
-    ) -> Result<Answer, Closed> {
+    async fn forward(&self, request: Request<Incoming>, trigger: &Arc<Trigger>) -> Result<Answer, Closed> {
         let (head, body) = request.into_parts();
         // Requests are small; answers may be endless.
         let body = body.collect().await?.to_bytes();
         let mut strike = None;
-        if matches!(
-            head.method,
-            Method::POST | Method::PUT | Method::PATCH | Method::DELETE
-        ) {
+        if matches!(head.method, Method::POST | Method::PUT | Method::PATCH | Method::DELETE) {
             strike = trigger.pass(&format!("{} {}", head.method, head.uri.path()));
         }
         if let Some(before) = strike.take_if(|strike| strike.moment == Moment::Before) {
             before.carry_out(trigger).await;
             return Err(Closed::Fault);
         }
-        let target = head
-            .uri
-            .path_and_query()
-            .map_or("/", |target| target.as_str());
+        let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
         let answer = self
             .client
             .request(head.method, format!("{}{target}", self.server))

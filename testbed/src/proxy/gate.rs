@@ -39,20 +39,13 @@ impl<P: Protocol> Gate<P> {
         let (port, listener) = loop {
             let port = free_port()?;
             match listen(port).await {
-                Err(Error::Listen { source, .. })
-                    if attempt < ATTEMPTS && source.kind() == ErrorKind::AddrInUse =>
-                {
+                Err(Error::Listen { source, .. }) if attempt < ATTEMPTS && source.kind() == ErrorKind::AddrInUse => {
                     attempt += 1;
                 }
                 outcome => break (port, outcome?),
             }
         };
-        let gate = Self {
-            port,
-            protocol: Arc::new(protocol),
-            trigger,
-            open: Mutex::new(None),
-        };
+        let gate = Self { port, protocol: Arc::new(protocol), trigger, open: Mutex::new(None) };
         *gate.open.lock().await = Some(gate.accept_from(listener));
         Ok(gate)
     }
@@ -107,7 +100,5 @@ impl<P: Protocol> Gate<P> {
 }
 
 async fn listen(port: u16) -> Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-        .await
-        .map_err(|source| Error::Listen { port, source })
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|source| Error::Listen { port, source })
 }

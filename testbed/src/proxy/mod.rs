@@ -36,11 +36,7 @@ use trigger::Trigger;
 /// What a proxy does with one connection of a client.
 trait Protocol: Send + Sync + 'static {
     /// Serves the client until either side ends the connection.
-    fn serve(
-        &self,
-        client: tokio::net::TcpStream,
-        trigger: Arc<Trigger>,
-    ) -> impl Future<Output = ()> + Send;
+    fn serve(&self, client: tokio::net::TcpStream, trigger: Arc<Trigger>) -> impl Future<Output = ()> + Send;
 }
 
 /// A proxy for one protocol: [`ApiProxy`] or [`SqlProxy`].
@@ -50,10 +46,7 @@ pub struct Proxy<P> {
     trigger: Arc<Trigger>,
 }
 
-#[allow(
-    private_bounds,
-    reason = "there are two protocols, and nobody else needs to add one"
-)]
+#[allow(private_bounds, reason = "there are two protocols, and nobody else needs to add one")]
 impl<P: Protocol> Proxy<P> {
     async fn over(protocol: P) -> Result<Self> {
         let trigger = Arc::new(Trigger::default());

@@ -34,11 +34,7 @@ impl Proxy<Sql> {
     ///
     /// Fails when there is no free port.
     pub async fn start(postgres: &Postgres) -> Result<Self> {
-        Self::over(Sql {
-            host: postgres.host(),
-            port: postgres.port(),
-        })
-        .await
+        Self::over(Sql { host: postgres.host(), port: postgres.port() }).await
     }
 }
 
@@ -88,19 +84,11 @@ impl Withheld {
     }
 
     fn is(&self, round: u64) -> bool {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_ref()
-            .is_some_and(|(withheld, _)| *withheld == round)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|(withheld, _)| *withheld == round)
     }
 
     fn take(&self) -> Option<Strike> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-            .map(|(_, strike)| strike)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().map(|(_, strike)| strike)
     }
 }
 
@@ -120,9 +108,7 @@ async fn requests(
         if round > struck && !matches!(message.kind(), b'd' | b'c' | b'f') {
             return std::future::pending().await;
         }
-        let strike = statements
-            .carried_out_by(&message)
-            .and_then(|sql| trigger.pass(&sql));
+        let strike = statements.carried_out_by(&message).and_then(|sql| trigger.pass(&sql));
         match strike {
             Some(strike) if strike.moment == Moment::Before => {
                 strike.carry_out(trigger).await;

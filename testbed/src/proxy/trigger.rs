@@ -58,19 +58,13 @@ pub(super) struct Trigger {
 
 impl Default for Trigger {
     fn default() -> Self {
-        Self {
-            state: Mutex::default(),
-            fired: watch::Sender::new(None),
-        }
+        Self { state: Mutex::default(), fired: watch::Sender::new(None) }
     }
 }
 
 impl fmt::Debug for Trigger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Trigger")
-            .field("count", &self.count())
-            .field("fired", &self.fired())
-            .finish()
+        f.debug_struct("Trigger").field("count", &self.count()).field("fired", &self.fired()).finish()
     }
 }
 
@@ -102,19 +96,10 @@ impl Trigger {
         if !state.counting || state.filter.as_ref().is_some_and(|counts| !counts(what)) {
             return None;
         }
-        let passed = Passed {
-            ordinal: ordinal(state.log.len() + 1),
-            what: what.to_owned(),
-        };
+        let passed = Passed { ordinal: ordinal(state.log.len() + 1), what: what.to_owned() };
         state.log.push(passed.clone());
-        let (fault, hook) = state
-            .armed
-            .take_if(|(fault, _)| fault.ordinal == passed.ordinal)?;
-        Some(Strike {
-            moment: fault.moment,
-            passed,
-            hook,
-        })
+        let (fault, hook) = state.armed.take_if(|(fault, _)| fault.ordinal == passed.ordinal)?;
+        Some(Strike { moment: fault.moment, passed, hook })
     }
 
     pub(super) fn arm(&self, armed: Option<(Fault, Hook)>) {
@@ -150,11 +135,7 @@ impl Trigger {
     pub(super) async fn wait_fired(&self, timeout: Duration) -> Option<Passed> {
         let mut fired = self.fired.subscribe();
         let wait = fired.wait_for(Option::is_some);
-        tokio::time::timeout(timeout, wait)
-            .await
-            .ok()?
-            .ok()?
-            .clone()
+        tokio::time::timeout(timeout, wait).await.ok()?.ok()?.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -30,10 +30,7 @@ pub(super) async fn read_opening(from: &mut (impl AsyncRead + Unpin)) -> io::Res
     let length = from.read_u32().await?;
     let mut message = length.to_be_bytes().to_vec();
     read_rest(from, length, &mut message).await?;
-    let code = message
-        .get(4..8)
-        .and_then(|code| code.try_into().ok())
-        .map_or(0, u32::from_be_bytes);
+    let code = message.get(4..8).and_then(|code| code.try_into().ok()).map_or(0, u32::from_be_bytes);
     Ok(match code {
         SSL_REQUEST | GSS_ENCRYPTION_REQUEST => Opening::Encryption,
         CANCEL_REQUEST => Opening::Cancel(message),
@@ -71,18 +68,12 @@ impl Message {
     /// The first texts of the content, each of which ends with a zero byte.
     fn texts(&self) -> impl Iterator<Item = String> {
         let content = self.bytes.get(5..).unwrap_or_default();
-        content
-            .split(|byte| *byte == 0)
-            .map(|text| String::from_utf8_lossy(text).into_owned())
+        content.split(|byte| *byte == 0).map(|text| String::from_utf8_lossy(text).into_owned())
     }
 }
 
 /// Reads what the length promises; the length counts its own four bytes.
-async fn read_rest(
-    from: &mut (impl AsyncRead + Unpin),
-    length: u32,
-    into: &mut Vec<u8>,
-) -> io::Result<()> {
+async fn read_rest(from: &mut (impl AsyncRead + Unpin), length: u32, into: &mut Vec<u8>) -> io::Result<()> {
     let rest = length.checked_sub(4).filter(|rest| *rest <= LONGEST);
     let rest = rest.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
     from.take(u64::from(rest)).read_to_end(into).await?;

@@ -1,0 +1,192 @@
+//! Runs the operator's own binary.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use testbed::{Leash, Signal};
+
+use super::eventually;
+use super::scene::Scene;
+use super::world::{binary, path};
+
+/// An operator that is about to start.
+pub struct Launch {
+    config: Value,
+    url: String,
+    server: Option<String>,
+    class: String,
+    token: String,
+    kubeconfig: String,
+    directory: PathBuf,
+    environment: Vec<(String, String)>,
+}
+
+/// An operator that runs. It is killed when this value goes.
+pub struct Operator {
+    leash: Leash,
+    address: String,
+}
+
+impl Launch {
+    pub fn new(scene: &Scene) -> Self {
+        let mut config = json!({
+            // Fast, so that a test never waits for a timer of a person's size.
+            "pollIntervalSeconds": 1,
+            "settleSeconds": 1,
+            "database": {"maxConnections": 6, "lockTimeoutSeconds": 2, "statementTimeoutSeconds": 20},
+            "retry": {
+                "backoff": {"initialSeconds": 1, "maxSeconds": 2},
+                "slow": {"initialSeconds": 1, "maxSeconds": 2},
+            },
+        });
+        if let Some(plan) = scene.variant.plan() {
+            let text = std::fs::read_to_string(path(plan)).expect("a plan");
+            let plan: Value = serde_yaml::from_str(&text).expect("a plan");
+            config["cascade"] = plan["cascade"].clone();
+        }
+        let directory = scene.world.directory.path().join(&scene.class);
+        std::fs::create_dir_all(&directory).expect("a directory");
+        Self {
+            config,
+            url: scene.url(),
+            server: None,
+            class: scene.class.clone(),
+            token: scene.world.token.clone(),
+            kubeconfig: scene.world.control_plane().kubeconfig(&scene.world.token, None),
+            directory,
+            environment: Vec::new(),
+        }
+    }
+
+    /// Changes the configuration: `configure("cascade", json!({..}))`, `configure("database.migrate", json!(false))`.
+    pub fn configure(mut self, field: &str, value: Value) -> Self {
+        let pointer = format!("/{}", field.replace('.', "/"));
+        match self.config.pointer_mut(&pointer) {
+            Some(place) => *place = value,
+            None => match field.rsplit_once('.') {
+                Some((parent, child)) => {
+                    let parent = self.config.pointer_mut(&format!("/{}", parent.replace('.', "/")));
+                    parent.expect("the parent field")[child] = value;
+                }
+                None => self.config[field] = value,
+            },
+        }
+        self
+    }
+
+    /// Connects to another database URL, for example through a proxy.
+    pub fn url(mut self, url: &str) -> Self {
+        url.clone_into(&mut self.url);
+        self
+    }
+
+    /// Talks to the API server through a proxy.
+    pub fn through(mut self, scene: &Scene, proxy: &testbed::proxy::ApiProxy) -> Self {
+        self.server = Some(proxy.url());
+        self.kubeconfig = scene.world.control_plane().kubeconfig(&self.token, self.server.as_deref());
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts it; it may not be ready yet.
+    pub async fn launch(self) -> Operator {
+        let write = |name: &str, text: &str| {
+            let path = self.directory.join(name);
+            std::fs::write(&path, text).expect("a file");
+            path.to_string_lossy().into_owned()
+        };
+        let config = write("config.yaml", &serde_yaml::to_string(&self.config).expect("a configuration"));
+        let kubeconfig = write("kubeconfig", &self.kubeconfig);
+        let log = self.directory.join("operator.log");
+        // Each start has a log of its own in the same file: the last line about the address counts.
+        let before = std::fs::read_to_string(&log).unwrap_or_default().len();
+        let mut launch = Leash::program(binary(), &log)
+            .args(["run", "--listen", "127.0.0.1:0", "--log-format", "json"])
+            .args(["--config", config.as_str(), "--database", self.class.as_str()])
+            .env("KUBECONFIG", &kubeconfig)
+            .env("DATABASE_URL", &self.url)
+            .env("RUST_LOG", "info,organization_operator=debug");
+        for (name, value) in &self.environment {
+            launch = launch.env(name, value);
+        }
+        let leash = launch.start().expect("the operator starts");
+        let address = eventually("the operator's address in its log", || async {
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            text.get(before..).and_then(|t| {
+                t.lines().find_map(|l| {
+                    serde_json::from_str::<Value>(l).ok()?["fields"]["address"].as_str().map(str::to_owned)
+                })
+            })
+        })
+        .await;
+        Operator { leash, address }
+    }
+
+    /// Starts it and waits until it is ready.
+    pub async fn start(self) -> Operator {
+        let operator = self.launch().await;
+        operator.wait_ready().await;
+        operator
+    }
+}
+
+impl Operator {
+    /// Waits until /readyz says ok.
+    pub async fn wait_ready(&self) {
+        let end = std::time::Instant::now() + super::PATIENCE;
+        while self.fetch("/readyz").await.is_none_or(|(status, _)| status != 200) {
+            assert!(
+                std::time::Instant::now() < end,
+                "the operator is not ready; its log:\n{}",
+                self.leash.log_tail(30)
+            );
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        }
+    }
+
+    /// Status and body of an HTTP GET. None: nobody answers.
+    pub async fn fetch(&self, path: &str) -> Option<(u16, String)> {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let mut stream = tokio::net::TcpStream::connect(&self.address).await.ok()?;
+        let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        let status = answer.split_whitespace().nth(1)?.parse().ok()?;
+        Some((status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()))
+    }
+
+    /// The text of /metrics.
+    pub async fn metrics(&self) -> String {
+        self.fetch("/metrics").await.expect("the operator answers").1
+    }
+
+    /// What it logged.
+    pub fn log(&self) -> String {
+        self.leash.log()
+    }
+
+    pub fn leash(&self) -> &Leash {
+        &self.leash
+    }
+
+    /// Kills it with SIGKILL.
+    pub async fn kill(self) {
+        self.leash.kill().await.expect("it can be killed");
+    }
+
+    /// Stops it with SIGTERM and waits until it has ended.
+    pub async fn stop(self) {
+        let exit = self.leash.stop().await.expect("it can be stopped");
+        assert!(exit.success(), "the operator ended with {exit}: {}", self.leash.log_tail(20));
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.leash.signal(signal).expect("it can be signalled");
+    }
+}

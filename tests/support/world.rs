@@ -1,0 +1,124 @@
+//! The servers of the whole run, with everything from `deploy/` applied.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use testbed::{ControlPlane, Postgres, Testbed};
+use tokio::sync::Mutex;
+
+use super::scene::Variant;
+
+/// Role as which the operator connects; `examples/platform/grants.sql` makes it.
+pub const ROLE: &str = "organization_operator";
+/// Its password in the tests. Recognisable, so that a leak is found.
+pub const PASSWORD: &str = "canary-password-7d1f";
+
+/// The servers of the whole run.
+pub struct World {
+    pub testbed: Testbed,
+    /// A client with all rights.
+    pub client: kube::Client,
+    /// Kubeconfig of the operator's ServiceAccount, with exactly the rights that `deploy/` gives it.
+    pub token: String,
+    templates: Mutex<HashMap<Variant, String>>,
+    numbers: AtomicU32,
+    pub directory: tempfile::TempDir,
+}
+
+impl World {
+    pub async fn start() -> Result<Self, Box<dyn std::error::Error>> {
+        let testbed = Testbed::start().await?;
+        let client = client(&testbed.control_plane).await?;
+        let world = Self {
+            client,
+            token: String::new(),
+            templates: Mutex::default(),
+            numbers: AtomicU32::new(1),
+            directory: tempfile::tempdir()?,
+            testbed,
+        };
+        world.ok(&["apply", "--server-side", "-f", &path("crds/organizations.organization-operator.io.yaml")]).await;
+        world.ok(&["wait", "--for=condition=Established", "crd/organizations.organization-operator.io"]).await;
+        world.ok(&["apply", "--server-side", "-k", &path("deploy/default")]).await;
+        let namespace = "organization-operator-system";
+        let output = world.ok(&["create", "token", "organization-operator", "-n", namespace, "--duration=24h"]).await;
+        let token = String::from_utf8(output.stdout)?.trim().to_owned();
+        Ok(Self { token, ..world })
+    }
+
+    pub fn control_plane(&self) -> &ControlPlane {
+        &self.testbed.control_plane
+    }
+
+    pub fn postgres(&self) -> &Postgres {
+        &self.testbed.postgres
+    }
+
+    /// A number that no other test has.
+    pub fn number(&self) -> u32 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Runs the real kubectl as a cluster administrator.
+    pub async fn kubectl(&self, arguments: &[&str]) -> Output {
+        let mut command = tokio::process::Command::from(self.control_plane().kubectl());
+        command.args(arguments).kill_on_drop(true).output().await.expect("kubectl runs")
+    }
+
+    /// Runs kubectl and insists on success.
+    pub async fn ok(&self, arguments: &[&str]) -> Output {
+        let output = self.kubectl(arguments).await;
+        assert!(
+            output.status.success(),
+            "kubectl {}: {}{}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        output
+    }
+
+    /// A fresh database of this variant, copied from a template.
+    pub async fn database(&self, variant: Variant) -> String {
+        let template = {
+            let mut templates = self.templates.lock().await;
+            match templates.get(&variant) {
+                Some(name) => name.clone(),
+                None => {
+                    let name = format!("template_{}_{}", variant.name(), std::process::id());
+                    self.postgres().create_database(&name).await.expect("a template database");
+                    for file in variant.files() {
+                        let sql = std::fs::read_to_string(path(file)).expect("an example file");
+                        self.postgres().run_sql(&name, &sql).await.expect("the example loads");
+                    }
+                    let password = format!("ALTER ROLE {ROLE} PASSWORD '{PASSWORD}'");
+                    self.postgres().run_sql(&name, &password).await.expect("a password");
+                    templates.insert(variant, name.clone());
+                    name
+                }
+            }
+        };
+        let name = format!("test_{}_{}", std::process::id(), self.number());
+        self.postgres().create_database_from(&template, &name).await.expect("a fresh database");
+        name
+    }
+}
+
+async fn client(control_plane: &ControlPlane) -> Result<kube::Client, Box<dyn std::error::Error>> {
+    let kubeconfig = Kubeconfig::read_from(control_plane.admin_kubeconfig())?;
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    Ok(kube::Client::try_from(config)?)
+}
+
+/// A file of the project.
+pub fn path(relative: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(relative).to_string_lossy().into_owned()
+}
+
+/// The operator's binary, of the same profile as this test.
+pub fn binary() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_organization-operator"))
+}
