@@ -93,6 +93,7 @@ async fn look(context: &Context) -> Result<(), Failure> {
     let uids: HashSet<&str> = objects.iter().filter_map(|o| o.metadata.uid.as_deref()).collect();
     context.census.keep_only(|uid| uids.contains(uid));
     context.backoff.keep_only(|uid| uids.contains(uid));
+    context.written.keep_only(|uid| uids.contains(uid));
 
     let (plan, changed) = context.plan.refresh().await?;
     context.metrics.plan(&plan);

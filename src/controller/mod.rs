@@ -7,6 +7,7 @@ mod cleanup;
 mod plan_cache;
 mod reconcile;
 mod watch;
+mod written;
 
 pub use plan_cache::PlanCache;
 
@@ -26,6 +27,7 @@ use crate::db::Database;
 use crate::metrics::Metrics;
 use backoff::Backoff;
 use census::Census;
+use written::Written;
 
 /// What the controller needs.
 pub struct Inputs {
@@ -74,6 +76,7 @@ pub(crate) struct Context {
     store: Store<Organization>,
     backoff: Backoff,
     census: Arc<Census>,
+    written: Written,
 }
 
 /// Runs until `stop` turns true. Passes under way end first: a cascade commits or rolls back.
@@ -98,6 +101,7 @@ pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) {
         store: store.clone(),
         backoff: Backoff::new(settings.retry),
         census: census.clone(),
+        written: Written::default(),
         settings: settings.clone(),
     });
     let watching = {
