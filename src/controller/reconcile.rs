@@ -128,6 +128,7 @@ async fn release(
     context.cluster.release(object, settlement).await?;
     tracing::info!(object = subject.name, uid = subject.uid, outcome, "{}", settlement.sentence());
     context.metrics.settled(settlement, subject.terminating_since, now);
+    context.poke_others_naming(subject);
     Ok(())
 }
 
@@ -144,7 +145,7 @@ fn warning(failure: &Failure, phase: Phase, subject: &Subject) -> Announcement {
         severity: if failure.reason == Reason::OrganizationNotFound { Severity::Normal } else { Severity::Warning },
         reason: failure.reason.as_str(),
         action: if phase == Phase::Terminating { "Delete" } else { "Reconcile" },
-        note: report::explained(failure),
+        note: report::explained(failure, &subject.name),
         occurrence: format!(".{}", subject.generation),
     }
 }
