@@ -164,6 +164,24 @@ impl Scene {
         self.rows(key).await.iter().map(|r| r.1).sum()
     }
 
+    /// Whether the database says that the organization is in use (schemas with `organizations.is_active`).
+    pub async fn active(&self, key: &str) -> bool {
+        self.value(&format!("SELECT is_active FROM organizations WHERE id::text = '{key}'")).await
+    }
+
+    /// Switches the organization behind the operator's back.
+    pub async fn set_active(&self, key: &str, active: bool) {
+        self.sql(&format!("UPDATE organizations SET is_active = {active} WHERE id::text = '{key}'")).await;
+    }
+
+    /// The uid of the object that owns the organization; None: nobody does.
+    pub async fn owner(&self, key: &str) -> Option<String> {
+        self.value(&format!(
+            "SELECT (SELECT object_uid FROM organization_operator.claims WHERE organization_key = '{key}')"
+        ))
+        .await
+    }
+
     /// A checksum over every row of every other tenant, and over rows that belong to nobody.
     pub async fn others(&self, keys: &[&str]) -> String {
         let mut connection = self.connect().await;
@@ -255,6 +273,11 @@ impl Scene {
     /// Runs kubectl and insists on success. Returns what it printed.
     pub async fn ok(&self, arguments: &[&str]) -> String {
         String::from_utf8(self.world.ok(arguments).await.stdout).expect("text")
+    }
+
+    /// Runs kubectl as a cluster administrator and insists on a refusal. Returns what it printed.
+    pub async fn refused(&self, arguments: &[&str]) -> String {
+        self.world.refused(arguments).await
     }
 
     /// Patches the spec with kubectl: `r#"{"deletionPolicy":"Retain"}"#`.

@@ -73,8 +73,22 @@ impl World {
 
     /// Runs the real kubectl as a cluster administrator.
     pub async fn kubectl(&self, arguments: &[&str]) -> Output {
+        self.kubectl_with(&[], arguments).await
+    }
+
+    /// Runs the real kubectl with environment variables.
+    pub async fn kubectl_with(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
         let mut command = tokio::process::Command::from(self.control_plane().kubectl());
-        command.args(arguments).kill_on_drop(true).output().await.expect("kubectl runs")
+        command.envs(environment.iter().copied()).args(arguments);
+        command.kill_on_drop(true).output().await.expect("kubectl runs")
+    }
+
+    /// Runs kubectl and insists on a refusal. Returns what it printed.
+    pub async fn refused(&self, arguments: &[&str]) -> String {
+        let output = self.kubectl(arguments).await;
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(!output.status.success(), "kubectl {} was not refused: {text}", arguments.join(" "));
+        text
     }
 
     /// Runs kubectl and insists on success.
