@@ -3,7 +3,7 @@
 use super::compile::faults::join_remedies;
 use super::compile::{COUNT_LIMIT, Check};
 use super::failure::Failure;
-use super::identifier::literal;
+use super::identifier::{literal, quote};
 use crate::api::reason::Reason;
 use crate::api::status::ErrorCause;
 
@@ -53,6 +53,18 @@ fn cause(check: &Check, rows: i64, key: &str) -> ErrorCause {
             "SELECT c.* FROM {} c JOIN {} p ON {condition}; -- then change what these rows refer to",
             check.child_sql, check.parent_sql
         )
+    } else if check.kept {
+        match &check.detach {
+            Some(detach) => format!(
+                "UPDATE {} c SET {detach} FROM {} p WHERE {condition}; -- the rows are kept, and belong to nobody then",
+                check.child_sql, check.parent_sql
+            ),
+            None => format!(
+                "ALTER TABLE {} DROP CONSTRAINT {}; -- the rows are kept, and refer to nothing then",
+                check.child_sql,
+                quote(&check.constraint)
+            ),
+        }
     } else {
         format!(
             "DELETE FROM {} c USING {} p WHERE {condition}; -- or add the table to the plan",

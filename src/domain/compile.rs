@@ -130,6 +130,8 @@ pub struct Check {
     pub in_plan: bool,
     /// The referring table is kept on purpose.
     pub kept: bool,
+    /// Assignments that detach a referring row; none where its columns are NOT NULL.
+    pub detach: Option<String>,
     /// The referring table, quoted.
     pub child_sql: String,
     /// The table referred to, quoted.
@@ -174,6 +176,18 @@ impl CompiledPlan {
                 crate::api::Reason::InternalError,
                 "the plan has no statements and no fault; report this as a bug",
             )),
+        }
+    }
+}
+
+impl CompiledPlan {
+    /// What the server refused, in the words of the plan's own fault if that is the cause: it names each privilege.
+    #[must_use]
+    pub fn explain(&self, failure: Failure) -> Failure {
+        use crate::api::Reason::PermissionDenied;
+        match &self.fault {
+            Some(fault) if failure.reason == PermissionDenied && fault.reason == PermissionDenied => fault.clone(),
+            _ => failure,
         }
     }
 }

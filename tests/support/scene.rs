@@ -370,6 +370,21 @@ impl Scene {
         .await
     }
 
+    /// Waits for an Event of type Warning and returns its note.
+    pub async fn warned(&self, name: &str, reason: &str) -> String {
+        use k8s_openapi::api::events::v1::Event;
+        let events: Api<Event> = Api::namespaced(self.world.client.clone(), "default");
+        let full = self.name(name);
+        eventually(&format!("a Warning {reason} about {name}"), || async {
+            let all = events.list(&kube::api::ListParams::default()).await.expect("events").items;
+            all.into_iter()
+                .filter(|e| e.regarding.as_ref().is_some_and(|r| r.name.as_deref() == Some(&full)))
+                .find(|e| e.type_.as_deref() == Some("Warning") && e.reason.as_deref() == Some(reason))
+                .map(|e| e.note.unwrap_or_default())
+        })
+        .await
+    }
+
     /// Writes of the operator about one object, from the audit log: verb and subresource.
     pub fn operator_writes(&self, name: &str) -> Vec<String> {
         let full = self.name(name);

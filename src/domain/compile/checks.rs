@@ -106,6 +106,7 @@ pub(super) fn statement(
             on_delete: need.key.on_delete,
             in_plan: steps.iter().any(|s| s.info.id == need.child.id) || need.child.id == root.id,
             kept: need.kept,
+            detach: detach(need),
             child_sql: need.child.table.to_string(),
             parent_sql: need.parent.table.to_string(),
             condition: shown(&sets(need.parent.id), &inside_child, &joined),
@@ -113,6 +114,12 @@ pub(super) fn statement(
     }
     let sql = format!("SELECT ARRAY[{}]::bigint[] AS rows", columns.join(", "));
     Some((writer.finish(sql), checks))
+}
+
+/// One NULL is enough for a foreign key to refer to nothing.
+fn detach(need: &Need<'_>) -> Option<String> {
+    let nullable = |name: &&String| need.child.column(name).is_some_and(|c| c.nullable);
+    need.key.child_columns.iter().rev().find(nullable).map(|name| format!("{} = NULL", Column::new(name)))
 }
 
 /// The condition for the same rows, for a person: `:key` stands for the organization's key.
