@@ -175,6 +175,12 @@ impl Metrics {
         }
     }
 
+    /// Notes that the plan could not be compiled at all.
+    pub fn plan_unusable(&self, reason: Reason) {
+        self.compiled.store(false, Ordering::Relaxed);
+        self.plan_fault.get_or_create(&ReasonLabel { reason: reason.as_str() }).set(1);
+    }
+
     /// Whether the database answers and the plan can be used; else what is missing.
     ///
     /// # Errors

@@ -25,11 +25,16 @@ struct Metadata<'a> {
 }
 
 impl Cluster {
-    /// Writes the status of exactly this object. An object that is gone needs none.
+    /// Writes the status of exactly this object. Returns the object as the API server has it now; None: it is gone, or
+    /// another one has its name, and needs no status.
     ///
     /// # Errors
     /// Fails when the API server refuses.
-    pub async fn write_status(&self, object: &Organization, status: &OrganizationStatus) -> Result<(), Failure> {
+    pub async fn write_status(
+        &self,
+        object: &Organization,
+        status: &OrganizationStatus,
+    ) -> Result<Option<Organization>, Failure> {
         let name = object.name_any();
         let uid = object.uid().unwrap_or_default();
         let body = Body {
@@ -40,8 +45,8 @@ impl Cluster {
         };
         let params = PatchParams::apply(FIELD_MANAGER).force();
         match self.organizations.patch_status(&name, &params, &Patch::Apply(&body)).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(s)) if s.is_not_found() || s.is_conflict() => Ok(()),
+            Ok(written) => Ok(Some(written)),
+            Err(kube::Error::Api(s)) if s.is_not_found() || s.is_conflict() => Ok(None),
             Err(e) => Err(failure(&e, "writing the status")),
         }
     }

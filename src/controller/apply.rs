@@ -19,7 +19,7 @@ use crate::domain::report::{Pass, Seen};
 use crate::domain::{CompiledPlan, Failure, Subject};
 
 /// How often a healthy object is looked at although nothing changed: capped counts are refreshed then.
-const RESYNC: Duration = Duration::from_secs(600);
+const RESYNC: Duration = Duration::from_mins(10);
 
 /// None: the object changed meanwhile, its next event brings it back.
 pub(super) async fn apply(object: &Arc<Organization>, subject: &Subject, context: &Context) -> Option<Report> {
@@ -107,7 +107,8 @@ async fn settled(
 }
 
 fn next_look(subject: &Subject, facts: &Facts) -> Duration {
-    let until = subject.expiration.map(|t| facts.now.duration_until(t)).filter(|d| d.is_positive());
+    let until =
+        subject.expiration.map(|t| facts.now.duration_until(t)).filter(k8s_openapi::jiff::SignedDuration::is_positive);
     // A second more, so that the expiration has surely passed by the database's clock.
     let until = until.and_then(|d| Duration::try_from(d).ok()).map(|d| d + Duration::from_secs(1));
     let resync = RESYNC.mul_f64(1.0 - 0.2 * fastrand::f64());

@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
 use super::Context;
-use crate::api::Organization;
+use crate::api::{Organization, Reason};
 use crate::db::observe::CensusEntry;
 use crate::domain::Failure;
 
@@ -60,7 +60,7 @@ impl Census {
         }
     }
 
-    fn poke(&self, object: ObjectRef<Organization>) {
+    pub(super) fn poke(&self, object: ObjectRef<Organization>) {
         // The receiver ends with the controller.
         drop(self.poke.unbounded_send(object));
     }
@@ -81,7 +81,10 @@ pub(super) async fn look_regularly(context: Arc<Context>) {
         match look(&context).await {
             Ok(()) => context.metrics.database_seen(true),
             Err(failure) => {
-                context.metrics.database_seen(false);
+                match failure.reason {
+                    Reason::SchemaMismatch => context.metrics.plan_unusable(failure.reason),
+                    _ => context.metrics.database_seen(false),
+                }
                 tracing::warn!(reason = failure.reason.as_str(), "{}", failure.message);
             }
         }
@@ -93,6 +96,7 @@ async fn look(context: &Context) -> Result<(), Failure> {
     let uids: HashSet<&str> = objects.iter().filter_map(|o| o.metadata.uid.as_deref()).collect();
     context.census.keep_only(|uid| uids.contains(uid));
     context.backoff.keep_only(|uid| uids.contains(uid));
+    context.written.keep_only(|uid| uids.contains(uid));
 
     let (plan, changed) = context.plan.refresh().await?;
     context.metrics.plan(&plan);

@@ -94,6 +94,11 @@ impl Act<'_> {
         Actor { cluster: &self.context.settings.cluster_id, subject: self.subject, key: &self.facts.key }
     }
 
+    fn mine(&self) -> bool {
+        let claim = self.facts.claim.as_ref();
+        claim.is_some_and(|c| c.cluster == self.context.settings.cluster_id && c.uid == self.subject.uid)
+    }
+
     async fn out(&self, decision: Remove, seen: &mut Seen) -> Result<Report, Failure> {
         let database = &self.context.database;
         let settlement = match decision {
@@ -118,7 +123,7 @@ impl Act<'_> {
                 return Ok(self.window_started(seen));
             }
             Remove::Wait { until, settling } => return Ok(self.waiting(until, settling, seen)),
-            Remove::Erase { take_from } => match self.erase(take_from.as_deref()).await? {
+            Remove::Erase { take_from } => match self.erase(take_from).await? {
                 Erasure::Settled(settlement) => settlement,
                 Erasure::Unverified { steps } => return Ok(self.verifying(steps, seen)),
                 Erasure::PlanOutdated => {
@@ -134,9 +139,13 @@ impl Act<'_> {
         Ok(Report::settled(self.object, self.subject, std::mem::take(seen), settlement))
     }
 
-    /// Runs the cascade. One that takes long is shown while it runs.
-    async fn erase(&self, take_from: Option<&str>) -> Result<Erasure, Failure> {
-        let erasing = self.context.database.erase(self.actor(), take_from, self.plan);
+    /// Runs the cascade. One that takes long is shown while it runs. The claim is made first and for itself, so that it
+    /// remembers the policy of now, also when the cascade is blocked.
+    async fn erase(&self, take_from: Option<String>) -> Result<Erasure, Failure> {
+        if !self.mine() {
+            self.context.database.claim(self.actor(), take_from.as_deref()).await?;
+        }
+        let erasing = self.context.database.erase(self.actor(), self.plan);
         tokio::pin!(erasing);
         tokio::select! {
             done = &mut erasing => return done,

@@ -7,6 +7,7 @@ mod cleanup;
 mod plan_cache;
 mod reconcile;
 mod watch;
+mod written;
 
 pub use plan_cache::PlanCache;
 
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use kube::runtime::controller::{Action, Config};
-use kube::runtime::reflector::{self, Store};
+use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{Controller, Predicate as _, WatchStreamExt as _, predicates};
 use tokio::sync::watch as signal;
 
@@ -23,9 +24,11 @@ use crate::api::Organization;
 use crate::cluster::Cluster;
 use crate::config::RetryBounds;
 use crate::db::Database;
+use crate::domain::Subject;
 use crate::metrics::Metrics;
 use backoff::Backoff;
 use census::Census;
+use written::Written;
 
 /// What the controller needs.
 pub struct Inputs {
@@ -74,6 +77,20 @@ pub(crate) struct Context {
     store: Store<Organization>,
     backoff: Backoff,
     census: Arc<Census>,
+    written: Written,
+}
+
+impl Context {
+    /// Looks again at the other objects that name the same organization: they may own it now.
+    fn poke_others_naming(&self, subject: &Subject) {
+        for other in self.store.state() {
+            if other.spec.organization_id == subject.organization_id
+                && other.metadata.uid.as_deref() != Some(subject.uid.as_str())
+            {
+                self.census.poke(ObjectRef::from_obj(other.as_ref()));
+            }
+        }
+    }
 }
 
 /// Runs until `stop` turns true. Passes under way end first: a cascade commits or rolls back.
@@ -98,6 +115,7 @@ pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) {
         store: store.clone(),
         backoff: Backoff::new(settings.retry),
         census: census.clone(),
+        written: Written::default(),
         settings: settings.clone(),
     });
     let watching = {

@@ -62,22 +62,20 @@ async fn finish(report: Report, phase: Phase, context: &Context) -> Action {
     let now = Timestamp::now();
     let Report { object, subject, pass, seen, settlement, announce, again } = report;
     let failure = failure_of(&pass).cloned();
-    let (attempts, delay) = match &failure {
-        Some(f) => {
-            let (count, delay) = context.backoff.failed(&subject.uid, phase, f.reason);
-            context.metrics.failed(f.reason);
-            if phase == Phase::Terminating {
-                context.metrics.blocked(f.reason);
-            }
-            let count = i32::try_from(count).unwrap_or(i32::MAX);
-            (Attempts { count, next: delay.and_then(|d| now.checked_add(d).ok()) }, delay.or(again))
+    let (attempts, delay) = if let Some(f) = &failure {
+        let (count, delay) = context.backoff.failed(&subject.uid, phase, f.reason);
+        context.metrics.failed(f.reason);
+        if phase == Phase::Terminating {
+            context.metrics.blocked(f.reason);
         }
-        None => {
-            context.backoff.succeeded(&subject.uid, phase);
-            (Attempts::default(), again)
-        }
+        let count = i32::try_from(count).unwrap_or(i32::MAX);
+        (Attempts { count, next: delay.and_then(|d| now.checked_add(d).ok()) }, delay.or(again))
+    } else {
+        context.backoff.succeeded(&subject.uid, phase);
+        (Attempts::default(), again)
     };
-    let previous = object.status.as_ref();
+    let newest = context.written.newest(&object);
+    let previous = newest.as_ref();
     let status = report::status(&subject, previous, &pass, seen, attempts, now);
     let news = failure.as_ref().filter(|f| previous.and_then(|s| s.error.as_ref()).map(|e| e.reason) != Some(f.reason));
     if let Some(failure) = &failure {
@@ -85,7 +83,11 @@ async fn finish(report: Report, phase: Phase, context: &Context) -> Action {
     }
     let mut done = Ok(());
     if report::worth_writing(previous, &status) {
-        done = context.cluster.write_status(&object, &status).await;
+        done = context.cluster.write_status(&object, &status).await.map(|written| {
+            if let Some(written) = written {
+                context.written.note(&written, &status);
+            }
+        });
     }
     if let Some(failure) = news {
         context.cluster.announce(&object, &warning(failure, phase, &subject), now).await;
@@ -100,7 +102,7 @@ async fn finish(report: Report, phase: Phase, context: &Context) -> Action {
         (Err(f), _) => {
             let (count, delay) = context.backoff.failed(&subject.uid, phase, f.reason);
             log(&subject, &f, Attempts { count: i32::try_from(count).unwrap_or(i32::MAX), next: None });
-            Action::requeue(delay.unwrap_or(Duration::from_secs(60)))
+            Action::requeue(delay.unwrap_or(Duration::from_mins(1)))
         }
         (Ok(()), Some(delay)) => Action::requeue(delay),
         (Ok(()), None) => Action::await_change(),
@@ -126,6 +128,7 @@ async fn release(
     context.cluster.release(object, settlement).await?;
     tracing::info!(object = subject.name, uid = subject.uid, outcome, "{}", settlement.sentence());
     context.metrics.settled(settlement, subject.terminating_since, now);
+    context.poke_others_naming(subject);
     Ok(())
 }
 
@@ -142,7 +145,7 @@ fn warning(failure: &Failure, phase: Phase, subject: &Subject) -> Announcement {
         severity: if failure.reason == Reason::OrganizationNotFound { Severity::Normal } else { Severity::Warning },
         reason: failure.reason.as_str(),
         action: if phase == Phase::Terminating { "Delete" } else { "Reconcile" },
-        note: report::explained(failure),
+        note: report::explained(failure, &subject.name),
         occurrence: format!(".{}", subject.generation),
     }
 }

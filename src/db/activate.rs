@@ -12,6 +12,16 @@ use crate::domain::compile::CompiledPlan;
 use crate::domain::decide::{Settle, deactivation_unsupported};
 
 impl Database {
+    /// Claims the organization for a terminating object that never did.
+    ///
+    /// # Errors
+    /// Fails when the claim cannot be had, or the database refuses.
+    pub async fn claim(&self, actor: Actor<'_>, take_from: Option<&str>) -> Result<(), Failure> {
+        let mut tx = self.begin().await?;
+        claim::hold(&mut tx, actor, take_from).await?;
+        tx.commit().await.map_err(|e| failure(&e, During::action("committing")))
+    }
+
     /// Brings claim and activation in line with the spec.
     ///
     /// # Errors

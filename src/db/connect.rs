@@ -1,8 +1,8 @@
 //! Connections: where the URL comes from, the pool, and the one way to begin a transaction.
 
 use std::path::PathBuf;
-use std::sync::{PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Postgres, Transaction};
@@ -48,7 +48,13 @@ pub struct Database {
     source: UrlSource,
     settings: Settings,
     pool: RwLock<Pool>,
+    /// The last failure to connect. For a moment it answers for others, too: while the database is down nobody holds a
+    /// place that an object which does not need the database is waiting for.
+    down: Mutex<Option<(Instant, Failure)>>,
 }
+
+/// How long a failure to connect answers for others.
+const DOWN: Duration = Duration::from_secs(1);
 
 struct Pool {
     options: PgConnectOptions,
@@ -63,7 +69,7 @@ impl Database {
     pub fn new(source: UrlSource, settings: Settings) -> Result<Self, Failure> {
         let options = options(&source)?;
         let pool = RwLock::new(Pool { pool: pool(&options, settings), options });
-        Ok(Self { source, settings, pool })
+        Ok(Self { source, settings, pool, down: Mutex::default() })
     }
 
     /// Reads the URL again. True: it changed, and new connections use the new one.
@@ -88,6 +94,19 @@ impl Database {
     /// # Errors
     /// Fails when the database cannot be reached; the failure names the true cause.
     pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, Failure> {
+        if let Some((since, failure)) = &*self.down.lock().unwrap_or_else(PoisonError::into_inner)
+            && since.elapsed() < DOWN
+        {
+            return Err(failure.clone());
+        }
+        let begun = self.connect().await;
+        if let Err(failure) = &begun {
+            *self.down.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), failure.clone()));
+        }
+        begun
+    }
+
+    async fn connect(&self) -> Result<Transaction<'static, Postgres>, Failure> {
         let (pool, options) = self.current();
         let begin = format!(
             "BEGIN; SET LOCAL row_security = off; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {}",
@@ -161,8 +180,8 @@ fn pool(options: &PgConnectOptions, settings: Settings) -> PgPool {
         .max_connections(settings.max_connections)
         .acquire_timeout(settings.connect_timeout)
         // Connections behind a load balancer die silently; a short life finds a new primary soon.
-        .max_lifetime(Duration::from_secs(600))
-        .idle_timeout(Duration::from_secs(120))
+        .max_lifetime(Duration::from_mins(10))
+        .idle_timeout(Duration::from_mins(2))
         .connect_lazy_with(options.clone())
 }
 

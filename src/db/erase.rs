@@ -37,15 +37,10 @@ impl Database {
     /// # Errors
     /// Fails with every blocker when something stands in the way, and with `ContentChanged` when the recount finds rows.
     /// Nothing was deleted then.
-    pub async fn erase(
-        &self,
-        actor: Actor<'_>,
-        take_from: Option<&str>,
-        plan: &CompiledPlan,
-    ) -> Result<Erasure, Failure> {
+    pub async fn erase(&self, actor: Actor<'_>, plan: &CompiledPlan) -> Result<Erasure, Failure> {
         let erase = plan.erase()?;
         let mut tx = self.begin().await?;
-        claim::hold(&mut tx, actor, take_from).await?;
+        claim::hold(&mut tx, actor, None).await?;
         if let Some(entry) = ledger::find(&mut tx, actor).await? {
             return settled(&entry).map(Erasure::Settled);
         }

@@ -19,31 +19,40 @@ const TABLE: &str = "organization_operator.migrations";
 #[must_use]
 pub fn script(role: &str) -> String {
     let role = crate::domain::identifier::quote(role);
-    let mut text = format!("BEGIN;\nCREATE SCHEMA IF NOT EXISTS {SCHEMA};\n");
-    for migration in MIGRATIONS.iter() {
-        text.push_str(&format!(
-            "\n-- {} {}\n{}\n",
-            migration.version,
-            migration.description,
-            migration.sql.as_str().trim()
-        ));
-    }
+    let scripts: String =
+        MIGRATIONS.iter().flat_map(|m| ["\n-- ", &m.description, "\n", m.sql.as_str().trim(), "\n"]).collect();
     // The record that sqlx keeps, so that the operator sees that nothing is left to do.
-    text.push_str(&format!(
-        "\nCREATE TABLE {TABLE} (\n    version bigint PRIMARY KEY,\n    description text NOT NULL,\n    installed_on timestamptz NOT NULL DEFAULT now(),\n    success boolean NOT NULL,\n    checksum bytea NOT NULL,\n    execution_time bigint NOT NULL\n);\n"
-    ));
-    for migration in MIGRATIONS.iter() {
-        let checksum = migration.checksum.iter().fold(String::new(), |t, b| t + &format!("{b:02x}"));
-        text.push_str(&format!(
-            "INSERT INTO {TABLE} (version, description, success, checksum, execution_time) VALUES ({}, {}, true, '\\x{checksum}', 0);\n",
-            migration.version,
-            crate::domain::identifier::literal(&migration.description),
-        ));
-    }
-    text.push_str(&format!(
-        "\nGRANT USAGE ON SCHEMA {SCHEMA} TO {role};\nGRANT SELECT ON {SCHEMA}.installation, {TABLE} TO {role};\nGRANT SELECT, INSERT, UPDATE ON {SCHEMA}.ledger TO {role};\nGRANT SELECT, INSERT, UPDATE, DELETE ON {SCHEMA}.claims, {SCHEMA}.residue TO {role};\nCOMMIT;\n"
-    ));
-    text
+    let records: Vec<String> = MIGRATIONS
+        .iter()
+        .map(|m| {
+            let checksum = m.checksum.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+            let description = crate::domain::identifier::literal(&m.description);
+            format!("({}, {description}, true, '\\x{checksum}', 0)", m.version)
+        })
+        .collect();
+    let records = records.join(",\n    ");
+    format!(
+        "BEGIN;
+CREATE SCHEMA IF NOT EXISTS {SCHEMA};
+{scripts}
+CREATE TABLE {TABLE} (
+    version bigint PRIMARY KEY,
+    description text NOT NULL,
+    installed_on timestamptz NOT NULL DEFAULT now(),
+    success boolean NOT NULL,
+    checksum bytea NOT NULL,
+    execution_time bigint NOT NULL
+);
+INSERT INTO {TABLE} (version, description, success, checksum, execution_time) VALUES
+    {records};
+
+GRANT USAGE ON SCHEMA {SCHEMA} TO {role};
+GRANT SELECT ON {SCHEMA}.installation, {TABLE} TO {role};
+GRANT SELECT, INSERT, UPDATE ON {SCHEMA}.ledger TO {role};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {SCHEMA}.claims, {SCHEMA}.residue TO {role};
+COMMIT;
+"
+    )
 }
 
 /// Whether the schema had to be changed.

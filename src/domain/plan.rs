@@ -168,7 +168,7 @@ impl Plan {
                     if !entities.contains(parent.as_str()) {
                         problems.push(format!("`{at}.parent` names the entity `{parent}`, which no step has"));
                     }
-                    if step.column.is_some() == !step.columns.is_empty() {
+                    if step.column.is_some() != step.columns.is_empty() {
                         problems.push(format!("`{at}` must have either `column` or `columns` beside `parent`"));
                     }
                 }

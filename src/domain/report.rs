@@ -113,19 +113,19 @@ fn wanted(
                 kind: condition::READY,
                 status: Status::False,
                 reason: failure.reason.as_str(),
-                message: explained(failure),
+                message: explained(failure, &subject.name),
             });
         }
         Pass::Deleting(deletion) => {
             let (reason, message) = match failure {
-                Some(f) => (f.reason.as_str(), explained(f)),
+                Some(f) => (f.reason.as_str(), explained(f, &subject.name)),
                 None => (condition::DELETING, deletion.message.clone()),
             };
             conditions.push(Wanted { kind: condition::READY, status: Status::False, reason, message });
         }
     }
-    conditions.extend(progress(pass, failure));
-    conditions.push(ready_to_delete(before, deletion_ready));
+    conditions.extend(progress(subject, pass, failure));
+    conditions.push(ready_to_delete(subject, before, deletion_ready));
     if let Pass::Deleting(deletion) = pass {
         conditions.push(Wanted {
             kind: condition::DELETING,
@@ -138,7 +138,7 @@ fn wanted(
                 kind: condition::DELETION_BLOCKED,
                 status: Status::True,
                 reason: f.reason.as_str(),
-                message: explained(f),
+                message: explained(f, &subject.name),
             },
             None => Wanted {
                 kind: condition::DELETION_BLOCKED,
@@ -162,19 +162,19 @@ fn settled(subject: &Subject, state: Option<ObservedState>) -> Wanted {
 }
 
 /// `Reconciling` while work is left, `Stalled` while only a person can help (kstatus).
-fn progress(pass: &Pass, failure: Option<&Failure>) -> Option<Wanted> {
+fn progress(subject: &Subject, pass: &Pass, failure: Option<&Failure>) -> Option<Wanted> {
     match failure {
         Some(f) if f.reason.needs_a_person() => Some(Wanted {
             kind: condition::STALLED,
             status: Status::True,
             reason: f.reason.as_str(),
-            message: explained(f),
+            message: explained(f, &subject.name),
         }),
         Some(f) => Some(Wanted {
             kind: condition::RECONCILING,
             status: Status::True,
             reason: condition::PROGRESSING_WITH_RETRY,
-            message: explained(f),
+            message: explained(f, &subject.name),
         }),
         None => match pass {
             Pass::Deleting(deletion) => Some(Wanted {
@@ -188,7 +188,7 @@ fn progress(pass: &Pass, failure: Option<&Failure>) -> Option<Wanted> {
     }
 }
 
-fn ready_to_delete(before: &OrganizationStatus, seen: Option<Result<(), Failure>>) -> Wanted {
+fn ready_to_delete(subject: &Subject, before: &OrganizationStatus, seen: Option<Result<(), Failure>>) -> Wanted {
     match seen {
         Some(Ok(())) => Wanted {
             kind: condition::DELETION_READY,
@@ -200,7 +200,7 @@ fn ready_to_delete(before: &OrganizationStatus, seen: Option<Result<(), Failure>
             kind: condition::DELETION_READY,
             status: Status::False,
             reason: f.reason.as_str(),
-            message: explained(&f),
+            message: explained(&f, &subject.name),
         },
         None => before
             .conditions
@@ -228,7 +228,7 @@ fn ready_to_delete(before: &OrganizationStatus, seen: Option<Result<(), Failure>
 
 /// The message of a condition: what happened, what clears it, when it is tried again.
 #[must_use]
-pub fn explained(failure: &Failure) -> String {
+pub fn explained(failure: &Failure, name: &str) -> String {
     let mut text = failure.message.clone();
     if !text.ends_with('.') {
         text.push('.');
@@ -240,14 +240,14 @@ pub fn explained(failure: &Failure) -> String {
             text.push('.');
         }
     }
-    text.push_str(match (failure.reason, failure.reason.retry()) {
-        (Reason::OrganizationNotFound, _) => " The database is asked again regularly.",
-        (_, Retry::Backoff) => " It is tried again within a minute.",
-        (_, Retry::Slow) => {
-            " It is tried again within 15 minutes; at once after any change of the object, for example kubectl annotate organization NAME organization-operator.io/retry=now --overwrite."
-        }
-        (_, Retry::Change) => " It is tried again when the object changes.",
-    });
+    match (failure.reason, failure.reason.retry()) {
+        (Reason::OrganizationNotFound, _) => text.push_str(" The database is asked again regularly."),
+        (_, Retry::Backoff) => text.push_str(" It is tried again within a minute."),
+        (_, Retry::Slow) => text.push_str(&format!(
+            " It is tried again within 15 minutes; at once after: kubectl annotate organization {name} organization-operator.io/retry=\"$(date +%s)\" --overwrite"
+        )),
+        (_, Retry::Change) => text.push_str(" It is tried again when the object changes."),
+    }
     text
 }
 

@@ -74,6 +74,17 @@ impl Launch {
         self
     }
 
+    /// With the defaults that ship, apart from the plan.
+    pub fn as_shipped(mut self) -> Self {
+        let plan = self.config.get("cascade").cloned();
+        self.config = json!({});
+        if let Some(plan) = plan {
+            self.config["cascade"] = plan;
+        }
+        self.environment.push(("RUST_LOG".to_owned(), "info".to_owned()));
+        self
+    }
+
     /// Connects to another database URL, for example through a proxy.
     pub fn url(mut self, url: &str) -> Self {
         url.clone_into(&mut self.url);

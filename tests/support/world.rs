@@ -30,7 +30,16 @@ pub struct World {
 
 impl World {
     pub async fn start() -> Result<Self, Box<dyn std::error::Error>> {
-        let testbed = Testbed::start().await?;
+        Self::with(Testbed::start().await?).await
+    }
+
+    /// For measurements: PostgreSQL waits for the disk as it does in production.
+    pub async fn start_durable() -> Result<Self, Box<dyn std::error::Error>> {
+        let durable = testbed::PostgresOptions { durable: true, ..Default::default() };
+        Self::with(Testbed::start_with(testbed::ControlPlaneOptions::default(), durable).await?).await
+    }
+
+    async fn with(testbed: Testbed) -> Result<Self, Box<dyn std::error::Error>> {
         let client = client(&testbed.control_plane).await?;
         let world = Self {
             client,

@@ -89,7 +89,7 @@ impl Faults {
         for key in &catalog.foreign_keys {
             if let Some(info) = catalog.table(key.child)
                 && !seen.contains(&info.id)
-                && !info.declared.iter().any(|d| *d == plan.organization.table)
+                && !info.declared.contains(&plan.organization.table)
             {
                 seen.push(info.id);
                 if !info.privileges.usage {

@@ -123,10 +123,10 @@ fn resolve<'a>(plan: &'a Plan, catalog: &'a Catalog, faults: &mut Faults) -> Opt
         let mut links = Vec::new();
         if let Some(parent) = &step.parent {
             for (j, other) in plan.steps.iter().enumerate().filter(|(_, o)| o.entity == *parent) {
-                match pairs(step, infos[i], infos[j], catalog) {
-                    Some(pairs) => links.push((j, pairs)),
-                    None => {
-                        faults.schema(
+                if let Some(pairs) = pairs(step, infos[i], infos[j], catalog) {
+                    links.push((j, pairs));
+                } else {
+                    faults.schema(
                             format!(
                                 "`{at}.column`: no single column identifies a row of the parent table `{}`, so half of its key could match rows of another organization",
                                 other.table
@@ -134,8 +134,7 @@ fn resolve<'a>(plan: &'a Plan, catalog: &'a Catalog, faults: &mut Faults) -> Opt
                             Some(&step.table),
                             Some(format!("write `columns: {{COLUMN: PARENT_COLUMN, ...}}` with the whole key of `{}` in {at}", other.table)),
                         );
-                        complete = false;
-                    }
+                    complete = false;
                 }
             }
         }
@@ -386,8 +385,9 @@ fn delete_statement(info: &TableInfo, rows: &RowSet, captured: &[String]) -> Sta
     } else {
         captured.iter().map(|c| format!("t.{}", Column::new(c))).collect::<Vec<_>>().join(", ")
     };
-    let arrays: String =
+    let arrays: Vec<String> =
         captured.iter().map(|c| format!(", COALESCE(array_agg({}::text), '{{}}')", Column::new(c))).collect();
+    let arrays = arrays.concat();
     let sql = format!(
         "WITH d AS (DELETE FROM {} t WHERE {condition} RETURNING {returned}) SELECT count(*){arrays} FROM d",
         info.table
