@@ -142,11 +142,13 @@ impl Stage<'_> {
 /// A command line that a shell would take.
 fn typed(program: &str, arguments: &[&str]) -> String {
     let quoted = arguments.iter().map(|argument| {
-        let plain = argument.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c));
-        if plain && !argument.is_empty() {
-            (*argument).to_owned()
-        } else {
-            format!("'{}'", argument.replace('\'', r"'\''"))
+        let plain = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c));
+        let quote = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+        match argument.split_once('=') {
+            _ if plain(argument) && !argument.is_empty() => (*argument).to_owned(),
+            // As people write it: jsonpath='{.status}'.
+            Some((option, value)) if plain(option) => format!("{option}={}", quote(value)),
+            _ => quote(argument),
         }
     });
     std::iter::once(program.to_owned()).chain(quoted).collect::<Vec<_>>().join(" ")
@@ -160,6 +162,7 @@ mod tests {
     fn a_command_can_be_pasted_into_a_shell() {
         assert_eq!(typed("kubectl", &["get", "org/acme"]), "kubectl get org/acme");
         assert_eq!(typed("kubectl", &["-p", r#"{"a":"b"}"#]), r#"kubectl -p '{"a":"b"}'"#);
+        assert_eq!(typed("kubectl", &["-o", "jsonpath={.a}"]), "kubectl -o jsonpath='{.a}'");
         assert_eq!(typed("echo", &["it's"]), r"echo 'it'\''s'");
     }
 }

@@ -2,7 +2,7 @@
 
 use sqlx::postgres::PgRow;
 
-use crate::stage::{ROLE, Stage};
+use crate::stage::{DATABASE, ROLE, Stage};
 use crate::table::cell;
 use crate::{Outcome, Stopped};
 
@@ -56,6 +56,8 @@ async fn install(stage: &Stage<'_>) -> Outcome {
     let token = stage.look(&["create", "token", "organization-operator", "-n", NAMESPACE]).await?;
     stage.types("platform=#", &format!("\\password {ROLE}"));
     let password = stage.set_password().await?;
+    let url = stage.postgres.url(ROLE, "...", DATABASE);
+    stage.types("$", &format!("export DATABASE_URL={url}"));
     stage.types("$", "organization-operator run --config examples/platform/config.yaml &");
     stage.start_operator(token.trim(), &password).await?;
     stage.check(true, "it says that it is ready: database, own schema, plan")
@@ -132,15 +134,17 @@ async fn erased(stage: &Stage<'_>, before: &[Tenant]) -> Outcome {
         .await?;
     let steps = stage
         .sql(
-            "SELECT s->>'entity' AS entity, s->>'found' AS found, s->>'deleted' AS deleted\n\
-             FROM organization_operator.ledger, jsonb_array_elements(steps) s WHERE object_name = 'acme';",
+            "SELECT entity, found, deleted FROM organization_operator.ledger,\n\
+             \x20      jsonb_to_recordset(steps) AS s (entity text, found bigint, deleted bigint) WHERE object_name = 'acme';",
         )
         .await?;
     let deleted: Vec<String> = steps.iter().map(|r| cell(r, 2)).collect();
     let expected = before.iter().find(|t| t.name == "Acme").map(|t| t.rows.clone()).unwrap_or_default();
     stage.check(deleted[..] == expected[..], "every row of Acme was deleted, in the order of the plan, in one transaction")?;
     let gone = tenants_quietly(stage).await?.iter().all(|t| t.name != "Acme");
-    stage.check(gone, "Acme is gone from the database; its invoices are still there")
+    stage.check(gone, "Acme is gone from the database")?;
+    let invoices = stage.sql("SELECT number, organization_id, customer_name, amount_cents FROM invoices;").await?;
+    stage.check(invoices.len() == 3, "its invoices are kept")
 }
 
 async fn gitops(stage: &Stage<'_>) -> Outcome {
@@ -156,7 +160,7 @@ async fn gitops(stage: &Stage<'_>) -> Outcome {
         let entry = entry?;
         std::fs::copy(entry.path(), stage.tenants.join(entry.file_name()))?;
     }
-    stage.types("tenants$", "git rm acme.yaml globex.yaml");
+    stage.types("tenants$", "rm acme.yaml globex.yaml");
     std::fs::remove_file(stage.tenants.join("acme.yaml"))?;
     std::fs::remove_file(stage.tenants.join("globex.yaml"))?;
     let list = "--prune-allowlist=organization-operator.io/v1alpha1/Organization";
