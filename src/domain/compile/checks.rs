@@ -106,6 +106,7 @@ pub(super) fn statement(
             on_delete: need.key.on_delete,
             in_plan: steps.iter().any(|s| s.info.id == need.child.id) || need.child.id == root.id,
             kept: need.kept,
+            detach: detach(need),
             child_sql: need.child.table.to_string(),
             parent_sql: need.parent.table.to_string(),
             condition: shown(&sets(need.parent.id), &inside_child, &joined),
@@ -113,6 +114,20 @@ pub(super) fn statement(
     }
     let sql = format!("SELECT ARRAY[{}]::bigint[] AS rows", columns.join(", "));
     Some((writer.finish(sql), checks))
+}
+
+/// How a person detaches the referring rows without deleting them.
+fn detach(need: &Need<'_>) -> Option<String> {
+    let columns: Option<Vec<String>> = need
+        .key
+        .child_columns
+        .iter()
+        .map(|name| {
+            let nullable = need.child.column(name).is_some_and(|column| column.nullable);
+            nullable.then(|| format!("{} = NULL", Column::new(name)))
+        })
+        .collect();
+    columns.map(|columns| columns.join(", "))
 }
 
 /// The condition for the same rows, for a person: `:key` stands for the organization's key.
