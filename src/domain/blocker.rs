@@ -3,7 +3,7 @@
 use super::compile::faults::join_remedies;
 use super::compile::{COUNT_LIMIT, Check};
 use super::failure::Failure;
-use super::identifier::{literal, quote};
+use super::identifier::literal;
 use crate::api::reason::Reason;
 use crate::api::status::ErrorCause;
 
@@ -47,29 +47,20 @@ fn cause(check: &Check, rows: i64, key: &str) -> ErrorCause {
         String::new()
     };
     let condition = check.condition.replace(":key", &literal(key));
-    let remedy = if check.in_plan {
+    let (child, parent) = (&check.child_sql, &check.parent_sql);
+    let remedy = match (&check.detach, check.in_plan, check.kept) {
         // Another organization's rows: only a person can know what they should refer to.
-        format!(
-            "SELECT c.* FROM {} c JOIN {} p ON {condition}; -- then change what these rows refer to",
-            check.child_sql, check.parent_sql
-        )
-    } else if check.kept {
-        match &check.detach {
-            Some(detach) => format!(
-                "UPDATE {} c SET {detach} FROM {} p WHERE {condition}; -- the rows are kept, and belong to nobody then",
-                check.child_sql, check.parent_sql
-            ),
-            None => format!(
-                "ALTER TABLE {} DROP CONSTRAINT {}; -- the rows are kept, and refer to nothing then",
-                check.child_sql,
-                quote(&check.constraint)
-            ),
+        (_, true, _) => {
+            format!("SELECT c.* FROM {child} c JOIN {parent} p ON {condition}; -- then change what these rows refer to")
         }
-    } else {
-        format!(
-            "DELETE FROM {} c USING {} p WHERE {condition}; -- or add the table to the plan",
-            check.child_sql, check.parent_sql
-        )
+        // Rows that are kept on purpose must not go; they can be detached.
+        (Some(columns), false, true) => format!("UPDATE {child} c SET {columns} FROM {parent} p WHERE {condition};"),
+        (None, false, true) => format!(
+            "SELECT c.* FROM {child} c JOIN {parent} p ON {condition}; -- the plan keeps these rows and they cannot be detached: drop NOT NULL from the referring columns, or keep a copy of the rows elsewhere"
+        ),
+        (_, false, false) => {
+            format!("DELETE FROM {child} c USING {parent} p WHERE {condition}; -- or add the table to the plan")
+        }
     };
     ErrorCause {
         message: format!(
@@ -81,5 +72,42 @@ fn cause(check: &Check, rows: i64, key: &str) -> ErrorCause {
         constraint: Some(check.constraint.clone()),
         rows: Some(rows.min(COUNT_LIMIT)),
         remedy: Some(remedy),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::catalog::OnDelete;
+
+    fn check(kept: bool, detach: Option<&str>) -> Check {
+        Check {
+            constraint: "invoices_organization_id_fkey".into(),
+            table: "public.invoices".into(),
+            parent_table: "public.organizations".into(),
+            parent_entity: None,
+            on_delete: OnDelete::NoAction,
+            in_plan: false,
+            kept,
+            detach: detach.map(str::to_owned),
+            child_sql: "invoices".into(),
+            parent_sql: "organizations".into(),
+            condition: "c.organization_id = p.id AND p.id = :key::text::uuid".into(),
+        }
+    }
+
+    fn remedy(check: Check) -> String {
+        blockers(&[check], &[3], "k").and_then(|f| f.remedy).expect("a remedy")
+    }
+
+    #[test]
+    fn deleting_rows_that_the_plan_keeps_is_never_proposed() {
+        let detached = remedy(check(true, Some("organization_id = NULL")));
+        assert_eq!(
+            detached,
+            "UPDATE invoices c SET organization_id = NULL FROM organizations p WHERE c.organization_id = p.id AND p.id = 'k'::text::uuid;"
+        );
+        assert!(!remedy(check(true, None)).contains("DELETE"));
+        assert!(remedy(check(false, None)).starts_with("DELETE FROM invoices"));
     }
 }

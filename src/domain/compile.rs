@@ -128,9 +128,9 @@ pub struct Check {
     pub on_delete: OnDelete,
     /// The referring table is a step of the plan: the rows are another organization's, or nobody's.
     pub in_plan: bool,
-    /// The referring table is kept on purpose.
+    /// The referring table is kept on purpose: its rows must never be proposed for deletion.
     pub kept: bool,
-    /// Assignments that detach a referring row; none where its columns are NOT NULL.
+    /// `SET` list that detaches the referring rows; none where a referring column cannot be NULL.
     pub detach: Option<String>,
     /// The referring table, quoted.
     pub child_sql: String,

@@ -116,10 +116,18 @@ pub(super) fn statement(
     Some((writer.finish(sql), checks))
 }
 
-/// One NULL is enough for a foreign key to refer to nothing.
+/// How a person detaches the referring rows without deleting them.
 fn detach(need: &Need<'_>) -> Option<String> {
-    let nullable = |name: &&String| need.child.column(name).is_some_and(|c| c.nullable);
-    need.key.child_columns.iter().rev().find(nullable).map(|name| format!("{} = NULL", Column::new(name)))
+    let columns: Option<Vec<String>> = need
+        .key
+        .child_columns
+        .iter()
+        .map(|name| {
+            let nullable = need.child.column(name).is_some_and(|column| column.nullable);
+            nullable.then(|| format!("{} = NULL", Column::new(name)))
+        })
+        .collect();
+    columns.map(|columns| columns.join(", "))
 }
 
 /// The condition for the same rows, for a person: `:key` stands for the organization's key.

@@ -1,0 +1,36 @@
+# organization-operator. `make` lists the targets.
+
+CARGO   ?= cargo
+# The profile of the demo: release, or dev while working on it.
+DEMO_PROFILE ?= release
+IMAGE   ?= organization-operator:dev
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint fmt crd check-crd image
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Tell the operator's story in this terminal, on real servers that are gone afterwards
+	@$(CARGO) build --locked --profile $(DEMO_PROFILE) --bins
+	@$(CARGO) run --locked --quiet --profile $(DEMO_PROFILE) --bin demo
+
+test: ## Run every test on a real control plane and a real PostgreSQL, with the release build
+	$(CARGO) test --locked --release --workspace
+
+lint: ## Check formatting and run clippy
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+crd: ## Write the CustomResourceDefinition to crds/
+	$(CARGO) run --locked --quiet --release --bin organization-operator -- crd > target/crd.yaml
+	mv target/crd.yaml crds/organizations.organization-operator.io.yaml
+
+check-crd: ## Fail if crds/ is not what the code says
+	$(CARGO) run --locked --quiet --release --bin organization-operator -- crd | diff -u crds/organizations.organization-operator.io.yaml -
+
+image: ## Build the container image
+	docker build --build-arg REVISION=$$(git rev-parse HEAD) -t $(IMAGE) .
