@@ -60,7 +60,8 @@ impl Census {
         }
     }
 
-    fn poke(&self, object: ObjectRef<Organization>) {
+    /// Asks for a pass over an object.
+    pub(super) fn poke(&self, object: ObjectRef<Organization>) {
         // The receiver ends with the controller.
         drop(self.poke.unbounded_send(object));
     }
