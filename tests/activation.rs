@@ -73,9 +73,8 @@ async fn get_prints_the_columns(world: Arc<World>) {
     let (scene, acme) = tenant(world).await;
     // Nobody serves the object yet: it must not look current.
     scene.apply(&scene.org("acme", &acme).policy("Delete").window(3600)).await;
-    let generation = scene
-        .ok(&["get", "organization", &scene.name("acme"), "-o", "jsonpath={.status.observedGeneration}"])
-        .await;
+    let generation =
+        scene.ok(&["get", "organization", &scene.name("acme"), "-o", "jsonpath={.status.observedGeneration}"]).await;
     assert_eq!(generation, "-1");
 
     let operator = scene.start().await;

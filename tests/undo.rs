@@ -175,9 +175,8 @@ async fn when_the_window_runs_out_everything_is_erased(world: Arc<World>) {
     assert_eq!(scene.others(&[&acme]).await, others, "other tenants changed");
     ended(&scene, "Erased").await;
     // Not earlier than status had said. (PostgreSQL and the operator run on one clock here.)
-    let finished: i64 = scene
-        .value("SELECT (extract(epoch FROM finished_at) * 1000)::bigint FROM organization_operator.ledger")
-        .await;
+    let finished: i64 =
+        scene.value("SELECT (extract(epoch FROM finished_at) * 1000)::bigint FROM organization_operator.ledger").await;
     if let Some(erase) = erase {
         assert!(finished >= erase.0.as_millisecond(), "erased before status.deletion.eraseTime");
     }
@@ -217,7 +216,8 @@ async fn a_terminating_object_is_never_raised_to_delete(world: Arc<World>) {
     let rows = scene.rows(&acme).await;
     operator.stop().await;
     let proxy = scene.sql_proxy().await;
-    let operator = scene.operator().url(&scene.url_through(&proxy)).start().await;
+    let launch = scene.operator().url(&scene.url_through(&proxy));
+    let operator = launch.configure("database.connectTimeoutSeconds", json!(1)).start().await;
     scene.patch("acme", r#"{"deletionPolicy":"Deactivate"}"#).await;
     scene.ready("acme").await;
 

@@ -40,6 +40,11 @@ impl Org {
         self
     }
 
+    pub fn label(mut self, name: &str, value: &str) -> Self {
+        self.0["metadata"]["labels"][name] = json!(value);
+        self
+    }
+
     pub fn spec(mut self, field: &str, value: Value) -> Self {
         self.0["spec"][field] = value;
         self
