@@ -306,6 +306,7 @@ async fn f27_apply_with_force_never_replaces_the_object(world: Arc<World>) {
     let operator = scene.start().await;
     scene.apply(&org(&scene, "acme", &acme)).await;
     let uid = scene.ready("acme").await.0.metadata.uid;
+    scene.admission("acme").await;
     for (wrong, edited) in [
         ("organizationId", org(&scene, "acme", &scene.key(2))),
         ("database", org(&scene, "acme", &acme).spec("database", json!("another"))),

@@ -283,6 +283,16 @@ impl Scene {
         self.world.refused(arguments).await
     }
 
+    /// Waits until the admission policies of `deploy/` are in effect, which takes the API server a moment after they are
+    /// applied. The object must exist.
+    pub async fn admission(&self, name: &str) {
+        let name = self.name(name);
+        let edit = r#"{"spec":{"organizationId":"another"}}"#;
+        let arguments = ["patch", "organization", &name, "--dry-run=server", "--type=merge", "-p", edit];
+        eventually("admission policies", || async { (!self.kubectl(&arguments).await.status.success()).then_some(()) })
+            .await;
+    }
+
     /// Patches the spec with kubectl: `r#"{"deletionPolicy":"Retain"}"#`.
     pub async fn patch(&self, name: &str, spec: &str) {
         let body = format!("{{\"spec\":{spec}}}");
