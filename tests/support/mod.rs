@@ -5,7 +5,7 @@ mod organization;
 mod scene;
 mod world;
 
-pub use operator::Operator;
+pub use operator::{Launch, Operator};
 pub use organization::{Org, Seen};
 pub use scene::{Scene, Variant};
 pub use world::World;
