@@ -5,19 +5,19 @@
 //! closed right before or right after the server carried it out. A new operator finishes. Invariants 1 to 4 must hold
 //! then, each time.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 use testbed::Signal;
-use testbed::proxy::{Fault, Moment};
+use testbed::proxy::{ApiProxy, Fault, Moment, Passed, SqlProxy};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::support::{Org, PATIENCE, Scene, Variant, World, eventually};
+use crate::support::{Launch, Operator, Org, PATIENCE, Scene, Variant, World, eventually};
 use crate::tests;
 
 tests![
@@ -31,8 +31,12 @@ tests![
     transfer_survives_a_kill_anywhere,
 ];
 
-/// Plans that run at the same time, over all tests of this module.
-static PLANS: Semaphore = Semaphore::const_new(6);
+/// Operators that run at the same time, over all tests of this module.
+static OPERATORS: Semaphore = Semaphore::const_new(8);
+/// Operators for one test. Each takes one fault after the other.
+const LANES: usize = 4;
+/// How often to look whether the work is done although no fault came up.
+const LOOK: Duration = Duration::from_millis(300);
 /// How long after the work is done a fault may still come up: some writes follow the one that shows the end.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -106,8 +110,6 @@ enum Proxy {
 
 #[derive(Clone, Copy, Debug)]
 struct Plan {
-    story: Story,
-    blow: Blow,
     proxy: Proxy,
     fault: Fault,
 }
@@ -115,147 +117,205 @@ struct Plan {
 /// Carries a story out once for every statement and every write, before and after it.
 async fn matrix(world: &Arc<World>, story: Story, blow: Blow) {
     let started = Instant::now();
-    let (statements, writes) = reference(world, story).await;
-    let mut plans = Vec::new();
-    for (proxy, count) in [(Proxy::Sql, statements), (Proxy::Api, writes)] {
-        for ordinal in 1..=count {
-            plans.extend(both_moments(story, blow, proxy, ordinal));
-        }
+    let counts = {
+        let _permit = OPERATORS.acquire().await.expect("never closed");
+        let mut lane = Lane::open(world.clone(), story, blow).await;
+        lane.reference().await
+    };
+    let mut plans = VecDeque::new();
+    for (proxy, count) in counts {
+        plans.extend((1..=count).flat_map(|ordinal| both_moments(proxy, ordinal)));
     }
-    let mut struck = run_all(world, plans).await;
-    // The count may have been one too low by chance: go on until the fault does not come up any more.
-    for (proxy, count) in [(Proxy::Sql, statements), (Proxy::Api, writes)] {
+    let planned = plans.len();
+    let mut struck = run_all(world, story, blow, plans).await;
+    assert!(struck + 4 >= planned, "{story:?}: only {struck} of {planned} faults came up");
+    // The reference may have been short by chance: go on until the faults do not come up any more.
+    for (proxy, count) in counts {
         for ordinal in count + 1.. {
-            let more = run_all(world, both_moments(story, blow, proxy, ordinal).to_vec()).await;
+            let more = run_all(world, story, blow, both_moments(proxy, ordinal).into()).await;
             if more == 0 {
                 break;
             }
             struck += more;
         }
     }
-    assert!(struck >= 2 * (statements + writes) - 4, "{story:?}: only {struck} faults came up");
+    let [(_, statements), (_, writes)] = counts;
     eprintln!(
         "crash matrix {story:?}, {blow:?}: {statements} SQL statements, {writes} API writes, {struck} faults, {:.0} s",
         started.elapsed().as_secs_f64()
     );
 }
 
-fn both_moments(story: Story, blow: Blow, proxy: Proxy, ordinal: u64) -> [Plan; 2] {
-    [Moment::Before, Moment::After].map(|moment| Plan { story, blow, proxy, fault: Fault { ordinal, moment } })
+fn both_moments(proxy: Proxy, ordinal: u64) -> [Plan; 2] {
+    [Moment::Before, Moment::After].map(|moment| Plan { proxy, fault: Fault { ordinal, moment } })
 }
 
-/// Runs plans at the same time. Returns how many faults came up.
-async fn run_all(world: &Arc<World>, plans: Vec<Plan>) -> u64 {
+/// Runs plans, several at the same time. Returns how many faults came up.
+async fn run_all(world: &Arc<World>, story: Story, blow: Blow, plans: VecDeque<Plan>) -> usize {
+    let lanes = LANES.min(plans.len());
+    let plans = Arc::new(Mutex::new(plans));
     let mut running = JoinSet::new();
-    for plan in plans {
-        let world = world.clone();
+    for _ in 0..lanes {
+        let (world, plans) = (world.clone(), plans.clone());
         running.spawn(async move {
-            let _permit = PLANS.acquire().await.expect("never closed");
-            run(world, plan).await
+            let _permit = OPERATORS.acquire().await.expect("never closed");
+            let mut lane = Lane::open(world, story, blow).await;
+            let mut struck = 0;
+            loop {
+                let next = plans.lock().expect("a lock").pop_front();
+                let Some(plan) = next else { return struck };
+                struck += usize::from(lane.run(plan).await);
+            }
         });
     }
     let mut struck = 0;
     while let Some(ended) = running.join_next().await {
-        struck += u64::from(ended.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic())));
+        struck += ended.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
     }
     struck
 }
 
-/// The story without a fault. Returns how many statements and writes it takes.
-async fn reference(world: &Arc<World>, story: Story) -> (u64, u64) {
-    let _permit = PLANS.acquire().await.expect("never closed");
-    let stage = Stage::set(world.clone(), story).await;
-    let (sql, api) = (stage.scene.sql_proxy().await, stage.scene.api_proxy().await);
-    let launch = stage.launch().url(&stage.scene.url_through(&sql)).through(&stage.scene, &api);
-    let operator = launch.start().await;
-    stage.prepare().await;
-    sql.record();
-    api.record();
-    stage.act().await;
-    stage.wait_done("the reference run").await;
-    tokio::time::sleep(GRACE).await;
-    stage.check("the reference run").await;
-    let list = |passed: Vec<testbed::proxy::Passed>| passed.iter().map(|p| format!("\n  {p}")).collect::<String>();
-    assert!(sql.count() >= 5, "{story:?} takes more statements than{}", list(sql.log()));
-    assert!(api.count() >= 1, "{story:?} takes more writes than{}", list(api.log()));
-    operator.stop().await;
-    (sql.count(), api.count())
+/// A database with an operator behind proxies. Every run takes a fresh tenant and a fresh object.
+struct Lane {
+    scene: Arc<Scene>,
+    story: Story,
+    blow: Blow,
+    sql: SqlProxy,
+    api: ApiProxy,
+    operator: Arc<Operator>,
+    runs: u32,
 }
 
-/// One story with one fault. Returns whether it came up.
-async fn run(world: Arc<World>, plan: Plan) -> bool {
-    let stage = Stage::set(world, plan.story).await;
-    let (sql, api) = (stage.scene.sql_proxy().await, stage.scene.api_proxy().await);
-    let launch = stage.launch().url(&stage.scene.url_through(&sql)).through(&stage.scene, &api);
-    let operator = Arc::new(launch.start().await);
-    stage.prepare().await;
-    let hook = {
-        let operator = operator.clone();
-        move || {
-            if plan.blow == Blow::Kill {
-                operator.signal(Signal::Kill);
+impl Lane {
+    async fn open(world: Arc<World>, story: Story, blow: Blow) -> Self {
+        let variant = if story == Story::EraseUnfenced { Variant::NoKeys } else { Variant::Platform };
+        let scene = Arc::new(Scene::new(world, variant).await);
+        let bystander = scene.key(0);
+        scene.seed(&bystander).await;
+        let (sql, api) = (scene.sql_proxy().await, scene.api_proxy().await);
+        let operator = Arc::new(launch(&scene, &sql, &api).start().await);
+        Self { scene, story, blow, sql, api, operator, runs: 0 }
+    }
+
+    async fn stage(&mut self) -> Stage {
+        self.runs += 1;
+        Stage::set(self.scene.clone(), self.story, self.runs).await
+    }
+
+    /// The story without a fault. Returns how many statements and writes it takes.
+    async fn reference(&mut self) -> [(Proxy, u64); 2] {
+        let what = format!("{:?} without a fault", self.story);
+        let stage = self.stage().await;
+        self.sql.record();
+        self.api.record();
+        stage.act().await;
+        stage.wait_done(&what).await;
+        tokio::time::sleep(GRACE).await;
+        stage.check(&what).await;
+        let list = |passed: Vec<Passed>| passed.iter().map(|p| format!("\n  {p}")).collect::<String>();
+        assert!(self.sql.count() >= 5, "{what} takes more statements than{}", list(self.sql.log()));
+        assert!(self.api.count() >= 1, "{what} takes more writes than{}", list(self.api.log()));
+        [(Proxy::Sql, self.sql.count()), (Proxy::Api, self.api.count())]
+    }
+
+    /// One story with one fault. Returns whether it came up.
+    async fn run(&mut self, plan: Plan) -> bool {
+        let stage = self.stage().await;
+        let hook = {
+            let (operator, blow) = (self.operator.clone(), self.blow);
+            move || {
+                if blow == Blow::Kill {
+                    operator.signal(Signal::Kill);
+                }
+            }
+        };
+        match plan.proxy {
+            Proxy::Sql => self.sql.arm(plan.fault, hook),
+            Proxy::Api => self.api.arm(plan.fault, hook),
+        }
+        stage.act().await;
+        let fired = || match plan.proxy {
+            Proxy::Sql => self.sql.fired(),
+            Proxy::Api => self.api.fired(),
+        };
+        let mut end = Instant::now() + PATIENCE;
+        let mut over = false;
+        while fired().is_none() && Instant::now() < end {
+            let fault = match plan.proxy {
+                Proxy::Sql => self.sql.wait_fired(LOOK).await,
+                Proxy::Api => self.api.wait_fired(LOOK).await,
+            };
+            if fault.is_none() && !over && stage.done().await {
+                (over, end) = (true, Instant::now() + GRACE);
             }
         }
-    };
-    match plan.proxy {
-        Proxy::Sql => sql.arm(plan.fault, hook),
-        Proxy::Api => api.arm(plan.fault, hook),
-    }
-    let fired = || match plan.proxy {
-        Proxy::Sql => sql.fired(),
-        Proxy::Api => api.fired(),
-    };
-    stage.act().await;
-    let end = Instant::now() + PATIENCE;
-    while fired().is_none() && !stage.done().await {
-        assert!(Instant::now() < end, "{plan:?}: neither the fault nor the end came\n{}", operator.leash().log_tail(20));
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let end = Instant::now() + GRACE;
-    while fired().is_none() && Instant::now() < end {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let struck = fired();
-    let what = format!("{plan:?} at {}", struck.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string));
-    let second = match (&struck, plan.blow) {
-        (Some(_), Blow::Kill) => {
-            operator.leash().wait_exit(PATIENCE).await.unwrap_or_else(|| panic!("{what}: it was not killed"));
-            Some(stage.launch().start().await)
+        let struck = fired();
+        let what = match &struck {
+            Some(passed) => format!("{:?}, {:?} {:?} of {passed}", self.story, self.blow, plan.fault.moment),
+            None => format!("{:?} without a fault, waiting for {plan:?}", self.story),
+        };
+        self.sql.disarm();
+        self.api.disarm();
+        if struck.is_some() && self.blow == Blow::Kill {
+            let killed = self.operator.leash().wait_exit(PATIENCE).await;
+            assert!(killed.is_some(), "{what}: it was not killed");
+            self.operator = Arc::new(launch(&self.scene, &self.sql, &self.api).start().await);
         }
-        _ => None,
-    };
-    stage.wait_done(&what).await;
-    stage.check(&what).await;
-    drop(second);
-    struck.is_some()
+        stage.wait_done(&what).await;
+        stage.check(&what).await;
+        stage.clear().await;
+        struck.is_some()
+    }
 }
 
-/// One run's database, tenants and objects.
+/// An operator that does nothing by the clock, so that statements come in the same order each time.
+fn launch(scene: &Scene, sql: &SqlProxy, api: &ApiProxy) -> Launch {
+    scene
+        .operator()
+        .configure("pollIntervalSeconds", json!(3600))
+        .configure("retry.slow", json!({"initialSeconds": 3600, "maxSeconds": 3600}))
+        .url(&scene.url_through(sql))
+        .through(scene, api)
+}
+
+/// One run's tenant and objects.
 struct Stage {
-    scene: Scene,
+    scene: Arc<Scene>,
     story: Story,
+    acme: String,
+    heir: String,
+    uid: String,
     key: String,
     rows: Vec<(String, i64)>,
     others: String,
 }
 
 impl Stage {
-    async fn set(world: Arc<World>, story: Story) -> Self {
-        let variant = if story == Story::EraseUnfenced { Variant::NoKeys } else { Variant::Platform };
-        let scene = Scene::new(world, variant).await;
-        let key = scene.key(1);
-        scene.seed(&key).await;
-        scene.seed(&scene.key(2)).await;
+    /// Everything that comes before what is struck.
+    async fn set(scene: Arc<Scene>, story: Story, number: u32) -> Self {
+        let key = scene.key(number);
+        scene.seed_sized(&key, 2, 1, 2, 2).await;
         let (rows, others) = (scene.rows(&key).await, scene.others(&[&key]).await);
-        Self { scene, story, key, rows, others }
-    }
-
-    /// An operator that does nothing by the clock, so that statements come in the same order each time.
-    fn launch(&self) -> crate::support::Launch {
-        self.scene
-            .operator()
-            .configure("pollIntervalSeconds", json!(3600))
-            .configure("retry.slow", json!({"initialSeconds": 3600, "maxSeconds": 3600}))
+        let (acme, heir) = (format!("acme{number}"), format!("heir{number}"));
+        let mut stage = Self { scene, story, acme, heir, uid: String::new(), key, rows, others };
+        if story == Story::Create {
+            return stage;
+        }
+        stage.create(&stage.acme).await;
+        stage.scene.ready(&stage.acme).await;
+        stage.uid = stage.scene.uid(&stage.acme).await;
+        match story {
+            Story::Transfer => {
+                stage.create(&stage.heir).await;
+                stage.scene.event(&stage.heir, "OrganizationClaimed").await;
+            }
+            Story::Undo => {
+                stage.delete().await;
+                stage.scene.event(&stage.acme, "RecoveryWindow").await;
+            }
+            _ => {}
+        }
+        stage
     }
 
     fn org(&self, name: &str) -> Org {
@@ -273,48 +333,30 @@ impl Stage {
     }
 
     async fn delete(&self) {
-        self.scene.api().delete(&self.scene.name("acme"), &DeleteParams::default()).await.expect("it is deleted");
+        let name = self.scene.name(&self.acme);
+        self.scene.api().delete(&name, &DeleteParams::default()).await.expect("it is deleted");
     }
 
-    /// Everything that comes before what is struck.
-    async fn prepare(&self) {
-        if self.story == Story::Create {
-            return;
-        }
-        self.create("acme").await;
-        self.scene.ready("acme").await;
-        match self.story {
-            Story::Transfer => {
-                self.create("heir").await;
-                self.scene.until("heir", "a claim refused", |s| s.reason("Ready") == "OrganizationClaimed").await;
-                self.scene.event("heir", "OrganizationClaimed").await;
-            }
-            Story::Undo => {
-                self.delete().await;
-                self.scene.until("acme", "the recovery window", |s| s.reason("Deleting") == "RecoveryWindow").await;
-                self.scene.event("acme", "RecoveryWindow").await;
-            }
-            _ => {}
-        }
+    async fn retain(&self, name: &str) {
+        let retain = Patch::Merge(json!({"spec": {"deletionPolicy": "Retain"}}));
+        let name = self.scene.name(name);
+        self.scene.api().patch(&name, &PatchParams::default(), &retain).await.expect("it is patched");
     }
 
     /// What a person does.
     async fn act(&self) {
         match self.story {
-            Story::Create => self.create("acme").await,
-            Story::Undo => {
-                let retain = Patch::Merge(json!({"spec": {"deletionPolicy": "Retain"}}));
-                let name = self.scene.name("acme");
-                self.scene.api().patch(&name, &PatchParams::default(), &retain).await.expect("it is patched");
-            }
+            Story::Create => self.create(&self.acme).await,
+            Story::Undo => self.retain(&self.acme).await,
             _ => self.delete().await,
         }
     }
 
     async fn done(&self) -> bool {
-        match (self.story, self.scene.get("acme").await) {
+        match (self.story, self.scene.get(&self.acme).await) {
             (Story::Create, Some(acme)) => acme.is("Ready", "True"),
             (Story::StartWindow, Some(acme)) => acme.reason("Deleting") == "RecoveryWindow",
+            (Story::Transfer, None) => self.scene.get(&self.heir).await.expect("the heir is there").is("Ready", "True"),
             (_, acme) => acme.is_none(),
         }
     }
@@ -323,72 +365,77 @@ impl Stage {
         eventually(what, || async { self.done().await.then_some(()) }).await;
     }
 
-    /// The same end, whatever happened on the way.
-    async fn check(&self, what: &str) {
-        let scene = &self.scene;
-        assert_eq!(scene.others(&[&self.key]).await, self.others, "{what}: other tenants changed");
-        let left = scene.rows(&self.key).await;
+    /// Lets go of what is left, so that no later run sees anything of it.
+    async fn clear(&self) {
+        let left = match self.story {
+            Story::Create | Story::StartWindow => &self.acme,
+            Story::Transfer => &self.heir,
+            _ => return,
+        };
+        self.retain(left).await;
+        let name = self.scene.name(left);
+        self.scene.api().delete(&name, &DeleteParams::default()).await.expect("it is deleted");
+        self.scene.gone(left).await;
+    }
+
+    fn outcome(&self) -> Option<&'static str> {
         match self.story {
-            Story::Erase | Story::EraseUnfenced => assert!(left.iter().all(|r| r.1 == 0), "{what}: {left:?}"),
-            _ => assert_eq!(left, self.rows, "{what}: rows of the tenant changed"),
-        }
-        if !matches!(self.story, Story::Erase | Story::EraseUnfenced) {
-            let active = format!("SELECT is_active FROM organizations WHERE id = '{}'", self.key);
-            let wanted = !matches!(self.story, Story::StartWindow | Story::Deactivate);
-            assert_eq!(scene.value::<bool>(&active).await, wanted, "{what}: activation");
-        }
-        self.check_claim(what).await;
-        let outcome = match self.story {
             Story::Create | Story::StartWindow => None,
             Story::Erase | Story::EraseUnfenced => Some("Erased"),
             Story::Undo => Some("Retained"),
             Story::Deactivate => Some("Deactivated"),
             Story::Transfer => Some("Transferred"),
-        };
-        self.check_ledger(what, outcome).await;
-        // An Event follows the write that shows the end.
-        let reason = outcome.or((self.story == Story::StartWindow).then_some("RecoveryWindow"));
-        if let Some(reason) = reason {
-            scene.event("acme", reason).await;
-        }
-        let mut events: BTreeMap<String, usize> = BTreeMap::new();
-        for (reason, _) in scene.events("acme").await {
-            *events.entry(reason).or_default() += 1;
-        }
-        let ends = ["Erased", "Deactivated", "Retained", "NotFound", "Transferred", "RecoveryWindow"];
-        for end in ends {
-            let expected = usize::from(reason == Some(end) || (self.story == Story::Undo && end == "RecoveryWindow"));
-            assert_eq!(events.get(end).copied().unwrap_or_default(), expected, "{what}: Events {end} in {events:?}");
         }
     }
 
+    /// The same end, whatever happened on the way.
+    async fn check(&self, what: &str) {
+        let scene = &self.scene;
+        assert_eq!(scene.others(&[&self.key]).await, self.others, "{what}: other tenants changed");
+        let left = scene.rows(&self.key).await;
+        if self.outcome() == Some("Erased") {
+            assert!(left.iter().all(|r| r.1 == 0), "{what}: {left:?}");
+        } else {
+            assert_eq!(left, self.rows, "{what}: rows of the tenant changed");
+            let active = format!("SELECT is_active FROM organizations WHERE id = '{}'", self.key);
+            let wanted = !matches!(self.story, Story::StartWindow | Story::Deactivate);
+            assert_eq!(scene.value::<bool>(&active).await, wanted, "{what}: activation");
+        }
+        self.check_claim(what).await;
+        self.check_ledger(what).await;
+        self.check_events(what).await;
+    }
+
     async fn check_claim(&self, what: &str) {
-        let claims = "SELECT COALESCE(string_agg(object_uid || ' ' || (window_was_active IS TRUE), ','), '') \
-                      FROM organization_operator.claims";
-        let found: String = self.scene.value(claims).await;
+        let claims = format!(
+            "SELECT COALESCE(string_agg(object_uid || ' ' || (window_was_active IS TRUE), ','), '') \
+             FROM organization_operator.claims WHERE organization_key = '{}' OR object_uid = '{}'",
+            self.key, self.uid
+        );
         let expected = match self.story {
-            Story::Create => format!("{} false", self.scene.uid("acme").await),
-            Story::StartWindow => format!("{} true", self.scene.uid("acme").await),
-            Story::Transfer => format!("{} false", self.scene.uid("heir").await),
+            Story::Create => format!("{} false", self.scene.uid(&self.acme).await),
+            Story::StartWindow => format!("{} true", self.uid),
+            Story::Transfer => format!("{} false", self.scene.uid(&self.heir).await),
             Story::Erase | Story::EraseUnfenced | Story::Undo | Story::Deactivate => String::new(),
         };
-        assert_eq!(found, expected, "{what}: claims");
+        assert_eq!(self.scene.value::<String>(&claims).await, expected, "{what}: claims");
         let kept: i64 = self.scene.value("SELECT count(*) FROM organization_operator.residue").await;
         assert_eq!(kept, 0, "{what}: keys were kept");
         if self.story == Story::Create {
-            let acme = self.scene.get("acme").await.expect("the object");
+            let acme = self.scene.get(&self.acme).await.expect("the object");
             assert_eq!(acme.0.finalizers(), ["organization-operator.io/cascade"], "{what}");
         }
     }
 
-    async fn check_ledger(&self, what: &str, outcome: Option<&str>) {
-        let ledger = self.scene.ledger().await;
-        assert_eq!(ledger.len(), usize::from(outcome.is_some()), "{what}: {ledger:?}");
+    async fn check_ledger(&self, what: &str) {
+        let mut ledger = self.scene.ledger().await;
+        ledger.retain(|row| row.organization_key == self.key);
+        assert_eq!(ledger.len(), usize::from(self.outcome().is_some()), "{what}: {ledger:?}");
         let Some(entry) = ledger.first() else { return };
-        assert_eq!(Some(entry.outcome.as_str()), outcome, "{what}: {entry:?}");
-        assert_eq!(entry.organization_key, self.key, "{what}");
+        assert_eq!(Some(entry.outcome.as_str()), self.outcome(), "{what}: {entry:?}");
+        assert_eq!(entry.object_uid, self.uid, "{what}");
         assert!(entry.verified, "{what}: {entry:?}");
-        let erased = outcome == Some("Erased");
+        let erased = self.outcome() == Some("Erased");
         assert_eq!(entry.organizations_deleted, i64::from(erased), "{what}: {entry:?}");
         let steps = entry.steps.as_array().expect("steps");
         assert_eq!(steps.len(), if erased { self.rows.len() - 1 } else { 0 }, "{what}: {entry:?}");
@@ -397,6 +444,23 @@ impl Stage {
             let expected = self.rows.iter().find(|r| r.0 == entity).map(|r| r.1);
             assert_eq!(step["deleted"].as_i64(), expected, "{what}: {entity} in {entry:?}");
             assert_eq!(step["found"].as_i64(), expected, "{what}: {entity} in {entry:?}");
+        }
+    }
+
+    /// Exactly one Event about the end, and none about an end that did not come.
+    async fn check_events(&self, what: &str) {
+        let reason = self.outcome().or((self.story == Story::StartWindow).then_some("RecoveryWindow"));
+        if self.story == Story::StartWindow {
+            // It follows the write that shows the window.
+            self.scene.event(&self.acme, "RecoveryWindow").await;
+        }
+        let mut events: BTreeMap<String, usize> = BTreeMap::new();
+        for (reason, _) in self.scene.events(&self.acme).await {
+            *events.entry(reason).or_default() += 1;
+        }
+        for end in ["Erased", "Deactivated", "Retained", "NotFound", "Transferred", "RecoveryWindow"] {
+            let expected = usize::from(reason == Some(end) || (self.story == Story::Undo && end == "RecoveryWindow"));
+            assert_eq!(events.get(end).copied().unwrap_or_default(), expected, "{what}: Events {end} in {events:?}");
         }
     }
 }
