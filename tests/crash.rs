@@ -356,7 +356,6 @@ impl Stage {
         match (self.story, self.scene.get(&self.acme).await) {
             (Story::Create, Some(acme)) => acme.is("Ready", "True"),
             (Story::StartWindow, Some(acme)) => acme.reason("Deleting") == "RecoveryWindow",
-            (Story::Transfer, None) => self.scene.get(&self.heir).await.expect("the heir is there").is("Ready", "True"),
             (_, acme) => acme.is_none(),
         }
     }
