@@ -364,7 +364,7 @@ impl Scene {
         let events: Api<Event> = Api::namespaced(self.world.client.clone(), "default");
         let full = self.name(name);
         let mut found: Vec<Event> = events
-            .list(&kube::api::ListParams::default())
+            .list(&kube::api::ListParams::default().fields(&format!("regarding.name={full}")))
             .await
             .expect("events")
             .items
