@@ -47,12 +47,11 @@ impl<'a> Stage<'a> {
         let begin = Instant::now();
         // Always servers of its own: the demo never touches the database in DATABASE_URL.
         let (control_plane, postgres) = tokio::try_join!(
-            ControlPlane::start(ControlPlaneOptions { progress: terminal.progress(), ..ControlPlaneOptions::default() }),
-            Postgres::start(PostgresOptions {
-                own: true,
+            ControlPlane::start(ControlPlaneOptions {
                 progress: terminal.progress(),
-                ..PostgresOptions::default()
+                ..ControlPlaneOptions::default()
             }),
+            Postgres::start(PostgresOptions { own: true, progress: terminal.progress(), ..PostgresOptions::default() }),
         )?;
         postgres.create_database(DATABASE).await?;
         let directory = tempfile::Builder::new().prefix("organization-operator-demo-").tempdir()?;
@@ -60,16 +59,7 @@ impl<'a> Stage<'a> {
         fs::create_dir(&tenants)?;
         let project = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).canonicalize()?;
         terminal.checked(&format!("they are ready after {:.1} s", begin.elapsed().as_secs_f64()));
-        Ok(Self {
-            operator: Mutex::new(None),
-            control_plane,
-            postgres,
-            terminal,
-            project,
-            tenants,
-            binary,
-            directory,
-        })
+        Ok(Self { operator: Mutex::new(None), control_plane, postgres, terminal, project, tenants, binary, directory })
     }
 
     pub(crate) async fn run_kubectl(&self, place: &Path, arguments: &[&str]) -> Outcome<Output> {

@@ -34,6 +34,7 @@ async fn database(stage: &Stage<'_>) -> Outcome<Vec<Tenant>> {
     stage.sql_file("examples/platform/schema.sql").await?;
     stage.sql_file("examples/platform/seed_tenant.sql").await?;
     stage.quietly_sql_file("examples/platform/seed.sql").await?;
+    stage.sql_file("examples/platform/invoices.sql").await?;
     stage.sql_file("examples/platform/grants.sql").await?;
     let tenants = tenants(stage).await?;
     stage.check(tenants.len() == 4 && tenants.iter().all(|t| t.active), "four active tenants")?;
@@ -82,7 +83,9 @@ async fn deactivate(stage: &Stage<'_>) -> Outcome {
         .terminal
         .chapter("Deactivate a tenant", "Reversible, and the recommended first step before a deletion.")
         .await;
-    stage.kubectl(&["patch", "organization", "acme", "--type=merge", "-p", r#"{"spec":{"state":"Deactivated"}}"#]).await?;
+    stage
+        .kubectl(&["patch", "organization", "acme", "--type=merge", "-p", r#"{"spec":{"state":"Deactivated"}}"#])
+        .await?;
     stage
         .kubectl(&["wait", "--for=jsonpath={.status.state}=Deactivated", "organization/acme", "--timeout=60s"])
         .await?;
@@ -95,10 +98,9 @@ async fn blocked(stage: &Stage<'_>, before: &[Tenant]) -> Outcome {
         .terminal
         .chapter(
             "A deletion that is blocked",
-            "Acme has invoices, which the plan keeps by law. They refer to the organization, so it cannot go.",
+            "Acme has three invoices. The plan keeps them, as the law asks. They refer to the organization, so it cannot go.",
         )
         .await;
-    stage.sql_file("examples/platform/invoices.sql").await?;
     stage.kubectl(&["delete", "organization", "acme", "--wait=false"]).await?;
     stage.kubectl(&["wait", "--for=condition=DeletionBlocked", "organization/acme", "--timeout=60s"]).await?;
     stage.kubectl(&["get", "organization", "acme"]).await?;
@@ -123,15 +125,15 @@ async fn erased(stage: &Stage<'_>, before: &[Tenant]) -> Outcome {
         .await;
     let remedy = stage.kubectl(&["get", "organization", "acme", "-o", "jsonpath={.status.error.remedy}"]).await?;
     let statement = statement(&remedy)?;
-    stage.sql(&statement).await?;
+    stage.sql_change(&statement).await?;
     let retry = "organization-operator.io/retry=now";
     stage.kubectl(&["annotate", "organization", "acme", retry]).await?;
     stage.kubectl(&["wait", "--for=delete", "organization/acme", "--timeout=60s"]).await?;
-    stage.until("waiting for the Event", &["get", "events", "--field-selector=reason=Erased"], |t| t.contains("acme")).await?;
-    let columns = "custom-columns=REASON:.reason,NOTE:.message";
     stage
-        .kubectl(&["get", "events", "--field-selector=involvedObject.name=acme,reason=Erased", "-o", columns])
+        .until("waiting for the Event", &["get", "events", "--field-selector=reason=Erased"], |t| t.contains("acme"))
         .await?;
+    let columns = "custom-columns=REASON:.reason,NOTE:.message";
+    stage.kubectl(&["get", "events", "--field-selector=involvedObject.name=acme,reason=Erased", "-o", columns]).await?;
     let steps = stage
         .sql(
             "SELECT entity, found, deleted FROM organization_operator.ledger,\n\
@@ -140,7 +142,10 @@ async fn erased(stage: &Stage<'_>, before: &[Tenant]) -> Outcome {
         .await?;
     let deleted: Vec<String> = steps.iter().map(|r| cell(r, 2)).collect();
     let expected = before.iter().find(|t| t.name == "Acme").map(|t| t.rows.clone()).unwrap_or_default();
-    stage.check(deleted[..] == expected[..], "every row of Acme was deleted, in the order of the plan, in one transaction")?;
+    stage.check(
+        deleted[..] == expected[..],
+        "every row of Acme was deleted, in the order of the plan, in one transaction",
+    )?;
     let gone = tenants_quietly(stage).await?.iter().all(|t| t.name != "Acme");
     stage.check(gone, "Acme is gone from the database")?;
     let invoices = stage.sql("SELECT number, organization_id, customer_name, amount_cents FROM invoices;").await?;

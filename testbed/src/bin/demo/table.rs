@@ -9,8 +9,7 @@ pub(crate) fn render(rows: &[PgRow]) -> String {
     let names: Vec<String> = first.columns().iter().map(|c| c.name().to_owned()).collect();
     let right: Vec<bool> =
         first.columns().iter().map(|c| matches!(c.type_info().name(), "INT2" | "INT4" | "INT8" | "NUMERIC")).collect();
-    let cells: Vec<Vec<String>> =
-        rows.iter().map(|row| (0..names.len()).map(|i| cell(row, i)).collect()).collect();
+    let cells: Vec<Vec<String>> = rows.iter().map(|row| (0..names.len()).map(|i| cell(row, i)).collect()).collect();
     lay_out(&names, &right, &cells)
 }
 
@@ -36,7 +35,9 @@ fn lay_out(names: &[String], right: &[bool], cells: &[Vec<String>]) -> String {
         width.iter().map(|w| "-".repeat(w + 2)).collect::<Vec<_>>().join("+"),
     ];
     lines.extend(cells.iter().map(|row| {
-        line(row, &|i, text| if right[i] { format!("{text:>w$}", w = width[i]) } else { format!("{text:w$}", w = width[i]) })
+        line(row, &|i, text| {
+            if right[i] { format!("{text:>w$}", w = width[i]) } else { format!("{text:w$}", w = width[i]) }
+        })
     }));
     lines.push(if cells.len() == 1 { "(1 row)".to_owned() } else { format!("({} rows)", cells.len()) });
     lines.join("\n")
@@ -49,7 +50,8 @@ mod tests {
     #[test]
     fn a_table_looks_as_in_psql() {
         let text = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
-        let table = lay_out(&text(&["name", "users"]), &[false, true], &[text(&["Acme", "5"]), text(&["Globex", "12"])]);
+        let table =
+            lay_out(&text(&["name", "users"]), &[false, true], &[text(&["Acme", "5"]), text(&["Globex", "12"])]);
         assert_eq!(table, "  name  | users\n--------+-------\n Acme   |     5\n Globex |    12\n(2 rows)");
     }
 }
