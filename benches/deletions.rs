@@ -21,7 +21,7 @@ const NUMBER: u32 = 300;
 fn main() {
     let number = std::env::args().skip(1).find_map(|a| a.parse().ok()).unwrap_or(NUMBER);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let world = Arc::new(runtime.block_on(World::start_durable()).expect("the servers start"));
+    let world = Arc::new(runtime.block_on(World::alone()));
     for variant in [Variant::Platform, Variant::Ordinary] {
         runtime.block_on(measure(world.clone(), variant, number));
     }

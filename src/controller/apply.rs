@@ -44,8 +44,9 @@ async fn work(
     context: &Context,
     seen: &mut Seen,
 ) -> Result<Report, Failure> {
-    let plan = context.plan.get().await?;
-    let facts = context.database.observe(&context.settings.cluster_id, subject, &plan).await?;
+    let plan = compiled(context, seen).await?;
+    let observed = context.database.observe(&context.settings.cluster_id, subject, &plan).await;
+    let facts = observed.map_err(|f| plan.explain(f))?;
     see(seen, &facts, &plan);
     if !matches!(facts.organization, Presence::Present { .. }) {
         context.census.note(object, &facts.key, None);
@@ -89,7 +90,7 @@ async fn settled(
         (None, Presence::Absent) => None,
     };
     seen.state = Some(state(active));
-    seen.inventory = context.database.inventory(&facts.key, plan).await?;
+    seen.inventory = context.database.inventory(&facts.key, plan).await.map_err(|f| plan.explain(f))?;
     let users = seen.inventory.as_ref().and_then(|i| i.users);
     context.census.note(object, &facts.key, Some(CensusEntry { active, users }));
     if settle.expired_unseen {
@@ -113,6 +114,15 @@ fn next_look(subject: &Subject, facts: &Facts) -> Duration {
     let until = until.and_then(|d| Duration::try_from(d).ok()).map(|d| d + Duration::from_secs(1));
     let resync = RESYNC.mul_f64(1.0 - 0.2 * fastrand::f64());
     until.map_or(resync, |u| u.min(resync))
+}
+
+/// The compiled plan. Without one that a person has to see to, no deletion would work.
+pub(super) async fn compiled(context: &Context, seen: &mut Seen) -> Result<Arc<CompiledPlan>, Failure> {
+    context.plan.get().await.inspect_err(|failure| {
+        if failure.reason.needs_a_person() {
+            seen.deletion_ready = Some(Err(failure.clone()));
+        }
+    })
 }
 
 /// What the facts tell, whatever is decided.

@@ -98,13 +98,19 @@ async fn look(context: &Context) -> Result<(), Failure> {
     context.backoff.keep_only(|uid| uids.contains(uid));
     context.written.keep_only(|uid| uids.contains(uid));
 
-    let (plan, changed) = context.plan.refresh().await?;
-    context.metrics.plan(&plan);
+    let usable = context.plan.current().is_some();
+    let refreshed = context.plan.refresh().await;
+    let changed = match &refreshed {
+        Ok((_, changed)) => *changed,
+        Err(_) => usable && context.plan.current().is_none(),
+    };
     if changed {
         for object in &objects {
             context.census.poke(ObjectRef::from_obj(object.as_ref()));
         }
     }
+    let (plan, _) = refreshed?;
+    context.metrics.plan(&plan);
     let keys = context.census.keys();
     if keys.is_empty() {
         return Ok(());

@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use super::Context;
-use super::apply::{holder, see};
+use super::apply::{compiled, holder, see};
 use super::reconcile::Report;
 use crate::api::condition::stage;
 use crate::api::status::{ClaimStatus, DeletionStep};
@@ -42,8 +42,17 @@ pub(super) async fn cleanup(cached: &Arc<Organization>, subject: &Subject, conte
     let mut seen = Seen::default();
     Some(match work(&object, &subject, context, &mut seen).await {
         Ok(report) => report,
-        Err(failure) => Report::blocked(&object, &subject, seen, failure),
+        Err(failure) => Report::blocked(&object, &subject, seen, with_way_out(failure, &subject)),
     })
+}
+
+/// An id that is no value of the key's type can have no rows, but an error is never taken for an absence: a person says
+/// that nothing has to be deleted.
+fn with_way_out(failure: Failure, subject: &Subject) -> Failure {
+    if failure.reason != Reason::InvalidOrganizationId {
+        return failure;
+    }
+    failure.remedy(format!("{} # an id that is no key has no data to delete", keep_data(subject)))
 }
 
 async fn work(
@@ -60,8 +69,9 @@ async fn work(
         let settlement = retain_without_waiting(subject, context, &because).await;
         return Ok(Report::settled(object, subject, std::mem::take(seen), settlement));
     }
-    let plan = context.plan.get().await?;
-    let facts = context.database.observe(&context.settings.cluster_id, subject, &plan).await?;
+    let plan = compiled(context, seen).await?;
+    let observed = context.database.observe(&context.settings.cluster_id, subject, &plan).await;
+    let facts = observed.map_err(|f| plan.explain(f))?;
     see(seen, &facts, &plan);
     let holder = holder(&facts, subject, context).await?;
     let successor = successor(&facts, subject, context, &plan).await?;
@@ -251,8 +261,12 @@ fn wait(now: Timestamp, until: Timestamp) -> Duration {
 }
 
 fn undo(subject: &Subject) -> String {
+    format!("To undo: {}", keep_data(subject))
+}
+
+fn keep_data(subject: &Subject) -> String {
     format!(
-        "To undo: kubectl patch organization {} --type merge -p '{{\"spec\":{{\"deletionPolicy\":\"Retain\"}}}}'",
+        "kubectl patch organization {} --type merge -p '{{\"spec\":{{\"deletionPolicy\":\"Retain\"}}}}'",
         subject.name
     )
 }

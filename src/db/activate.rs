@@ -50,6 +50,6 @@ pub(super) async fn switch(
     query(&statement, actor.key, &Captured::new())
         .execute(connection)
         .await
-        .map_err(|e| failure(&e, During::table("switching the organization in", None, &table)))?;
+        .map_err(|e| failure(&e, During::change("switching the organization in", None, &table)))?;
     Ok(())
 }

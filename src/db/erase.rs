@@ -187,7 +187,7 @@ async fn delete(
     let mut deleted = vec![0; erase.tables.len()];
     for step in deletes {
         let table = &erase.tables[step.table];
-        let during = During::table("deleting from", Some(&table.entity), &table.name);
+        let during = During::change("deleting from", Some(&table.entity), &table.name);
         let refused = |e: sqlx::Error| classify(failure(&e, during), erase);
         let row = query(&step.statement, actor.key, captured).fetch_one(&mut *connection).await.map_err(refused)?;
         let rows: i64 = row.try_get(0).map_err(refused)?;
@@ -224,7 +224,7 @@ async fn delete_organization(
     present: bool,
 ) -> Result<i64, Failure> {
     let table = plan.root.table.name();
-    let during = During::table("deleting the organization from", None, &table);
+    let during = During::change("deleting the organization from", None, &table);
     let rows = query(&erase.delete_organization, actor.key, &Captured::new())
         .execute(connection)
         .await

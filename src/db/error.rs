@@ -15,19 +15,27 @@ pub struct During<'a> {
     pub entity: Option<&'a str>,
     /// Table.
     pub table: Option<&'a str>,
+    /// Rows of the platform were being changed: a value that is refused is then none of ours, but a trigger's.
+    pub changing: bool,
 }
 
 impl<'a> During<'a> {
     /// Something that concerns no table.
     #[must_use]
     pub fn action(action: &'a str) -> Self {
-        Self { action, entity: None, table: None }
+        Self { action, ..Self::default() }
     }
 
     /// Something that concerns one table of the plan.
     #[must_use]
     pub fn table(action: &'a str, entity: Option<&'a str>, table: &'a str) -> Self {
-        Self { action, entity, table: Some(table) }
+        Self { action, entity, table: Some(table), changing: false }
+    }
+
+    /// A change of the platform's rows in one table.
+    #[must_use]
+    pub fn change(action: &'a str, entity: Option<&'a str>, table: &'a str) -> Self {
+        Self { changing: true, ..Self::table(action, entity, table) }
     }
 }
 
@@ -99,7 +107,10 @@ pub fn failure(error: &sqlx::Error, during: During<'_>) -> Failure {
 
 fn from_server(pg: &PgDatabaseError, during: During<'_>) -> Failure {
     let code = pg.code();
-    let reason = reason(code);
+    let reason = match reason(code) {
+        Reason::InvalidOrganizationId if during.changing => Reason::ConstraintViolation,
+        reason => reason,
+    };
     let place = during.table.map(|t| format!(" the table `{t}`")).unwrap_or_default();
     let doing = format!("{}{place}", during.action);
     let constraint = pg.constraint().map(|c| format!(" (constraint {c})")).unwrap_or_default();

@@ -180,6 +180,18 @@ impl CompiledPlan {
     }
 }
 
+impl CompiledPlan {
+    /// What the server refused, in the words of the plan's own fault if that is the cause: it names each privilege.
+    #[must_use]
+    pub fn explain(&self, failure: Failure) -> Failure {
+        use crate::api::Reason::PermissionDenied;
+        match &self.fault {
+            Some(fault) if failure.reason == PermissionDenied && fault.reason == PermissionDenied => fault.clone(),
+            _ => failure,
+        }
+    }
+}
+
 impl ErasePlan {
     /// Whether some table is not tied to the organization by foreign keys.
     #[must_use]

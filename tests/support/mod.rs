@@ -8,7 +8,7 @@ mod world;
 pub use operator::Operator;
 pub use organization::{Org, Seen};
 pub use scene::{Scene, Variant};
-pub use world::World;
+pub use world::{PASSWORD, ROLE, World, path};
 
 use std::future::Future;
 use std::pin::Pin;

@@ -98,6 +98,13 @@ impl Launch {
         self
     }
 
+    /// Talks to the API server with another token.
+    pub fn token(mut self, scene: &Scene, token: &str) -> Self {
+        token.clone_into(&mut self.token);
+        self.kubeconfig = scene.world.control_plane().kubeconfig(&self.token, self.server.as_deref());
+        self
+    }
+
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self

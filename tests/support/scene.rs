@@ -164,6 +164,24 @@ impl Scene {
         self.rows(key).await.iter().map(|r| r.1).sum()
     }
 
+    /// Whether the database says that the organization is in use (schemas with `organizations.is_active`).
+    pub async fn active(&self, key: &str) -> bool {
+        self.value(&format!("SELECT is_active FROM organizations WHERE id::text = '{key}'")).await
+    }
+
+    /// Switches the organization behind the operator's back.
+    pub async fn set_active(&self, key: &str, active: bool) {
+        self.sql(&format!("UPDATE organizations SET is_active = {active} WHERE id::text = '{key}'")).await;
+    }
+
+    /// The uid of the object that owns the organization; None: nobody does.
+    pub async fn owner(&self, key: &str) -> Option<String> {
+        self.value(&format!(
+            "SELECT (SELECT object_uid FROM organization_operator.claims WHERE organization_key = '{key}')"
+        ))
+        .await
+    }
+
     /// A checksum over every row of every other tenant, and over rows that belong to nobody.
     pub async fn others(&self, keys: &[&str]) -> String {
         let mut connection = self.connect().await;
@@ -257,6 +275,11 @@ impl Scene {
         String::from_utf8(self.world.ok(arguments).await.stdout).expect("text")
     }
 
+    /// Runs kubectl as a cluster administrator and insists on a refusal. Returns what it printed.
+    pub async fn refused(&self, arguments: &[&str]) -> String {
+        self.world.refused(arguments).await
+    }
+
     /// Patches the spec with kubectl: `r#"{"deletionPolicy":"Retain"}"#`.
     pub async fn patch(&self, name: &str, spec: &str) {
         let body = format!("{{\"spec\":{spec}}}");
@@ -343,6 +366,21 @@ impl Scene {
     pub async fn event(&self, name: &str, reason: &str) -> String {
         eventually(&format!("Event {reason} about {name}"), || async {
             self.events(name).await.into_iter().find(|(r, _)| r == reason).map(|(_, note)| note)
+        })
+        .await
+    }
+
+    /// Waits for an Event of type Warning and returns its note.
+    pub async fn warned(&self, name: &str, reason: &str) -> String {
+        use k8s_openapi::api::events::v1::Event;
+        let events: Api<Event> = Api::namespaced(self.world.client.clone(), "default");
+        let full = self.name(name);
+        eventually(&format!("a Warning {reason} about {name}"), || async {
+            let all = events.list(&kube::api::ListParams::default()).await.expect("events").items;
+            all.into_iter()
+                .filter(|e| e.regarding.as_ref().is_some_and(|r| r.name.as_deref() == Some(&full)))
+                .find(|e| e.type_.as_deref() == Some("Warning") && e.reason.as_deref() == Some(reason))
+                .map(|e| e.note.unwrap_or_default())
         })
         .await
     }

@@ -6,7 +6,7 @@ use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use testbed::{ControlPlane, Postgres, Testbed};
+use testbed::{ControlPlane, ControlPlaneOptions, Postgres, PostgresOptions, Testbed};
 use tokio::sync::Mutex;
 
 use super::scene::Variant;
@@ -16,6 +16,9 @@ pub const ROLE: &str = "organization_operator";
 /// Its password in the tests. Recognisable, so that a leak is found.
 pub const PASSWORD: &str = "canary-password-7d1f";
 
+/// Numbers that no two tests have, in whatever world.
+static NUMBERS: AtomicU32 = AtomicU32::new(1);
+
 /// The servers of the whole run.
 pub struct World {
     pub testbed: Testbed,
@@ -24,28 +27,34 @@ pub struct World {
     /// Kubeconfig of the operator's ServiceAccount, with exactly the rights that `deploy/` gives it.
     pub token: String,
     templates: Mutex<HashMap<Variant, String>>,
-    numbers: AtomicU32,
     pub directory: tempfile::TempDir,
 }
 
 impl World {
     pub async fn start() -> Result<Self, Box<dyn std::error::Error>> {
-        Self::with(Testbed::start().await?).await
+        Self::on(Testbed::start().await?).await
     }
 
-    /// For measurements: PostgreSQL waits for the disk as it does in production.
-    pub async fn start_durable() -> Result<Self, Box<dyn std::error::Error>> {
-        let durable = testbed::PostgresOptions { durable: true, ..Default::default() };
-        Self::with(Testbed::start_with(testbed::ControlPlaneOptions::default(), durable).await?).await
+    /// A control plane of a test's own, with the PostgreSQL of everybody: for what would disturb other tests there.
+    pub async fn apart(&self) -> Self {
+        let control_plane = ControlPlane::start(ControlPlaneOptions::default()).await.expect("a control plane");
+        let postgres = Postgres::of(&self.postgres().admin_url("postgres")).expect("the PostgreSQL of everybody");
+        Self::on(Testbed { control_plane, postgres }).await.expect("the servers start")
     }
 
-    async fn with(testbed: Testbed) -> Result<Self, Box<dyn std::error::Error>> {
+    /// Servers of a test's own, whose PostgreSQL may be stopped.
+    pub async fn alone() -> Self {
+        let own = PostgresOptions { own: true, durable: true, ..PostgresOptions::default() };
+        let testbed = Testbed::start_with(ControlPlaneOptions::default(), own).await.expect("the servers start");
+        Self::on(testbed).await.expect("the servers are prepared")
+    }
+
+    async fn on(testbed: Testbed) -> Result<Self, Box<dyn std::error::Error>> {
         let client = client(&testbed.control_plane).await?;
         let world = Self {
             client,
             token: String::new(),
             templates: Mutex::default(),
-            numbers: AtomicU32::new(1),
             directory: tempfile::tempdir()?,
             testbed,
         };
@@ -68,13 +77,27 @@ impl World {
 
     /// A number that no other test has.
     pub fn number(&self) -> u32 {
-        self.numbers.fetch_add(1, Ordering::Relaxed)
+        NUMBERS.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Runs the real kubectl as a cluster administrator.
     pub async fn kubectl(&self, arguments: &[&str]) -> Output {
+        self.kubectl_with(&[], arguments).await
+    }
+
+    /// Runs the real kubectl with environment variables.
+    pub async fn kubectl_with(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
         let mut command = tokio::process::Command::from(self.control_plane().kubectl());
-        command.args(arguments).kill_on_drop(true).output().await.expect("kubectl runs")
+        command.envs(environment.iter().copied()).args(arguments);
+        command.kill_on_drop(true).output().await.expect("kubectl runs")
+    }
+
+    /// Runs kubectl and insists on a refusal. Returns what it printed.
+    pub async fn refused(&self, arguments: &[&str]) -> String {
+        let output = self.kubectl(arguments).await;
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(!output.status.success(), "kubectl {} was not refused: {text}", arguments.join(" "));
+        text
     }
 
     /// Runs kubectl and insists on success.
@@ -97,7 +120,7 @@ impl World {
             match templates.get(&variant) {
                 Some(name) => name.clone(),
                 None => {
-                    let name = format!("template_{}_{}", variant.name(), std::process::id());
+                    let name = format!("template_{}_{}_{}", variant.name(), std::process::id(), self.number());
                     self.postgres().create_database(&name).await.expect("a template database");
                     for file in variant.files() {
                         let sql = std::fs::read_to_string(path(file)).expect("an example file");
