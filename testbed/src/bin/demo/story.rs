@@ -195,7 +195,12 @@ async fn undo(stage: &Stage<'_>) -> Outcome {
         })
         .await?;
     let message = r#"jsonpath={.status.conditions[?(@.type=="Deleting")].message}{"\n"}"#;
-    stage.kubectl(&["get", "organization", "hooli"]).await?;
+    let columns = r#"custom-columns=NAME:.metadata.name,STAGE:.status.conditions[?(@.type=="Deleting")].reason,ERASE:.status.deletion.eraseTime"#;
+    let stage_of = stage.kubectl(&["get", "organization", "hooli", "-o", columns]).await?;
+    stage.check(
+        stage_of.contains("RecoveryWindow") && stage_of.contains('Z'),
+        "the stage, and the time of the erasure",
+    )?;
     stage.kubectl(&["get", "organization", "hooli", "-o", message]).await?;
     let hooli = "SELECT name, is_active FROM organizations WHERE name = 'Hooli';";
     let rows = stage.sql(hooli).await?;
