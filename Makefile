@@ -6,7 +6,7 @@ DEMO_PROFILE ?= release
 IMAGE   ?= organization-operator:dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt crd check-crd image
+.PHONY: help demo up test bench lint fmt crd check-crd image
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,8 +15,15 @@ demo: ## Tell the operator's story in this terminal, on real servers that are go
 	@$(CARGO) build --locked --profile $(DEMO_PROFILE) --bins
 	@$(CARGO) run --locked --quiet --profile $(DEMO_PROFILE) --bin demo
 
+up: ## Start a control plane and a database to try things by hand, until Ctrl-C
+	@$(CARGO) build --locked --profile $(DEMO_PROFILE) --bins
+	@$(CARGO) run --locked --quiet --profile $(DEMO_PROFILE) --bin testbed
+
 test: ## Run every test on a real control plane and a real PostgreSQL, with the release build
 	$(CARGO) test --locked --release --workspace
+
+bench: ## Measure how many small organizations one operator deletes in a second
+	$(CARGO) bench --locked --bench deletions
 
 lint: ## Check formatting and run clippy
 	$(CARGO) fmt --all --check

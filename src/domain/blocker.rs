@@ -37,7 +37,7 @@ fn cause(check: &Check, rows: i64, key: &str) -> ErrorCause {
     let whose = if check.in_plan {
         " of other organizations"
     } else if check.kept {
-        " of a table that the plan keeps"
+        ", which the plan keeps,"
     } else {
         ""
     };

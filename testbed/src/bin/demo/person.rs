@@ -10,7 +10,7 @@ use crate::stage::{DATABASE, ROLE, Stage};
 use crate::{Outcome, Stopped, table};
 
 /// How long anything that should happen may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Lines of a long answer that are shown.
 const BRIEF: usize = 3;
 
@@ -33,7 +33,7 @@ impl Stage<'_> {
     async fn typed_kubectl(&self, prompt: &str, place: &Path, arguments: &[&str], brief: bool) -> Outcome<String> {
         let command = typed("kubectl", arguments);
         self.terminal.typed(prompt, &command);
-        let output = self.terminal.progress().during("waiting", self.run_kubectl(place, arguments)).await?;
+        let output = self.terminal.progress().during("waiting for kubectl", self.run_kubectl(place, arguments)).await?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         let lines: Vec<&str> = text.lines().collect();
         if brief && lines.len() > BRIEF + 1 {
@@ -113,6 +113,17 @@ impl Stage<'_> {
             self.terminal.answered(&table::render(&rows)).await;
         }
         Ok(rows)
+    }
+
+    /// Runs one statement that changes rows.
+    pub(crate) async fn sql_change(&self, sql: &str) -> Outcome {
+        self.terminal.typed("platform=#", sql);
+        let mut connection = self.postgres.connect(DATABASE).await?;
+        let done = connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await;
+        let done = done.map_err(|error| Stopped::because(format!("the database refused: {error}")))?;
+        let verb = sql.split_whitespace().next().unwrap_or_default();
+        self.terminal.answered(&format!("{verb} {}", done.rows_affected())).await;
+        Ok(())
     }
 
     async fn ask(&self, sql: &str) -> Outcome<Vec<PgRow>> {

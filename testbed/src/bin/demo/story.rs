@@ -34,6 +34,7 @@ async fn database(stage: &Stage<'_>) -> Outcome<Vec<Tenant>> {
     stage.sql_file("examples/platform/schema.sql").await?;
     stage.sql_file("examples/platform/seed_tenant.sql").await?;
     stage.quietly_sql_file("examples/platform/seed.sql").await?;
+    stage.sql_file("examples/platform/invoices.sql").await?;
     stage.sql_file("examples/platform/grants.sql").await?;
     let tenants = tenants(stage).await?;
     stage.check(tenants.len() == 4 && tenants.iter().all(|t| t.active), "four active tenants")?;
@@ -97,10 +98,9 @@ async fn blocked(stage: &Stage<'_>, before: &[Tenant]) -> Outcome {
         .terminal
         .chapter(
             "A deletion that is blocked",
-            "Acme has invoices, which the plan keeps by law. They refer to the organization, so it cannot go.",
+            "Acme has three invoices. The plan keeps them, as the law asks. They refer to the organization, so it cannot go.",
         )
         .await;
-    stage.sql_file("examples/platform/invoices.sql").await?;
     stage.kubectl(&["delete", "organization", "acme", "--wait=false"]).await?;
     stage.kubectl(&["wait", "--for=condition=DeletionBlocked", "organization/acme", "--timeout=60s"]).await?;
     stage.kubectl(&["get", "organization", "acme"]).await?;
@@ -125,7 +125,7 @@ async fn erased(stage: &Stage<'_>, before: &[Tenant]) -> Outcome {
         .await;
     let remedy = stage.kubectl(&["get", "organization", "acme", "-o", "jsonpath={.status.error.remedy}"]).await?;
     let statement = statement(&remedy)?;
-    stage.sql(&statement).await?;
+    stage.sql_change(&statement).await?;
     let retry = "organization-operator.io/retry=now";
     stage.kubectl(&["annotate", "organization", "acme", retry]).await?;
     stage.kubectl(&["wait", "--for=delete", "organization/acme", "--timeout=60s"]).await?;
@@ -195,7 +195,12 @@ async fn undo(stage: &Stage<'_>) -> Outcome {
         })
         .await?;
     let message = r#"jsonpath={.status.conditions[?(@.type=="Deleting")].message}{"\n"}"#;
-    stage.kubectl(&["get", "organization", "hooli"]).await?;
+    let columns = r#"custom-columns=NAME:.metadata.name,STAGE:.status.conditions[?(@.type=="Deleting")].reason,ERASE:.status.deletion.eraseTime"#;
+    let stage_of = stage.kubectl(&["get", "organization", "hooli", "-o", columns]).await?;
+    stage.check(
+        stage_of.contains("RecoveryWindow") && stage_of.contains('Z'),
+        "the stage, and the time of the erasure",
+    )?;
     stage.kubectl(&["get", "organization", "hooli", "-o", message]).await?;
     let hooli = "SELECT name, is_active FROM organizations WHERE name = 'Hooli';";
     let rows = stage.sql(hooli).await?;
