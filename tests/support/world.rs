@@ -6,7 +6,7 @@ use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use testbed::{ControlPlane, Postgres, Testbed};
+use testbed::{ControlPlane, ControlPlaneOptions, Postgres, PostgresOptions, Testbed};
 use tokio::sync::Mutex;
 
 use super::scene::Variant;
@@ -16,12 +16,23 @@ pub const ROLE: &str = "organization_operator";
 /// Its password in the tests. Recognisable, so that a leak is found.
 pub const PASSWORD: &str = "canary-password-7d1f";
 
+/// Whatever the operator asks of the API server is in the audit log, and nothing else.
+const AUDIT: &str = "\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived, ResponseStarted, Panic]
+rules:
+- level: Metadata
+  users: [system:serviceaccount:organization-operator-system:organization-operator]
+- level: None
+";
+
 /// The servers of the whole run.
 pub struct World {
     pub testbed: Testbed,
     /// A client with all rights.
     pub client: kube::Client,
-    /// Kubeconfig of the operator's ServiceAccount, with exactly the rights that `deploy/` gives it.
+    /// Token of the operator's ServiceAccount, with exactly the rights that `deploy/` gives it.
     pub token: String,
     templates: Mutex<HashMap<Variant, String>>,
     numbers: AtomicU32,
@@ -30,7 +41,8 @@ pub struct World {
 
 impl World {
     pub async fn start() -> Result<Self, Box<dyn std::error::Error>> {
-        let testbed = Testbed::start().await?;
+        let control_plane = ControlPlaneOptions { audit_policy: Some(AUDIT.to_owned()), ..Default::default() };
+        let testbed = Testbed::start_with(control_plane, PostgresOptions::default()).await?;
         let client = client(&testbed.control_plane).await?;
         let world = Self {
             client,
