@@ -9,6 +9,7 @@ use crate::tests;
 
 tests![
     when_the_time_comes_the_object_is_deleted_and_the_policy_decides,
+    a_time_with_fractions_of_a_second_is_acted_on,
     a_time_in_the_past_is_reported_and_nothing_happens,
     a_manifest_created_again_after_it_expired_does_not_loop,
     moving_the_time_moves_the_expiration,
@@ -82,6 +83,18 @@ async fn when_the_time_comes_the_object_is_deleted_and_the_policy_decides(world:
     }
     assert!(!scene.active(&scene.key(12)).await, "Deactivate");
     assert!(scene.active(&scene.key(13)).await, "Retain");
+    operator.stop().await;
+}
+
+async fn a_time_with_fractions_of_a_second_is_acted_on(world: Arc<World>) {
+    let (scene, acme) = tenant(world).await;
+    let operator = scene.start().await;
+    let expiration = time(SOON).replace('Z', ".123456789Z");
+    scene.apply(&scene.org("acme", &acme).policy("Delete").expires(&expiration)).await;
+    scene.ready("acme").await;
+    scene.gone("acme").await;
+    assert!(Timestamp::now() >= at(&expiration), "deleted too early");
+    assert_eq!(scene.total(&acme).await, 0, "rows are left");
     operator.stop().await;
 }
 

@@ -65,7 +65,7 @@ impl Subject {
             policy_manager: owner.and_then(|o| o.manager.clone()),
             state: spec.state,
             recovery_window_seconds: i64::from(spec.recovery_window_seconds.max(0)),
-            expiration: spec.expiration_time.as_ref().map(|t| t.0),
+            expiration: spec.expiration_time.as_ref().map(|t| whole_seconds(t.0)),
             terminating_since,
             has_finalizer: meta.finalizers.iter().flatten().any(|f| f == FINALIZER),
             claimed: status.and_then(|s| s.claim.clone()),
@@ -77,6 +77,12 @@ impl Subject {
     pub fn effective_policy(&self, noted: Option<DeletionPolicy>) -> DeletionPolicy {
         if self.raise_suspected { self.policy.min(noted.unwrap_or_default()) } else { self.policy }
     }
+}
+
+/// In whole seconds, never earlier. The database keeps microseconds: a time that it had to cut would not be found again as
+/// the one that was noted.
+fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second() + i64::from(time.subsec_nanosecond() > 0)).unwrap_or(time)
 }
 
 /// The field manager that set the policy last.
@@ -113,6 +119,13 @@ mod tests {
             value["status"] = serde_json::json!({"deletion": {"policy": seen}});
         }
         serde_json::from_value(value).expect("an organization")
+    }
+
+    #[test]
+    fn fractions_of_a_second_never_expire_an_object_early() {
+        let time = |text: &str| text.parse::<Timestamp>().expect("a time");
+        assert_eq!(whole_seconds(time("2026-01-01T00:00:10Z")), time("2026-01-01T00:00:10Z"));
+        assert_eq!(whole_seconds(time("2026-01-01T00:00:10.000000001Z")), time("2026-01-01T00:00:11Z"));
     }
 
     #[test]

@@ -19,12 +19,23 @@ pub const PASSWORD: &str = "canary-password-7d1f";
 /// Numbers that no two tests have, in whatever world.
 static NUMBERS: AtomicU32 = AtomicU32::new(1);
 
+/// Whatever the operator asks of the API server is in the audit log, and nothing else.
+const AUDIT: &str = "\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived, ResponseStarted, Panic]
+rules:
+- level: Metadata
+  users: [system:serviceaccount:organization-operator-system:organization-operator]
+- level: None
+";
+
 /// The servers of the whole run.
 pub struct World {
     pub testbed: Testbed,
     /// A client with all rights.
     pub client: kube::Client,
-    /// Kubeconfig of the operator's ServiceAccount, with exactly the rights that `deploy/` gives it.
+    /// Token of the operator's ServiceAccount, with exactly the rights that `deploy/` gives it.
     pub token: String,
     templates: Mutex<HashMap<Variant, String>>,
     pub directory: tempfile::TempDir,
@@ -32,12 +43,13 @@ pub struct World {
 
 impl World {
     pub async fn start() -> Result<Self, Box<dyn std::error::Error>> {
-        Self::on(Testbed::start().await?).await
+        let testbed = Testbed::start_with(audited(), testbed::PostgresOptions::default()).await?;
+        Self::on(testbed).await
     }
 
     /// A control plane of a test's own, with the PostgreSQL of everybody: for what would disturb other tests there.
     pub async fn apart(&self) -> Self {
-        let control_plane = ControlPlane::start(ControlPlaneOptions::default()).await.expect("a control plane");
+        let control_plane = ControlPlane::start(audited()).await.expect("a control plane");
         let postgres = Postgres::of(&self.postgres().admin_url("postgres")).expect("the PostgreSQL of everybody");
         Self::on(Testbed { control_plane, postgres }).await.expect("the servers start")
     }
@@ -45,7 +57,7 @@ impl World {
     /// Servers of a test's own, whose PostgreSQL may be stopped.
     pub async fn alone() -> Self {
         let own = PostgresOptions { own: true, durable: true, ..PostgresOptions::default() };
-        let testbed = Testbed::start_with(ControlPlaneOptions::default(), own).await.expect("the servers start");
+        let testbed = Testbed::start_with(audited(), own).await.expect("the servers start");
         Self::on(testbed).await.expect("the servers are prepared")
     }
 
@@ -137,6 +149,10 @@ impl World {
         self.postgres().create_database_from(&template, &name).await.expect("a fresh database");
         name
     }
+}
+
+fn audited() -> ControlPlaneOptions {
+    ControlPlaneOptions { audit_policy: Some(AUDIT.to_owned()), ..ControlPlaneOptions::default() }
 }
 
 async fn client(control_plane: &ControlPlane) -> Result<kube::Client, Box<dyn std::error::Error>> {
