@@ -60,7 +60,8 @@ impl Census {
         }
     }
 
-    fn poke(&self, object: ObjectRef<Organization>) {
+    /// Passes over an object again.
+    pub(super) fn poke(&self, object: ObjectRef<Organization>) {
         // The receiver ends with the controller.
         drop(self.poke.unbounded_send(object));
     }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt as _;
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
 
 use super::backoff::Phase;
 use super::{Context, apply, cleanup};
@@ -126,7 +128,17 @@ async fn release(
     context.cluster.release(object, settlement).await?;
     tracing::info!(object = subject.name, uid = subject.uid, outcome, "{}", settlement.sentence());
     context.metrics.settled(settlement, subject.terminating_since, now);
+    wake_heirs(subject, context);
     Ok(())
+}
+
+/// Objects that were refused because this one owned the organization do not wait for their next try.
+fn wake_heirs(subject: &Subject, context: &Context) {
+    for other in context.store.state() {
+        if other.spec.organization_id == subject.organization_id && other.uid().as_ref() != Some(&subject.uid) {
+            context.census.poke(ObjectRef::from_obj(other.as_ref()));
+        }
+    }
 }
 
 fn failure_of(pass: &Pass) -> Option<&Failure> {
