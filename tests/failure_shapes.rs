@@ -1,16 +1,16 @@
 //! How other operators lost data or got stuck (`F1` and so on: see docs/failure-shapes.md). Each is tried on this one.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::StreamExt as _;
 use kube::runtime::watcher;
 use organization_operator::api::status::Outcome;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Executor as _};
 
-use crate::support::{PATIENCE, ROLE, Scene, Seen, Variant, World, eventually, path};
+use crate::support::{ROLE, Scene, Seen, Variant, World, eventually, path};
 use crate::tests;
 
 tests![
@@ -49,6 +49,45 @@ async fn acme_beside_globex(scene: &Scene) -> (String, String) {
 async fn strip(scene: &Scene, name: &str) {
     let body = r#"{"metadata":{"finalizers":null}}"#;
     scene.ok(&["patch", "organization", &scene.name(name), "--type=merge", "-p", body]).await;
+}
+
+/// Keeps every version of an object that anybody could see.
+struct Recorder {
+    seen: Arc<Mutex<Vec<(bool, Seen)>>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Recorder {
+    fn start(scene: &Scene, name: &str) -> Self {
+        let config = watcher::Config::default().fields(&format!("metadata.name={}", scene.name(name)));
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (sink, all) = (seen.clone(), watcher(scene.api(), config));
+        let task = tokio::spawn(all.for_each(move |event| {
+            let version = match event {
+                Ok(watcher::Event::Apply(o) | watcher::Event::InitApply(o)) => Some((false, Seen(o))),
+                Ok(watcher::Event::Delete(o)) => Some((true, Seen(o))),
+                _ => None,
+            };
+            sink.lock().expect("a lock").extend(version);
+            std::future::ready(())
+        }));
+        Self { seen, task }
+    }
+
+    /// Whether the object is gone.
+    fn ended(&self) -> bool {
+        self.seen.lock().expect("a lock").last().is_some_and(|(deleted, _)| *deleted)
+    }
+
+    fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().expect("a lock").iter().map(|(_, seen)| seen.clone()).collect()
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 async fn outcomes(scene: &Scene) -> Vec<String> {
@@ -366,26 +405,7 @@ async fn f24_no_early_return_forgets_a_condition(world: Arc<World>) {
     scene.sql(&format!("CREATE TABLE notes (user_id uuid REFERENCES users); GRANT SELECT ON notes TO {ROLE}")).await;
     scene.sql(&format!("INSERT INTO notes SELECT id FROM users WHERE organization_id = '{acme}'")).await;
     let operator = scene.start().await;
-    // Every status that anybody could see is kept.
-    let config = watcher::Config::default().fields(&format!("metadata.name={}", scene.name("acme")));
-    let all = watcher(scene.api(), config).try_filter_map(async |event| {
-        Ok(match event {
-            watcher::Event::Apply(o) | watcher::Event::InitApply(o) | watcher::Event::Delete(o) => Some(Seen(o)),
-            _ => None,
-        })
-    });
-    let watching = tokio::spawn(async move {
-        let mut seen: Vec<Seen> = Vec::new();
-        let mut all = std::pin::pin!(all);
-        while let Some(Ok(next)) = all.next().await {
-            let last = next.deletion().is_some_and(|d| d.outcome.is_some()) && !has_finalizer(&next);
-            seen.push(next);
-            if last {
-                break;
-            }
-        }
-        seen
-    });
+    let recorder = Recorder::start(&scene, "acme");
     scene.apply(&scene.org("acme", &acme).policy("Delete")).await;
     scene.ready("acme").await;
     scene.delete("acme").await;
@@ -398,7 +418,7 @@ async fn f24_no_early_return_forgets_a_condition(world: Arc<World>) {
     scene.gone("acme").await;
     operator.stop().await;
 
-    let seen = tokio::time::timeout(PATIENCE, watching).await.expect("the last event").expect("a watch");
+    let seen = eventually("the last event", || async { recorder.ended().then(|| recorder.seen()) }).await;
     let deleting: Vec<&Seen> = seen.iter().filter(|s| s.deletion().is_some()).collect();
     assert!(deleting.len() >= 4, "{}", deleting.len());
     for s in deleting {
@@ -503,6 +523,7 @@ async fn f28_the_finalizer_of_another_object_is_not_taken(world: Arc<World>) {
     scene.gone("acme").await;
     scene.apply(&scene.org("acme", &acme).policy("Delete").with_finalizer()).await;
     let uid = scene.uid("acme").await;
+    let recorder = Recorder::start(&scene, "acme");
     holder.execute("ROLLBACK").await.expect("released");
 
     let seen = scene.until("acme", "its own state", |s| s.reason("Ready") == "OrganizationNotFound").await;
@@ -512,6 +533,10 @@ async fn f28_the_finalizer_of_another_object_is_not_taken(world: Arc<World>) {
     // So its own deletion does not leak.
     scene.seed(&acme).await;
     scene.ready("acme").await;
+    // Not even for a moment: the operator would put it back.
+    let own = |s: &&Seen| s.0.metadata.uid.as_deref() == Some(uid.as_str());
+    assert!(recorder.seen().iter().filter(own).all(has_finalizer), "the new object lost its finalizer");
+    assert!(recorder.seen().iter().any(|s| own(&s)));
     scene.ok(&["delete", "organization", &scene.name("acme")]).await;
     assert_eq!(scene.total(&acme).await, 0);
     assert_eq!(outcomes(&scene).await, ["Erased", "Erased"]);
