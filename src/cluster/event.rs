@@ -1,6 +1,8 @@
-//! Events. An Event tells what happened and never decides anything: a failure to write one is logged, not returned.
+//! Events. An Event tells what happened and never decides anything: a failure to write one is logged, not returned. One
+//! whose answer is lost is written again; it has the same name, so it exists once.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
@@ -19,6 +21,11 @@ const NAMESPACE: &str = "default";
 const NOTE_LIMIT: usize = 1024;
 /// Longest name of the object that goes into the Event's name, which has at most 253 characters.
 const NAME_LIMIT: usize = 160;
+
+/// How often it is tried while the API server cannot be reached or asks to come again.
+const TRIES: u32 = 3;
+/// First pause between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,11 +87,25 @@ impl Cluster {
             ..Event::default()
         };
         let events: Api<Event> = Api::namespaced(self.client.clone(), NAMESPACE);
-        match events.create(&PostParams::default(), &event).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(s)) if s.is_already_exists() => {}
-            Err(e) => tracing::warn!(error = %e, reason = what.reason, "an Event could not be written"),
+        for tried in 1..=TRIES {
+            match events.create(&PostParams::default(), &event).await {
+                Ok(_) => return,
+                Err(kube::Error::Api(s)) if s.is_already_exists() => return,
+                Err(e) if tried < TRIES && passes(&e) => tokio::time::sleep(PAUSE * tried).await,
+                Err(e) => {
+                    tracing::warn!(error = %e, reason = what.reason, "an Event could not be written");
+                    return;
+                }
+            }
         }
+    }
+}
+
+/// Whether it may work in a moment: the connection was lost, or the API server is overloaded or restarting.
+fn passes(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => status.code >= 500 || status.code == 429,
+        _ => true,
     }
 }
 

@@ -225,3 +225,6 @@ fn digest(plan: &Plan, catalog: &Catalog) -> String {
     let hash = Sha256::digest(format!("{plan:?}{catalog:?}").as_bytes());
     hash.iter().take(16).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -363,3 +363,6 @@ pub fn blocked(policy: DeletionPolicy, failure: Failure) -> Deletion {
         ..deleting(policy, stage::PENDING, "The deletion is blocked; nothing was deleted.")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,447 @@
+//! Both tables, row by row. Each row changes one thing of an ordinary case.
 
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use super::*;
+use crate::api::status::ClaimStatus;
+use crate::domain::facts::{Claim, LedgerEntry};
+
+const MINE: &str = "uid-of-this";
+
+/// Everything that a decision is made from: an object with `Delete` that owns an active organization, and is terminating.
+#[derive(Clone)]
+struct Case {
+    subject: Subject,
+    facts: Facts,
+    holder: Holder,
+    successor: Option<Successor>,
+    rows_left: bool,
+    activation_supported: bool,
+    settle_seconds: i64,
+    crd_terminating: bool,
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1_000_000 + second)
+}
+
+fn case() -> Case {
+    Case {
+        subject: Subject {
+            name: "acme".into(),
+            uid: MINE.into(),
+            generation: 1,
+            organization_id: "1".into(),
+            policy: DeletionPolicy::Delete,
+            raise_suspected: false,
+            policy_manager: None,
+            state: None,
+            recovery_window_seconds: 0,
+            expiration: None,
+            terminating_since: Some(at(0)),
+            has_finalizer: true,
+            claimed: Some(ClaimStatus { installation: "db".into(), organization_key: "1".into() }),
+        },
+        facts: Facts {
+            installation: "db".into(),
+            standby: false,
+            now: at(100),
+            key: "1".into(),
+            id_changed: false,
+            organization: Presence::Present { active: Some(true) },
+            claim: Some(Claim {
+                cluster: "here".into(),
+                uid: MINE.into(),
+                name: "acme".into(),
+                policy: DeletionPolicy::Delete,
+                expiration: None,
+                window: None,
+            }),
+            ledger: None,
+        },
+        holder: Holder::Mine,
+        successor: None,
+        rows_left: false,
+        activation_supported: true,
+        settle_seconds: 0,
+        crd_terminating: false,
+    }
+}
+
+impl Case {
+    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
+    fn policy(self, policy: DeletionPolicy) -> Self {
+        self.with(|c| c.subject.policy = policy)
+    }
+
+    /// The owner is somebody else; the claim says who.
+    fn held_by(self, holder: Holder) -> Self {
+        self.with(|c| c.holder = holder)
+    }
+
+    fn free(self) -> Self {
+        self.with(|c| {
+            c.holder = Holder::Free;
+            c.facts.claim = None;
+        })
+    }
+
+    fn absent(self) -> Self {
+        self.with(|c| c.facts.organization = Presence::Absent)
+    }
+
+    fn inactive(self) -> Self {
+        self.with(|c| c.facts.organization = Presence::Present { active: Some(false) })
+    }
+
+    fn cannot_deactivate(self) -> Self {
+        self.with(|c| {
+            c.activation_supported = false;
+            c.facts.organization = Presence::Present { active: None };
+        })
+    }
+
+    fn recovery(self, seconds: i64) -> Self {
+        self.with(|c| c.subject.recovery_window_seconds = seconds)
+    }
+
+    fn window(self, started: i64) -> Self {
+        self.with(|c| {
+            if let Some(claim) = &mut c.facts.claim {
+                claim.window = Some(Window { started: at(started), was_active: true });
+            }
+        })
+    }
+
+    fn recorded(self, outcome: Outcome, verified: bool) -> Self {
+        self.with(|c| {
+            let (started, finished) = (at(1), at(2));
+            c.facts.ledger = Some(LedgerEntry { outcome, steps: Vec::new(), started, finished, verified });
+        })
+    }
+
+    fn standby(self) -> Self {
+        self.with(|c| c.facts.standby = true)
+    }
+
+    fn other_database(self) -> Self {
+        self.with(|c| c.facts.installation = "copy".into())
+    }
+
+    fn successor(self) -> Self {
+        let heir = Successor { name: "heir".into(), uid: "uid-of-heir".into(), policy: DeletionPolicy::Retain };
+        self.with(|c| c.successor = Some(heir))
+    }
+
+    /// The policy was changed after the deletion began; `noted` is what the claim remembers.
+    fn raised(self, noted: DeletionPolicy) -> Self {
+        self.with(|c| {
+            c.subject.raise_suspected = true;
+            if let Some(claim) = &mut c.facts.claim {
+                claim.policy = noted;
+            }
+        })
+    }
+
+    fn wants(self, state: Activation) -> Self {
+        self.with(|c| c.subject.state = Some(state))
+    }
+
+    /// The spec's expiration, and the one that the claim notes.
+    fn expires(self, at: Timestamp, noted: Option<Timestamp>) -> Self {
+        self.with(|c| {
+            c.subject.expiration = Some(at);
+            if let Some(claim) = &mut c.facts.claim {
+                claim.expiration = noted;
+            }
+        })
+    }
+
+    fn remove(&self) -> String {
+        if let Some(because) = keep_without_asking(&self.subject, self.crd_terminating) {
+            return format!("at once: {}", kept(&because));
+        }
+        let with = Circumstances {
+            holder: &self.holder,
+            successor: self.successor.as_ref(),
+            rows_left: self.rows_left,
+            activation_supported: self.activation_supported,
+            settle_seconds: self.settle_seconds,
+        };
+        match remove(&self.subject, &self.facts, &with) {
+            Remove::Release(outcome) => format!("release, {}", outcome.as_str()),
+            Remove::Verify => "count again".into(),
+            Remove::Retain(because) => kept(&because),
+            Remove::Transfer(successor) => format!("hand over to {}", successor.name),
+            Remove::Deactivate { take_from } => from("deactivate", take_from),
+            Remove::NotFound => "nothing there".into(),
+            Remove::StartWindow { take_from } => from("start window", take_from),
+            Remove::Wait { until, settling } => {
+                let left = until.duration_since(self.facts.now).as_secs();
+                format!("wait {left} s{}", if settling { " to settle" } else { "" })
+            }
+            Remove::Erase { take_from } => from("erase", take_from),
+            Remove::Refuse(failure) => format!("refuse: {}", failure.reason),
+        }
+    }
+
+    fn apply(&self) -> String {
+        match apply(&self.subject, &self.facts, &self.holder, self.activation_supported) {
+            Apply::Wait => "wait".into(),
+            Apply::Refuse(failure) => format!("refuse: {}", failure.reason),
+            Apply::Expire => "expire".into(),
+            Apply::Settle(settle) => {
+                let mut words = Vec::new();
+                if settle.claim {
+                    words.push(from("claim", settle.take_from.clone()));
+                }
+                words.extend(settle.activation.map(|a| format!("{a:?}")));
+                if settle.note {
+                    words.push("note".into());
+                }
+                if settle.expired_unseen {
+                    words.push("expired unseen".into());
+                }
+                assert_eq!(settle.changes_database(), settle.claim || settle.activation.is_some() || settle.note);
+                if words.is_empty() { "nothing".into() } else { words.join(", ") }
+            }
+        }
+    }
+}
+
+fn from(what: &str, take_from: Option<String>) -> String {
+    take_from.map_or_else(|| what.to_owned(), |uid| format!("{what}, taking the claim of {uid}"))
+}
+
+fn kept(because: &KeepBecause) -> String {
+    match because {
+        KeepBecause::Policy => "keep".into(),
+        KeepBecause::Uninstall => "keep, uninstalling".into(),
+        KeepBecause::RaiseRefused => "keep, raise refused".into(),
+        KeepBecause::NotOwner { owner } => format!("keep, {owner} owns it"),
+    }
+}
+
+fn gone() -> Holder {
+    Holder::Gone { uid: "uid-of-gone".into() }
+}
+
+fn other() -> Holder {
+    Holder::Other { name: "other".into() }
+}
+
+fn foreign(adoptable: bool) -> Holder {
+    Holder::Foreign { cluster: "there".into(), adoptable: adoptable.then(|| "uid-of-foreign".into()) }
+}
+
+/// Tells which row is wrong, and all of them at once.
+fn check(rows: &[(&str, Case, &str)], decide: impl Fn(&Case) -> String) {
+    let wrong: Vec<String> = rows
+        .iter()
+        .map(|(name, case, expected)| (name, decide(case), expected))
+        .filter(|(_, found, expected)| found != *expected)
+        .map(|(name, found, expected)| format!("{name}: decides `{found}`, expected `{expected}`"))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn terminating_objects() {
+    use DeletionPolicy::{Deactivate, Delete, Retain};
+    let case = case();
+    let c = || case.clone();
+    check(
+        &[
+            // The policy, for the owner.
+            ("Delete erases", c(), "erase"),
+            ("Deactivate deactivates", c().policy(Deactivate), "deactivate"),
+            ("Deactivate of an inactive one records it", c().policy(Deactivate).inactive(), "deactivate"),
+            ("Retain asks nobody", c().policy(Retain), "at once: keep"),
+            ("Retain does not wait for the right database", c().policy(Retain).other_database(), "at once: keep"),
+            ("an uninstallation keeps", c().with(|c| c.crd_terminating = true), "at once: keep, uninstalling"),
+            // The ledger first.
+            ("what was erased is released", c().recorded(Outcome::Erased, true).absent(), "release, Erased"),
+            ("what was kept is released", c().recorded(Outcome::Retained, true), "release, Retained"),
+            ("the ledger beats a successor", c().recorded(Outcome::Erased, true).successor(), "release, Erased"),
+            (
+                "the ledger beats a claim",
+                c().recorded(Outcome::Transferred, true).held_by(other()),
+                "release, Transferred",
+            ),
+            ("what is not verified is counted again", c().recorded(Outcome::Erased, false).absent(), "count again"),
+            // The database of the claim.
+            ("a standby is not asked", c().standby(), "refuse: DatabaseMismatch"),
+            ("an absence on a standby is none", c().standby().absent(), "refuse: DatabaseMismatch"),
+            ("another database is not asked", c().other_database(), "refuse: DatabaseMismatch"),
+            (
+                "an absence in another database is none",
+                c().other_database().absent().free(),
+                "refuse: DatabaseMismatch",
+            ),
+            (
+                "an object that never claimed may use any",
+                c().other_database().free().with(|c| c.subject.claimed = None),
+                "erase",
+            ),
+            // The claim.
+            ("a free claim is taken", c().free(), "erase"),
+            ("a claim of a gone object is taken over", c().held_by(gone()), "erase, taking the claim of uid-of-gone"),
+            (
+                "also to deactivate",
+                c().held_by(gone()).policy(Deactivate),
+                "deactivate, taking the claim of uid-of-gone",
+            ),
+            ("who does not own touches nothing", c().held_by(other()), "keep, other owns it"),
+            ("not even to deactivate", c().held_by(other()).policy(Deactivate), "keep, other owns it"),
+            ("nor where there is nothing", c().held_by(other()).absent(), "keep, other owns it"),
+            ("another cluster's claim is respected", c().held_by(foreign(false)), "refuse: OrganizationClaimed"),
+            ("unless it may be adopted", c().held_by(foreign(true)), "erase, taking the claim of uid-of-foreign"),
+            // A rename.
+            ("a successor inherits", c().successor(), "hand over to heir"),
+            ("whatever the policy", c().successor().policy(Deactivate), "hand over to heir"),
+            ("also within the recovery window", c().successor().recovery(500).window(50), "hand over to heir"),
+            ("a successor does not inherit what others own", c().successor().held_by(other()), "keep, other owns it"),
+            // A policy that was changed after the deletion began.
+            ("a raise from Retain is refused", c().raised(Retain), "keep, raise refused"),
+            ("a raise from Deactivate deactivates", c().raised(Deactivate), "deactivate"),
+            ("a change back to Delete is no raise", c().raised(Delete), "erase"),
+            ("without a claim nobody knows what it was", c().raised(Delete).free(), "keep, raise refused"),
+            ("what the gone owner noted does not count", c().raised(Delete).held_by(gone()), "keep, raise refused"),
+            ("lowering always works", c().raised(Delete).policy(Deactivate), "deactivate"),
+            // Nothing there.
+            ("absent and no rows", c().absent(), "nothing there"),
+            ("absent, to deactivate", c().absent().policy(Deactivate), "nothing there"),
+            ("absent, rows are left", c().absent().with(|c| c.rows_left = true), "erase"),
+            ("rows left of nobody's claim", c().absent().free().with(|c| c.rows_left = true), "erase"),
+            ("rows are left, to deactivate", c().absent().policy(Deactivate).with(|c| c.rows_left = true), "keep"),
+            ("absent with a window", c().absent().recovery(500).with(|c| c.rows_left = true), "erase"),
+            // The recovery window.
+            ("the window starts", c().recovery(500), "start window"),
+            (
+                "also for a claim taken over",
+                c().recovery(500).held_by(gone()),
+                "start window, taking the claim of uid-of-gone",
+            ),
+            ("the window runs", c().recovery(500).window(50), "wait 450 s"),
+            ("a longer window counts from its start", c().recovery(900).window(50), "wait 850 s"),
+            ("the window ends on time", c().recovery(50).window(50), "erase"),
+            ("and not before", c().recovery(51).window(50), "wait 1 s"),
+            ("a window set to zero ends at once", c().recovery(0).window(99), "erase"),
+            (
+                "a window taken over starts again",
+                c().recovery(10).window(50).held_by(gone()),
+                "start window, taking the claim of uid-of-gone",
+            ),
+            ("lowered to Deactivate in the window", c().recovery(500).window(50).policy(Deactivate), "deactivate"),
+            ("lowered to Retain in the window", c().recovery(500).window(50).policy(Retain), "at once: keep"),
+            // Settling, where a table is not fenced.
+            ("settling starts", c().with(|c| c.settle_seconds = 5), "start window"),
+            ("settling runs", c().window(98).with(|c| c.settle_seconds = 5), "wait 3 s to settle"),
+            ("settled", c().window(95).with(|c| c.settle_seconds = 5), "erase"),
+            ("the longer of both counts", c().recovery(10).window(95).with(|c| c.settle_seconds = 5), "wait 5 s"),
+            // No activation column.
+            ("cannot deactivate", c().cannot_deactivate().policy(Deactivate), "refuse: DeactivationUnsupported"),
+            ("can erase all the same", c().cannot_deactivate(), "erase"),
+            ("without a recovery window", c().cannot_deactivate().recovery(5), "refuse: DeactivationUnsupported"),
+            (
+                "what is not fenced is counted after COMMIT only",
+                c().cannot_deactivate().with(|c| c.settle_seconds = 5),
+                "erase",
+            ),
+        ],
+        Case::remove,
+    );
+}
+
+#[test]
+fn live_objects() {
+    let case = case().with(|c| c.subject.terminating_since = None);
+    let c = || case.clone();
+    let (past, future) = (at(50), at(500));
+    check(
+        &[
+            ("all is well", c(), "nothing"),
+            ("a free claim", c().free(), "claim"),
+            ("a claim of a gone object", c().held_by(gone()), "claim, taking the claim of uid-of-gone"),
+            ("a claim of a live object", c().held_by(other()), "refuse: OrganizationClaimed"),
+            ("a claim of another cluster", c().held_by(foreign(false)), "refuse: OrganizationClaimed"),
+            ("a claim to adopt", c().held_by(foreign(true)), "claim, taking the claim of uid-of-foreign"),
+            ("not there", c().absent(), "wait"),
+            ("not there, claimed by another", c().absent().held_by(other()), "refuse: OrganizationClaimed"),
+            ("a standby", c().standby(), "refuse: DatabaseMismatch"),
+            ("another database", c().other_database(), "refuse: DatabaseMismatch"),
+            ("an id that was changed", c().with(|c| c.facts.id_changed = true), "refuse: InvalidOrganizationId"),
+            // Activation.
+            ("no wish", c().inactive(), "nothing"),
+            ("to deactivate", c().wants(Activation::Deactivated), "Deactivated"),
+            ("is deactivated", c().inactive().wants(Activation::Deactivated), "nothing"),
+            ("to activate", c().inactive().wants(Activation::Active), "Active"),
+            ("is active", c().wants(Activation::Active), "nothing"),
+            ("cannot", c().cannot_deactivate().wants(Activation::Active), "refuse: DeactivationUnsupported"),
+            ("cannot, no wish", c().cannot_deactivate(), "nothing"),
+            // A recovery window that an owner left behind.
+            ("a window is undone", c().inactive().window(50), "Active, note"),
+            (
+                "a window of a gone owner is undone",
+                c().inactive().window(50).held_by(gone()),
+                "claim, taking the claim of uid-of-gone, Active",
+            ),
+            ("unless it should be inactive", c().inactive().window(50).wants(Activation::Deactivated), "note"),
+            // What the claim notes.
+            ("a new policy", c().policy(DeletionPolicy::Retain), "note"),
+            ("an expiration in the future", c().expires(future, None), "note"),
+            ("noted already", c().expires(future, Some(future)), "nothing"),
+            ("moved", c().expires(future, Some(at(400))), "note"),
+            ("removed", c().expires(future, Some(future)).with(|c| c.subject.expiration = None), "note"),
+            // Expiration.
+            ("has come, and was seen before", c().expires(past, Some(past)), "expire"),
+            ("to the second", c().expires(at(100), Some(at(100))), "expire"),
+            ("had passed when it was first seen", c().expires(past, None), "expired unseen"),
+            ("another one was seen", c().expires(past, Some(future)), "expired unseen"),
+            (
+                "a re-created object",
+                c().expires(past, Some(past)).held_by(gone()),
+                "claim, taking the claim of uid-of-gone, expired unseen",
+            ),
+            ("expires although nothing is there", c().expires(past, Some(past)).absent(), "expire"),
+            (
+                "expires, but another owns it",
+                c().expires(past, Some(past)).held_by(other()),
+                "refuse: OrganizationClaimed",
+            ),
+            ("expires, but on a standby", c().expires(past, Some(past)).standby(), "refuse: DatabaseMismatch"),
+        ],
+        Case::apply,
+    );
+}
+
+#[test]
+fn every_refusal_says_what_to_do() {
+    let case = case();
+    let c = || case.clone();
+    let refusals = [
+        c().standby(),
+        c().other_database(),
+        c().held_by(foreign(false)),
+        c().cannot_deactivate().recovery(5),
+        c().cannot_deactivate().policy(DeletionPolicy::Deactivate),
+    ];
+    for case in refusals {
+        let with = Circumstances {
+            holder: &case.holder,
+            successor: None,
+            rows_left: false,
+            activation_supported: case.activation_supported,
+            settle_seconds: 0,
+        };
+        let Remove::Refuse(failure) = remove(&case.subject, &case.facts, &with) else { panic!("refused") };
+        assert!(failure.remedy.is_some(), "{failure}");
+    }
+    let Apply::Refuse(failure) = apply(&c().subject, &c().facts, &other(), true) else { panic!("refused") };
+    assert!(failure.message.contains("other"), "{failure}");
+    assert!(failure.remedy.is_some(), "{failure}");
+}

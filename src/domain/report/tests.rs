@@ -1,0 +1,204 @@
+//! kstatus, what is worth a write, and what is kept from one status to the next.
+
+use k8s_openapi::jiff::SignedDuration;
+
+use super::*;
+use crate::api::status::ErrorCause;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second)
+}
+
+fn subject() -> Subject {
+    Subject {
+        name: "acme".into(),
+        uid: "u".into(),
+        generation: 7,
+        organization_id: "1".into(),
+        policy: DeletionPolicy::Delete,
+        raise_suspected: false,
+        policy_manager: None,
+        state: None,
+        recovery_window_seconds: 0,
+        expiration: None,
+        terminating_since: None,
+        has_finalizer: true,
+        claimed: None,
+    }
+}
+
+fn failure(reason: Reason) -> Failure {
+    Failure::new(reason, "it went wrong").remedy("set it right")
+}
+
+fn seen(state: ObservedState) -> Seen {
+    Seen { state: Some(state), deletion_ready: Some(Ok(())), ..Seen::default() }
+}
+
+fn attempt(count: i32) -> Attempts {
+    Attempts { count, next: Some(at(60)) }
+}
+
+fn after(previous: Option<&OrganizationStatus>, pass: &Pass, attempts: Attempts, now: i64) -> OrganizationStatus {
+    status(&subject(), previous, pass, seen(ObservedState::Active), attempts, at(now))
+}
+
+fn condition<'a>(status: &'a OrganizationStatus, kind: &str) -> Option<(&'a str, &'a str)> {
+    status.conditions.iter().find(|c| c.type_ == kind).map(|c| (c.status.as_str(), c.reason.as_str()))
+}
+
+fn every_pass() -> Vec<Pass> {
+    let mut passes = vec![Pass::Settled];
+    for reason in Reason::ALL {
+        passes.push(Pass::Failed(failure(reason)));
+        passes.push(Pass::Deleting(blocked(DeletionPolicy::Delete, failure(reason))));
+    }
+    for stage in [stage::RECOVERY_WINDOW, stage::SETTLING, stage::ERASING, stage::VERIFYING, stage::COMPLETED] {
+        passes.push(Pass::Deleting(deleting(DeletionPolicy::Delete, stage, "Under way.")));
+    }
+    passes
+}
+
+#[test]
+fn kstatus_rules_hold_after_every_pass() {
+    for pass in every_pass() {
+        let status = after(None, &pass, attempt(1), 1);
+        assert_eq!(status.observed_generation, Some(7), "{pass:?}");
+        for condition in &status.conditions {
+            assert_eq!(condition.observed_generation, Some(7), "{pass:?}: {}", condition.type_);
+            assert!(!condition.reason.is_empty() && !condition.message.is_empty(), "{pass:?}: {}", condition.type_);
+        }
+        let ready = condition(&status, "Ready").expect("Ready is always there");
+        let (reconciling, stalled) = (condition(&status, "Reconciling"), condition(&status, "Stalled"));
+        assert!(reconciling.is_none_or(|c| c.0 == "True"), "{pass:?}: Reconciling only while true");
+        assert!(stalled.is_none_or(|c| c.0 == "True"), "{pass:?}: Stalled only while true");
+        assert!(reconciling.is_none() || stalled.is_none(), "{pass:?}: not both");
+        assert_eq!(ready.0 == "True", reconciling.is_none() && stalled.is_none(), "{pass:?}: {status:?}");
+        let deletes = matches!(pass, Pass::Deleting(_));
+        assert_eq!(condition(&status, "Deleting").is_some(), deletes, "{pass:?}");
+        assert_eq!(condition(&status, "DeletionBlocked").is_some(), deletes, "{pass:?}");
+        assert_eq!(condition(&status, "DeletionReady"), Some(("True", "PlanComplete")), "{pass:?}");
+    }
+}
+
+#[test]
+fn an_error_is_one_word_everywhere_and_says_what_to_do() {
+    for reason in Reason::ALL {
+        let status = after(None, &Pass::Deleting(blocked(DeletionPolicy::Delete, failure(reason))), attempt(1), 1);
+        assert_eq!(condition(&status, "DeletionBlocked"), Some(("True", reason.as_str())));
+        assert_eq!(condition(&status, "Ready"), Some(("False", reason.as_str())));
+        assert_eq!(condition(&status, "Stalled").is_some(), reason.needs_a_person(), "{reason}");
+        let error = status.error.expect("an error");
+        assert_eq!((error.reason, error.code, error.remedy.as_deref()), (reason, reason.code(), Some("set it right")));
+        let message = &status.conditions.iter().find(|c| c.type_ == "DeletionBlocked").expect("blocked").message;
+        assert!(message.contains("it went wrong.") && message.contains("set it right."), "{message}");
+    }
+}
+
+#[test]
+fn a_blocked_deletion_that_goes_on_clears_its_error() {
+    let blocked =
+        after(None, &Pass::Deleting(blocked(DeletionPolicy::Delete, failure(Reason::LockTimeout))), attempt(1), 1);
+    let done =
+        Deletion { outcome: Some(Outcome::Erased), ..deleting(DeletionPolicy::Delete, stage::COMPLETED, "Done.") };
+    let status = after(Some(&blocked), &Pass::Deleting(done), Attempts::default(), 9);
+    assert_eq!(status.error, None);
+    assert_eq!(condition(&status, "DeletionBlocked"), Some(("False", "NotBlocked")));
+    let deletion = status.deletion.expect("a deletion");
+    assert_eq!(deletion.start_time, Some(Time(at(1))), "the start is kept");
+    assert_eq!(deletion.finish_time, Some(Time(at(9))));
+    assert_eq!((deletion.attempts, deletion.outcome), (None, Some(Outcome::Erased)));
+}
+
+#[test]
+fn only_attempts_1_2_4_8_are_worth_a_write() {
+    let pass = Pass::Failed(failure(Reason::DatabaseUnavailable));
+    let mut written = after(None, &pass, attempt(1), 1);
+    assert!(worth_writing(None, &written));
+    let mut writes = vec![1];
+    for count in 2..=40 {
+        let next = after(Some(&written), &pass, attempt(count), i64::from(count) * 100);
+        if worth_writing(Some(&written), &next) {
+            writes.push(count);
+            written = next;
+        }
+    }
+    assert_eq!(writes, [1, 2, 4, 8, 16, 32]);
+    let error = written.error.expect("an error");
+    assert_eq!(error.first_seen_time, Some(Time(at(1))), "first seen is kept");
+    assert_eq!(error.last_seen_time, Some(Time(at(3200))));
+    assert_eq!(error.attempts, Some(32));
+}
+
+#[test]
+fn another_reason_is_a_new_error() {
+    let before = after(None, &Pass::Failed(failure(Reason::LockTimeout)), attempt(3), 1);
+    let status = after(Some(&before), &Pass::Failed(failure(Reason::PermissionDenied)), attempt(1), 50);
+    assert!(worth_writing(Some(&before), &status));
+    assert_eq!(status.error.expect("an error").first_seen_time, Some(Time(at(50))));
+}
+
+#[test]
+fn nothing_new_is_not_worth_a_write() {
+    for pass in every_pass() {
+        let before = after(None, &pass, Attempts::default(), 1);
+        let status = after(Some(&before), &pass, Attempts::default(), 5000);
+        assert!(!worth_writing(Some(&before), &status), "{pass:?}");
+        assert_eq!(
+            before.conditions.iter().map(|c| &c.last_transition_time).collect::<Vec<_>>(),
+            status.conditions.iter().map(|c| &c.last_transition_time).collect::<Vec<_>>(),
+            "{pass:?}: nothing flipped"
+        );
+    }
+    let before = after(None, &Pass::Settled, Attempts::default(), 1);
+    let deactivated =
+        status(&subject(), Some(&before), &Pass::Settled, seen(ObservedState::Deactivated), Attempts::default(), at(2));
+    assert!(worth_writing(Some(&before), &deactivated));
+    assert_eq!(condition(&deactivated, "Ready"), Some(("True", "Deactivated")));
+}
+
+#[test]
+fn what_was_not_seen_stays() {
+    let claim = ClaimStatus { installation: "db".into(), organization_key: "1".into() };
+    let inventory = Inventory { users: Some(3), total: 3, ..Inventory::default() };
+    let full = Seen {
+        claim: Some(claim.clone()),
+        inventory: Some(inventory.clone()),
+        deletion_ready: Some(Err(failure(Reason::SchemaMismatch))),
+        ..seen(ObservedState::Active)
+    };
+    let before = status(&subject(), None, &Pass::Settled, full, Attempts::default(), at(1));
+    let pass = Pass::Failed(failure(Reason::DatabaseUnavailable));
+    let after = status(&subject(), Some(&before), &pass, Seen::default(), attempt(1), at(2));
+    assert_eq!(
+        (after.state, &after.claim, &after.inventory),
+        (Some(ObservedState::Active), &Some(claim), &Some(inventory))
+    );
+    assert_eq!(condition(&after, "DeletionReady"), Some(("False", "SchemaMismatch")));
+    let first = status(&subject(), None, &pass, Seen::default(), attempt(1), at(2));
+    assert_eq!(condition(&first, "DeletionReady"), Some(("Unknown", "Unknown")));
+}
+
+#[test]
+fn everything_stays_within_the_bounds_of_the_schema() {
+    let long = "ä".repeat(20_000);
+    let mut failure = Failure::new(Reason::ForeignKeyViolation, long.clone()).remedy(long.clone()).table(long.clone());
+    failure = failure.entity(long.clone());
+    failure.constraint = Some(long.clone());
+    failure.causes = vec![ErrorCause { message: long.clone(), remedy: Some(long), ..ErrorCause::default() }; 100];
+    let status = after(None, &Pass::Failed(failure), attempt(1), 1);
+    let error = status.error.expect("an error");
+    let within =
+        |text: &str, limit: usize| assert!(text.chars().count() <= limit, "{} > {limit}", text.chars().count());
+    within(&error.message, 8192);
+    within(error.remedy.as_deref().expect("a remedy"), 8192);
+    within(error.table.as_deref().expect("a table"), 255);
+    within(error.constraint.as_deref().expect("a constraint"), 255);
+    within(error.entity.as_deref().expect("an entity"), 63);
+    assert_eq!(error.causes.len(), 64);
+    within(&error.causes[0].message, 2048);
+    within(error.causes[0].remedy.as_deref().expect("a remedy"), 2048);
+    for condition in &status.conditions {
+        within(&condition.message, 32_768);
+    }
+}
