@@ -9,7 +9,7 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _};
 use testbed::proxy::{Fault, Moment};
 
-use crate::support::{PASSWORD, ROLE, Scene, Seen, Variant, World, eventually};
+use crate::support::{Launch, PASSWORD, ROLE, Scene, Seen, Variant, World, eventually, path};
 use crate::tests;
 
 tests![
@@ -51,6 +51,13 @@ fn shows(seen: &Seen, reason: Reason) -> ErrorDetail {
     assert_eq!(seen.has("Stalled"), !seen.has("Reconciling"), "{yaml}");
     assert_eq!(seen.status().observed_generation, seen.0.metadata.generation, "{yaml}");
     error
+}
+
+/// An operator with the plan of the example, which keeps `invoices`.
+fn keeping_invoices(scene: &Scene) -> Launch {
+    let text = std::fs::read_to_string(path("examples/platform/config.yaml")).expect("the example");
+    let config: serde_json::Value = serde_yaml::from_str(&text).expect("YAML");
+    scene.operator().configure("cascade", config["cascade"].clone())
 }
 
 /// Waits until a live object shows this error.
@@ -164,7 +171,7 @@ async fn foreign_keys_from_outside_are_all_named_and_the_remedy_unblocks(world: 
         .await;
     let others = scene.others(&[&acme]).await;
     let rows = scene.total(&acme).await;
-    let _operator = scene.start().await;
+    let _operator = keeping_invoices(&scene).start().await;
     delete_ready(&scene, "acme", &acme).await;
 
     let error = blocked(&scene, "acme", Reason::ForeignKeyViolation).await;
@@ -434,6 +441,8 @@ async fn row_level_security_is_refused(world: Arc<World>) {
     let seen = scene.until("acme", "DeletionReady=False", |s| s.is("DeletionReady", "False")).await;
     assert_eq!(seen.reason("DeletionReady"), "PermissionDenied");
     assert!(seen.message("DeletionReady").contains("BYPASSRLS"), "{}", seen.yaml());
+    // The users cannot be counted either.
+    assert!(seen.error().is_some_and(|e| e.remedy.is_some_and(|r| r.contains("BYPASSRLS"))), "{}", seen.yaml());
 
     scene.delete("acme").await;
     let error = blocked(&scene, "acme", Reason::PermissionDenied).await;
@@ -543,6 +552,7 @@ async fn a_missing_organization_table_is_named(world: Arc<World>) {
     scene.apply(&scene.org("acme", &acme).policy("Delete")).await;
     scene.ready("acme").await;
     scene.sql("ALTER TABLE organizations RENAME TO tenants").await;
+    refused(&scene, "acme", Reason::SchemaMismatch).await;
     scene.delete("acme").await;
     let error = blocked(&scene, "acme", Reason::SchemaMismatch).await;
     assert!(error.message.contains("organizations"), "{}", error.message);
@@ -558,9 +568,9 @@ async fn a_table_that_the_plan_does_not_classify_blocks(world: Arc<World>) {
     let acme = scene.key(1);
     scene.seed(&acme).await;
     let rows = scene.total(&acme).await;
-    // Kept with a reason by the built-in plan.
+    // Kept with a reason.
     scene.sql("CREATE TABLE invoices (organization_id uuid)").await;
-    let _operator = scene.start().await;
+    let _operator = keeping_invoices(&scene).start().await;
     scene.apply(&scene.org("acme", &acme).policy("Delete")).await;
     let seen = scene.ready("acme").await;
     assert!(seen.is("DeletionReady", "True"), "{}", seen.yaml());
@@ -629,7 +639,7 @@ async fn nothing_secret_or_personal_is_ever_shown(world: Arc<World>) {
         scene.seed_sized(&acme, 1, 1, 1, 1).await;
         scene.sql(&format!("UPDATE users SET email = '{CANARY}'; UPDATE organizations SET name = '{CANARY}'")).await;
         scene.sql(change).await;
-        let operator = scene.start().await;
+        let operator = scene.operator().launch().await;
         // The first situation refuses the deactivation, the others the deletion.
         scene.apply(&scene.org("acme", &acme).policy("Delete").window(i64::from(change.contains("CHECK")))).await;
         scene.until("acme", "its first look", |s| s.status().state.is_some()).await;

@@ -216,7 +216,8 @@ async fn a_terminating_object_is_never_raised_to_delete(world: Arc<World>) {
     let rows = scene.rows(&acme).await;
     operator.stop().await;
     let proxy = scene.sql_proxy().await;
-    let operator = scene.operator().url(&scene.url_through(&proxy)).start().await;
+    let launch = scene.operator().url(&scene.url_through(&proxy));
+    let operator = launch.configure("database.connectTimeoutSeconds", json!(1)).start().await;
     scene.patch("acme", r#"{"deletionPolicy":"Deactivate"}"#).await;
     scene.ready("acme").await;
 

@@ -60,6 +60,7 @@ impl Census {
         }
     }
 
+    /// Asks for a pass over an object.
     pub(super) fn poke(&self, object: ObjectRef<Organization>) {
         // The receiver ends with the controller.
         drop(self.poke.unbounded_send(object));

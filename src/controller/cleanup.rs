@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
+use kube::runtime::reflector::ObjectRef;
 
 use super::Context;
 use super::apply::{compiled, holder, see};
@@ -324,6 +325,19 @@ async fn successor(
         uid: o.uid().unwrap_or_default(),
         policy: o.spec.deletion_policy,
     }))
+}
+
+/// Passes over the live objects that may name the organization of an object that was let go: one of them was refused as long
+/// as this one owned it, or owns it now without knowing, and should not have to wait for its next try.
+pub(super) fn wake_heirs(gone: &Subject, context: &Context) {
+    for object in context.store.state() {
+        if object.uid().as_deref() != Some(gone.uid.as_str())
+            && object.metadata.deletion_timestamp.is_none()
+            && spelled_alike(&object.spec.organization_id, &gone.organization_id)
+        {
+            context.census.poke(ObjectRef::from_obj(object.as_ref()));
+        }
+    }
 }
 
 /// Whether two ids could be the same value in two spellings: only letters and digits count, in any case, and leading

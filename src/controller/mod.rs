@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use kube::runtime::controller::{Action, Config};
-use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::reflector::{self, Store};
 use kube::runtime::{Controller, Predicate as _, WatchStreamExt as _, predicates};
 use tokio::sync::watch as signal;
 
@@ -24,7 +24,6 @@ use crate::api::Organization;
 use crate::cluster::Cluster;
 use crate::config::RetryBounds;
 use crate::db::Database;
-use crate::domain::Subject;
 use crate::metrics::Metrics;
 use backoff::Backoff;
 use census::Census;
@@ -78,19 +77,6 @@ pub(crate) struct Context {
     backoff: Backoff,
     census: Arc<Census>,
     written: Written,
-}
-
-impl Context {
-    /// Looks again at the other objects that name the same organization: they may own it now.
-    fn poke_others_naming(&self, subject: &Subject) {
-        for other in self.store.state() {
-            if other.spec.organization_id == subject.organization_id
-                && other.metadata.uid.as_deref() != Some(subject.uid.as_str())
-            {
-                self.census.poke(ObjectRef::from_obj(other.as_ref()));
-            }
-        }
-    }
 }
 
 /// Runs until `stop` turns true. Passes under way end first: a cascade commits or rolls back.

@@ -126,9 +126,9 @@ async fn release(
     };
     context.cluster.announce(object, &announcement, now).await;
     context.cluster.release(object, settlement).await?;
+    cleanup::wake_heirs(subject, context);
     tracing::info!(object = subject.name, uid = subject.uid, outcome, "{}", settlement.sentence());
     context.metrics.settled(settlement, subject.terminating_since, now);
-    context.poke_others_naming(subject);
     Ok(())
 }
 

@@ -55,11 +55,14 @@ const UNIQUE_KEYS: &str = "SELECT i.indrelid, \
     FROM pg_index i WHERE i.indrelid = ANY($1) AND i.indisunique AND i.indisvalid AND i.indimmediate \
     AND i.indpred IS NULL AND i.indexprs IS NULL ORDER BY i.indrelid, i.indisprimary DESC, i.indexrelid";
 
-/// Foreign keys to, and triggers on, the tables of the plan, as one short text.
+/// Foreign keys to, and triggers on, the tables of the plan, and the tables with a tenant column, as one short text. What
+/// else may change makes a statement fail; these would be passed over in silence.
 const FINGERPRINT: &str = "SELECT COALESCE(md5(string_agg(x, ',' ORDER BY x)), '') FROM ( \
     SELECT concat_ws(':', k.oid, k.conrelid, k.confdeltype, k.condeferrable, k.conkey, k.confkey) AS x FROM pg_constraint k \
         WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confrelid = ANY($1) \
     UNION ALL SELECT concat_ws(':', t.oid, t.tgenabled) FROM pg_trigger t WHERE t.tgrelid = ANY($1) AND NOT t.tgisinternal \
+    UNION ALL SELECT c.oid::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
+        WHERE a.attname = ANY($2::text[]) AND NOT a.attisdropped AND c.relkind IN ('r', 'p') AND NOT c.relispartition \
     ) s";
 
 impl Database {
@@ -78,8 +81,12 @@ impl Database {
 }
 
 /// The fingerprint of these tables now.
-pub(super) async fn fingerprint(connection: &mut PgConnection, tables: &[u32]) -> Result<String, sqlx::Error> {
-    own(FINGERPRINT).bind(oids(tables.iter().copied())).fetch_one(connection).await?.try_get(0)
+pub(super) async fn fingerprint(
+    connection: &mut PgConnection,
+    tables: &[u32],
+    tenant_columns: &[String],
+) -> Result<String, sqlx::Error> {
+    own(FINGERPRINT).bind(oids(tables.iter().copied())).bind(tenant_columns).fetch_one(connection).await?.try_get(0)
 }
 
 fn oids(ids: impl Iterator<Item = u32>) -> Vec<Oid> {
@@ -112,7 +119,7 @@ async fn read(connection: &mut PgConnection, plan: &Plan) -> Result<(Catalog, St
         table.declared = declared.iter().filter(|(_, id)| *id == table.id).map(|(name, _)| name.clone()).collect();
     }
     let plan_tables: Vec<u32> = plan_tables.into_iter().collect();
-    let fingerprint = fingerprint(connection, &plan_tables).await?;
+    let fingerprint = fingerprint(connection, &plan_tables, &plan.tenant_columns).await?;
     Ok((Catalog { tables, foreign_keys, plan_tables, fingerprint }, role))
 }
 

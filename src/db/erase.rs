@@ -47,7 +47,7 @@ impl Database {
         if observe::standby(&mut tx).await? {
             return Err(Failure::new(Reason::DatabaseMismatch, "the database server is a standby"));
         }
-        let fingerprint = catalog::fingerprint(&mut tx, &plan.fingerprint_tables)
+        let fingerprint = catalog::fingerprint(&mut tx, &plan.fingerprint_tables, &plan.tenant_columns)
             .await
             .map_err(|e| failure(&e, During::action("reading the catalogue")))?;
         if fingerprint != plan.fingerprint {

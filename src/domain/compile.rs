@@ -28,10 +28,12 @@ pub struct CompiledPlan {
     pub fault: Option<Failure>,
     /// Changes when the plan or the part of the schema that matters to it changes.
     pub digest: String,
-    /// Fingerprint of the foreign keys and triggers that it was compiled against, see [`Catalog::fingerprint`].
+    /// Fingerprint of the part of the schema that it was compiled against, see [`Catalog::fingerprint`].
     pub fingerprint: String,
     /// The tables that the fingerprint is about.
     pub fingerprint_tables: Vec<TableId>,
+    /// The columns that mark a table as belonging to a tenant.
+    pub tenant_columns: Vec<String>,
 }
 
 /// What to run to erase one organization.
@@ -161,6 +163,7 @@ impl CompiledPlan {
             digest: digest(plan, catalog),
             fingerprint: catalog.fingerprint.clone(),
             fingerprint_tables: catalog.plan_tables.clone(),
+            tenant_columns: plan.tenant_columns.clone(),
         })
     }
 

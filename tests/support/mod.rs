@@ -5,9 +5,9 @@ mod organization;
 mod scene;
 mod world;
 
-pub use operator::Operator;
+pub use operator::{Launch, Operator};
 pub use organization::{Org, Seen};
-pub use scene::{Scene, Variant};
+pub use scene::{OPERATOR, Scene, Variant};
 pub use world::{PASSWORD, ROLE, World, path};
 
 use std::future::Future;

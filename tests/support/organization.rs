@@ -35,8 +35,17 @@ impl Org {
     }
 
     /// With the operator's finalizer from the start.
-    pub fn with_finalizer(mut self) -> Self {
-        self.0["metadata"]["finalizers"] = json!(["organization-operator.io/cascade"]);
+    pub fn with_finalizer(self) -> Self {
+        self.finalizers(&json!(["organization-operator.io/cascade"]))
+    }
+
+    pub fn finalizers(mut self, finalizers: &Value) -> Self {
+        self.0["metadata"]["finalizers"] = finalizers.clone();
+        self
+    }
+
+    pub fn label(mut self, name: &str, value: &str) -> Self {
+        self.0["metadata"]["labels"][name] = json!(value);
         self
     }
 

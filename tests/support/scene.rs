@@ -12,6 +12,9 @@ use super::operator::Launch;
 use super::world::{PASSWORD, ROLE};
 use super::{Operator, Org, Seen, World, eventually};
 
+/// The user as which the operator talks to the API server.
+pub const OPERATOR: &str = "system:serviceaccount:organization-operator-system:organization-operator";
+
 /// Schemas of `examples/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Variant {
@@ -280,6 +283,16 @@ impl Scene {
         self.world.refused(arguments).await
     }
 
+    /// Waits until the admission policies of `deploy/` are in effect, which takes the API server a moment after they are
+    /// applied. The object must exist.
+    pub async fn admission(&self, name: &str) {
+        let name = self.name(name);
+        let edit = r#"{"spec":{"organizationId":"another"}}"#;
+        let arguments = ["patch", "organization", &name, "--dry-run=server", "--type=merge", "-p", edit];
+        eventually("admission policies", || async { (!self.kubectl(&arguments).await.status.success()).then_some(()) })
+            .await;
+    }
+
     /// Patches the spec with kubectl: `r#"{"deletionPolicy":"Retain"}"#`.
     pub async fn patch(&self, name: &str, spec: &str) {
         let body = format!("{{\"spec\":{spec}}}");
@@ -351,7 +364,7 @@ impl Scene {
         let events: Api<Event> = Api::namespaced(self.world.client.clone(), "default");
         let full = self.name(name);
         let mut found: Vec<Event> = events
-            .list(&kube::api::ListParams::default())
+            .list(&kube::api::ListParams::default().fields(&format!("regarding.name={full}")))
             .await
             .expect("events")
             .items
@@ -388,13 +401,12 @@ impl Scene {
     /// Writes of the operator about one object, from the audit log: verb and subresource.
     pub fn operator_writes(&self, name: &str) -> Vec<String> {
         let full = self.name(name);
-        let user = "system:serviceaccount:organization-operator-system:organization-operator";
         self.world
             .control_plane()
             .audit_events()
             .expect("the audit log")
             .into_iter()
-            .filter(|e| e.is_write() && e.user == user)
+            .filter(|e| e.is_write() && e.user == OPERATOR)
             // Names of Events begin with the name of the object.
             .filter(|e| e.name == full || e.name.starts_with(&format!("{full}.")) || e.uri.contains(&full))
             .map(|e| format!("{} {}/{}", e.verb, e.resource, e.subresource))

@@ -476,9 +476,22 @@ fn census_statement(root: &Root, steps: &[Resolved<'_>], live: &[RowSet]) -> Sta
         }
         several => {
             let outer = KeySource::Outer(format!("o.{}", root.key));
-            let sets: Vec<&RowSet> = several.iter().map(|&i| &live[i]).collect();
-            let condition = any_of(&sets, "t", &outer, &mut writer);
-            (format!("(SELECT count(*) FROM {} t WHERE {condition})", steps[several[0]].info.table), String::new())
+            let mut tables: Vec<&TableInfo> = Vec::new();
+            for &i in several {
+                if !tables.iter().any(|t| t.id == steps[i].info.id) {
+                    tables.push(steps[i].info);
+                }
+            }
+            let counts: Vec<String> = tables
+                .iter()
+                .map(|info| {
+                    let sets: Vec<&RowSet> =
+                        several.iter().filter(|&&i| steps[i].info.id == info.id).map(|&i| &live[i]).collect();
+                    let condition = any_of(&sets, "t", &outer, &mut writer);
+                    format!("(SELECT count(*) FROM {} t WHERE {condition})", info.table)
+                })
+                .collect();
+            (counts.join(" + "), String::new())
         }
     };
     let sql = format!(
