@@ -126,14 +126,22 @@ fn resolve<'a>(plan: &'a Plan, catalog: &'a Catalog, faults: &mut Faults) -> Opt
                 if let Some(pairs) = pairs(step, infos[i], infos[j], catalog) {
                     links.push((j, pairs));
                 } else {
+                    let which = if step.column.is_some() {
+                        format!("`{at}.column`: no single column identifies")
+                    } else {
+                        format!("`{at}.columns`: these columns do not identify")
+                    };
                     faults.schema(
-                            format!(
-                                "`{at}.column`: no single column identifies a row of the parent table `{}`, so half of its key could match rows of another organization",
-                                other.table
-                            ),
-                            Some(&step.table),
-                            Some(format!("write `columns: {{COLUMN: PARENT_COLUMN, ...}}` with the whole key of `{}` in {at}", other.table)),
-                        );
+                        format!(
+                            "{which} a row of the parent table `{}`, so half of its key could match rows of another organization",
+                            other.table
+                        ),
+                        Some(&step.table),
+                        Some(format!(
+                            "write `columns: {{COLUMN: PARENT_COLUMN, ...}}` with the whole key of `{}` in {at}",
+                            other.table
+                        )),
+                    );
                     complete = false;
                 }
             }
@@ -144,10 +152,12 @@ fn resolve<'a>(plan: &'a Plan, catalog: &'a Catalog, faults: &mut Faults) -> Opt
 }
 
 /// Columns of the child, each with the parent's column. For `column` alone the parent's column is the one that a
-/// foreign key names, else the parent's single-column key; it must identify a row by itself.
+/// foreign key names, else the parent's single-column key. The parent's columns must identify a row: half of a key could
+/// match rows of another organization.
 fn pairs(step: &Step, child: &TableInfo, parent: &TableInfo, catalog: &Catalog) -> Option<Vec<(String, String)>> {
     let Some(column) = &step.column else {
-        return Some(step.columns.iter().map(|(c, p)| (c.clone(), p.clone())).collect());
+        let key: Vec<&str> = step.columns.values().map(String::as_str).collect();
+        return parent.unique_on(&key).then(|| step.columns.iter().map(|(c, p)| (c.clone(), p.clone())).collect());
     };
     let referred = catalog
         .foreign_keys
@@ -491,4 +501,77 @@ fn census_statement(root: &Root, steps: &[Resolved<'_>], live: &[RowSet]) -> Sta
         table = root.table,
     );
     writer.finish(sql)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use crate::domain::catalog::{Catalog, ColumnInfo, Privileges, TableInfo};
+    use crate::domain::identifier::Table;
+    use crate::domain::plan::{OrganizationTable, Plan, Step};
+    use crate::domain::{CompiledPlan, Failure};
+
+    fn table(id: u32, name: &str, columns: &[&str], key: &[&str]) -> TableInfo {
+        TableInfo {
+            id,
+            table: Table::qualified("public", name),
+            declared: vec![name.to_owned()],
+            columns: columns
+                .iter()
+                .map(|column| ColumnInfo {
+                    name: (*column).to_owned(),
+                    type_name: "bigint".to_owned(),
+                    nullable: false,
+                    updatable: true,
+                })
+                .collect(),
+            unique_keys: vec![key.iter().map(|k| (*k).to_owned()).collect()],
+            privileges: Privileges { usage: true, select: true, delete: true, lock: true },
+            row_security: false,
+        }
+    }
+
+    fn step(table: &str) -> Step {
+        Step {
+            entity: table.to_owned(),
+            table: table.to_owned(),
+            organization: None,
+            parent: None,
+            column: None,
+            columns: BTreeMap::new(),
+        }
+    }
+
+    /// Projects are numbered within an organization, and tasks refer to them by both.
+    fn fault(columns: &[(&str, &str)]) -> Option<Failure> {
+        let catalog = Catalog {
+            tables: vec![
+                table(1, "organizations", &["id"], &["id"]),
+                table(2, "projects", &["org", "number"], &["org", "number"]),
+                table(3, "tasks", &["id", "org", "project"], &["id"]),
+            ],
+            foreign_keys: Vec::new(),
+            plan_tables: vec![1, 2, 3],
+            fingerprint: String::new(),
+        };
+        let columns = columns.iter().map(|(c, p)| ((*c).to_owned(), (*p).to_owned())).collect();
+        let plan = Plan {
+            organization: OrganizationTable { table: "organizations".into(), key: "id".into(), active: None },
+            tenant_columns: Vec::new(),
+            steps: vec![
+                Step { organization: Some("org".into()), ..step("projects") },
+                Step { parent: Some("projects".into()), columns, ..step("tasks") },
+            ],
+            keep: Vec::new(),
+        };
+        CompiledPlan::new(&plan, &catalog, "role").expect("the organization's table is there").fault
+    }
+
+    #[test]
+    fn half_of_a_composite_key_is_refused() {
+        assert_eq!(fault(&[("org", "org"), ("project", "number")]), None);
+        let message = fault(&[("project", "number")]).expect("a fault").message;
+        assert!(message.contains("`cascade.steps[1].columns`"), "{message}");
+    }
 }
