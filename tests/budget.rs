@@ -99,10 +99,9 @@ async fn forty_deletions_cost_four_writes_each(world: Arc<World>) {
     let scene = Scene::new(world, Variant::Platform).await;
     let mut manifests = Vec::new();
     for number in 1..=MANY {
-        let key = scene.key(number);
-        scene.seed_sized(&key, 1, 1, 1, 1).await;
-        manifests.push(scene.org(&format!("o{number}"), &key).policy("Delete").yaml());
+        manifests.push(scene.org(&format!("o{number}"), &scene.key(number)).policy("Delete").yaml());
     }
+    scene.seed_many(&(1..=MANY).map(|n| scene.key(n)).collect::<Vec<_>>()).await;
     let operator = scene.start().await;
     let file = scene.file("all.yaml", &manifests.join("---\n"));
     scene.ok(&["apply", "-f", &file]).await;

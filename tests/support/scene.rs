@@ -151,6 +151,12 @@ impl Scene {
         self.sql(&format!("SELECT seed_tenant('{key}', {users}, {flows}, {executions}, {tasks})")).await;
     }
 
+    /// Many small tenants over one connection.
+    pub async fn seed_many(&self, keys: &[String]) {
+        let seeds: Vec<String> = keys.iter().map(|key| format!("SELECT seed_tenant('{key}', 2, 1, 1, 1)")).collect();
+        self.sql(&seeds.join(";")).await;
+    }
+
     /// Rows of a tenant by entity, `organizations` among them.
     pub async fn rows(&self, key: &str) -> Vec<(String, i64)> {
         let mut connection = self.connect().await;
