@@ -35,6 +35,8 @@ tests![
 static OPERATORS: Semaphore = Semaphore::const_new(8);
 /// Operators for one test. Each takes one fault after the other.
 const LANES: usize = 4;
+/// Statements of one look at an object: BEGIN, three questions, ROLLBACK.
+const LOOK_STATEMENTS: usize = 5;
 /// How often to look whether the work is done although no fault came up.
 const LOOK: Duration = Duration::from_millis(300);
 /// How long after the work is done a fault may still come up: some writes follow the one that shows the end.
@@ -126,9 +128,11 @@ async fn matrix(world: &Arc<World>, story: Story, blow: Blow) {
     for (proxy, count) in counts {
         plans.extend((1..=count).flat_map(|ordinal| both_moments(proxy, ordinal)));
     }
-    let planned = plans.len();
     let mut struck = run_all(world, story, blow, plans).await;
-    assert!(struck + 4 >= planned, "{story:?}: only {struck} of {planned} faults came up");
+    // The reference may have been long by one look at the object, which its creation had still asked for.
+    let looks = 2 * LOOK_STATEMENTS;
+    let planned = usize::try_from(2 * counts.iter().map(|c| c.1).sum::<u64>()).expect("few");
+    assert!(struck + looks >= planned, "{story:?}: only {struck} of {planned} faults came up");
     // The reference may have been short by chance: go on until the faults do not come up any more.
     for (proxy, count) in counts {
         for ordinal in count + 1.. {
@@ -446,19 +450,16 @@ impl Stage {
         }
     }
 
-    /// Exactly one Event about the end, and none about an end that did not come.
+    /// Exactly one Event about the end, and none about an end that did not come. The Event `RecoveryWindow` is a courtesy:
+    /// an operator that is killed between the status that shows the window and this Event never writes it.
     async fn check_events(&self, what: &str) {
-        let reason = self.outcome().or((self.story == Story::StartWindow).then_some("RecoveryWindow"));
-        if self.story == Story::StartWindow {
-            // It follows the write that shows the window.
-            self.scene.event(&self.acme, "RecoveryWindow").await;
-        }
+        let reason = self.outcome();
         let mut events: BTreeMap<String, usize> = BTreeMap::new();
         for (reason, _) in self.scene.events(&self.acme).await {
             *events.entry(reason).or_default() += 1;
         }
-        for end in ["Erased", "Deactivated", "Retained", "NotFound", "Transferred", "RecoveryWindow"] {
-            let expected = usize::from(reason == Some(end) || (self.story == Story::Undo && end == "RecoveryWindow"));
+        for end in ["Erased", "Deactivated", "Retained", "NotFound", "Transferred"] {
+            let expected = usize::from(reason == Some(end));
             assert_eq!(events.get(end).copied().unwrap_or_default(), expected, "{what}: Events {end} in {events:?}");
         }
     }
