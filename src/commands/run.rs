@@ -25,6 +25,10 @@ use crate::telemetry::{self, LogFormat};
 /// How often what is missing at start is tried again.
 const START_RETRY: Duration = Duration::from_secs(2);
 
+/// What a pass gets beyond its longest statement to end after SIGTERM. Together less than the
+/// `terminationGracePeriodSeconds` of deploy/base.
+const STOP_MARGIN: Duration = Duration::from_secs(15);
+
 /// Run the operator until it is told to stop. It starts while the database or the API server is down, and reports that on
 /// /readyz.
 #[derive(Debug, Args)]
@@ -67,7 +71,7 @@ impl Run {
             () = async {
                 // The controller ends by itself, after the passes under way; only what comes before it is cut off.
                 drop(stopping.wait_for(|s| *s).await);
-                tokio::time::sleep(Duration::from_secs(config.reconcile_timeout_seconds + 5)).await;
+                tokio::time::sleep(Duration::from_secs(config.database.statement_timeout_seconds) + STOP_MARGIN).await;
             } => tracing::warn!("a pass did not end in time; its transaction is rolled back"),
         }
         database.close().await;

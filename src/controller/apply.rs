@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
 use super::Context;
@@ -91,6 +92,9 @@ async fn settled(
     };
     seen.state = Some(state(active));
     seen.inventory = context.database.inventory(&facts.key, plan).await.map_err(|f| plan.explain(f))?;
+    if let Some(inventory) = &mut seen.inventory {
+        inventory.observed_time = Some(Time(facts.now));
+    }
     let users = seen.inventory.as_ref().and_then(|i| i.users);
     context.census.note(object, &facts.key, Some(CensusEntry { active, users }));
     if settle.expired_unseen {

@@ -130,29 +130,34 @@ impl Act<'_> {
                 None => return Err(changed_between_looks()),
             },
             Remove::StartWindow { take_from } => {
-                database.start_window(self.actor(), take_from.as_deref(), self.plan).await?;
-                return Ok(self.window_started(seen));
+                let started = database.start_window(self.actor(), take_from.as_deref(), self.plan).await?;
+                return Ok(self.window_started(started, seen));
             }
             Remove::Wait { until, settling } => return Ok(self.waiting(until, settling, seen)),
             Remove::Erase { take_from } => match self.erase(take_from).await? {
                 Erasure::Settled(settlement) => settlement,
                 Erasure::Unverified { steps } => return Ok(self.verifying(steps, seen)),
-                Erasure::PlanOutdated => {
-                    self.context.plan.refresh().await?;
-                    return Err(Failure::new(
-                        Reason::SerializationFailure,
-                        "the database's schema changed since the plan was compiled; it was compiled again. Nothing was deleted",
-                    ));
-                }
+                Erasure::PlanOutdated => return Err(outdated()),
             },
             Remove::Verify => return self.verify(seen).await,
         };
         Ok(Report::settled(self.object, self.subject, std::mem::take(seen), settlement))
     }
 
+    /// Runs the cascade; once more with a plan of now, if the schema has changed since it was compiled.
+    async fn erase(&self, take_from: Option<String>) -> Result<Erasure, Failure> {
+        match self.cascade(take_from.clone()).await? {
+            Erasure::PlanOutdated => {
+                let (plan, _) = self.context.plan.refresh().await?;
+                Act { plan: &plan, ..*self }.cascade(take_from).await
+            }
+            done => Ok(done),
+        }
+    }
+
     /// Runs the cascade. One that takes long is shown while it runs. The claim is made first and for itself, so that it
     /// remembers the policy of now, also when the cascade is blocked.
-    async fn erase(&self, take_from: Option<String>) -> Result<Erasure, Failure> {
+    async fn cascade(&self, take_from: Option<String>) -> Result<Erasure, Failure> {
         if !self.mine() {
             self.context.database.claim(self.actor(), take_from.as_deref()).await?;
         }
@@ -208,9 +213,9 @@ impl Act<'_> {
         self.stage(deletion, seen, self.context.settings.settle)
     }
 
-    fn window_started(&self, seen: &mut Seen) -> Report {
+    fn window_started(&self, started: Timestamp, seen: &mut Seen) -> Report {
         let seconds = self.subject.recovery_window_seconds.max(settle_seconds(self.context, self.plan));
-        let until = self.facts.now + k8s_openapi::jiff::SignedDuration::from_secs(seconds);
+        let until = started + k8s_openapi::jiff::SignedDuration::from_secs(seconds);
         let settling = self.subject.recovery_window_seconds < seconds;
         let mut report = self.waiting(until, settling, seen);
         report.seen.state = Some(crate::api::status::ObservedState::Deactivated);
@@ -219,7 +224,10 @@ impl Act<'_> {
                 severity: Severity::Warning,
                 reason: stage::RECOVERY_WINDOW,
                 action: "Delete",
-                note: format!("The organization was deactivated and will be erased at {until}. {}", undo(self.subject)),
+                note: format!(
+                    "The organization was deactivated and will be erased at {until:.0}. {}",
+                    undo(self.subject)
+                ),
                 occurrence: String::new(),
             });
         }
@@ -231,13 +239,16 @@ impl Act<'_> {
             (
                 stage::SETTLING,
                 format!(
-                    "The organization is deactivated; its data will be erased at {until}, when writers have had time to settle."
+                    "The organization is deactivated; its data will be erased at {until:.0}, when writers have had time to settle."
                 ),
             )
         } else {
             (
                 stage::RECOVERY_WINDOW,
-                format!("The organization is deactivated; its data will be erased at {until}. {}", undo(self.subject)),
+                format!(
+                    "The organization is deactivated; its data will be erased at {until:.0}. {}",
+                    undo(self.subject)
+                ),
             )
         };
         let mut deletion = report::deleting(self.subject.policy, stage, message);
@@ -348,6 +359,13 @@ fn spelled_alike(a: &str, b: &str) -> bool {
         kept.trim_start_matches('0').to_owned()
     };
     plain(a) == plain(b)
+}
+
+fn outdated() -> Failure {
+    Failure::new(
+        Reason::SerializationFailure,
+        "the database's schema changed twice since the plan was compiled. Nothing was deleted",
+    )
 }
 
 fn ledger_changed() -> Failure {

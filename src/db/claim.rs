@@ -1,5 +1,6 @@
 //! Claims: which object owns which organization.
 
+use k8s_openapi::jiff::Timestamp;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
@@ -106,7 +107,7 @@ pub(super) async fn hold(
 /// Notes policy and expiration in the object's claim, and forgets a recovery window that is over. Only an expiration
 /// that is in the future by the database's clock is noted.
 pub(super) async fn note(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
-    let expiration = actor.subject.expiration.map(k8s_openapi::jiff::Timestamp::as_microsecond);
+    let expiration = actor.subject.expiration.map(Timestamp::as_microsecond);
     own("UPDATE organization_operator.claims SET policy = $3, \
          expiration_time = CASE WHEN to_timestamp($4::double precision / 1000000) > now() \
              THEN to_timestamp($4::double precision / 1000000) END, \
@@ -123,20 +124,20 @@ pub(super) async fn note(connection: &mut PgConnection, actor: Actor<'_>) -> Res
     Ok(())
 }
 
-/// Records the deactivation that precedes an erasure.
+/// Records the deactivation that precedes an erasure. Returns its time by the database's clock.
 pub(super) async fn start_window(
     connection: &mut PgConnection,
     actor: Actor<'_>,
     was_active: bool,
-) -> Result<(), Failure> {
+) -> Result<Timestamp, Failure> {
     own("UPDATE organization_operator.claims SET window_started_at = now(), window_was_active = $2 \
-         WHERE organization_key = $1")
+         WHERE organization_key = $1 RETURNING (extract(epoch FROM window_started_at) * 1000000)::bigint")
     .bind(actor.key)
     .bind(was_active)
-    .execute(connection)
+    .fetch_one(connection)
     .await
-    .map_err(|e| failure(&e, During::action("starting the recovery window")))?;
-    Ok(())
+    .and_then(|row| row.try_get(0).map(time))
+    .map_err(|e| failure(&e, During::action("starting the recovery window")))
 }
 
 /// Gives the claim to another object of this cluster.

@@ -153,7 +153,7 @@ fn from_server(pg: &PgDatabaseError, during: During<'_>) -> Failure {
 fn remedy(reason: Reason, code: &str) -> Option<&'static str> {
     Some(match reason {
         Reason::InvalidOrganizationId => {
-            "create the object again with the organization's primary key as spec.organizationId; deleting this one touches nothing"
+            "create another object with the organization's primary key as spec.organizationId, and delete this one with deletionPolicy Retain"
         }
         Reason::PermissionDenied => "grant the privileges listed in docs/install.md to the operator's database role",
         Reason::AuthenticationFailed if code == "3D000" => "correct the database name in the operator's database URL",

@@ -144,7 +144,8 @@ pub(super) async fn look(
     let read = |e: sqlx::Error| failure(&e, own_schema);
     let claimed_key: Option<String> = records.try_get("organization_key").map_err(read)?;
 
-    let during = During::table("observing", None, "the organization's table");
+    let table = plan.root.table.name();
+    let during = During::table("observing", None, &table);
     let id = claimed_key.as_deref().unwrap_or(&subject.organization_id);
     let row = query(&plan.root.observe, id, &Captured::new())
         .fetch_one(&mut *connection)

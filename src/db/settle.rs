@@ -1,6 +1,7 @@
 //! Ends of a deletion that delete nothing, and the step before one that does. Each is one transaction that looks into
 //! the ledger first and writes it last, so that a repetition after a crash changes nothing.
 
+use k8s_openapi::jiff::Timestamp;
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::activate::switch;
@@ -98,7 +99,7 @@ impl Database {
         Ok(Settlement::deactivated())
     }
 
-    /// Switches the organization off and notes when, and what it was before.
+    /// Switches the organization off and notes when, and what it was before. Returns when, by the database's clock.
     ///
     /// # Errors
     /// Fails when the claim cannot be had, or the database refuses.
@@ -107,11 +108,11 @@ impl Database {
         actor: Actor<'_>,
         take_from: Option<&str>,
         plan: &CompiledPlan,
-    ) -> Result<(), Failure> {
+    ) -> Result<Timestamp, Failure> {
         let mut tx = self.begin().await?;
         let claim = claim::hold(&mut tx, actor, take_from).await?;
-        if claim.window.is_some() && take_from.is_none() {
-            return Ok(());
+        if let (Some(window), None) = (claim.window, take_from) {
+            return Ok(window.started);
         }
         let Some(active) = lock_organization(&mut tx, actor, plan).await? else {
             return Err(Failure::new(
@@ -122,8 +123,9 @@ impl Database {
         switch(&mut tx, actor, Activation::Deactivated, plan).await?;
         // A window taken over from an owner that is gone remembers the activation of that time.
         let was_active = claim.window.map_or(active != Some(false), |w| w.was_active);
-        claim::start_window(&mut tx, actor, was_active).await?;
-        commit(tx).await
+        let started = claim::start_window(&mut tx, actor, was_active).await?;
+        commit(tx).await?;
+        Ok(started)
     }
 
     /// Records that there is nothing to delete: on a primary, with row-level security off, after counting every table of

@@ -125,7 +125,8 @@ fn wanted(
         }
     }
     conditions.extend(progress(subject, pass, failure));
-    conditions.push(ready_to_delete(subject, before, deletion_ready));
+    let blocked = matches!(pass, Pass::Deleting(_)).then(|| failure.cloned().map(Err)).flatten();
+    conditions.push(ready_to_delete(subject, before, blocked.or(deletion_ready)));
     if let Pass::Deleting(deletion) = pass {
         conditions.push(Wanted {
             kind: condition::DELETING,
@@ -244,7 +245,7 @@ pub fn explained(failure: &Failure, name: &str) -> String {
         (Reason::OrganizationNotFound, _) => text.push_str(" The database is asked again regularly."),
         (_, Retry::Backoff) => text.push_str(" It is tried again within a minute."),
         (_, Retry::Slow) => text.push_str(&format!(
-            " It is tried again within 15 minutes; at once after: kubectl annotate organization {name} organization-operator.io/retry=\"$(date +%s)\" --overwrite"
+            " It is tried again after at most 15 minutes; at once after: kubectl annotate organization {name} organization-operator.io/retry=\"$(date +%s)\" --overwrite"
         )),
         (_, Retry::Change) => text.push_str(" It is tried again when the object changes."),
     }
