@@ -244,7 +244,11 @@ async fn a_bad_configuration_names_its_field(world: Arc<World>) {
     for (arguments, environment, word) in [
         (vec!["run", "--config", "/nowhere.yaml"], url.to_vec(), "/nowhere.yaml"),
         (vec!["run"], vec![], "DATABASE_URL"),
-        (vec!["run"], vec![("DATABASE_URL", "canary:not a url")], "postgres://USER:PASSWORD@"),
+        (
+            vec!["run", "--listen", "127.0.0.1:0"],
+            vec![("DATABASE_URL", "canary:not a url")],
+            "postgres://USER:PASSWORD@",
+        ),
     ] {
         let output = command(&arguments, &environment).await;
         let (_, err) = text(&output);

@@ -196,10 +196,16 @@ fn options(source: &UrlSource) -> Result<PgConnectOptions, Failure> {
             .remedy("mount the Secret with the key `url`, or set DATABASE_URL")
         })?,
     };
-    let options: PgConnectOptions = text.trim().parse().map_err(|_| {
+    let refused = || {
         Failure::new(Reason::AuthenticationFailed, "the database URL cannot be parsed")
             .remedy("write it as postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full")
-    })?;
+    };
+    let text = text.trim();
+    // sqlx takes any scheme, and what it does not understand becomes its default: the server on localhost.
+    if !["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) {
+        return Err(refused());
+    }
+    let options: PgConnectOptions = text.parse().map_err(|_| refused())?;
     // No statement stays prepared on the server: a transaction pooler may hand out another server connection.
     Ok(options.application_name("organization-operator").statement_cache_capacity(0))
 }
