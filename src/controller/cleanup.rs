@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
 use super::Context;
 use super::apply::{compiled, holder, see};
 use super::reconcile::Report;
-use crate::api::condition::stage;
-use crate::api::status::{ClaimStatus, DeletionStep};
+use crate::api::condition::{self, stage};
+use crate::api::status::{ClaimStatus, DeletionStep, ObservedState};
 use crate::api::{DeletionPolicy, Organization, Reason};
 use crate::cluster::{Announcement, Severity};
 use crate::db::erase::Erasure;
@@ -215,45 +215,36 @@ impl Act<'_> {
 
     fn window_started(&self, started: Timestamp, seen: &mut Seen) -> Report {
         let seconds = self.subject.recovery_window_seconds.max(settle_seconds(self.context, self.plan));
-        let until = started + k8s_openapi::jiff::SignedDuration::from_secs(seconds);
-        let settling = self.subject.recovery_window_seconds < seconds;
-        let mut report = self.waiting(until, settling, seen);
-        report.seen.state = Some(crate::api::status::ObservedState::Deactivated);
-        if !settling {
-            report.announce = Some(Announcement {
-                severity: Severity::Warning,
-                reason: stage::RECOVERY_WINDOW,
-                action: "Delete",
-                note: format!(
-                    "The organization was deactivated and will be erased at {until:.0}. {}",
-                    undo(self.subject)
-                ),
-                occurrence: String::new(),
-            });
-        }
+        let until = started + SignedDuration::from_secs(seconds);
+        let mut report = self.waiting(until, self.subject.recovery_window_seconds < seconds, seen);
+        report.seen.state = Some(ObservedState::Deactivated);
         report
     }
 
     fn waiting(&self, until: Timestamp, settling: bool, seen: &mut Seen) -> Report {
-        let (stage, message) = if settling {
-            (
-                stage::SETTLING,
-                format!(
-                    "The organization is deactivated; its data will be erased at {until:.0}, when writers have had time to settle."
-                ),
-            )
+        let (stage, then) = if settling {
+            (stage::SETTLING, "That is when writers have had time to settle.".to_owned())
         } else {
-            (
-                stage::RECOVERY_WINDOW,
-                format!(
-                    "The organization is deactivated; its data will be erased at {until:.0}. {}",
-                    undo(self.subject)
-                ),
-            )
+            (stage::RECOVERY_WINDOW, undo(self.subject))
         };
-        let mut deletion = report::deleting(self.subject.policy, stage, message);
+        let message = format!("The organization is deactivated; its data will be erased at {until:.0}. {then}");
+        let mut deletion = report::deleting(self.subject.policy, stage, message.clone());
         deletion.erase_time = Some(until);
-        self.stage(deletion, seen, wait(self.facts.now, until))
+        let mut report = self.stage(deletion, seen, wait(self.facts.now, until));
+        report.announce = (stage == stage::RECOVERY_WINDOW && !self.shows(stage)).then(|| Announcement {
+            severity: Severity::Warning,
+            reason: stage,
+            action: "Delete",
+            note: message,
+            occurrence: String::new(),
+        });
+        report
+    }
+
+    /// Whether the object's status shows this stage already.
+    fn shows(&self, stage: &str) -> bool {
+        let conditions = self.object.status.iter().flat_map(|s| &s.conditions);
+        conditions.into_iter().any(|c| c.type_ == condition::DELETING && c.reason == stage)
     }
 
     fn stage(&self, deletion: Deletion, seen: &mut Seen, again: Duration) -> Report {

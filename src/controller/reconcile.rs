@@ -81,6 +81,13 @@ async fn finish(report: Report, phase: Phase, context: &Context) -> Action {
     if let Some(failure) = &failure {
         log(&subject, failure, attempts);
     }
+    // Events before status: whatever the status shows was announced, also when the operator is killed in between.
+    if let Some(failure) = news {
+        context.cluster.announce(&object, &warning(failure, phase, &subject), now).await;
+    }
+    if let Some(announcement) = announce {
+        context.cluster.announce(&object, &announcement, now).await;
+    }
     let mut done = Ok(());
     if report::worth_writing(previous, &status) {
         done = context.cluster.write_status(&object, &status).await.map(|written| {
@@ -88,12 +95,6 @@ async fn finish(report: Report, phase: Phase, context: &Context) -> Action {
                 context.written.note(&written, &status);
             }
         });
-    }
-    if let Some(failure) = news {
-        context.cluster.announce(&object, &warning(failure, phase, &subject), now).await;
-    }
-    if let Some(announcement) = announce {
-        context.cluster.announce(&object, &announcement, now).await;
     }
     if let (Some(settlement), Ok(())) = (&settlement, &done) {
         done = release(&object, &subject, settlement, context, now).await;
