@@ -4,7 +4,7 @@
 //! operator share this machine.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
-#![allow(dead_code, reason = "the support of the tests offers more than a benchmark needs")]
+#![allow(dead_code, unused_imports, reason = "the support of the tests offers more than a benchmark needs")]
 
 #[path = "../tests/support/mod.rs"]
 mod support;

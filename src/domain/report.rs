@@ -244,9 +244,11 @@ pub fn explained(failure: &Failure, name: &str) -> String {
     match (failure.reason, failure.reason.retry()) {
         (Reason::OrganizationNotFound, _) => text.push_str(" The database is asked again regularly."),
         (_, Retry::Backoff) => text.push_str(" It is tried again within a minute."),
-        (_, Retry::Slow) => text.push_str(&format!(
-            " It is tried again after at most 15 minutes; at once after: kubectl annotate organization {name} organization-operator.io/retry=\"$(date +%s)\" --overwrite"
-        )),
+        (_, Retry::Slow) => {
+            text.push_str(" It is tried again after at most 15 minutes; at once after: kubectl annotate organization ");
+            text.push_str(name);
+            text.push_str(" organization-operator.io/retry=\"$(date +%s)\" --overwrite");
+        }
         (_, Retry::Change) => text.push_str(" It is tried again when the object changes."),
     }
     text

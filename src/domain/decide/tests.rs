@@ -1,3 +1,5 @@
+#![expect(clippy::large_stack_arrays, reason = "a table of cases is read as a table")]
+
 //! Both tables, row by row. Each row changes one thing of an ordinary case.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
