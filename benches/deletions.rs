@@ -3,7 +3,7 @@
 //! `make bench`, or `cargo bench --bench deletions -- [NUMBER]`. etcd, kube-apiserver, PostgreSQL (with fsync) and the
 //! operator share this machine.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
 #![allow(dead_code, unused_imports, reason = "the support of the tests offers more than a benchmark needs")]
 
 #[path = "../tests/support/mod.rs"]
@@ -34,7 +34,7 @@ async fn measure(world: Arc<World>, variant: Variant, number: u32) {
         scene.seed(&scene.key(n)).await;
     }
     // As shipped: only the plan's schema and the polling differ from a file without a single line.
-    let operator = scene.operator().as_shipped().start().await;
+    let operator = scene.operator().shipped_defaults().start().await;
 
     let began = Instant::now();
     let api = scene.api();
@@ -77,7 +77,7 @@ async fn measure(world: Arc<World>, variant: Variant, number: u32) {
         variant.name(),
         f64::from(number) / ready.as_secs_f64(),
         f64::from(number) / gone.as_secs_f64(),
-        writes as f64 / f64::from(number),
+        f64::from(u32::try_from(writes).expect("few writes")) / f64::from(number),
     );
     operator.stop().await;
 }

@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 use crate::support::{OPERATOR, Org, Scene, Variant, World, eventually, path};
 use crate::tests;
 
+/// The operator's finalizer.
+const OURS: &str = "organization-operator.io/cascade";
+
 tests![
     the_identity_of_an_object_never_changes,
     a_policy_is_only_lowered_while_the_object_is_terminating,
@@ -34,7 +37,7 @@ impl Scene {
         self.ok(&["create", "-f", &file]).await;
     }
 
-    /// A user of this test with ClusterRoles.
+    /// A user of this test with `ClusterRole`s.
     async fn user(&self, name: &str, roles: &[&str]) -> String {
         let user = format!("{name}-{}", self.class);
         for role in roles {
@@ -318,7 +321,6 @@ async fn f19_with_the_finalizer_at_creation_no_deletion_is_missed(world: Arc<Wor
     let file = scene.file("finalizer-at-creation.yaml", &documents.join("---\n"));
     scene.ok(&["apply", "-f", &file]).await;
 
-    const OURS: &str = "organization-operator.io/cascade";
     let finalizers = |text: String| -> Vec<String> {
         let created: Value = serde_json::from_str(&text).expect("an object");
         let list = created["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();

@@ -216,7 +216,7 @@ impl Lane {
         stage.wait_done(&what).await;
         tokio::time::sleep(GRACE).await;
         stage.check(&what).await;
-        let list = |passed: Vec<Passed>| passed.iter().map(|p| format!("\n  {p}")).collect::<String>();
+        let list = |passed: Vec<Passed>| passed.iter().fold(String::new(), |text, p| text + &format!("\n  {p}"));
         assert!(self.sql.count() >= 5, "{what} takes more statements than{}", list(self.sql.log()));
         assert!(self.api.count() >= 1, "{what} takes more writes than{}", list(self.api.log()));
         [(Proxy::Sql, self.sql.count()), (Proxy::Api, self.api.count())]

@@ -269,7 +269,7 @@ async fn a_manifest_added_again_with_retain_stops_the_deletion(world: Arc<World>
     let globex = org(&scene, "globex", &globex);
     sync(&scene, &commit(&scene, 1, &[org(&scene, "acme", &acme).window(3600), globex.clone()])).await;
     let first = scene.ready("acme").await.0.metadata.uid.expect("a uid");
-    sync(&scene, &commit(&scene, 2, &[globex.clone()])).await;
+    sync(&scene, &commit(&scene, 2, std::slice::from_ref(&globex))).await;
     scene.until("acme", "the recovery window", |s| s.reason("Deleting") == "RecoveryWindow").await;
     assert!(!scene.active(&acme).await);
 

@@ -5,12 +5,7 @@
 //!
 //! `cargo test --test suite delete` runs the tests whose name contains `delete`.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking; the message says what was expected"
-)]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking; the message says what was expected")]
 
 mod activation;
 mod admission;

@@ -33,7 +33,7 @@ macro_rules! tests {
 }
 
 /// How long anything that should happen may take.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits until `look` finds something. Panics with what was waited for.
 pub async fn eventually<T, F, Fut>(what: &str, mut look: F) -> T

@@ -75,7 +75,8 @@ impl Launch {
     }
 
     /// With the defaults that ship, apart from the plan.
-    pub fn as_shipped(mut self) -> Self {
+    #[allow(dead_code, reason = "the benchmark's, which shares this file")]
+    pub fn shipped_defaults(mut self) -> Self {
         let plan = self.config.get("cascade").cloned();
         self.config = json!({});
         if let Some(plan) = plan {
@@ -102,11 +103,6 @@ impl Launch {
     pub fn token(mut self, scene: &Scene, token: &str) -> Self {
         token.clone_into(&mut self.token);
         self.kubeconfig = scene.world.control_plane().kubeconfig(&self.token, self.server.as_deref());
-        self
-    }
-
-    pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -190,11 +186,6 @@ impl Operator {
 
     pub fn leash(&self) -> &Leash {
         &self.leash
-    }
-
-    /// Kills it with SIGKILL.
-    pub async fn kill(self) {
-        self.leash.kill().await.expect("it can be killed");
     }
 
     /// Stops it with SIGTERM and waits until it has ended.

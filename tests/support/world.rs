@@ -88,6 +88,7 @@ impl World {
     }
 
     /// A number that no other test has.
+    #[expect(clippy::unused_self, reason = "the number is a thing of the world, wherever it is counted")]
     pub fn number(&self) -> u32 {
         NUMBERS.fetch_add(1, Ordering::Relaxed)
     }
@@ -129,20 +130,19 @@ impl World {
     pub async fn database(&self, variant: Variant) -> String {
         let template = {
             let mut templates = self.templates.lock().await;
-            match templates.get(&variant) {
-                Some(name) => name.clone(),
-                None => {
-                    let name = format!("template_{}_{}_{}", variant.name(), std::process::id(), self.number());
-                    self.postgres().create_database(&name).await.expect("a template database");
-                    for file in variant.files() {
-                        let sql = std::fs::read_to_string(path(file)).expect("an example file");
-                        self.postgres().run_sql(&name, &sql).await.expect("the example loads");
-                    }
-                    let password = format!("ALTER ROLE {ROLE} PASSWORD '{PASSWORD}'");
-                    self.postgres().run_sql(&name, &password).await.expect("a password");
-                    templates.insert(variant, name.clone());
-                    name
+            if let Some(name) = templates.get(&variant) {
+                name.clone()
+            } else {
+                let name = format!("template_{}_{}_{}", variant.name(), std::process::id(), self.number());
+                self.postgres().create_database(&name).await.expect("a template database");
+                for file in variant.files() {
+                    let sql = std::fs::read_to_string(path(file)).expect("an example file");
+                    self.postgres().run_sql(&name, &sql).await.expect("the example loads");
                 }
+                let password = format!("ALTER ROLE {ROLE} PASSWORD '{PASSWORD}'");
+                self.postgres().run_sql(&name, &password).await.expect("a password");
+                templates.insert(variant, name.clone());
+                name
             }
         };
         let name = format!("test_{}_{}", std::process::id(), self.number());
