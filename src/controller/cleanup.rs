@@ -298,25 +298,25 @@ async fn retain_without_waiting(subject: &Subject, context: &Context, because: &
 }
 
 /// Another live object of this cluster that names the same organization; the oldest, if there are several.
+///
+/// Candidates come from the cache of the watch, and each is read live before it counts. The cache cannot have missed one that
+/// was there when the deletion was asked for: a watch delivers the changes of a resource in their order, and this pass was
+/// triggered by the deletion. Only an object that could not be read is missing; then the API server is asked for a list,
+/// which fails as long as that object names this organization.
 async fn successor(
     facts: &Facts,
     subject: &Subject,
     context: &Context,
     plan: &CompiledPlan,
 ) -> Result<Option<Successor>, Failure> {
-    let database = &context.settings.database;
-    let mut candidates = context.cluster.naming(&facts.key, database).await?;
-    if !facts.id_changed && subject.organization_id != facts.key {
-        candidates.extend(context.cluster.naming(&subject.organization_id, database).await?);
+    let mut candidates = Vec::new();
+    if context.metrics.unreadable.get() > 0 {
+        candidates = context.cluster.naming(&facts.key, &context.settings.database).await?;
     }
-    // The same id in another spelling is found in the cache, and read live before it counts.
-    for object in context.store.state() {
-        let other = &object.spec.organization_id;
-        if *other != facts.key
-            && *other != subject.organization_id
-            && spelled_alike(other, &facts.key)
-            && context.database.canonical(other, plan).await?.as_ref() == Some(&facts.key)
-        {
+    for object in others_alike(context, &facts.key, &subject.uid) {
+        let id = &object.spec.organization_id;
+        // Another spelling of the same id, or another id: the database has the last word.
+        if *id == facts.key || context.database.canonical(id, plan).await?.as_ref() == Some(&facts.key) {
             candidates.extend(context.cluster.live(&object.name_any()).await?);
         }
     }
@@ -332,24 +332,27 @@ async fn successor(
 /// Passes over the live objects that may name the organization of an object that was let go: one of them was refused as long
 /// as this one owned it, or owns it now without knowing, and should not have to wait for its next try.
 pub(super) fn wake_heirs(gone: &Subject, context: &Context) {
-    for object in context.store.state() {
-        if object.uid().as_deref() != Some(gone.uid.as_str())
-            && object.metadata.deletion_timestamp.is_none()
-            && spelled_alike(&object.spec.organization_id, &gone.organization_id)
-        {
-            context.census.poke(ObjectRef::from_obj(object.as_ref()));
-        }
+    for object in others_alike(context, &gone.organization_id, &gone.uid) {
+        context.census.poke(ObjectRef::from_obj(object.as_ref()));
     }
 }
 
-/// Whether two ids could be the same value in two spellings: only letters and digits count, in any case, and leading
-/// zeros do not. The database has the last word.
-fn spelled_alike(a: &str, b: &str) -> bool {
-    let plain = |text: &str| {
-        let kept: String = text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
-        kept.trim_start_matches('0').to_owned()
-    };
-    plain(a) == plain(b)
+/// The other live objects in the cache whose id may be the same value in another spelling.
+fn others_alike(context: &Context, id: &str, uid: &str) -> Vec<Arc<Organization>> {
+    let wanted = plain(id);
+    let mut objects = context.store.state();
+    objects.retain(|o| {
+        o.metadata.deletion_timestamp.is_none()
+            && o.metadata.uid.as_deref() != Some(uid)
+            && (o.spec.organization_id == id || plain(&o.spec.organization_id) == wanted)
+    });
+    objects
+}
+
+/// What two spellings of one id have in common: only letters and digits count, in any case, and leading zeros do not.
+fn plain(id: &str) -> String {
+    let kept: String = id.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    kept.trim_start_matches('0').to_owned()
 }
 
 fn outdated() -> Failure {
@@ -372,12 +375,12 @@ fn changed_between_looks() -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::spelled_alike;
+    use super::plain;
 
     #[test]
     fn spellings_of_one_id_are_alike() {
-        assert!(spelled_alike("AC3E0000-0000-4000-8000-000000000001", "{ac3e0000000040008000000000000001}"));
-        assert!(spelled_alike("0042", "42"));
-        assert!(!spelled_alike("acme", "globex"));
+        assert_eq!(plain("AC3E0000-0000-4000-8000-000000000001"), plain("{ac3e0000000040008000000000000001}"));
+        assert_eq!(plain("0042"), plain("42"));
+        assert_ne!(plain("acme"), plain("globex"));
     }
 }
