@@ -299,24 +299,27 @@ async fn retain_without_waiting(subject: &Subject, context: &Context, because: &
 
 /// Another live object of this cluster that names the same organization; the oldest, if there are several.
 ///
-/// Candidates come from the cache of the watch, and each is read live before it counts. The cache cannot have missed one that
-/// was there when the deletion was asked for: a watch delivers the changes of a resource in their order, and this pass was
-/// triggered by the deletion. Only an object that could not be read is missing; then the API server is asked for a list,
-/// which fails as long as that object names this organization.
+/// The API server is asked for a list, which sees an object created a moment ago, and which fails when it cannot be read: a
+/// failed read is no permission to erase. It finds the spellings of this object's claim and spec; another spelling of the
+/// same id is found in the cache, and read live before it counts.
 async fn successor(
     facts: &Facts,
     subject: &Subject,
     context: &Context,
     plan: &CompiledPlan,
 ) -> Result<Option<Successor>, Failure> {
+    let asked: &[&String] = if facts.id_changed || subject.organization_id == facts.key {
+        &[&facts.key]
+    } else {
+        &[&facts.key, &subject.organization_id]
+    };
     let mut candidates = Vec::new();
-    if context.metrics.unreadable.get() > 0 {
-        candidates = context.cluster.naming(&facts.key, &context.settings.database).await?;
+    for id in asked {
+        candidates.extend(context.cluster.naming(id, &context.settings.database).await?);
     }
     for object in others_alike(context, &facts.key, &subject.uid) {
         let id = &object.spec.organization_id;
-        // Another spelling of the same id, or another id: the database has the last word.
-        if *id == facts.key || context.database.canonical(id, plan).await?.as_ref() == Some(&facts.key) {
+        if !asked.contains(&id) && context.database.canonical(id, plan).await?.as_ref() == Some(&facts.key) {
             candidates.extend(context.cluster.live(&object.name_any()).await?);
         }
     }
