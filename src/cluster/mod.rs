@@ -6,10 +6,14 @@ mod status;
 
 pub use event::{Announcement, Severity};
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, ListParams, Preconditions};
 use kube::{Api, Client};
+use tokio::sync::Mutex;
 
 use crate::api::{CRD_NAME, Organization, Reason};
 use crate::domain::Failure;
@@ -21,13 +25,15 @@ pub struct Cluster {
     organizations: Api<Organization>,
     /// Name of this process in Events.
     instance: String,
+    /// When the last read of the `CustomResourceDefinition` began, and whether it was being deleted.
+    crd: Arc<Mutex<Option<(Instant, bool)>>>,
 }
 
 impl Cluster {
     /// Wraps a client. `instance` names this process in Events.
     #[must_use]
     pub fn new(client: Client, instance: String) -> Self {
-        Self { organizations: Api::all(client.clone()), client, instance }
+        Self { organizations: Api::all(client.clone()), client, instance, crd: Arc::default() }
     }
 
     /// The uid of the namespace `kube-system`, which identifies a cluster.
@@ -66,15 +72,26 @@ impl Cluster {
         Ok(list.items)
     }
 
-    /// Whether the `CustomResourceDefinition` is being deleted, or gone: then nobody asked to erase tenants.
+    /// Whether the `CustomResourceDefinition` is being deleted, or gone: then nobody asked to erase tenants. Many deletions
+    /// at once share a read, as long as it began after they asked.
     ///
     /// # Errors
     /// Fails when the API server cannot be asked.
     pub async fn crd_terminating(&self) -> Result<bool, Failure> {
+        let asked = Instant::now();
+        let mut last = self.crd.lock().await;
+        if let Some((began, terminating)) = *last
+            && began >= asked
+        {
+            return Ok(terminating);
+        }
+        let began = Instant::now();
         let crds: Api<CustomResourceDefinition> = Api::all(self.client.clone());
         let crd =
             crds.get_metadata_opt(CRD_NAME).await.map_err(|e| failure(&e, "reading the CustomResourceDefinition"))?;
-        Ok(crd.is_none_or(|c| c.metadata.deletion_timestamp.is_some()))
+        let terminating = crd.is_none_or(|c| c.metadata.deletion_timestamp.is_some());
+        *last = Some((began, terminating));
+        Ok(terminating)
     }
 
     /// Whether the API server serves Organizations.

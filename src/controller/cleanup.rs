@@ -29,22 +29,39 @@ const SHOW_AFTER: Duration = Duration::from_secs(2);
 
 /// None: the object is gone, or another one has taken its name.
 pub(super) async fn cleanup(cached: &Arc<Organization>, subject: &Subject, context: &Context) -> Option<Report> {
-    let (object, subject) = match context.cluster.live(&subject.name).await {
-        Ok(Some(live)) if live.uid() == cached.uid() => {
-            let subject = Subject::parse(&live);
-            (Arc::new(live), subject)
-        }
+    let (live, namesakes) = match read_live(subject, context).await {
+        Ok((Some(live), namesakes)) if live.uid() == cached.uid() => (live, namesakes),
         Ok(_) => return None,
         Err(failure) => return Some(Report::blocked(cached, subject, Seen::default(), failure)),
     };
+    let subject = Subject::parse(&live);
+    let object = Arc::new(live);
     if !subject.has_finalizer {
         return None;
     }
     let mut seen = Seen::default();
-    Some(match work(&object, &subject, context, &mut seen).await {
+    Some(match work(&object, &subject, namesakes, context, &mut seen).await {
         Ok(report) => report,
         Err(failure) => Report::blocked(&object, &subject, seen, with_way_out(failure, &subject)),
     })
+}
+
+/// The objects that the API server lists for an id.
+struct Namesakes {
+    id: String,
+    objects: Vec<Organization>,
+}
+
+/// The object as it is now, and all that name its organization: one list past every cache has both.
+async fn read_live(subject: &Subject, context: &Context) -> Result<(Option<Organization>, Namesakes), Failure> {
+    let id = subject.organization_id.clone();
+    let objects = context.cluster.naming(&id, &context.settings.database).await?;
+    let live = match objects.iter().find(|o| o.metadata.name.as_ref() == Some(&subject.name)) {
+        Some(live) => Some(live.clone()),
+        // Gone, or it names another organization now.
+        None => context.cluster.live(&subject.name).await?,
+    };
+    Ok((live, Namesakes { id, objects }))
 }
 
 /// An id that is no value of the key's type can have no rows, but an error is never taken for an absence: a person says
@@ -59,6 +76,7 @@ fn with_way_out(failure: Failure, subject: &Subject) -> Failure {
 async fn work(
     object: &Arc<Organization>,
     subject: &Subject,
+    namesakes: Namesakes,
     context: &Context,
     seen: &mut Seen,
 ) -> Result<Report, Failure> {
@@ -75,7 +93,7 @@ async fn work(
     let facts = observed.map_err(|f| plan.explain(f))?;
     see(seen, &facts, &plan);
     let holder = holder(&facts, subject, context).await?;
-    let successor = successor(&facts, subject, context, &plan).await?;
+    let successor = successor(&facts, subject, namesakes, context, &plan).await?;
     let rows_left = facts.ledger.is_none()
         && facts.organization == Presence::Absent
         && context.database.rows(&facts.key, &plan).await? > 0;
@@ -305,6 +323,7 @@ async fn retain_without_waiting(subject: &Subject, context: &Context, because: &
 async fn successor(
     facts: &Facts,
     subject: &Subject,
+    namesakes: Namesakes,
     context: &Context,
     plan: &CompiledPlan,
 ) -> Result<Option<Successor>, Failure> {
@@ -313,8 +332,9 @@ async fn successor(
     } else {
         &[&facts.key, &subject.organization_id]
     };
-    let mut candidates = Vec::new();
-    for id in asked {
+    let Namesakes { id: listed, objects } = namesakes;
+    let mut candidates = if asked.contains(&&listed) { objects } else { Vec::new() };
+    for id in asked.iter().filter(|id| ***id != listed) {
         candidates.extend(context.cluster.naming(id, &context.settings.database).await?);
     }
     for object in others_alike(context, &facts.key, &subject.uid) {

@@ -55,18 +55,22 @@ pub(super) async fn hold(
     take_from: Option<&str>,
 ) -> Result<Claim, Failure> {
     let during = During::action("locking the claim");
-    own("INSERT INTO organization_operator.claims (organization_key, cluster_id, object_uid, object_name, policy) \
-         VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING")
-    .bind(actor.key)
-    .bind(actor.cluster)
-    .bind(&actor.subject.uid)
-    .bind(&actor.subject.name)
-    .bind(actor.subject.policy.as_str())
-    .execute(&mut *connection)
-    .await
-    .map_err(|e| failure(&e, during))?;
-    let row = own(LOCK).bind(actor.key).fetch_optional(&mut *connection).await.map_err(|e| failure(&e, during))?;
-    let claim = row.as_ref().map(read).transpose().map_err(|e| failure(&e, during))?.flatten();
+    let mut claim = lock(connection, actor.key).await?;
+    if claim.is_none() {
+        own(
+            "INSERT INTO organization_operator.claims (organization_key, cluster_id, object_uid, object_name, policy) \
+             VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+        )
+        .bind(actor.key)
+        .bind(actor.cluster)
+        .bind(&actor.subject.uid)
+        .bind(&actor.subject.name)
+        .bind(actor.subject.policy.as_str())
+        .execute(&mut *connection)
+        .await
+        .map_err(|e| failure(&e, during))?;
+        claim = lock(connection, actor.key).await?;
+    }
     let Some(claim) = claim else {
         // The object has a claim on another organization; the unique key on (cluster_id, object_uid) refused this one.
         return Err(Failure::new(
@@ -102,6 +106,12 @@ pub(super) async fn hold(
         expiration: None,
         window: claim.window,
     })
+}
+
+async fn lock(connection: &mut PgConnection, key: &str) -> Result<Option<Claim>, Failure> {
+    let during = During::action("locking the claim");
+    let row = own(LOCK).bind(key).fetch_optional(connection).await.map_err(|e| failure(&e, during))?;
+    Ok(row.as_ref().map(read).transpose().map_err(|e| failure(&e, during))?.flatten())
 }
 
 /// Notes policy and expiration in the object's claim, and forgets a recovery window that is over. Only an expiration
