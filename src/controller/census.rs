@@ -79,7 +79,9 @@ pub(super) async fn look_regularly(context: Arc<Context>) {
     interval.tick().await;
     loop {
         interval.tick().await;
-        match look(&context).await {
+        // A server that dies without a word must not end the looking.
+        let looked = tokio::time::timeout(context.settings.reconcile_timeout, look(&context)).await;
+        match looked.unwrap_or_else(|_| Err(unanswered())) {
             Ok(()) => context.metrics.database_seen(true),
             Err(failure) => {
                 match failure.reason {
@@ -90,6 +92,11 @@ pub(super) async fn look_regularly(context: Arc<Context>) {
             }
         }
     }
+}
+
+fn unanswered() -> Failure {
+    Failure::new(Reason::DatabaseUnavailable, "the database did not answer while all organizations were looked at")
+        .remedy("check that the database server runs and that the operator may reach it")
 }
 
 async fn look(context: &Context) -> Result<(), Failure> {
