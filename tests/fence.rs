@@ -22,6 +22,8 @@ tests![
     writes_before_every_statement_without_keys,
     writers_that_do_not_stop,
     a_row_that_moves_away_meanwhile_survives,
+    a_parent_that_moves_away_meanwhile_keeps_its_children,
+    a_late_row_is_not_orphaned_by_set_null,
     a_trigger_that_swallows_deletes_is_content_changed,
     a_trigger_that_writes_rows_again_is_content_changed,
     a_lock_of_another_session_is_a_lock_timeout,
@@ -166,6 +168,103 @@ async fn a_row_that_moves_away_meanwhile_survives(world: Arc<World>) {
         assert_eq!(owner, [globex], "{variant:?}: the row of another organization was deleted");
         operator.stop().await;
     }
+}
+
+/// The row was the tenant's when its children were found, and is another one's when it is to be deleted itself: then so
+/// are its children.
+async fn a_parent_that_moves_away_meanwhile_keeps_its_children(world: Arc<World>) {
+    for variant in [Variant::Platform, Variant::Ordinary, Variant::Cascade, Variant::NoKeys] {
+        for (table, column) in [("flows", "organization_id"), ("flow_executions", "flow_id")] {
+            let scene = Scene::new(world.clone(), variant).await;
+            let (acme, globex) = (scene.key(1), scene.key(2));
+            scene.seed(&acme).await;
+            scene.seed(&globex).await;
+            let id = |key: &str, what: &str| format!("md5('{key} {what}')::uuid");
+            let (moved, to) = match table {
+                "flows" => (id(&acme, "flow 1"), format!("'{globex}', name = 'moved'")),
+                _ => (id(&acme, "execution 1 1"), id(&globex, "flow 1")),
+            };
+            let outputs =
+                format!("SELECT count(*) FROM task_outputs WHERE flow_execution_id = {}", id(&acme, "execution 1 1"));
+            let before: i64 = scene.value(&outputs).await;
+            assert!(before > 0);
+            // A schema may set the author of a flow to NULL, and this flow's author is of the tenant that goes.
+            scene.sql("UPDATE flows SET created_by = NULL; UPDATE flow_executions SET started_by = NULL").await;
+
+            let proxy = scene.sql_proxy().await;
+            let session = Mutex::new(scene.connect().await);
+            let fired = Arc::new(AtomicBool::new(false));
+            let once = fired.clone();
+            let delete = format!("WITH d AS (DELETE FROM \"public\".\"{table}\"");
+            let sql = format!("UPDATE {table} SET {column} = {to} WHERE id = {moved}");
+            proxy.count_only(move |statement| {
+                if statement.starts_with(&delete) && !once.swap(true, Ordering::Relaxed) {
+                    tokio::task::block_in_place(|| {
+                        tokio::runtime::Handle::current().block_on(async {
+                            let mut session = session.lock().await;
+                            sqlx::query(AssertSqlSafe(sql.clone())).execute(&mut *session).await.expect("it moves");
+                        });
+                    });
+                }
+                true
+            });
+            proxy.record();
+            let operator = scene.operator().url(&scene.url_through(&proxy)).start().await;
+            scene.apply(&scene.org("acme", &acme).policy("Delete")).await;
+            scene.ready("acme").await;
+            scene.delete("acme").await;
+            scene.gone("acme").await;
+            assert!(fired.load(Ordering::Relaxed), "{variant:?} {table}: it never moved");
+            assert_eq!(scene.total(&acme).await, 0, "{variant:?} {table}");
+            let there = format!("SELECT count(*) FROM {table} WHERE id = {moved}");
+            assert_eq!(scene.value::<i64>(&there).await, 1, "{variant:?} {table}: the moved row was deleted");
+            assert_eq!(scene.value::<i64>(&outputs).await, before, "{variant:?} {table}: what is below it was deleted");
+            operator.stop().await;
+        }
+    }
+}
+
+/// Where the schema would set a child's way to its tenant to NULL, a child that appears late would be nobody's.
+async fn a_late_row_is_not_orphaned_by_set_null(world: Arc<World>) {
+    let scene = Scene::new(world, Variant::Ordinary).await;
+    let (acme, globex) = (scene.key(1), scene.key(2));
+    scene.seed(&acme).await;
+    scene.seed(&globex).await;
+    scene
+        .sql(
+            "ALTER TABLE flow_executions DROP CONSTRAINT flow_executions_flow_id_fkey, ALTER flow_id DROP NOT NULL, \
+             ADD FOREIGN KEY (flow_id) REFERENCES flows ON DELETE SET NULL; GRANT UPDATE (id) ON flows TO organization_operator",
+        )
+        .await;
+    let proxy = scene.sql_proxy().await;
+    let mut session = scene.connect().await;
+    sqlx::query("SET lock_timeout = 40").execute(&mut session).await.expect("a setting");
+    let (session, tried) = (Mutex::new(session), Arc::new(AtomicBool::new(false)));
+    let once = tried.clone();
+    let late = format!("INSERT INTO flow_executions (flow_id) VALUES (md5('{acme} flow 1')::uuid)");
+    proxy.count_only(move |statement| {
+        if statement.starts_with("WITH d AS (DELETE FROM \"public\".\"flows\"") && !once.swap(true, Ordering::Relaxed) {
+            tokio::task::block_in_place(|| {
+                tokio::runtime::Handle::current().block_on(async {
+                    // It may be refused: the lock on its parent is what keeps it out.
+                    drop(sqlx::query(AssertSqlSafe(late.clone())).execute(&mut *session.lock().await).await);
+                });
+            });
+        }
+        true
+    });
+    proxy.record();
+    let others = scene.others(&[&acme]).await;
+    let operator = scene.operator().url(&scene.url_through(&proxy)).start().await;
+    scene.apply(&scene.org("acme", &acme).policy("Delete")).await;
+    scene.ready("acme").await;
+    scene.delete("acme").await;
+    scene.gone("acme").await;
+    assert!(tried.load(Ordering::Relaxed));
+    let orphans: i64 = scene.value("SELECT count(*) FROM flow_executions WHERE flow_id IS NULL").await;
+    assert_eq!(orphans, 0, "a row of the tenant stayed and is nobody's");
+    assert_eq!(scene.others(&[&acme]).await, others);
+    operator.stop().await;
 }
 
 async fn a_trigger_that_swallows_deletes_is_content_changed(world: Arc<World>) {

@@ -47,6 +47,10 @@ impl Database {
         if observe::standby(&mut tx).await? {
             return Err(Failure::new(Reason::DatabaseMismatch, "the database server is a standby"));
         }
+        query(&erase.lock_tables, actor.key, &Captured::new())
+            .execute(&mut *tx)
+            .await
+            .map_err(|e| failure(&e, During::action("locking the plan's tables against changes of the schema")))?;
         let fingerprint = catalog::fingerprint(&mut tx, &plan.fingerprint_tables, &plan.tenant_columns)
             .await
             .map_err(|e| failure(&e, During::action("reading the catalogue")))?;
@@ -73,6 +77,7 @@ impl Database {
         let Some(proof) = NothingLeft::prove(&left) else {
             return Err(content_changed(erase, &left));
         };
+        parents_gone(&mut tx, actor, erase, &captured).await?;
         let steps = steps(erase, &found, &deleted);
         let verified = !erase.has_unfenced();
         let record = Record {
@@ -251,6 +256,30 @@ async fn delete_organization(
     )
     .table(table)
     .remedy("look for triggers and rules on the table that swallow or multiply deletes"))
+}
+
+/// Every parent whose children were deleted must be gone itself. One that is there has moved to another organization after
+/// its children were found, and they were that organization's.
+async fn parents_gone(
+    connection: &mut PgConnection,
+    actor: Actor<'_>,
+    erase: &ErasePlan,
+    captured: &Captured,
+) -> Result<(), Failure> {
+    let (statement, tables) = &erase.parents_left;
+    let left = numbers(connection, statement, actor.key, captured)
+        .await
+        .map_err(|e| failure(&e, During::action("looking for parents that were moved")))?;
+    let Some((table, rows)) = tables.iter().zip(&left).find(|(_, rows)| **rows > 0) else { return Ok(()) };
+    Err(Failure::new(
+        Reason::ContentChanged,
+        format!(
+            "{rows} rows of `{table}` belonged to the organization when its deletion began and belong to another one now. Everything was rolled back, nothing was deleted"
+        ),
+    )
+    .table(table)
+    .rows(*rows)
+    .remedy("nothing: the next attempt leaves the moved rows and what is below them alone"))
 }
 
 fn content_changed(erase: &ErasePlan, left: &[i64]) -> Failure {

@@ -49,12 +49,16 @@ pub struct ErasePlan {
     pub count: Statement,
     /// The same, each counted up to [`COUNT_LIMIT`] + 1, except for users.
     pub inventory: Statement,
+    /// Keeps the schema as it is until the transaction ends.
+    pub lock_tables: Statement,
     /// Rows to capture or to lock before the first delete, parents first.
     pub captures: Vec<Capture>,
     /// One delete a step, in the real order.
     pub deletes: Vec<Delete>,
     /// The same as `count`, but by captured parents where the parents are gone by then.
     pub recount: Statement,
+    /// Captured parents that are still there after the last delete, one number for each of these tables.
+    pub parents_left: (Statement, Vec<String>),
     /// Deletes that are run again after COMMIT on tables that nothing fences.
     pub sweeps: Vec<Delete>,
     /// Tables in the order of the columns of `count`, `inventory` and `recount`.

@@ -137,6 +137,49 @@ pub(super) fn capture_statements(
         .collect()
 }
 
+/// Rows of parents that were captured and are still there, one number a parent.
+pub(super) fn parents_left(steps: &[Resolved<'_>], keys: &[Vec<String>]) -> (Statement, Vec<String>) {
+    let mut found: Vec<(usize, Vec<&String>)> = Vec::new();
+    for (p, pairs) in steps.iter().flat_map(|child| &child.links) {
+        let key = (*p, pairs.iter().map(|(_, column)| column).collect());
+        if !found.contains(&key) {
+            found.push(key);
+        }
+    }
+    let mut writer = Writer::default();
+    let counts: Vec<String> = found
+        .iter()
+        .map(|(step, columns)| {
+            let info = steps[*step].info;
+            let arrays: Vec<String> = columns
+                .iter()
+                .filter_map(|column| {
+                    let position = keys[*step].iter().position(|k| k == *column)?;
+                    let type_name = &info.column(column)?.type_name;
+                    Some(writer.array(Param::Captured { step: *step, position }, type_name))
+                })
+                .collect();
+            let left: Vec<String> = columns.iter().map(|c| format!("t.{}", Column::new(*c))).collect();
+            let (left, arrays) = (left.join(", "), arrays.join(", "));
+            format!("(SELECT count(*) FROM {} t WHERE ({left}) IN (SELECT * FROM unnest({arrays})))", info.table)
+        })
+        .collect();
+    let tables = found.iter().map(|(step, _)| steps[*step].step.table.clone()).collect();
+    (writer.finish(format!("SELECT ARRAY[{}]::bigint[] AS rows", counts.join(", "))), tables)
+}
+
+/// Keeps the shape of the schema, and no data, from changing until the transaction ends.
+pub(super) fn lock_statement(root: &Root, steps: &[Resolved<'_>]) -> Statement {
+    let mut tables = vec![root.table.to_string()];
+    for step in steps {
+        let table = step.info.table.to_string();
+        if !tables.contains(&table) {
+            tables.push(table);
+        }
+    }
+    Writer::default().finish(format!("LOCK TABLE {} IN ROW EXCLUSIVE MODE", tables.join(", ")))
+}
+
 /// Existence, activation and users of many organizations in one query.
 pub(super) fn census_statement(root: &Root, steps: &[Resolved<'_>], live: &[RowSet]) -> Statement {
     let users: Vec<usize> = (0..steps.len()).filter(|&i| steps[i].step.entity == USERS).collect();

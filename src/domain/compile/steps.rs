@@ -5,8 +5,10 @@ use super::faults::Faults;
 use super::resolve::{Resolved, resolve};
 use super::root::Root;
 use super::sequence::find_order;
-use super::statements::{capture_statements, census_statement, count_statement, delete_statement, row_set};
-use super::ties::{captured_columns, fences};
+use super::statements::{
+    capture_statements, census_statement, count_statement, delete_statement, lock_statement, parents_left, row_set,
+};
+use super::ties::{captured_columns, fences, parent_keys, parents_to_lock};
 use super::{COUNT_LIMIT, Delete, Entity, ErasePlan, PlanTable};
 use crate::domain::catalog::Catalog;
 use crate::domain::plan::Plan;
@@ -21,8 +23,11 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
     let real_order = find_order(&steps, catalog, root, faults)?;
     let fenced = fences(&steps, catalog, root);
     let needs = checks::find(&steps, catalog, root, plan);
-    faults.locks(&steps, &checks::to_lock(&needs));
+    let mut to_lock = checks::to_lock(&needs);
+    to_lock.extend(parents_to_lock(&steps, catalog, &fenced));
+    faults.locks(&steps, &to_lock);
     let captured = captured_columns(&steps, &real_order, &fenced);
+    let keys = parent_keys(&steps, &captured);
 
     // Row sets as they are before the first delete, and as they are when captured parents may be gone.
     let live: Vec<RowSet> = (0..steps.len()).map(|i| row_set(&steps, i, None)).collect();
@@ -42,14 +47,14 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
             Some(Delete {
                 step: i,
                 table: tables.iter().position(|t| t.id == steps[i].info.id)?,
-                columns: captured[i].len(),
-                statement: delete_statement(steps[i].info, &held[i], &captured[i]),
+                columns: keys[i].len(),
+                statement: delete_statement(steps[i].info, &held[i], &keys[i]),
                 fenced: fenced[i],
             })
         })
         .collect();
     let sweeps = deletes.iter().filter(|d| !d.fenced).cloned().collect();
-    let captures = capture_statements(&steps, &captured, &held, &fenced, &checks::to_lock(&needs));
+    let captures = capture_statements(&steps, &keys, &held, &fenced, &to_lock);
 
     let mut writer = Writer::default();
     let condition = root.rows().condition("t", &KeySource::Bound, &mut writer);
@@ -59,7 +64,9 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
         entities: entities(&steps, &real_order, &tables),
         count: counts(&live, None),
         inventory: counts(&live, Some(COUNT_LIMIT)),
+        lock_tables: lock_statement(root, &steps),
         captures,
+        parents_left: parents_left(&steps, &keys),
         deletes,
         recount: counts(&held, None),
         sweeps,

@@ -2,7 +2,7 @@
 
 use super::resolve::Resolved;
 use super::root::Root;
-use crate::domain::catalog::{Catalog, TableInfo};
+use crate::domain::catalog::{Catalog, ForeignKey, OnDelete, TableId, TableInfo};
 
 /// For each step, whether a chain of enforced foreign keys ties its rows to the organization's row.
 pub(super) fn fences(steps: &[Resolved<'_>], catalog: &Catalog, root: &Root) -> Vec<bool> {
@@ -58,6 +58,46 @@ pub(super) fn captured_columns(steps: &[Resolved<'_>], real_order: &[usize], fen
         }
     }
     captured
+}
+
+/// The captured columns, and after them the columns of every parent by which a child is found. A child's rows are deleted
+/// because of their parent, so the parent must be gone in the end: if it has moved to another organization meanwhile, its
+/// children were that organization's.
+pub(super) fn parent_keys(steps: &[Resolved<'_>], captured: &[Vec<String>]) -> Vec<Vec<String>> {
+    let mut keys = captured.to_vec();
+    for (p, pairs) in steps.iter().flat_map(|child| &child.links) {
+        for (_, column) in pairs {
+            if !keys[*p].contains(column) {
+                keys[*p].push(column.clone());
+            }
+        }
+    }
+    keys
+}
+
+/// Parents whose rows must be locked before their children are deleted: deleting them would change or delete a child that
+/// appeared since, and nothing would find that child, or what is below it, any more.
+pub(super) fn parents_to_lock(steps: &[Resolved<'_>], catalog: &Catalog, fenced: &[bool]) -> Vec<TableId> {
+    let loses = |child: usize, key: &ForeignKey| match key.on_delete {
+        OnDelete::SetNull | OnDelete::SetDefault => true,
+        OnDelete::Cascade => (0..steps.len()).any(|i| !fenced[i] && is_below(steps, i, child)),
+        OnDelete::NoAction | OnDelete::Restrict => false,
+    };
+    let keys = catalog.foreign_keys.iter().filter(|key| {
+        steps.iter().enumerate().any(|(c, child)| {
+            child.info.id == key.child
+                && child.links.iter().any(|(p, pairs)| {
+                    steps[*p].info.id == key.parent
+                        && pairs.iter().any(|(column, _)| key.child_columns.contains(column))
+                })
+                && loses(c, key)
+        })
+    });
+    keys.map(|key| key.parent).collect()
+}
+
+fn is_below(steps: &[Resolved<'_>], i: usize, ancestor: usize) -> bool {
+    steps[i].links.iter().any(|(p, _)| *p == ancestor || is_below(steps, *p, ancestor))
 }
 
 pub(super) fn depth_of(steps: &[Resolved<'_>], i: usize) -> usize {

@@ -43,6 +43,7 @@ fn case() -> Case {
             terminating_since: Some(at(0)),
             has_finalizer: true,
             claimed: Some(ClaimStatus { installation: "db".into(), organization_key: "1".into() }),
+            stage: None,
         },
         facts: Facts {
             installation: "db".into(),
