@@ -13,6 +13,7 @@ mod budget;
 mod claims;
 mod crash;
 mod crd;
+mod database_errors;
 mod delete;
 mod errors;
 mod expiration;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         claims::tests(),
         crash::tests(),
         crd::tests(),
+        database_errors::tests(),
         delete::tests(),
         errors::tests(),
         expiration::tests(),
