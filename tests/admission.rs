@@ -270,7 +270,13 @@ async fn preparing_an_erasure_needs_the_right_to_delete(world: Arc<World>) {
     let soon = r#"{"spec":{"expirationTime":"2098-01-01T00:00:00Z"}}"#;
     scene.denied("a new expiration", WORDS, &patch(&one, soon, &edith)).await;
     let owner = r#"{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Namespace","name":"none","uid":"00000000-0000-0000-0000-000000000001"}]}}"#;
-    scene.denied("an owner reference", "to add an owner reference", &patch(&one, owner, &edith)).await;
+    let words = "to add or change an owner reference";
+    scene.denied("an owner reference", words, &patch(&one, owner, &edith)).await;
+    // The garbage collector deletes an object whose owner has another name than the reference says.
+    scene.allowed("an eraser adds an owner reference", &patch(&one, owner, &erin)).await;
+    let renamed = owner.replace("none", "other");
+    scene.denied("an owner of another name", words, &patch(&one, &renamed, &edith)).await;
+    scene.allowed("without owners", &patch(&one, r#"{"metadata":{"ownerReferences":null}}"#, &edith)).await;
 
     // On its way out: an editor stops the deletion and cannot hasten it.
     let file = scene.file("window.yaml", &scene.org("two", "id2").policy("Delete").window(60).with_finalizer().yaml());

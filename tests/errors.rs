@@ -30,6 +30,7 @@ tests![
     a_missing_table_or_column_is_named,
     a_missing_organization_table_is_named,
     a_table_that_the_plan_does_not_classify_blocks,
+    every_attempt_that_took_long_is_shown_as_blocked,
     a_trigger_that_refuses_is_named,
     nothing_secret_or_personal_is_ever_shown,
 ];
@@ -66,6 +67,27 @@ async fn refused(scene: &Scene, name: &str, reason: Reason) -> ErrorDetail {
     let seen = scene.until(name, &what, |s| s.is("Ready", "False") && s.reason("Ready") == reason.as_str()).await;
     assert!(!seen.has("Deleting") && !seen.has("DeletionBlocked"), "{}", seen.yaml());
     shows(&seen, reason)
+}
+
+/// The stage `Erasing` is shown by the cascade itself, which a pass must not forget when it ends as the one before.
+async fn every_attempt_that_took_long_is_shown_as_blocked(world: Arc<World>) {
+    let scene = Scene::new(world, Variant::Platform).await;
+    let acme = scene.key(1);
+    scene.seed(&acme).await;
+    let operator = scene.operator().configure("database.lockTimeoutSeconds", json!(3)).start().await;
+    scene.apply(&scene.org("acme", &acme).policy("Delete")).await;
+    scene.ready("acme").await;
+    let mut holder = scene.connect().await;
+    let lock = format!("BEGIN; SELECT FROM users WHERE organization_id = '{acme}' FOR UPDATE");
+    holder.execute(AssertSqlSafe(lock)).await.expect("a lock");
+    scene.delete("acme").await;
+    // Three is no attempt that is shown for its own sake.
+    let third = |s: &Seen| s.error().is_some_and(|e| e.attempts == Some(3)) && s.is("DeletionBlocked", "True");
+    let seen = scene.until("acme", "the third attempt shown as blocked", third).await;
+    assert_eq!(seen.reason("DeletionBlocked"), "LockTimeout", "{}", seen.yaml());
+    holder.execute("ROLLBACK").await.expect("the lock is released");
+    scene.gone("acme").await;
+    operator.stop().await;
 }
 
 /// Waits until the deletion of an object is blocked by this error.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use organization_operator::cluster::Cluster;
+
 use crate::support::{Scene, Seen, Variant, World, eventually};
 use crate::tests;
 
@@ -15,6 +17,8 @@ tests![
     moving_the_time_moves_the_expiration,
     moving_the_time_into_the_past_is_not_acted_on,
     an_expiration_that_passes_while_the_operator_is_away_is_acted_on,
+    an_object_that_changed_since_it_was_read_is_not_deleted,
+    a_time_beyond_all_calendars_never_comes,
 ];
 
 /// Enough seconds for the operator to see a time while it is in the future, on a busy machine too.
@@ -51,6 +55,33 @@ async fn tenant(world: Arc<World>) -> (Scene, String) {
     let acme = scene.key(1);
     scene.seed(&acme).await;
     (scene, acme)
+}
+
+async fn an_object_that_changed_since_it_was_read_is_not_deleted(world: Arc<World>) {
+    let (scene, acme) = tenant(world).await;
+    let cluster = Cluster::new(scene.api().into_client(), "test".to_owned());
+    scene.apply(&scene.org("acme", &acme).expires(&time(-SOON))).await;
+    let name = scene.name("acme");
+    let read = cluster.live(&name).await.expect("an answer").expect("the object");
+    scene.apply(&scene.org("acme", &acme).expires(&time(3600))).await;
+    assert!(!cluster.delete_expired(&read).await.expect("an answer"), "its expiration was moved meanwhile");
+    let read = cluster.live(&name).await.expect("an answer").expect("the object is still there");
+    assert_eq!(read.metadata.deletion_timestamp, None);
+    assert!(cluster.delete_expired(&read).await.expect("an answer"));
+}
+
+/// The API server accepts it, and jiff has no such time.
+async fn a_time_beyond_all_calendars_never_comes(world: Arc<World>) {
+    let (scene, acme) = tenant(world).await;
+    scene.apply(&scene.org("acme", &acme).expires("9999-12-31T23:59:59Z")).await;
+    // The operator finds it at its start.
+    let operator = scene.start().await;
+    let seen = scene.ready("acme").await;
+    assert_eq!(seen.0.spec.expiration_time, None, "{}", seen.yaml());
+    scene.delete("acme").await;
+    scene.gone("acme").await;
+    assert!(scene.total(&acme).await > 0, "the policy is Retain");
+    operator.stop().await;
 }
 
 async fn when_the_time_comes_the_object_is_deleted_and_the_policy_decides(world: Arc<World>) {

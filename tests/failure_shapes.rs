@@ -210,21 +210,40 @@ async fn f05_a_failed_read_is_no_permission(world: Arc<World>) {
     let token = scene.ok(&["create", "token", &name, "-n", namespace]).await;
     let _operator = scene.operator().token(&scene, token.trim()).start().await;
 
-    for (missing, verb, resource) in [
-        ("get", "get", "organizations.organization-operator.io"),
-        ("list", "list", "organizations.organization-operator.io"),
-        ("crd", "get", "customresourcedefinitions.apiextensions.k8s.io"),
-    ] {
-        scene.apply(&scene.org(missing, &acme).policy("Delete")).await;
-        scene.ready(missing).await;
+    let take = async |missing: &str| {
         let verbs: Vec<&str> = all.iter().copied().filter(|v| *v != missing).collect();
         let crd: &[&str] = if missing == "crd" { &["patch"] } else { &["get"] };
         scene.ok(&["apply", "-f", &role(&verbs, crd)]).await;
+        let (verb, resource) = match missing {
+            "crd" => ("get", "customresourcedefinitions.apiextensions.k8s.io"),
+            verb => (verb, "organizations.organization-operator.io"),
+        };
         eventually("the right is gone", || async {
             let answer = scene.kubectl(&["auth", "can-i", verb, resource, "--as", &account]).await;
             (!answer.status.success()).then_some(())
         })
         .await;
+    };
+
+    // Whether the owner of a claim is still there cannot be read: it is not taken for gone.
+    scene.apply(&scene.org("owner", &acme)).await;
+    scene.ready("owner").await;
+    take("get").await;
+    scene.apply(&scene.org("second", &acme).policy("Delete")).await;
+    scene.until("second", "refused", |s| s.reason("Ready") == "PermissionDenied").await;
+    scene.delete("second").await;
+    let seen = scene.until("second", "blocked", |s| s.is("DeletionBlocked", "True")).await;
+    assert_eq!(seen.reason("DeletionBlocked"), "PermissionDenied", "{}", seen.yaml());
+    scene.ok(&["apply", "-f", &role(&all, &["get"])]).await;
+    scene.gone("second").await;
+    scene.delete("owner").await;
+    scene.gone("owner").await;
+    assert_eq!(scene.total(&acme).await, rows, "something was deleted");
+
+    for missing in ["list", "crd"] {
+        scene.apply(&scene.org(missing, &acme).policy("Delete")).await;
+        scene.ready(missing).await;
+        take(missing).await;
         scene.delete(missing).await;
         let seen = scene.until(missing, "blocked", |s| s.is("DeletionBlocked", "True")).await;
         assert_eq!(seen.reason("DeletionBlocked"), "PermissionDenied", "{missing}: {}", seen.yaml());

@@ -18,6 +18,7 @@ tests![
     a_shorter_window_erases_now,
     a_longer_window_postpones,
     a_terminating_object_is_never_raised_to_delete,
+    an_undo_that_cannot_activate_again_says_so,
 ];
 
 /// An organization with a policy of `Delete`, ready, and its operator.
@@ -63,6 +64,28 @@ async fn ended(scene: &Scene, outcome: &str) {
         .collect();
     assert_eq!(ends.len(), 1, "{ends:?}");
     assert_eq!(ends[0].0, outcome, "{ends:?}");
+}
+
+async fn an_undo_that_cannot_activate_again_says_so(world: Arc<World>) {
+    let (scene, acme, operator) = ready(world, 3600).await;
+    let rows = scene.rows(&acme).await;
+    scene.delete("acme").await;
+    in_window(&scene).await;
+    scene
+        .sql(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not again'; END $$; \
+             CREATE TRIGGER refuse BEFORE UPDATE ON organizations FOR EACH ROW EXECUTE FUNCTION refuse()",
+        )
+        .await;
+    scene.patch("acme", r#"{"deletionPolicy":"Retain"}"#).await;
+    scene.gone("acme").await;
+    ended(&scene, "Retained").await;
+    let told = scene.event("acme", "Retained").await;
+    assert!(told.contains("still deactivated") && told.contains("ConstraintViolation"), "{told}");
+    assert!(!told.contains("not again"), "{told}");
+    assert_eq!(scene.rows(&acme).await, rows, "the data is kept");
+    assert!(!scene.active(&acme).await);
+    operator.stop().await;
 }
 
 async fn a_deletion_deactivates_at_once_and_says_when_it_erases(world: Arc<World>) {

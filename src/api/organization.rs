@@ -72,8 +72,8 @@ pub struct OrganizationSpec {
     pub recovery_window_seconds: i32,
 
     /// When this time passes the operator deletes this object, and `deletionPolicy` decides what that means. It is acted
-    /// on only if the operator saw it while it was still in the future.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// on only if the operator saw it while it was still in the future. A time after the year 9998 never comes.
+    #[serde(default, deserialize_with = "time_or_never", skip_serializing_if = "Option::is_none")]
     pub expiration_time: Option<Time>,
 
     /// Which operator instance serves this object (its `--database` flag), as a class name does for an ingress. It must
@@ -81,6 +81,13 @@ pub struct OrganizationSpec {
     #[serde(default = "default_database")]
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub database: String,
+}
+
+/// The API server accepts times that are no point in time here, such as the last second of the year 9999, a usual word for
+/// "never". One of them must not make the whole object unreadable: nothing could be done with it any more.
+fn time_or_never<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.and_then(|t| t.parse().ok()).map(Time))
 }
 
 fn default_database() -> String {

@@ -12,7 +12,9 @@ use std::time::Instant;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, ListParams, Preconditions};
-use kube::{Api, Client};
+use kube::core::DeserializeGuard;
+use kube::core::error_boundary::InvalidObject;
+use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::Mutex;
 
 use crate::api::{CRD_NAME, Organization, Reason};
@@ -64,12 +66,12 @@ impl Cluster {
     pub async fn naming(&self, id: &str, database: &str) -> Result<Vec<Organization>, Failure> {
         let selector =
             format!("spec.organizationId={},spec.database={}", escape_selector(id), escape_selector(database));
-        let list = self
-            .organizations
+        let guarded: Api<DeserializeGuard<Organization>> = Api::all(self.client.clone());
+        let list = guarded
             .list(&ListParams::default().fields(&selector))
             .await
             .map_err(|e| failure(&e, "listing objects for the same organization"))?;
-        Ok(list.items)
+        list.items.into_iter().map(|object| object.0.map_err(|e| unreadable(&e))).collect()
     }
 
     /// Whether the `CustomResourceDefinition` is being deleted, or gone: then nobody asked to erase tenants. Many deletions
@@ -96,22 +98,33 @@ impl Cluster {
 
     /// Whether the API server serves Organizations.
     pub async fn serves_organizations(&self) -> bool {
-        self.organizations.list(&ListParams::default().limit(1)).await.is_ok()
+        self.organizations.list_metadata(&ListParams::default().limit(1)).await.is_ok()
     }
 
-    /// Deletes the object whose expiration has passed. Only this very object: the uid is a precondition.
+    /// Deletes the object whose expiration has passed. Only this very object, as it was read: uid and version are
+    /// preconditions. False: it has changed since, so nobody knows yet whether it is still to go.
     ///
     /// # Errors
     /// Fails when the API server refuses.
-    pub async fn delete_expired(&self, name: &str, uid: &str) -> Result<(), Failure> {
-        let only_this = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
-        let params = DeleteParams { preconditions: Some(only_this), ..DeleteParams::background() };
-        match self.organizations.delete(name, &params).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(s)) if s.is_not_found() || s.is_conflict() => Ok(()),
+    pub async fn delete_expired(&self, object: &Organization) -> Result<bool, Failure> {
+        let as_read = Preconditions { uid: object.uid(), resource_version: object.resource_version() };
+        let params = DeleteParams { preconditions: Some(as_read), ..DeleteParams::background() };
+        match self.organizations.delete(&object.name_any(), &params).await {
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(s)) if s.is_not_found() || s.is_conflict() => Ok(false),
             Err(e) => Err(failure(&e, "deleting the expired object")),
         }
     }
+}
+
+/// An object that this version of the operator cannot read may name any organization.
+fn unreadable(object: &InvalidObject) -> Failure {
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    Failure::new(
+        Reason::InternalError,
+        format!("the object {name} names the same organization, and this version of the operator cannot read it; nothing was touched"),
+    )
+    .remedy(format!("look at it (kubectl get organization {name} -o yaml), then correct it or remove it"))
 }
 
 /// A failure of the API server as a person needs to read it.

@@ -10,6 +10,7 @@ use kube::client::ClientBuilder;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tower::timeout::TimeoutLayer;
 
 use super::{CommandError, ConfigArgs};
 use crate::api::CRD_NAME;
@@ -22,6 +23,10 @@ use crate::metrics::Metrics;
 use crate::server;
 use crate::telemetry::{self, LogFormat};
 
+/// Longest wait for the API server's answer to one request. A watch has its answer when it begins.
+const API_LIMIT: Duration = Duration::from_secs(30);
+/// How long the database may hold up the start.
+const DATABASE_LIMIT: Duration = Duration::from_secs(15);
 /// How often what is missing at start is tried again.
 const START_RETRY: Duration = Duration::from_secs(2);
 
@@ -122,18 +127,17 @@ async fn prepare(
     plan: &Arc<PlanCache>,
     metrics: &Arc<Metrics>,
 ) -> String {
-    let prepared = prepare_database(config, database, plan, metrics).await;
-    if !prepared {
-        let (config, database, plan, metrics) = (config.clone(), database.clone(), plan.clone(), metrics.clone());
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(START_RETRY).await;
-                if prepare_database(&config, &database, &plan, &metrics).await {
-                    return;
-                }
-            }
-        });
-    }
+    let (tried, first_try) = tokio::sync::oneshot::channel::<()>();
+    let (for_database, database, plan, metrics) = (config.clone(), database.clone(), plan.clone(), metrics.clone());
+    tokio::spawn(async move {
+        let mut tried = Some(tried);
+        while !prepare_database(&for_database, &database, &plan, &metrics).await {
+            drop(tried.take());
+            tokio::time::sleep(START_RETRY).await;
+        }
+    });
+    // An error means that the database is ready, or that the first try failed. One that hangs must not stop `Retain`.
+    drop(tokio::time::timeout(DATABASE_LIMIT, first_try).await);
     while !cluster.serves_organizations().await {
         tracing::warn!(
             "waiting for the API server and the CustomResourceDefinition {CRD_NAME}: kubectl apply --server-side -f crds/"
@@ -190,6 +194,7 @@ async fn client(metrics: Arc<Metrics>) -> Result<Client, CommandError> {
     });
     let client = ClientBuilder::try_from(config)
         .map_err(|e| CommandError(format!("the API server's address or certificate cannot be used: {e}")))?
+        .with_layer(&TimeoutLayer::new(API_LIMIT))
         .with_layer(&counting)
         .build();
     Ok(client)

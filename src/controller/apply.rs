@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 use super::Context;
 use super::reconcile::Report;
 use crate::api::condition;
-use crate::api::status::{ClaimStatus, ObservedState};
+use crate::api::status::{ClaimStatus, ObservedState, Outcome};
 use crate::api::{Activation, Organization, Reason};
 use crate::cluster::{Announcement, Severity};
 use crate::db::Actor;
@@ -19,10 +19,12 @@ use crate::domain::facts::{Facts, Holder, Presence};
 use crate::domain::report::{Pass, Seen};
 use crate::domain::{CompiledPlan, Failure, Subject};
 
+/// When to look again at an object that had changed meanwhile.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How often a healthy object is looked at although nothing changed: capped counts are refreshed then.
 const RESYNC: Duration = Duration::from_mins(10);
 
-/// None: the object changed meanwhile, its next event brings it back.
+/// None: the object changed meanwhile.
 pub(super) async fn apply(object: &Arc<Organization>, subject: &Subject, context: &Context) -> Option<Report> {
     let mut object = object.clone();
     if !subject.has_finalizer {
@@ -58,16 +60,29 @@ async fn work(
         Apply::Wait => Err(not_there()),
         Apply::Refuse(failure) => Err(failure),
         Apply::Expire => {
-            context.cluster.delete_expired(&subject.name, &subject.uid).await?;
+            let deleted = expire(subject, context).await?;
             let mut report = Report::new(object, subject, Pass::Settled, std::mem::take(seen));
-            report.announce = Some(announcement(
-                "Expired",
-                "spec.expirationTime has passed; the object was deleted and its deletionPolicy decides what that means.",
-                subject,
-            ));
+            if deleted {
+                report.announce = Some(announcement(
+                    "Expired",
+                    "spec.expirationTime has passed; the object was deleted and its deletionPolicy decides what that means.",
+                    subject,
+                ));
+            } else {
+                report.again = Some(LOOK_AGAIN);
+            }
             Ok(report)
         }
         Apply::Settle(settle) => settled(object, subject, context, seen, &plan, &facts, &settle).await,
+    }
+}
+
+/// Deletes the object, if it still is as the cache has it: an expiration that was moved must not be acted on because the
+/// watch has not heard of it. False: it has changed.
+async fn expire(subject: &Subject, context: &Context) -> Result<bool, Failure> {
+    match context.cluster.live(&subject.name).await? {
+        Some(live) if Subject::parse(&live) == *subject => context.cluster.delete_expired(&live).await,
+        _ => Ok(false),
     }
 }
 
@@ -136,6 +151,7 @@ pub(super) fn see(seen: &mut Seen, facts: &Facts, plan: &CompiledPlan) {
         Presence::Present { active } => state(active),
     });
     seen.deletion_ready = Some(plan.erase().map(|_| ()));
+    seen.erased = facts.ledger.as_ref().is_some_and(|entry| entry.outcome == Outcome::Erased);
 }
 
 fn state(active: Option<bool>) -> ObservedState {

@@ -80,7 +80,9 @@ pub(super) async fn look_regularly(context: Arc<Context>) {
     let mut unreachable = false;
     loop {
         interval.tick().await;
-        match look(&context).await {
+        // A server that dies without a word must not end the looking.
+        let looked = tokio::time::timeout(context.settings.reconcile_timeout, look(&context)).await;
+        match looked.unwrap_or_else(|_| Err(unanswered())) {
             Ok(()) => {
                 context.metrics.database_seen(true);
                 if std::mem::take(&mut unreachable) {
@@ -112,6 +114,11 @@ fn wake_the_waiting(context: &Context) {
             context.census.poke(ObjectRef::from_obj(object.as_ref()));
         }
     }
+}
+
+fn unanswered() -> Failure {
+    Failure::new(Reason::DatabaseUnavailable, "the database did not answer while all organizations were looked at")
+        .remedy("check that the database server runs and that the operator may reach it")
 }
 
 async fn look(context: &Context) -> Result<(), Failure> {

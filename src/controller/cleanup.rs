@@ -23,7 +23,9 @@ use crate::domain::settlement::Settlement;
 use crate::domain::{CompiledPlan, Failure, Subject};
 
 /// `Retain` never waits for the database: this is how long it may take to leave a record.
-const RECORD_LIMIT: Duration = Duration::from_secs(5);
+const RECORD_LIMIT: Duration = Duration::from_secs(10);
+/// Longest wait for the answer to a stage that is shown while a cascade runs.
+const SHOW_LIMIT: Duration = Duration::from_secs(5);
 /// A cascade that takes longer than this is shown as a stage in status.
 const SHOW_AFTER: Duration = Duration::from_secs(2);
 
@@ -48,19 +50,20 @@ pub(super) async fn cleanup(cached: &Arc<Organization>, subject: &Subject, conte
     })
 }
 
-/// The objects that the API server lists for an id.
+/// The objects that the API server lists for an id, or why they cannot be listed.
 struct Namesakes {
     id: String,
-    objects: Vec<Organization>,
+    objects: Result<Vec<Organization>, Failure>,
 }
 
 /// The object as it is now, and all that name its organization: one list past every cache has both.
 async fn read_live(subject: &Subject, context: &Context) -> Result<(Option<Organization>, Namesakes), Failure> {
     let id = subject.organization_id.clone();
-    let objects = context.cluster.naming(&id, &context.settings.database).await?;
-    let live = match objects.iter().find(|o| o.metadata.name.as_ref() == Some(&subject.name)) {
+    let objects = context.cluster.naming(&id, &context.settings.database).await;
+    let listed = objects.iter().flatten().find(|o| o.metadata.name.as_ref() == Some(&subject.name));
+    let live = match listed {
         Some(live) => Some(live.clone()),
-        // Gone, or it names another organization now.
+        // Gone, or it names another organization now; or another object cannot be read, which `Retain` need not wait for.
         None => context.cluster.live(&subject.name).await?,
     };
     Ok((live, Namesakes { id, objects }))
@@ -211,10 +214,14 @@ impl Act<'_> {
         let status =
             report::status(self.subject, before, &pass, Seen::default(), report::Attempts::default(), Timestamp::now());
         if report::worth_writing(before, &status) {
-            // The stage is a courtesy: the cascade goes on whether or not it can be shown.
-            let (shown, done) = tokio::join!(self.context.cluster.write_status(self.object, &status), &mut erasing);
-            if let Err(failure) = shown {
-                tracing::warn!(object = self.subject.name, "{}", failure.message);
+            // The stage is a courtesy: the cascade goes on whether or not it can be shown. But it must not be shown after the
+            // end, so the end waits for it, for a while.
+            let showing = tokio::time::timeout(SHOW_LIMIT, self.context.cluster.write_status(self.object, &status));
+            let (shown, done) = tokio::join!(showing, &mut erasing);
+            match shown {
+                Ok(Ok(Some(written))) => self.context.written.note(&written, &status),
+                Ok(Ok(None)) | Err(_) => {}
+                Ok(Err(failure)) => tracing::warn!(object = self.subject.name, "{}", failure.message),
             }
             return done;
         }
@@ -325,9 +332,9 @@ async fn retain_without_waiting(subject: &Subject, context: &Context, because: &
         Ok(Ok(settlement)) => settlement,
         Ok(Err(failure)) => {
             tracing::warn!(object = subject.name, reason = failure.reason.as_str(), "{}", failure.message);
-            settle::kept_without_record(because)
+            settle::kept_without_record(because, subject, Some(failure.reason))
         }
-        Err(_) => settle::kept_without_record(because),
+        Err(_) => settle::kept_without_record(because, subject, None),
     }
 }
 
@@ -349,7 +356,7 @@ async fn successor(
         &[&facts.key, &subject.organization_id]
     };
     let Namesakes { id: listed, objects } = namesakes;
-    let mut candidates = if asked.contains(&&listed) { objects } else { Vec::new() };
+    let mut candidates = if asked.contains(&&listed) { objects? } else { Vec::new() };
     for id in asked.iter().filter(|id| ***id != listed) {
         candidates.extend(context.cluster.naming(id, &context.settings.database).await?);
     }

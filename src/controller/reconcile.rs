@@ -49,7 +49,11 @@ pub(super) async fn reconcile(object: Arc<Organization>, context: Arc<Context>) 
         .await
         .unwrap_or_else(|_| Some(Report::timed_out(&object, &subject, &context)))
     else {
-        return Ok(Action::await_change());
+        // What changed a live object may be no change that the watch wakes for.
+        return Ok(match phase {
+            Phase::Live => Action::requeue(apply::LOOK_AGAIN),
+            Phase::Terminating => Action::await_change(),
+        });
     };
     let action = finish(report, phase, &context).await;
     context.metrics.reconciled(started.elapsed());
@@ -172,7 +176,8 @@ impl Report {
 
     /// A pass over a terminating object that cannot go on.
     pub(super) fn blocked(object: &Arc<Organization>, subject: &Subject, seen: Seen, failure: Failure) -> Self {
-        Self::new(object, subject, Pass::Deleting(report::blocked(subject.policy, failure)), seen)
+        let erased = seen.erased || subject.stage.as_deref() == Some(stage::VERIFYING);
+        Self::new(object, subject, Pass::Deleting(report::blocked(subject.policy, failure, erased)), seen)
     }
 
     /// A terminating object that was dealt with.
@@ -199,7 +204,7 @@ impl Report {
         let limit = context.settings.reconcile_timeout.as_secs();
         let failure = Failure::new(
             Reason::StatementTimeout,
-            format!("the pass took longer than {limit} s and was rolled back; nothing was deleted"),
+            format!("the pass took longer than {limit} s and was cut off; the next one finds in the ledger what it committed, if it did"),
         )
         .remedy("raise reconcileTimeoutSeconds in the operator's configuration");
         if subject.terminating_since.is_some() {

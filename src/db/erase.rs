@@ -68,16 +68,7 @@ impl Database {
         if let Some(done) = Settlement::recorded(&entry) {
             return Ok(Some(done));
         }
-        if lock_organization(&mut tx, actor, plan).await?.is_some() {
-            return Err(Failure::new(
-                Reason::ContentChanged,
-                "an organization with this id was created again before the old one's tables without a foreign key were counted again; its rows cannot be told apart",
-            )
-            .remedy(format!(
-                "delete the new organization's row, or keep its data: kubectl patch organization {} --type merge -p '{{\"spec\":{{\"deletionPolicy\":\"Retain\"}}}}'",
-                subject.name
-            )));
-        }
+        refuse_created_again(&mut tx, actor, plan).await?;
         let mut captured = load_residue(&mut tx, actor, erase).await?;
         let swept = delete(&mut tx, actor, erase, &erase.sweeps, &[], &mut captured).await?;
         let mut steps = entry.steps.clone();
@@ -90,6 +81,8 @@ impl Database {
         if swept.iter().any(|rows| *rows > 0) {
             ledger::amend(&mut tx, actor, &steps, false).await?;
             keep_residue(&mut tx, actor, erase, &captured).await?;
+            // What was swept may be rows of one that was created meanwhile.
+            refuse_created_again(&mut tx, actor, plan).await?;
             commit(tx).await?;
             return Ok(None);
         }
@@ -162,6 +155,25 @@ async fn cascade(
     }
     commit(tx).await?;
     Ok(if verified { Erasure::Settled(Settlement::erased(proof, steps)) } else { Erasure::Unverified { steps } })
+}
+
+/// An organization that has the id of an erased one makes the rows of the two indistinguishable.
+async fn refuse_created_again(
+    connection: &mut PgConnection,
+    actor: Actor<'_>,
+    plan: &CompiledPlan,
+) -> Result<(), Failure> {
+    if lock_organization(connection, actor, plan).await?.is_none() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Reason::ContentChanged,
+        "an organization with this id was created again before the old one's tables without a foreign key were counted again; its rows cannot be told apart",
+    )
+    .remedy(format!(
+        "delete the new organization's row, or keep its data: kubectl patch organization {} --type merge -p '{{\"spec\":{{\"deletionPolicy\":\"Retain\"}}}}'",
+        actor.subject.name
+    )))
 }
 
 async fn capture(connection: &mut PgConnection, actor: Actor<'_>, erase: &ErasePlan) -> Result<Captured, Failure> {

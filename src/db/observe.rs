@@ -192,7 +192,15 @@ async fn same_id(connection: &mut PgConnection, id: &str, key: &str, plan: &Comp
     let mut savepoint = connection.begin().await.map_err(|e| failure(&e, during))?;
     let row = query(&plan.root.observe, id, &Captured::new()).fetch_one(&mut *savepoint).await;
     savepoint.rollback().await.map_err(|e| failure(&e, during))?;
-    Ok(row.ok().and_then(|r| r.try_get::<String, _>("key").ok()).is_some_and(|k| k == key))
+    match row {
+        Ok(row) => {
+            Ok(row.try_get::<Option<String>, _>("key").map_err(|e| failure(&e, during))?.as_deref() == Some(key))
+        }
+        Err(e) => match failure(&e, during) {
+            no_key if no_key.reason == crate::api::Reason::InvalidOrganizationId => Ok(false),
+            other => Err(other),
+        },
+    }
 }
 
 /// What a transaction that changes something runs on: whether the server is a standby, and the process of this session.

@@ -1,8 +1,10 @@
 //! Ends of a deletion that delete nothing, and the step before one that does. Each is one transaction that looks into
 //! the ledger first and writes it last, so that a repetition after a crash changes nothing.
 
+use std::fmt::Write as _;
+
 use k8s_openapi::jiff::Timestamp;
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 
 use super::activate::switch;
 use super::bind::{Captured, numbers, query};
@@ -10,13 +12,14 @@ use super::connect::Database;
 use super::error::{During, failure};
 use super::ledger::Record;
 use super::{Actor, claim, ledger, observe};
+use crate::api::condition::stage;
 use crate::api::status::Outcome;
 use crate::api::{Activation, DeletionPolicy, Reason};
-use crate::domain::Failure;
 use crate::domain::compile::CompiledPlan;
 use crate::domain::decide::KeepBecause;
 use crate::domain::facts::{Claim, LedgerEntry, Successor};
 use crate::domain::settlement::{NothingLeft, Settlement};
+use crate::domain::{Failure, Subject};
 
 impl Database {
     /// Records that the data is kept, and restores the activation that a recovery window changed. An object that owns
@@ -27,7 +30,7 @@ impl Database {
     pub async fn retain(
         &self,
         cluster: &str,
-        subject: &crate::domain::Subject,
+        subject: &Subject,
         because: &KeepBecause,
         plan: Option<&CompiledPlan>,
     ) -> Result<Settlement, Failure> {
@@ -38,11 +41,27 @@ impl Database {
         if let Some(entry) = ledger::find(&mut tx, actor).await? {
             return Ok(Settlement::recorded(&entry).unwrap_or_else(|| Settlement::unverified(&entry)));
         }
-        if let (Some((_, claim)), Some(plan)) = (&mine, plan) {
-            restore(&mut tx, actor, claim, plan).await?;
+        let mut detail = kept(because);
+        if let Some((_, claim)) = &mine
+            && claim.window.is_some_and(|w| w.was_active)
+        {
+            // The data is kept whether or not the organization can be switched on again.
+            let mut savepoint =
+                tx.begin().await.map_err(|e| failure(&e, During::action("restoring the activation")))?;
+            let refused = match plan {
+                Some(plan) => restore(&mut savepoint, actor, claim, plan).await.err().map(|f| f.reason),
+                None => Some(Reason::SchemaMismatch),
+            };
+            let ended = if refused.is_some() { savepoint.rollback().await } else { savepoint.commit().await };
+            ended.map_err(|e| failure(&e, During::action("restoring the activation")))?;
+            if let Some(reason) = refused {
+                let _ = write!(
+                    detail,
+                    "; it is still deactivated, because switching it on again failed ({reason}): activate it in the platform"
+                );
+            }
         }
         claim::drop_claim(&mut tx, actor).await?;
-        let detail = kept(because);
         let record = Record::kept(Outcome::Retained, subject.policy, &detail);
         ledger::write(&mut tx, actor, &record).await?;
         commit(tx).await?;
@@ -176,10 +195,22 @@ fn kept(because: &KeepBecause) -> String {
     }
 }
 
-/// The sentence for a settlement without a record, when the database cannot be reached.
+/// The sentence for a settlement without a record: the database did not answer in time, or it could not write one.
 #[must_use]
-pub fn kept_without_record(because: &KeepBecause) -> Settlement {
-    Settlement::retained(format!("{}; the database could not be reached, so the ledger has no record", kept(because)))
+pub fn kept_without_record(because: &KeepBecause, subject: &Subject, failed: Option<Reason>) -> Settlement {
+    let why = match failed {
+        Some(Reason::DatabaseUnavailable) => "the database could not be reached".to_owned(),
+        Some(reason) => format!("the database could not be written ({reason})"),
+        None => "the database did not answer in time".to_owned(),
+    };
+    let before = match subject.stage.as_deref() {
+        Some(stage::ERASING | stage::VERIFYING) => {
+            "; an erasure was under way before and may have been committed: look into the ledger"
+        }
+        Some(stage::RECOVERY_WINDOW | stage::SETTLING) => "; it is still deactivated: activate it in the platform",
+        _ => "",
+    };
+    Settlement::retained(format!("{}; {why}, so the ledger has no record{before}", kept(because)))
 }
 
 /// What the ledger says. An erasure that still has to be verified is not dealt with.

@@ -2,8 +2,12 @@
 
 mod checks;
 pub(super) mod faults;
+mod resolve;
 mod root;
+mod sequence;
+mod statements;
 mod steps;
+mod ties;
 
 use sha2::{Digest as _, Sha256};
 

@@ -53,6 +53,8 @@ pub struct Seen {
     pub inventory: Option<Inventory>,
     /// Whether a deletion would work today.
     pub deletion_ready: Option<Result<(), Failure>>,
+    /// The ledger says that it was erased.
+    pub erased: bool,
 }
 
 /// Failed attempts at the same thing.
@@ -358,13 +360,15 @@ pub fn deleting(policy: DeletionPolicy, stage: &'static str, message: impl Into<
     }
 }
 
-/// A deletion that cannot go on.
+/// A deletion that cannot go on. `erased`: its cascade was committed before, and the count after it is still to come.
 #[must_use]
-pub fn blocked(policy: DeletionPolicy, failure: Failure) -> Deletion {
-    Deletion {
-        failure: Some(failure),
-        ..deleting(policy, stage::PENDING, "The deletion is blocked; nothing was deleted.")
-    }
+pub fn blocked(policy: DeletionPolicy, failure: Failure, erased: bool) -> Deletion {
+    let deletion = if erased {
+        deleting(policy, stage::VERIFYING, "Everything was erased; counting again what has no foreign key is blocked.")
+    } else {
+        deleting(policy, stage::PENDING, "The deletion is blocked; nothing was deleted.")
+    };
+    Deletion { failure: Some(failure), ..deletion }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use k8s_openapi::jiff::Timestamp;
 
+use crate::api::condition;
 use crate::api::status::{ClaimStatus, OrganizationStatus};
 use crate::api::{Activation, DeletionPolicy, FINALIZER, Organization};
 
@@ -35,6 +36,8 @@ pub struct Subject {
     pub has_finalizer: bool,
     /// Where it was claimed, as status reports it. It can only add a refusal.
     pub claimed: Option<ClaimStatus>,
+    /// The stage of the deletion that status shows: for words only.
+    pub stage: Option<String>,
 }
 
 impl Subject {
@@ -51,10 +54,9 @@ impl Subject {
             (Some(_), Some(seen)) => spec.deletion_policy.min(seen),
             _ => spec.deletion_policy,
         };
-        let raise_suspected = match (terminating_since, owner.and_then(|o| o.time.as_ref())) {
-            (Some(deleted), Some(changed)) => changed.0 > deleted,
-            _ => false,
-        };
+        // A policy that nobody is known to have set may have been set by anybody at any time.
+        let raise_suspected = terminating_since
+            .is_some_and(|deleted| owner.and_then(|o| o.time.as_ref()).is_none_or(|changed| changed.0 > deleted));
         Self {
             name: meta.name.clone().unwrap_or_default(),
             uid: meta.uid.clone().unwrap_or_default(),
@@ -69,6 +71,9 @@ impl Subject {
             terminating_since,
             has_finalizer: meta.finalizers.iter().flatten().any(|f| f == FINALIZER),
             claimed: status.and_then(|s| s.claim.clone()),
+            stage: status
+                .and_then(|s| s.conditions.iter().find(|c| c.type_ == condition::DELETING))
+                .map(|c| c.reason.clone()),
         }
     }
 
@@ -141,6 +146,15 @@ mod tests {
         let subject = Subject::parse(&object("2026-01-01T00:00:10Z", "2026-01-01T00:00:11Z", None));
         assert_eq!(subject.effective_policy(None), DeletionPolicy::Retain);
         assert_eq!(subject.effective_policy(Some(DeletionPolicy::Deactivate)), DeletionPolicy::Deactivate);
+        assert_eq!(subject.effective_policy(Some(DeletionPolicy::Delete)), DeletionPolicy::Delete);
+    }
+
+    #[test]
+    fn a_policy_that_nobody_is_known_to_have_set_counts_only_as_noted() {
+        let mut object = object("2026-01-01T00:00:10Z", "2026-01-01T00:00:09Z", None);
+        object.metadata.managed_fields = None;
+        let subject = Subject::parse(&object);
+        assert_eq!(subject.effective_policy(None), DeletionPolicy::Retain);
         assert_eq!(subject.effective_policy(Some(DeletionPolicy::Delete)), DeletionPolicy::Delete);
     }
 

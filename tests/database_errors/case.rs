@@ -7,7 +7,7 @@ use organization_operator::api::Reason;
 use super::stage::{Expect, Stage, Via};
 use crate::support::{Variant, World};
 
-/// SQL has `KEY` where the tenant's key belongs.
+/// SQL has `:key` where the tenant's key belongs.
 #[derive(Clone, Debug)]
 pub struct Case {
     /// What a person would call it.
@@ -74,7 +74,7 @@ pub async fn prove(world: Arc<World>, via: Via, variant: Variant, cases: Vec<Cas
 pub async fn run(stage: &mut Stage, via: Via, case: &Case) {
     eprintln!("case: {} ({via:?})", case.name);
     let doomed = stage.doomed(case.window).await;
-    stage.scene.sql(&case.fault.replace("KEY", &doomed.key)).await;
+    stage.scene.sql(&case.fault.replace(":key", &doomed.key)).await;
     stage.delete(&doomed).await;
     let mut expect = case.expect.clone();
     if via == Via::Eighteen && case.sql_state_18.is_some() {

@@ -24,7 +24,7 @@ macro_rules! annotating {
             ", body text DEFAULT 'canary note');
              GRANT SELECT ON notes TO organization_operator; GRANT UPDATE (id) ON users TO organization_operator;
              CREATE FUNCTION annotate() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
-                 INSERT INTO notes SELECT id FROM users WHERE organization_id = 'KEY' LIMIT 1; RETURN OLD; END $$;
+                 INSERT INTO notes SELECT id FROM users WHERE organization_id = ':key' LIMIT 1; RETURN OLD; END $$;
              CREATE TRIGGER annotate BEFORE DELETE ON task_statuses FOR EACH ROW EXECUTE FUNCTION annotate()"
         )
     };
@@ -74,7 +74,7 @@ pub fn every_action() -> Case {
                      EXECUTE format('CREATE TABLE %I (user_id uuid, note text,
                          CONSTRAINT %I FOREIGN KEY (user_id) REFERENCES users ON DELETE %s %s)', name, 'fk ' || name, action, timing);
                      EXECUTE format('GRANT SELECT ON %I TO organization_operator', name);
-                     EXECUTE format('INSERT INTO %I SELECT id, email FROM users WHERE organization_id = %L LIMIT 2', name, 'KEY');
+                     EXECUTE format('INSERT INTO %I SELECT id, email FROM users WHERE organization_id = %L LIMIT 2', name, ':key');
                  END LOOP;
              END LOOP;
          END $$",

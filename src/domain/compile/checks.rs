@@ -1,7 +1,7 @@
 //! What may refer to an organization's rows from outside its row sets.
 
+use super::resolve::Resolved;
 use super::root::Root;
-use super::steps::Resolved;
 use super::{COUNT_LIMIT, Check};
 use crate::domain::catalog::{Catalog, ForeignKey, TableId, TableInfo};
 use crate::domain::identifier::Column;

@@ -1,6 +1,6 @@
 //! Faults of the plan as a whole, each with what cures it.
 
-use super::steps::Resolved;
+use super::resolve::Resolved;
 use crate::api::reason::Reason;
 use crate::api::status::ErrorCause;
 use crate::domain::catalog::{Catalog, TableId, TableInfo};

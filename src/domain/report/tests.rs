@@ -24,6 +24,7 @@ fn subject() -> Subject {
         terminating_since: None,
         has_finalizer: true,
         claimed: None,
+        stage: None,
     }
 }
 
@@ -51,7 +52,7 @@ fn every_pass() -> Vec<Pass> {
     let mut passes = vec![Pass::Settled];
     for reason in Reason::ALL {
         passes.push(Pass::Failed(failure(reason)));
-        passes.push(Pass::Deleting(blocked(DeletionPolicy::Delete, failure(reason))));
+        passes.push(Pass::Deleting(blocked(DeletionPolicy::Delete, failure(reason), false)));
     }
     for stage in [stage::RECOVERY_WINDOW, stage::SETTLING, stage::ERASING, stage::VERIFYING, stage::COMPLETED] {
         passes.push(Pass::Deleting(deleting(DeletionPolicy::Delete, stage, "Under way.")));
@@ -89,7 +90,8 @@ fn kstatus_rules_hold_after_every_pass() {
 #[test]
 fn an_error_is_one_word_everywhere_and_says_what_to_do() {
     for reason in Reason::ALL {
-        let status = after(None, &Pass::Deleting(blocked(DeletionPolicy::Delete, failure(reason))), attempt(1), 1);
+        let status =
+            after(None, &Pass::Deleting(blocked(DeletionPolicy::Delete, failure(reason), false)), attempt(1), 1);
         assert_eq!(condition(&status, "DeletionBlocked"), Some(("True", reason.as_str())));
         assert_eq!(condition(&status, "Ready"), Some(("False", reason.as_str())));
         assert_eq!(condition(&status, "Stalled").is_some(), reason.needs_a_person(), "{reason}");
@@ -102,8 +104,12 @@ fn an_error_is_one_word_everywhere_and_says_what_to_do() {
 
 #[test]
 fn a_blocked_deletion_that_goes_on_clears_its_error() {
-    let blocked =
-        after(None, &Pass::Deleting(blocked(DeletionPolicy::Delete, failure(Reason::LockTimeout))), attempt(1), 1);
+    let blocked = after(
+        None,
+        &Pass::Deleting(blocked(DeletionPolicy::Delete, failure(Reason::LockTimeout), false)),
+        attempt(1),
+        1,
+    );
     let done =
         Deletion { outcome: Some(Outcome::Erased), ..deleting(DeletionPolicy::Delete, stage::COMPLETED, "Done.") };
     let status = after(Some(&blocked), &Pass::Deleting(done), Attempts::default(), 9);

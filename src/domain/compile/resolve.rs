@@ -1,0 +1,102 @@
+//! The steps with their names resolved.
+
+use super::faults::Faults;
+use crate::domain::catalog::{Catalog, TableInfo};
+use crate::domain::plan::{Plan, Step};
+
+/// A step with its names resolved.
+pub(super) struct Resolved<'a> {
+    pub(super) step: &'a Step,
+    pub(super) info: &'a TableInfo,
+    /// Links to parents by index; empty for a step with a tenant column.
+    pub(super) links: Vec<(usize, Vec<(String, String)>)>,
+    /// The tenant column.
+    pub(super) organization: Option<String>,
+}
+
+pub(super) fn resolve<'a>(plan: &'a Plan, catalog: &'a Catalog, faults: &mut Faults) -> Option<Vec<Resolved<'a>>> {
+    let mut infos = Vec::new();
+    for (i, step) in plan.steps.iter().enumerate() {
+        let info = catalog.declared(&step.table);
+        if info.is_none() {
+            faults.missing_table(&format!("cascade.steps[{i}].table"), &step.table);
+        }
+        infos.push(info);
+    }
+    let infos: Vec<&TableInfo> = infos.into_iter().collect::<Option<_>>()?;
+    let mut steps = Vec::new();
+    let mut complete = true;
+    for (i, step) in plan.steps.iter().enumerate() {
+        let at = format!("cascade.steps[{i}]");
+        let mut has = |info: &TableInfo, field: &str, column: &str| {
+            let found = info.column(column).is_some();
+            if !found {
+                faults.missing_column(&format!("{at}.{field}"), &info.table.name(), column);
+                complete = false;
+            }
+            found
+        };
+        if let Some(column) = &step.organization {
+            has(infos[i], "organization", column);
+        }
+        if let Some(column) = &step.column {
+            has(infos[i], "column", column);
+        }
+        for (child, parent) in &step.columns {
+            has(infos[i], "columns", child);
+            for (j, other) in plan.steps.iter().enumerate() {
+                if step.parent.as_ref() == Some(&other.entity) {
+                    has(infos[j], "columns", parent);
+                }
+            }
+        }
+        if !complete {
+            continue;
+        }
+        let mut links = Vec::new();
+        if let Some(parent) = &step.parent {
+            for (j, other) in plan.steps.iter().enumerate().filter(|(_, o)| o.entity == *parent) {
+                if let Some(pairs) = pairs(step, infos[i], infos[j], catalog) {
+                    links.push((j, pairs));
+                } else {
+                    let which = if step.column.is_some() {
+                        format!("`{at}.column`: no single column identifies")
+                    } else {
+                        format!("`{at}.columns`: these columns do not identify")
+                    };
+                    faults.schema(
+                        format!(
+                            "{which} a row of the parent table `{}`, so half of its key could match rows of another organization",
+                            other.table
+                        ),
+                        Some(&step.table),
+                        Some(format!(
+                            "write `columns: {{COLUMN: PARENT_COLUMN, ...}}` with the whole key of `{}` in {at}",
+                            other.table
+                        )),
+                    );
+                    complete = false;
+                }
+            }
+        }
+        steps.push(Resolved { step, info: infos[i], links, organization: step.organization.clone() });
+    }
+    complete.then_some(steps)
+}
+
+/// Columns of the child, each with the parent's column. For `column` alone the parent's column is the one that a
+/// foreign key names, else the parent's single-column key. The parent's columns must identify a row: half of a key could
+/// match rows of another organization.
+fn pairs(step: &Step, child: &TableInfo, parent: &TableInfo, catalog: &Catalog) -> Option<Vec<(String, String)>> {
+    let Some(column) = &step.column else {
+        let key: Vec<&str> = step.columns.values().map(String::as_str).collect();
+        return parent.unique_on(&key).then(|| step.columns.iter().map(|(c, p)| (c.clone(), p.clone())).collect());
+    };
+    let referred = catalog
+        .foreign_keys
+        .iter()
+        .find(|k| k.child == child.id && k.parent == parent.id && k.child_columns == [column.clone()])
+        .map(|k| k.parent_columns[0].clone());
+    let key = referred.or_else(|| parent.unique_keys.iter().find(|k| k.len() == 1).map(|k| k[0].clone()))?;
+    parent.unique_on(&[key.as_str()]).then(|| vec![(column.clone(), key)])
+}

@@ -1,0 +1,185 @@
+//! The statements of the cascade.
+
+use std::collections::BTreeMap;
+
+use super::resolve::Resolved;
+use super::root::Root;
+use super::steps::USERS;
+use super::ties::depth_of;
+use super::{Capture, PlanTable};
+use crate::domain::catalog::TableInfo;
+use crate::domain::identifier::Column;
+use crate::domain::statement::{KeySource, Link, Pair, Param, RowSet, Statement, Writer, any_of};
+
+pub(super) fn row_set(steps: &[Resolved<'_>], i: usize, captured: Option<&[Vec<String>]>) -> RowSet {
+    let step = &steps[i];
+    let type_of =
+        |info: &TableInfo, column: &str| info.column(column).map_or_else(|| "text".to_owned(), |c| c.type_name.clone());
+    if let Some(column) = &step.organization {
+        return RowSet::Direct { column: Column::new(column), type_name: type_of(step.info, column) };
+    }
+    RowSet::Through(
+        step.links
+            .iter()
+            .map(|(p, pairs)| {
+                let parent = &steps[*p];
+                let positions = captured.and_then(|all| {
+                    pairs.iter().map(|(_, column)| all[*p].iter().position(|c| c == column)).collect::<Option<Vec<_>>>()
+                });
+                Link {
+                    parent: *p,
+                    table: parent.info.table.clone(),
+                    rows: row_set(steps, *p, captured),
+                    pairs: pairs
+                        .iter()
+                        .map(|(child, column)| Pair {
+                            child: Column::new(child),
+                            child_type: type_of(step.info, child),
+                            parent: Column::new(column),
+                            parent_type: type_of(parent.info, column),
+                        })
+                        .collect(),
+                    captured: positions,
+                }
+            })
+            .collect(),
+    )
+}
+
+pub(super) fn count_statement(
+    tables: &[(&PlanTable, Vec<RowSet>)],
+    steps: &[Resolved<'_>],
+    limit: Option<i64>,
+) -> Statement {
+    let mut writer = Writer::default();
+    let columns: Vec<String> = tables
+        .iter()
+        .filter_map(|(table, sets)| {
+            let info = steps.iter().find(|s| s.info.id == table.id)?.info;
+            let sets: Vec<&RowSet> = sets.iter().collect();
+            let condition = any_of(&sets, "t", &KeySource::Bound, &mut writer);
+            Some(match limit.filter(|_| table.entity != USERS) {
+                None => format!("(SELECT count(*) FROM {} t WHERE {condition})", info.table),
+                Some(limit) => format!(
+                    "(SELECT count(*) FROM (SELECT 1 FROM {} t WHERE {condition} LIMIT {}) s)",
+                    info.table,
+                    limit + 1
+                ),
+            })
+        })
+        .collect();
+    let sql = format!("SELECT ARRAY[{}]::bigint[] AS rows", columns.join(", "));
+    writer.finish(sql)
+}
+
+pub(super) fn delete_statement(info: &TableInfo, rows: &RowSet, captured: &[String]) -> Statement {
+    let mut writer = Writer::default();
+    let condition = rows.condition("t", &KeySource::Bound, &mut writer);
+    let returned = if captured.is_empty() {
+        "1".to_owned()
+    } else {
+        captured.iter().map(|c| format!("t.{}", Column::new(c))).collect::<Vec<_>>().join(", ")
+    };
+    let arrays: Vec<String> =
+        captured.iter().map(|c| format!(", COALESCE(array_agg({}::text), '{{}}')", Column::new(c))).collect();
+    let arrays = arrays.concat();
+    let sql = format!(
+        "WITH d AS (DELETE FROM {} t WHERE {condition} RETURNING {returned}) SELECT count(*){arrays} FROM d",
+        info.table
+    );
+    writer.finish(sql)
+}
+
+pub(super) fn capture_statements(
+    steps: &[Resolved<'_>],
+    captured: &[Vec<String>],
+    held: &[RowSet],
+    fenced: &[bool],
+    lock: &[u32],
+) -> Vec<Capture> {
+    // Parents first, so that a child's rows can be found by the parents captured before.
+    let mut depth: BTreeMap<usize, usize> = BTreeMap::new();
+    for i in 0..steps.len() {
+        depth.insert(i, depth_of(steps, i));
+    }
+    let mut order: Vec<usize> = (0..steps.len()).collect();
+    order.sort_by_key(|i| (depth[i], *i));
+    order
+        .into_iter()
+        .filter(|&i| !captured[i].is_empty() || lock.contains(&steps[i].info.id))
+        .map(|i| {
+            let mut writer = Writer::default();
+            let condition = held[i].condition("t", &KeySource::Bound, &mut writer);
+            let table = &steps[i].info.table;
+            let lock = if lock.contains(&steps[i].info.id) { " FOR UPDATE" } else { "" };
+            let sql = if captured[i].is_empty() {
+                format!("SELECT count(*) FROM (SELECT 1 FROM {table} t WHERE {condition}{lock}) s")
+            } else {
+                let columns: Vec<Column> = captured[i].iter().map(Column::new).collect();
+                format!(
+                    "SELECT {} FROM (SELECT {} FROM {table} t WHERE {condition}{lock}) s",
+                    columns
+                        .iter()
+                        .map(|c| format!("COALESCE(array_agg(s.{c}::text), '{{}}')"))
+                        .collect::<Vec<_>>()
+                        .join(", "),
+                    columns.iter().map(|c| format!("t.{c}")).collect::<Vec<_>>().join(", "),
+                )
+            };
+            Capture {
+                step: i,
+                table: steps[i].step.table.clone(),
+                columns: captured[i].clone(),
+                statement: writer.finish(sql),
+                residue: steps.iter().enumerate().any(|(c, s)| !fenced[c] && s.links.iter().any(|(p, _)| *p == i)),
+            }
+        })
+        .collect()
+}
+
+/// Existence, activation and users of many organizations in one query.
+pub(super) fn census_statement(root: &Root, steps: &[Resolved<'_>], live: &[RowSet]) -> Statement {
+    let users: Vec<usize> = (0..steps.len()).filter(|&i| steps[i].step.entity == USERS).collect();
+    let mut writer = Writer::default();
+    let keys = writer.array(Param::Keys, &root.key_type);
+    let (count, join) = match users.as_slice() {
+        [] => ("NULL::bigint".to_owned(), String::new()),
+        [only] if let RowSet::Direct { column, type_name } = &live[*only] => {
+            // Grouped: one pass over the users of all organizations.
+            let tenants = writer.array(Param::Keys, type_name);
+            (
+                "COALESCE(u.n, 0)".to_owned(),
+                format!(
+                    " LEFT JOIN (SELECT t.{column} AS tenant, count(*) AS n FROM {} t WHERE t.{column} = ANY({tenants}) GROUP BY t.{column}) u ON u.tenant::text = o.{}::text",
+                    steps[*only].info.table, root.key
+                ),
+            )
+        }
+        several => {
+            let outer = KeySource::Outer(format!("o.{}", root.key));
+            let mut tables: Vec<&TableInfo> = Vec::new();
+            for &i in several {
+                if !tables.iter().any(|t| t.id == steps[i].info.id) {
+                    tables.push(steps[i].info);
+                }
+            }
+            let counts: Vec<String> = tables
+                .iter()
+                .map(|info| {
+                    let sets: Vec<&RowSet> =
+                        several.iter().filter(|&&i| steps[i].info.id == info.id).map(|&i| &live[i]).collect();
+                    let condition = any_of(&sets, "t", &outer, &mut writer);
+                    format!("(SELECT count(*) FROM {} t WHERE {condition})", info.table)
+                })
+                .collect();
+            (counts.join(" + "), String::new())
+        }
+    };
+    let sql = format!(
+        "SELECT o.{key}::text AS key, {active} AS active, {count} AS users FROM {table} o{join} WHERE o.{key} = ANY({keys})",
+        key = root.key,
+        active = root.active_expression("o"),
+        table = root.table,
+    );
+    writer.finish(sql)
+}

@@ -1,0 +1,90 @@
+//! What stands in the way: of one deletion, or of all.
+
+use super::*;
+
+#[test]
+fn only_keys_over_which_outsiders_can_refer_are_checked() {
+    let checks = |catalog: &Catalog| -> Vec<String> {
+        let erase = erase(catalog);
+        erase.preflight.map(|(_, checks)| checks.into_iter().map(|c| c.constraint).collect()).unwrap_or_default()
+    };
+    // Over these the rows of a step are found: whoever refers is inside.
+    assert_eq!(checks(&platform(Flavour::Ordinary)), ["flows_created_by", "executions_started_by"]);
+    assert_eq!(checks(&platform(Flavour::NoKeys)), [""; 0]);
+    let mut invoices = platform(Flavour::Ordinary);
+    invoices.tables.push(table(INVOICES, "invoices", &["id", "flow_id"]));
+    invoices.foreign_keys.push(key("invoices_flow", INVOICES, "flow_id", FLOWS, Flavour::Cascade));
+    assert_eq!(checks(&invoices), ["flows_created_by", "executions_started_by", "invoices_flow"]);
+}
+
+#[test]
+fn blockers_name_constraint_rows_and_remedy() {
+    let mut catalog = platform(Flavour::Ordinary);
+    catalog.tables.push(table(INVOICES, "invoices", &["id", "flow_id"]));
+    catalog.foreign_keys.push(key("invoices_flow", INVOICES, "flow_id", FLOWS, Flavour::Cascade));
+    let (_, checks) = erase(&catalog).preflight.expect("checks");
+    assert_eq!(blockers(&checks, &[0, 0, 0], "k"), None);
+    let failure = blockers(&checks, &[1, 0, COUNT_LIMIT + 1], "o'k").expect("blocked");
+    assert_eq!(failure.reason, Reason::ForeignKeyViolation);
+    assert_eq!(failure.causes.len(), 2, "every blocker: {failure:?}");
+    assert_eq!(failure.rows, Some(COUNT_LIMIT + 1));
+    let text = &failure.message;
+    assert!(text.starts_with("2 foreign keys stand in the way from outside the plan"), "{text}");
+    assert!(
+        text.contains(
+            "1 row in `public.flows` of other organizations refer to `public.users` (constraint flows_created_by)"
+        ),
+        "{text}"
+    );
+    assert!(text.contains("10000+ rows in `public.invoices` refer to `public.flows` (constraint invoices_flow), and ON DELETE CASCADE would change them"), "{text}");
+    assert!(text.ends_with("Nothing was deleted"), "{text}");
+    let remedy = failure.remedy.expect("a remedy");
+    assert!(
+        remedy.contains(r#"DELETE FROM "public"."invoices" c USING "public"."flows" p WHERE c."flow_id" = p."id""#),
+        "{remedy}"
+    );
+    assert!(remedy.contains("'o''k'") && !remedy.contains(":key"), "{remedy}");
+}
+
+#[test]
+fn a_cycle_is_named_with_its_constraints() {
+    let mut catalog = platform(Flavour::Ordinary);
+    catalog.foreign_keys.push(key("users_favourite", USERS, "favourite", FLOWS, Flavour::Ordinary));
+    let fault = compile(&Plan::default(), &catalog).fault.expect("no order");
+    assert_eq!(fault.reason, Reason::SchemaMismatch);
+    assert!(fault.message.contains("users_favourite") && fault.message.contains("flows_created_by"), "{fault}");
+    assert!(fault.remedy.expect("a remedy").contains("DEFERRABLE"));
+    // One of the two checked at COMMIT is enough.
+    if let Some(key) = catalog.foreign_keys.last_mut() {
+        key.deferrable = true;
+    }
+    assert_eq!(order(&erase(&catalog)), CHILDREN_FIRST);
+}
+
+#[test]
+fn every_fault_is_named_at_once() {
+    let mut catalog = platform(Flavour::Ordinary);
+    catalog.tables.push(table(INVOICES, "invoices", &["id", "organization_id"]));
+    catalog.tables[4].privileges.delete = false;
+    catalog.tables[5].row_security = true;
+    let fault = compile(&Plan::default(), &catalog).fault.expect("faults");
+    assert_eq!(fault.reason, Reason::SchemaMismatch);
+    assert_eq!(fault.causes.len(), 3, "{fault}");
+    for part in [
+        "`public.invoices` has the tenant column `organization_id`",
+        "lacks the privilege DELETE",
+        "row-level security",
+    ] {
+        assert!(fault.message.contains(part), "{part}: {fault}");
+    }
+    let remedy = fault.remedy.expect("a remedy");
+    assert!(remedy.contains(r#"GRANT DELETE ON "public"."task_outputs" TO "operator";"#), "{remedy}");
+    assert!(remedy.contains(r#"ALTER ROLE "operator" BYPASSRLS;"#), "{remedy}");
+
+    catalog.tables.truncate(1);
+    let fault = compile(&Plan::default(), &catalog).fault.expect("faults");
+    assert_eq!(fault.causes.len(), 5, "every missing table: {fault}");
+    assert!(fault.message.contains("cascade.steps[4].table"), "{fault}");
+    catalog.tables.clear();
+    assert!(CompiledPlan::new(&Plan::default(), &catalog, "operator").is_err(), "nothing can be done for anybody");
+}

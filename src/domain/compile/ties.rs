@@ -1,0 +1,65 @@
+//! What ties a step's rows to the organization: foreign keys that fence them, and parents whose keys must be captured.
+
+use super::resolve::Resolved;
+use super::root::Root;
+use crate::domain::catalog::{Catalog, TableInfo};
+
+/// For each step, whether a chain of enforced foreign keys ties its rows to the organization's row.
+pub(super) fn fences(steps: &[Resolved<'_>], catalog: &Catalog, root: &Root) -> Vec<bool> {
+    let tied = |child: &TableInfo, parent: u32, pairs: &[(&str, &str)]| {
+        catalog.foreign_keys.iter().any(|k| {
+            k.enforced
+                && k.child == child.id
+                && k.parent == parent
+                && k.child_columns.len() == pairs.len()
+                && k.child_columns.iter().zip(&k.parent_columns).all(|(c, p)| pairs.contains(&(c.as_str(), p.as_str())))
+        })
+    };
+    let mut fenced = vec![false; steps.len()];
+    // Parents may be declared after their children: repeat until nothing changes.
+    loop {
+        let mut changed = false;
+        for (i, step) in steps.iter().enumerate() {
+            if fenced[i] {
+                continue;
+            }
+            let now = match &step.organization {
+                Some(column) => tied(step.info, root.id, &[(column, root.key.name())]),
+                None => step.links.iter().all(|(p, pairs)| {
+                    let pairs: Vec<(&str, &str)> = pairs.iter().map(|(c, k)| (c.as_str(), k.as_str())).collect();
+                    fenced[*p] && tied(step.info, steps[*p].info.id, &pairs)
+                }),
+            };
+            if now {
+                fenced[i] = true;
+                changed = true;
+            }
+        }
+        if !changed {
+            return fenced;
+        }
+    }
+}
+
+/// For each step the columns that must be captured before the first delete: those by which a child is found that is
+/// deleted later, or that nothing fences, so that it can be counted again when its parents are gone.
+pub(super) fn captured_columns(steps: &[Resolved<'_>], real_order: &[usize], fenced: &[bool]) -> Vec<Vec<String>> {
+    let place = |i: usize| real_order.iter().position(|&s| s == i);
+    let mut captured = vec![Vec::new(); steps.len()];
+    for (c, child) in steps.iter().enumerate() {
+        for (p, pairs) in &child.links {
+            if place(c) > place(*p) || !fenced[c] {
+                for (_, column) in pairs {
+                    if !captured[*p].contains(column) {
+                        captured[*p].push(column.clone());
+                    }
+                }
+            }
+        }
+    }
+    captured
+}
+
+pub(super) fn depth_of(steps: &[Resolved<'_>], i: usize) -> usize {
+    steps[i].links.iter().map(|(p, _)| depth_of(steps, *p) + 1).max().unwrap_or(0)
+}
