@@ -23,6 +23,7 @@ mod gitops;
 mod layering;
 mod lifecycle;
 mod rbac;
+mod stuck_shapes;
 mod support;
 mod undo;
 
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         layering::tests(),
         lifecycle::tests(),
         rbac::tests(),
+        stuck_shapes::tests(),
         undo::tests(),
     ]
     .concat();

@@ -69,7 +69,7 @@ impl PlanCache {
             Ok(compiled) => {
                 let compiled = Arc::new(compiled);
                 let mut current = self.compiled.write().unwrap_or_else(PoisonError::into_inner);
-                let changed = current.as_ref().is_none_or(|c| c.digest != compiled.digest);
+                let changed = current.as_ref().is_none_or(|c| c.digest != compiled.digest || c.fault != compiled.fault);
                 if changed {
                     report(&compiled);
                 }

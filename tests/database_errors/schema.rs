@@ -82,7 +82,7 @@ pub fn every_action() -> Case {
     )
     .rows(30)
     .says(&[
-        "15 foreign keys from outside the plan stand in the way",
+        "15 foreign keys",
         "2 rows in `public.NO ACTION NOT DEFERRABLE` refer to `public.users` (constraint fk NO ACTION NOT DEFERRABLE)",
         "fk NO ACTION DEFERRABLE INITIALLY DEFERRED",
         "fk RESTRICT NOT DEFERRABLE",

@@ -141,9 +141,9 @@ async fn a_full_disk(world: Arc<World>, via: Via) {
         ..Expect::new(Reason::DatabaseUnavailable)
     };
     stage.blocked(&doomed, &expect).await;
-    stage.scene.sql("TRUNCATE filling").await;
+    stage.scene.sql("DROP TABLE filling").await;
     stage.healed(&doomed).await;
-    stage.scene.sql("DROP TRIGGER audit ON users; DROP TABLE audit, filling").await;
+    stage.scene.sql("DROP TRIGGER audit ON users; DROP TABLE audit").await;
     from_outside(&stage, &format!("DROP TABLESPACE {tablespace}")).await;
     stage.close().await;
 }

@@ -163,7 +163,8 @@ async fn a_row_that_moves(world: Arc<World>, via: Via) {
 
 async fn a_statement_that_takes_too_long(world: Arc<World>, via: Via) {
     let scene = scene(world, via, Variant::Ordinary).await;
-    let launch = launch(&scene, via).await.configure("database.statementTimeoutSeconds", json!(1));
+    let launch = launch(&scene, via).await.configure("database.lockTimeoutSeconds", json!(1));
+    let launch = launch.configure("database.statementTimeoutSeconds", json!(2));
     let mut stage = Stage::with(scene, launch).await;
     let case = Case::new(
         "a trigger that dreams",
