@@ -20,6 +20,11 @@ const DEFAULT_FILTER: &str = "info,sqlx=warn,kube_client=warn,hyper=warn,tower=w
 /// Starts logging.
 pub fn start(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    // What the database's triggers tell their client may hold values of rows.
+    let filter = match "sqlx::postgres::notice=off".parse() {
+        Ok(never) => filter.add_directive(never),
+        Err(_) => filter,
+    };
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -36,7 +36,7 @@ tests![
 ];
 
 /// What every error shows, on every object.
-fn shows(seen: &Seen, reason: Reason) -> ErrorDetail {
+pub fn shows(seen: &Seen, reason: Reason) -> ErrorDetail {
     let yaml = seen.yaml();
     let error = seen.error().unwrap_or_else(|| panic!("no error detail: {yaml}"));
     assert_eq!(error.reason, reason, "{yaml}");

@@ -52,13 +52,13 @@ async fn strip(scene: &Scene, name: &str) {
 }
 
 /// Keeps every version of an object that anybody could see.
-struct Recorder {
+pub struct Recorder {
     seen: Arc<Mutex<Vec<(bool, Seen)>>>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Recorder {
-    fn start(scene: &Scene, name: &str) -> Self {
+    pub fn start(scene: &Scene, name: &str) -> Self {
         let config = watcher::Config::default().fields(&format!("metadata.name={}", scene.name(name)));
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (sink, all) = (seen.clone(), watcher(scene.api(), config));
@@ -75,11 +75,11 @@ impl Recorder {
     }
 
     /// Whether the object is gone.
-    fn ended(&self) -> bool {
+    pub fn ended(&self) -> bool {
         self.seen.lock().expect("a lock").last().is_some_and(|(deleted, _)| *deleted)
     }
 
-    fn seen(&self) -> Vec<Seen> {
+    pub fn seen(&self) -> Vec<Seen> {
         self.seen.lock().expect("a lock").iter().map(|(_, seen)| seen.clone()).collect()
     }
 }

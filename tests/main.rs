@@ -13,6 +13,7 @@ mod budget;
 mod claims;
 mod crash;
 mod crd;
+mod database_errors;
 mod delete;
 mod errors;
 mod expiration;
@@ -22,6 +23,7 @@ mod gitops;
 mod layering;
 mod lifecycle;
 mod rbac;
+mod stuck_shapes;
 mod support;
 mod undo;
 
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         claims::tests(),
         crash::tests(),
         crd::tests(),
+        database_errors::tests(),
         delete::tests(),
         errors::tests(),
         expiration::tests(),
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         layering::tests(),
         lifecycle::tests(),
         rbac::tests(),
+        stuck_shapes::tests(),
         undo::tests(),
     ]
     .concat();

@@ -77,19 +77,41 @@ pub(super) async fn look_regularly(context: Arc<Context>) {
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // The first pass over each object looks by itself.
     interval.tick().await;
+    let mut unreachable = false;
     loop {
         interval.tick().await;
         // A server that dies without a word must not end the looking.
         let looked = tokio::time::timeout(context.settings.reconcile_timeout, look(&context)).await;
         match looked.unwrap_or_else(|_| Err(unanswered())) {
-            Ok(()) => context.metrics.database_seen(true),
+            Ok(()) => {
+                context.metrics.database_seen(true);
+                if std::mem::take(&mut unreachable) {
+                    wake_the_waiting(&context);
+                }
+            }
             Err(failure) => {
+                context.database.heard(&failure);
+                unreachable |= waits_for_the_database(failure.reason);
                 match failure.reason {
                     Reason::SchemaMismatch => context.metrics.plan_unusable(failure.reason),
                     _ => context.metrics.database_seen(false),
                 }
                 tracing::warn!(reason = failure.reason.as_str(), "{}", failure.message);
             }
+        }
+    }
+}
+
+const fn waits_for_the_database(reason: Reason) -> bool {
+    matches!(reason, Reason::AuthenticationFailed | Reason::DatabaseUnavailable)
+}
+
+/// The database is there again: objects that wait for nothing else need not wait for their next try.
+fn wake_the_waiting(context: &Context) {
+    for object in context.store.state() {
+        let error = object.status.as_ref().and_then(|s| s.error.as_ref());
+        if error.is_some_and(|e| waits_for_the_database(e.reason)) {
+            context.census.poke(ObjectRef::from_obj(object.as_ref()));
         }
     }
 }

@@ -44,7 +44,9 @@ pub(super) async fn cleanup(cached: &Arc<Organization>, subject: &Subject, conte
     let mut seen = Seen::default();
     Some(match work(&object, &subject, namesakes, context, &mut seen).await {
         Ok(report) => report,
-        Err(failure) => Report::blocked(&object, &subject, seen, with_way_out(failure, &subject)),
+        Err(failure) => {
+            Report::blocked(&object, &subject, seen, with_way_out(failure.attempt_deleted_nothing(), &subject))
+        }
     })
 }
 
@@ -91,7 +93,9 @@ async fn work(
         let settlement = retain_without_waiting(subject, context, &because).await;
         return Ok(Report::settled(object, subject, std::mem::take(seen), settlement));
     }
-    let plan = compiled(context, seen).await?;
+    compiled(context, seen).await?;
+    // A person may have cleared what blocked the attempt before.
+    let plan = context.plan.mended().await?;
     let observed = context.database.observe(&context.settings.cluster_id, subject, &plan).await;
     let facts = observed.map_err(|f| plan.explain(f))?;
     see(seen, &facts, &plan);
@@ -167,12 +171,24 @@ impl Act<'_> {
 
     /// Runs the cascade; once more with a plan of now, if the schema has changed since it was compiled.
     async fn erase(&self, take_from: Option<String>) -> Result<Erasure, Failure> {
-        match self.cascade(take_from.clone()).await? {
-            Erasure::PlanOutdated => {
+        match self.cascade(take_from.clone()).await {
+            Err(failure) => Err(self.explained(failure).await),
+            Ok(Erasure::PlanOutdated) => {
                 let (plan, _) = self.context.plan.refresh().await?;
                 Act { plan: &plan, ..*self }.cascade(take_from).await
             }
-            done => Ok(done),
+            done => done,
+        }
+    }
+
+    /// What the server refused, in the words of a plan of now: it names each table, column and privilege that is missing.
+    async fn explained(&self, failure: Failure) -> Failure {
+        if failure.sql_state.is_none() || !matches!(failure.reason, Reason::PermissionDenied | Reason::SchemaMismatch) {
+            return failure;
+        }
+        match self.context.plan.refresh().await {
+            Ok((plan, _)) => plan.explain(failure),
+            Err(_) => failure,
         }
     }
 
@@ -390,10 +406,12 @@ fn outdated() -> Failure {
         Reason::SerializationFailure,
         "the database's schema changed twice since the plan was compiled. Nothing was deleted",
     )
+    .remedy("nothing, if it passes by itself; if not, stop what changes the schema")
 }
 
 fn ledger_changed() -> Failure {
     Failure::new(Reason::SerializationFailure, "the ledger changed between two looks; nothing was touched")
+        .remedy("nothing: it is looked at again by itself")
 }
 
 fn changed_between_looks() -> Failure {
@@ -401,6 +419,7 @@ fn changed_between_looks() -> Failure {
         Reason::ContentChanged,
         "the organization, or rows of it, appeared between two looks; nothing was deleted",
     )
+    .remedy("nothing, if it passes by itself; if not, stop what writes to the organization")
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The compiled plan, shared by all passes and refreshed on an interval.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use crate::db::Database;
 use crate::domain::{CompiledPlan, Failure, Plan};
@@ -10,13 +11,17 @@ pub struct PlanCache {
     plan: Plan,
     database: Arc<Database>,
     compiled: RwLock<Option<Arc<CompiledPlan>>>,
+    last: Mutex<Option<Instant>>,
 }
+
+/// Many deletions that a fault of the plan blocks share one look at the catalogue.
+const FRESH: Duration = Duration::from_millis(500);
 
 impl PlanCache {
     /// Holds a plan that is compiled at the first use.
     #[must_use]
     pub fn new(plan: Plan, database: Arc<Database>) -> Self {
-        Self { plan, database, compiled: RwLock::new(None) }
+        Self { plan, database, compiled: RwLock::new(None), last: Mutex::default() }
     }
 
     /// The compiled plan.
@@ -28,6 +33,22 @@ impl PlanCache {
             return Ok(compiled);
         }
         self.refresh().await.map(|(compiled, _)| compiled)
+    }
+
+    /// The compiled plan; compiled again if it has a fault, which may have been cleared since.
+    ///
+    /// # Errors
+    /// Fails when it has to be compiled and cannot be.
+    pub async fn mended(&self) -> Result<Arc<CompiledPlan>, Failure> {
+        let plan = self.get().await?;
+        if plan.fault.is_none() || self.compiled_within(FRESH) {
+            return Ok(plan);
+        }
+        self.refresh().await.map(|(plan, _)| plan)
+    }
+
+    fn compiled_within(&self, age: Duration) -> bool {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| at.elapsed() < age)
     }
 
     /// The compiled plan, if there is one already.
@@ -42,11 +63,13 @@ impl PlanCache {
     /// Fails when the catalogue cannot be read or the organization's table is missing; what was compiled before is then
     /// forgotten only in the second case.
     pub async fn refresh(&self) -> Result<(Arc<CompiledPlan>, bool), Failure> {
-        match self.database.compile(&self.plan).await {
+        let compiled = self.database.compile(&self.plan).await;
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        match compiled {
             Ok(compiled) => {
                 let compiled = Arc::new(compiled);
                 let mut current = self.compiled.write().unwrap_or_else(PoisonError::into_inner);
-                let changed = current.as_ref().is_none_or(|c| c.digest != compiled.digest);
+                let changed = current.as_ref().is_none_or(|c| c.digest != compiled.digest || c.fault != compiled.fault);
                 if changed {
                     report(&compiled);
                 }

@@ -67,6 +67,7 @@ async fn finish(report: Report, phase: Phase, context: &Context) -> Action {
     let Report { object, subject, pass, seen, settlement, announce, again } = report;
     let failure = failure_of(&pass).cloned();
     let (attempts, delay) = if let Some(f) = &failure {
+        context.database.heard(f);
         let (count, delay) = context.backoff.failed(&subject.uid, phase, f.reason);
         context.metrics.failed(f.reason);
         if phase == Phase::Terminating {

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use super::bind::{Captured, query};
 use super::connect::Database;
 use super::error::{During, failure};
-use super::{Actor, claim};
+use super::{Actor, claim, observe};
 use crate::api::Activation;
 use crate::domain::Failure;
 use crate::domain::compile::CompiledPlan;
@@ -28,12 +28,16 @@ impl Database {
     /// Fails when the claim cannot be had, or the database refuses.
     pub async fn settle(&self, actor: Actor<'_>, settle: &Settle, plan: &CompiledPlan) -> Result<(), Failure> {
         let mut tx = self.begin().await?;
-        claim::hold(&mut tx, actor, settle.take_from.as_deref()).await?;
-        if let Some(target) = settle.activation {
-            switch(&mut tx, actor, target, plan).await?;
-        }
-        claim::note(&mut tx, actor).await?;
-        tx.commit().await.map_err(|e| failure(&e, During::action("committing")))
+        let (_, pid) = observe::server(&mut tx).await?;
+        let work = async move {
+            claim::hold(&mut tx, actor, settle.take_from.as_deref()).await?;
+            if let Some(target) = settle.activation {
+                switch(&mut tx, actor, target, plan).await?;
+            }
+            claim::note(&mut tx, actor).await?;
+            tx.commit().await.map_err(|e| failure(&e, During::action("committing")))
+        };
+        self.naming_blockers(pid, work).await
     }
 }
 

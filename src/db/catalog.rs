@@ -8,6 +8,7 @@ use sqlx::{PgConnection, Row as _};
 use super::bind::own;
 use super::connect::Database;
 use super::error::{During, failure};
+use super::migrate;
 use crate::domain::catalog::{Catalog, ColumnInfo, ForeignKey, OnDelete, Privileges, TableInfo};
 use crate::domain::identifier::Table;
 use crate::domain::{CompiledPlan, Failure, Plan};
@@ -74,9 +75,12 @@ impl Database {
         let mut tx = self.begin().await?;
         let during = During::action("reading the catalogue");
         let (catalog, role) = read(&mut tx, plan).await.map_err(|e| failure(&e, during))?;
+        let missing = migrate::missing_privileges(&mut tx, &role).await.map_err(|e| failure(&e, during))?;
         // Nothing was changed; the connection is clean either way.
         tx.rollback().await.map_err(|e| failure(&e, during))?;
-        CompiledPlan::new(plan, &catalog, &role)
+        let mut compiled = CompiledPlan::new(plan, &catalog, &role)?;
+        compiled.fault = compiled.fault.or(missing);
+        Ok(compiled)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::domain::Failure;
 pub enum UrlSource {
     /// The text itself, from the environment.
     Text(String),
-    /// A file, for example of a mounted Secret. It is read again when the database refuses the credentials.
+    /// A file, for example of a mounted Secret. It is read again whenever no connection can be made.
     File(PathBuf),
 }
 
@@ -99,7 +99,11 @@ impl Database {
         {
             return Err(failure.clone());
         }
-        let begun = self.connect().await;
+        let begun = match self.connect().await {
+            // The file may hold another URL by now.
+            Err(_) if self.reload() => self.connect().await,
+            begun => begun,
+        };
         if let Err(failure) = &begun {
             *self.down.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), failure.clone()));
         }
@@ -108,8 +112,9 @@ impl Database {
 
     async fn connect(&self) -> Result<Transaction<'static, Postgres>, Failure> {
         let (pool, options) = self.current();
+        // What triggers tell their client (NOTICE, WARNING) may hold values of rows, and the driver logs it.
         let begin = format!(
-            "BEGIN; SET LOCAL row_security = off; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {}",
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL client_min_messages = error; SET LOCAL row_security = off; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {}",
             self.settings.lock_timeout.as_millis(),
             self.settings.statement_timeout.as_millis(),
             self.settings.statement_timeout.as_millis(),
@@ -119,14 +124,23 @@ impl Database {
             Ok(transaction) => Ok(transaction),
             // The pool hides why: one direct connection tells.
             Err(sqlx::Error::PoolTimedOut) => Err(self.diagnose(&options).await),
-            Err(e) => {
-                let failure = error::failure(&e, connecting);
-                if failure.reason == Reason::AuthenticationFailed {
-                    self.reload();
-                }
-                Err(failure)
-            }
+            Err(e) => Err(error::failure(&e, connecting)),
         }
+    }
+
+    /// Learns from a failure: a session that was refused as read-only may be one of a server that is no longer the primary,
+    /// or have settings that were changed since, so new sessions are made.
+    pub fn heard(&self, failure: &Failure) {
+        if failure.sql_state.as_deref() == Some("25006") {
+            let mut current = self.pool.write().unwrap_or_else(PoisonError::into_inner);
+            let options = current.options.clone();
+            *current = Pool { pool: pool(&options, self.settings), options };
+        }
+    }
+
+    /// Longest wait for a lock.
+    pub(super) const fn lock_timeout(&self) -> Duration {
+        self.settings.lock_timeout
     }
 
     async fn diagnose(&self, options: &PgConnectOptions) -> Failure {
@@ -138,13 +152,7 @@ impl Database {
                 drop(connection.close().await);
                 error::failure(&sqlx::Error::PoolTimedOut, connecting)
             }
-            Ok(Err(e)) => {
-                let failure = error::failure(&e, connecting);
-                if failure.reason == Reason::AuthenticationFailed {
-                    self.reload();
-                }
-                failure
-            }
+            Ok(Err(e)) => error::failure(&e, connecting),
             Err(_) => {
                 Failure::new(Reason::DatabaseUnavailable, "the database server did not answer in time while connecting")
                     .remedy("check that the database server runs and that the operator may reach it")
@@ -164,7 +172,8 @@ impl Database {
             Err(_) => Err(Failure::new(
                 Reason::DatabaseUnavailable,
                 "the database server did not answer in time while connecting",
-            )),
+            )
+            .remedy("check that the database server runs and that the operator may reach it")),
         }
     }
 
@@ -207,5 +216,6 @@ fn options(source: &UrlSource) -> Result<PgConnectOptions, Failure> {
     }
     let options: PgConnectOptions = text.parse().map_err(|_| refused())?;
     // No statement stays prepared on the server: a transaction pooler may hand out another server connection.
-    Ok(options.application_name("organization-operator").statement_cache_capacity(0))
+    // Nor is anything set at the start of a session that poolers do not know.
+    Ok(options.application_name("organization-operator").statement_cache_capacity(0).extra_float_digits(None))
 }

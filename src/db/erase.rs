@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{PgConnection, Row as _};
+use sqlx::{PgConnection, Postgres, Row as _, Transaction};
 
 use super::bind::{Captured, columns, numbers, own, query};
 use super::connect::Database;
@@ -38,64 +38,13 @@ impl Database {
     /// Fails with every blocker when something stands in the way, and with `ContentChanged` when the recount finds rows.
     /// Nothing was deleted then.
     pub async fn erase(&self, actor: Actor<'_>, plan: &CompiledPlan) -> Result<Erasure, Failure> {
-        let erase = plan.erase()?;
-        let mut tx = self.begin().await?;
-        claim::hold(&mut tx, actor, None).await?;
-        if let Some(entry) = ledger::find(&mut tx, actor).await? {
-            return settled(&entry).map(Erasure::Settled);
+        plan.erase()?;
+        let mut tx = self.begin().await.map_err(Failure::deleted_nothing)?;
+        let (standby, pid) = observe::server(&mut tx).await.map_err(Failure::deleted_nothing)?;
+        if standby {
+            return Err(crate::domain::decide::on_a_standby().deleted_nothing());
         }
-        if observe::standby(&mut tx).await? {
-            return Err(Failure::new(Reason::DatabaseMismatch, "the database server is a standby"));
-        }
-        query(&erase.lock_tables, actor.key, &Captured::new())
-            .execute(&mut *tx)
-            .await
-            .map_err(|e| failure(&e, During::action("locking the plan's tables against changes of the schema")))?;
-        let fingerprint = catalog::fingerprint(&mut tx, &plan.fingerprint_tables, &plan.tenant_columns)
-            .await
-            .map_err(|e| failure(&e, During::action("reading the catalogue")))?;
-        if fingerprint != plan.fingerprint {
-            return Ok(Erasure::PlanOutdated);
-        }
-        let present = lock_organization(&mut tx, actor, plan).await?.is_some();
-        if erase.defer_constraints {
-            own("SET CONSTRAINTS ALL DEFERRED")
-                .execute(&mut *tx)
-                .await
-                .map_err(|e| failure(&e, During::action("deferring constraints")))?;
-        }
-        let mut captured = capture(&mut tx, actor, erase).await?;
-        preflight(&mut tx, actor, erase).await?;
-        let found = numbers(&mut tx, &erase.count, actor.key, &Captured::new())
-            .await
-            .map_err(|e| failure(&e, During::action("counting")))?;
-        let deleted = delete(&mut tx, actor, erase, &erase.deletes, &mut captured).await?;
-        let organizations = delete_organization(&mut tx, actor, plan, erase, present).await?;
-        let left = numbers(&mut tx, &erase.recount, actor.key, &captured)
-            .await
-            .map_err(|e| failure(&e, During::action("counting again")))?;
-        let Some(proof) = NothingLeft::prove(&left) else {
-            return Err(content_changed(erase, &left));
-        };
-        parents_gone(&mut tx, actor, erase, &captured).await?;
-        let steps = steps(erase, &found, &deleted);
-        let verified = !erase.has_unfenced();
-        let record = Record {
-            outcome: Outcome::Erased,
-            policy: DeletionPolicy::Delete,
-            steps: &steps,
-            organizations,
-            detail: "",
-            plan_digest: &plan.digest,
-            verified,
-        };
-        ledger::write(&mut tx, actor, &record).await?;
-        claim::drop_claim(&mut tx, actor).await?;
-        if !verified {
-            keep_residue(&mut tx, actor, erase, &captured).await?;
-        }
-        commit(tx).await?;
-        Ok(if verified { Erasure::Settled(Settlement::erased(proof, steps)) } else { Erasure::Unverified { steps } })
+        self.naming_blockers(pid, cascade(tx, actor, plan)).await.map_err(Failure::deleted_nothing)
     }
 
     /// Counts again, after writers had time to settle, what no foreign key protects, and deletes what has appeared. None:
@@ -121,7 +70,7 @@ impl Database {
         }
         refuse_created_again(&mut tx, actor, plan).await?;
         let mut captured = load_residue(&mut tx, actor, erase).await?;
-        let swept = delete(&mut tx, actor, erase, &erase.sweeps, &mut captured).await?;
+        let swept = delete(&mut tx, actor, erase, &erase.sweeps, &[], &mut captured).await?;
         let mut steps = entry.steps.clone();
         for (entity, rows) in erase.by_entity(&swept) {
             if let Some(step) = steps.iter_mut().find(|s| s.entity == entity) {
@@ -148,6 +97,69 @@ impl Database {
         commit(tx).await?;
         Ok(Some(Settlement::erased(proof, steps)))
     }
+}
+
+/// The whole cascade, from the locks to the commit.
+async fn cascade(
+    mut tx: Transaction<'static, Postgres>,
+    actor: Actor<'_>,
+    plan: &CompiledPlan,
+) -> Result<Erasure, Failure> {
+    let erase = plan.erase()?;
+    claim::hold(&mut tx, actor, None).await?;
+    if let Some(entry) = ledger::find(&mut tx, actor).await? {
+        return settled(&entry).map(Erasure::Settled);
+    }
+    query(&erase.lock_tables, actor.key, &Captured::new())
+        .execute(&mut *tx)
+        .await
+        .map_err(|e| failure(&e, During::action("locking the plan's tables against changes of the schema")))?;
+    let fingerprint = catalog::fingerprint(&mut tx, &plan.fingerprint_tables, &plan.tenant_columns)
+        .await
+        .map_err(|e| failure(&e, During::action("reading the catalogue")))?;
+    if fingerprint != plan.fingerprint {
+        return Ok(Erasure::PlanOutdated);
+    }
+    let present = lock_organization(&mut tx, actor, plan).await?.is_some();
+    if erase.defer_constraints {
+        own("SET CONSTRAINTS ALL DEFERRED")
+            .execute(&mut *tx)
+            .await
+            .map_err(|e| failure(&e, During::action("deferring constraints")))?;
+    }
+    let mut captured = capture(&mut tx, actor, erase).await?;
+    preflight(&mut tx, actor, erase).await?;
+    let found = numbers(&mut tx, &erase.count, actor.key, &Captured::new())
+        .await
+        .map_err(|e| failure(&e, During::action("counting")))?;
+    let deleted = delete(&mut tx, actor, erase, &erase.deletes, &found, &mut captured).await?;
+    let organizations =
+        delete_organization(&mut tx, actor, plan, present).await.map_err(|f| classify(f, erase, &found, &deleted))?;
+    let left = numbers(&mut tx, &erase.recount, actor.key, &captured)
+        .await
+        .map_err(|e| failure(&e, During::action("counting again")))?;
+    let Some(proof) = NothingLeft::prove(&left) else {
+        return Err(content_changed(erase, &left));
+    };
+    parents_gone(&mut tx, actor, erase, &captured).await?;
+    let steps = steps(erase, &found, &deleted);
+    let verified = !erase.has_unfenced();
+    let record = Record {
+        outcome: Outcome::Erased,
+        policy: DeletionPolicy::Delete,
+        steps: &steps,
+        organizations,
+        detail: "",
+        plan_digest: &plan.digest,
+        verified,
+    };
+    ledger::write(&mut tx, actor, &record).await?;
+    claim::drop_claim(&mut tx, actor).await?;
+    if !verified {
+        keep_residue(&mut tx, actor, erase, &captured).await?;
+    }
+    commit(tx).await?;
+    Ok(if verified { Erasure::Settled(Settlement::erased(proof, steps)) } else { Erasure::Unverified { steps } })
 }
 
 /// An organization that has the id of an erased one makes the rows of the two indistinguishable.
@@ -199,18 +211,21 @@ async fn delete(
     actor: Actor<'_>,
     erase: &ErasePlan,
     deletes: &[Delete],
+    found: &[i64],
     captured: &mut Captured,
 ) -> Result<Vec<i64>, Failure> {
     let mut deleted = vec![0; erase.tables.len()];
     for step in deletes {
         let table = &erase.tables[step.table];
         let during = During::change("deleting from", Some(&table.entity), &table.name);
-        let refused = |e: sqlx::Error| classify(failure(&e, during), erase);
-        let row = query(&step.statement, actor.key, captured).fetch_one(&mut *connection).await.map_err(refused)?;
-        let rows: i64 = row.try_get(0).map_err(refused)?;
+        let row = query(&step.statement, actor.key, captured)
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(|e| classify(failure(&e, during), erase, found, &deleted))?;
+        let rows: i64 = row.try_get(0).map_err(|e| failure(&e, during))?;
         deleted[step.table] += rows;
         // Rows that appeared after the capture are parents too.
-        let keys = columns(&row, 1, step.columns).map_err(refused)?;
+        let keys = columns(&row, 1, step.columns).map_err(|e| failure(&e, during))?;
         let held = captured.entry(step.step).or_insert_with(|| vec![Vec::new(); keys.len()]);
         for (all, new) in held.iter_mut().zip(keys) {
             all.extend(new);
@@ -219,33 +234,51 @@ async fn delete(
     Ok(deleted)
 }
 
-/// The preflight found nothing, so a foreign key from a table of the plan means that rows appeared since.
-fn classify(mut failure: Failure, erase: &ErasePlan) -> Failure {
-    if failure.reason == Reason::ForeignKeyViolation
-        && failure
-            .table
-            .as_ref()
-            .is_some_and(|t| erase.tables.iter().any(|p| p.name == *t || p.name.ends_with(&format!(".{t}"))))
-    {
-        failure.reason = Reason::ContentChanged;
+/// The preflight found nothing, so a foreign key from a table of the plan means that rows of it are there that should be
+/// gone: they appeared since, or something swallowed their delete.
+fn classify(mut failure: Failure, erase: &ErasePlan, found: &[i64], deleted: &[i64]) -> Failure {
+    let Some(at) = erase.tables.iter().position(|t| Some(&t.name) == failure.table.as_ref()) else { return failure };
+    if failure.reason != Reason::ForeignKeyViolation {
+        return failure;
     }
-    failure.message.push_str("; nothing was deleted");
+    let table = &erase.tables[at];
+    failure.reason = Reason::ContentChanged;
+    failure.entity = Some(table.entity.clone());
+    failure.remedy = Some(stop_writers(&table.name));
+    if let (Some(found), Some(deleted)) = (found.get(at), deleted.get(at))
+        && found > deleted
+    {
+        failure.rows = Some(found - deleted);
+        failure.message = format!(
+            "{}; {} of the {found} rows found in `{}` were not deleted by the statement that should have",
+            failure.message,
+            found - deleted,
+            table.name
+        );
+    }
     failure
+}
+
+/// What clears `ContentChanged`.
+fn stop_writers(table: &str) -> String {
+    format!(
+        "stop what writes to the organization; a trigger may, or may swallow deletes: {}",
+        super::wording::triggers(table)
+    )
 }
 
 async fn delete_organization(
     connection: &mut PgConnection,
     actor: Actor<'_>,
     plan: &CompiledPlan,
-    erase: &ErasePlan,
     present: bool,
 ) -> Result<i64, Failure> {
     let table = plan.root.table.name();
     let during = During::change("deleting the organization from", None, &table);
-    let rows = query(&erase.delete_organization, actor.key, &Captured::new())
+    let rows = query(&plan.erase()?.delete_organization, actor.key, &Captured::new())
         .execute(connection)
         .await
-        .map_err(|e| classify(failure(&e, during), erase))?
+        .map_err(|e| failure(&e, during))?
         .rows_affected();
     if rows == u64::from(present) {
         return Ok(i64::from(present));
@@ -254,8 +287,8 @@ async fn delete_organization(
         Reason::ContentChanged,
         format!("deleting the organization from `{table}` removed {rows} rows instead of one; a trigger or a view stands in between. Nothing was deleted"),
     )
-    .table(table)
-    .remedy("look for triggers and rules on the table that swallow or multiply deletes"))
+    .remedy(stop_writers(&table))
+    .table(table))
 }
 
 /// Every parent whose children were deleted must be gone itself. One that is there has moved to another organization after
@@ -295,10 +328,9 @@ fn content_changed(erase: &ErasePlan, left: &[i64]) -> Failure {
         Reason::ContentChanged,
         format!("rows were left after the last delete: {list}. Everything was rolled back, nothing was deleted"),
     )
-    .rows(remaining.iter().map(|r| r.2).sum())
-    .remedy("stop what writes to the organization (spec.state: Deactivated), and look for triggers that swallow deletes or write rows again");
+    .rows(remaining.iter().map(|r| r.2).sum());
     if let Some((table, entity, _)) = remaining.first() {
-        failure = failure.table(*table).entity(*entity);
+        failure = failure.table(*table).entity(*entity).remedy(stop_writers(table));
     }
     failure
 }

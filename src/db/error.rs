@@ -3,6 +3,7 @@
 
 use sqlx::postgres::PgDatabaseError;
 
+use super::wording::{self, Refusal};
 use crate::api::Reason;
 use crate::domain::Failure;
 
@@ -50,10 +51,11 @@ pub fn reason(sql_state: &str) -> Reason {
         "55P03" => Reason::LockTimeout,
         "57014" | "25P03" | "25P04" => Reason::StatementTimeout,
         "40001" | "40P01" => Reason::SerializationFailure,
-        "23502" | "23514" | "23505" | "P0001" => Reason::ConstraintViolation,
         "25006" => Reason::DatabaseUnavailable,
         "42P01" | "42703" | "42883" | "42804" | "3F000" => Reason::SchemaMismatch,
         other => match other.get(..2) {
+            // Constraints of every kind, and what PL/pgSQL raises.
+            Some("23" | "P0" | "44") => Reason::ConstraintViolation,
             Some("28") => Reason::AuthenticationFailed,
             Some("08" | "53" | "57") => Reason::DatabaseUnavailable,
             _ => Reason::InternalError,
@@ -65,22 +67,13 @@ pub fn reason(sql_state: &str) -> Reason {
 #[must_use]
 pub fn failure(error: &sqlx::Error, during: During<'_>) -> Failure {
     let mut failure = match error {
-        sqlx::Error::Database(database) => {
-            let Some(pg) = database.try_downcast_ref::<PgDatabaseError>() else {
-                return Failure::new(Reason::InternalError, "the database driver reported an unknown error");
-            };
-            from_server(pg, during)
-        }
-        sqlx::Error::Io(io) => Failure::new(
-            Reason::DatabaseUnavailable,
-            format!("the connection to the database failed ({}) while {}", io.kind(), during.action),
-        )
-        .remedy("check that the database server runs and that the operator may reach it"),
-        sqlx::Error::Tls(_) => Failure::new(
-            Reason::DatabaseUnavailable,
-            format!("the TLS connection to the database could not be made while {}", during.action),
-        )
-        .remedy("check sslmode and sslrootcert in the database URL, and the server's certificate"),
+        sqlx::Error::Database(database) => match database.try_downcast_ref::<PgDatabaseError>() {
+            Some(pg) => from_server(pg, during),
+            None => Failure::new(Reason::InternalError, "the database driver reported an unknown error")
+                .remedy(wording::REPORT),
+        },
+        sqlx::Error::Io(io) => from_socket(io, during),
+        sqlx::Error::Tls(_) => untrusted("the server offers no TLS, or a certificate in the database URL is damaged"),
         sqlx::Error::PoolTimedOut => Failure::new(
             Reason::DatabaseUnavailable,
             format!("no connection to the database was free in time while {}", during.action),
@@ -89,12 +82,13 @@ pub fn failure(error: &sqlx::Error, during: During<'_>) -> Failure {
         sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::BeginFailed => Failure::new(
             Reason::DatabaseUnavailable,
             format!("the connection to the database was closed while {}", during.action),
-        ),
+        )
+        .remedy(wording::LOOK_AFTER_THE_SERVER),
         _ => Failure::new(
             Reason::InternalError,
             format!("the database driver could not read the server's answer while {}", during.action),
         )
-        .remedy("read the operator's log and report this"),
+        .remedy(wording::REPORT),
     };
     if failure.entity.is_none() {
         failure.entity = during.entity.map(str::to_owned);
@@ -105,72 +99,60 @@ pub fn failure(error: &sqlx::Error, during: During<'_>) -> Failure {
     failure
 }
 
+/// TLS fails as a broken socket. The words of the TLS library hold names of its errors, and nothing of a row.
+fn from_socket(io: &std::io::Error, during: During<'_>) -> Failure {
+    let words = if io.kind() == std::io::ErrorKind::InvalidData { io.to_string() } else { String::new() };
+    if words.starts_with("invalid peer certificate") {
+        return untrusted(if words.contains("UnknownIssuer") {
+            "its issuer is not known"
+        } else if words.contains("not valid for name") || words.contains("NotValidForName") {
+            "it is for another host name than the one in the database URL"
+        } else if words.to_lowercase().contains("expired") {
+            "it has expired"
+        } else {
+            "it cannot be verified"
+        });
+    }
+    Failure::new(
+        Reason::DatabaseUnavailable,
+        format!("the connection to the database failed ({}) while {}", io.kind(), during.action),
+    )
+    .remedy(wording::LOOK_AFTER_THE_SERVER)
+}
+
+/// The server could not prove who it is: like a password that is refused, only a person can clear it.
+fn untrusted(why: &str) -> Failure {
+    Failure::new(
+        Reason::AuthenticationFailed,
+        format!("the database server's TLS certificate is not trusted: {why}; nothing was sent to it"),
+    )
+    .remedy(wording::TRUST)
+}
+
 fn from_server(pg: &PgDatabaseError, during: During<'_>) -> Failure {
     let code = pg.code();
     let reason = match reason(code) {
         Reason::InvalidOrganizationId if during.changing => Reason::ConstraintViolation,
         reason => reason,
     };
-    let place = during.table.map(|t| format!(" the table `{t}`")).unwrap_or_default();
-    let doing = format!("{}{place}", during.action);
-    let constraint = pg.constraint().map(|c| format!(" (constraint {c})")).unwrap_or_default();
-    let table = pg.table().or(during.table).unwrap_or("a table");
-    let message = match reason {
-        Reason::ForeignKeyViolation => {
-            format!("rows in `{table}` still refer to rows that were being deleted{constraint}, while {doing}")
-        }
-        Reason::InvalidOrganizationId => {
-            "spec.organizationId is not a value of the key's type in the database".to_owned()
-        }
-        Reason::PermissionDenied => {
-            format!("the operator's database role lacks a privilege for {doing}, or row-level security hides rows")
-        }
-        Reason::AuthenticationFailed if code == "3D000" => {
-            "the database named in the operator's database URL does not exist".to_owned()
-        }
-        Reason::AuthenticationFailed => "the database refuses the operator's credentials".to_owned(),
-        Reason::LockTimeout => format!("another session held a lock for too long while {doing}"),
-        Reason::StatementTimeout => format!("a statement took longer than allowed, or was cancelled, while {doing}"),
-        Reason::SerializationFailure => format!("the database asks to try the transaction again, while {doing}"),
-        Reason::ConstraintViolation => {
-            format!("the schema refuses a change in `{table}`{constraint} while {doing}")
-        }
-        Reason::DatabaseUnavailable if code == "25006" => {
-            format!("the database is read-only, while {doing}")
-        }
-        Reason::DatabaseUnavailable => format!("the database is not available, while {doing}"),
-        Reason::SchemaMismatch => format!("a table or column of the plan is not in the database, while {doing}"),
-        _ => format!("the database reported an unexpected error while {doing}"),
+    let table = pg.table().map(|table| match pg.schema() {
+        Some(schema) => format!("{schema}.{table}"),
+        None => table.to_owned(),
+    });
+    let refusal = Refusal {
+        reason,
+        code,
+        table: table.as_deref().or(during.table),
+        column: pg.column(),
+        constraint: pg.constraint(),
+        function: pg.r#where().and_then(wording::function),
     };
-    let mut failure = Failure::new(reason, format!("{message} (SQLSTATE {code})"));
+    let mut failure = Failure::new(reason, format!("{} (SQLSTATE {code})", wording::message(&refusal, during)));
+    failure.remedy = Some(wording::remedy(&refusal, during));
     failure.sql_state = Some(code.to_owned());
     failure.constraint = pg.constraint().map(str::to_owned);
-    failure.table = pg.table().map(str::to_owned);
-    failure.remedy = remedy(reason, code).map(str::to_owned);
+    failure.table = table;
     failure
-}
-
-fn remedy(reason: Reason, code: &str) -> Option<&'static str> {
-    Some(match reason {
-        Reason::InvalidOrganizationId => {
-            "create another object with the organization's primary key as spec.organizationId, and delete this one with deletionPolicy Retain"
-        }
-        Reason::PermissionDenied => "grant the privileges listed in docs/install.md to the operator's database role",
-        Reason::AuthenticationFailed if code == "3D000" => "correct the database name in the operator's database URL",
-        Reason::AuthenticationFailed => {
-            "put a valid user and password into the operator's database URL; the file is read again by itself"
-        }
-        Reason::LockTimeout => {
-            "find the session: SELECT pid, application_name, state, xact_start FROM pg_stat_activity WHERE xact_start IS NOT NULL ORDER BY xact_start"
-        }
-        Reason::StatementTimeout => {
-            "raise database.statementTimeoutSeconds in the operator's configuration, or add the missing index"
-        }
-        Reason::ConstraintViolation => "change the constraint or the trigger, or the rows that it protects",
-        Reason::SchemaMismatch => "correct the plan (cascade) in the operator's configuration",
-        Reason::DatabaseUnavailable => "check the database server; the operator goes on by itself",
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
@@ -199,7 +181,10 @@ mod tests {
             ("25006", Reason::DatabaseUnavailable),
             ("23502", Reason::ConstraintViolation),
             ("23514", Reason::ConstraintViolation),
+            ("23505", Reason::ConstraintViolation),
+            ("23P01", Reason::ConstraintViolation),
             ("P0001", Reason::ConstraintViolation),
+            ("53100", Reason::DatabaseUnavailable),
             ("XX000", Reason::InternalError),
         ] {
             assert_eq!(reason(state), expected, "{state}");

@@ -5,6 +5,7 @@
 
 pub mod activate;
 mod bind;
+mod blocking;
 pub mod catalog;
 pub mod claim;
 pub mod connect;
@@ -14,6 +15,7 @@ pub mod ledger;
 pub mod migrate;
 pub mod observe;
 pub mod settle;
+mod wording;
 
 pub use connect::{Database, Settings, UrlSource};
 

@@ -203,12 +203,12 @@ async fn same_id(connection: &mut PgConnection, id: &str, key: &str, plan: &Comp
     }
 }
 
-/// Looks again under the locks of a transaction that changes something.
-pub(super) async fn standby(connection: &mut PgConnection) -> Result<bool, Failure> {
+/// What a transaction that changes something runs on: whether the server is a standby, and the process of this session.
+pub(super) async fn server(connection: &mut PgConnection) -> Result<(bool, i32), Failure> {
     let during = During::action("asking whether this is the primary");
-    own("SELECT pg_is_in_recovery()")
+    own("SELECT pg_is_in_recovery(), pg_backend_pid()")
         .fetch_one(connection)
         .await
-        .and_then(|r| r.try_get(0))
+        .and_then(|r| Ok((r.try_get(0)?, r.try_get(1)?)))
         .map_err(|e| failure(&e, during))
 }

@@ -106,16 +106,20 @@ impl Database {
         plan: &CompiledPlan,
     ) -> Result<Settlement, Failure> {
         let mut tx = self.begin().await?;
-        claim::hold(&mut tx, actor, take_from).await?;
-        if let Some(done) = recorded(&mut tx, actor).await? {
-            return Ok(done);
-        }
-        switch(&mut tx, actor, Activation::Deactivated, plan).await?;
-        claim::drop_claim(&mut tx, actor).await?;
-        let record = Record::kept(Outcome::Deactivated, DeletionPolicy::Deactivate, "");
-        ledger::write(&mut tx, actor, &record).await?;
-        commit(tx).await?;
-        Ok(Settlement::deactivated())
+        let (_, pid) = observe::server(&mut tx).await?;
+        let work = async move {
+            claim::hold(&mut tx, actor, take_from).await?;
+            if let Some(done) = recorded(&mut tx, actor).await? {
+                return Ok(done);
+            }
+            switch(&mut tx, actor, Activation::Deactivated, plan).await?;
+            claim::drop_claim(&mut tx, actor).await?;
+            let record = Record::kept(Outcome::Deactivated, DeletionPolicy::Deactivate, "");
+            ledger::write(&mut tx, actor, &record).await?;
+            commit(tx).await?;
+            Ok(Settlement::deactivated())
+        };
+        self.naming_blockers(pid, work).await
     }
 
     /// Switches the organization off and notes when, and what it was before. Returns when, by the database's clock.
@@ -129,22 +133,27 @@ impl Database {
         plan: &CompiledPlan,
     ) -> Result<Timestamp, Failure> {
         let mut tx = self.begin().await?;
-        let claim = claim::hold(&mut tx, actor, take_from).await?;
-        if let (Some(window), None) = (claim.window, take_from) {
-            return Ok(window.started);
-        }
-        let Some(active) = lock_organization(&mut tx, actor, plan).await? else {
-            return Err(Failure::new(
-                Reason::SerializationFailure,
-                "the organization's row went away between two looks; nothing was touched",
-            ));
+        let (_, pid) = observe::server(&mut tx).await?;
+        let work = async move {
+            let claim = claim::hold(&mut tx, actor, take_from).await?;
+            if let (Some(window), None) = (claim.window, take_from) {
+                return Ok(window.started);
+            }
+            let Some(active) = lock_organization(&mut tx, actor, plan).await? else {
+                return Err(Failure::new(
+                    Reason::SerializationFailure,
+                    "the organization's row went away between two looks; nothing was touched",
+                )
+                .remedy("nothing: it is looked at again by itself"));
+            };
+            switch(&mut tx, actor, Activation::Deactivated, plan).await?;
+            // A window taken over from an owner that is gone remembers the activation of that time.
+            let was_active = claim.window.map_or(active != Some(false), |w| w.was_active);
+            let started = claim::start_window(&mut tx, actor, was_active).await?;
+            commit(tx).await?;
+            Ok(started)
         };
-        switch(&mut tx, actor, Activation::Deactivated, plan).await?;
-        // A window taken over from an owner that is gone remembers the activation of that time.
-        let was_active = claim.window.map_or(active != Some(false), |w| w.was_active);
-        let started = claim::start_window(&mut tx, actor, was_active).await?;
-        commit(tx).await?;
-        Ok(started)
+        self.naming_blockers(pid, work).await
     }
 
     /// Records that there is nothing to delete: on a primary, with row-level security off, after counting every table of
@@ -158,7 +167,7 @@ impl Database {
         if let Some(done) = recorded(&mut tx, actor).await? {
             return Ok(Some(done));
         }
-        if observe::standby(&mut tx).await? || lock_organization(&mut tx, actor, plan).await?.is_some() {
+        if observe::server(&mut tx).await?.0 || lock_organization(&mut tx, actor, plan).await?.is_some() {
             return Ok(None);
         }
         let rows = numbers(&mut tx, &erase.count, actor.key, &Captured::new())
@@ -254,9 +263,15 @@ pub(super) async fn lock_organization(
 pub(super) async fn commit(tx: Transaction<'static, Postgres>) -> Result<(), Failure> {
     tx.commit().await.map_err(|e| {
         let mut failure = failure(&e, During::action("committing"));
-        if failure.reason == Reason::ForeignKeyViolation {
+        match failure.reason {
             // A deferred foreign key: rows that refer to deleted ones appeared after they were counted.
-            failure.reason = Reason::ContentChanged;
+            Reason::ForeignKeyViolation => {
+                failure.reason = Reason::ContentChanged;
+                failure.remedy = Some("stop what writes to the organization".to_owned());
+            }
+            // The server may have got the COMMIT before the connection was lost.
+            Reason::DatabaseUnavailable => failure.message = format!("{}; {}", failure.message, Failure::OPEN),
+            _ => {}
         }
         failure
     })

@@ -195,9 +195,13 @@ impl CompiledPlan {
     /// What the server refused, in the words of the plan's own fault if that is the cause: it names each privilege.
     #[must_use]
     pub fn explain(&self, failure: Failure) -> Failure {
-        use crate::api::Reason::PermissionDenied;
+        use crate::api::Reason::{PermissionDenied, SchemaMismatch};
         match &self.fault {
-            Some(fault) if failure.reason == PermissionDenied && fault.reason == PermissionDenied => fault.clone(),
+            Some(fault)
+                if fault.reason == failure.reason && matches!(fault.reason, PermissionDenied | SchemaMismatch) =>
+            {
+                Failure { sql_state: failure.sql_state, ..fault.clone() }
+            }
             _ => failure,
         }
     }

@@ -230,15 +230,19 @@ fn erase_or_wait(
     if facts.now < until { Remove::Wait { until, settling: recovery < settle } } else { Remove::Erase { take_from } }
 }
 
+/// A standby proves nothing, and changes nothing.
+#[must_use]
+pub fn on_a_standby() -> Failure {
+    Failure::new(
+        Reason::DatabaseMismatch,
+        "the database server is a standby; its answers may be old and nothing can be changed there",
+    )
+    .remedy("put the primary server into the operator's database URL, or promote this one: SELECT pg_promote();")
+}
+
 fn database_mismatch(subject: &Subject, facts: &Facts) -> Option<Failure> {
     if facts.standby {
-        return Some(
-            Failure::new(
-                Reason::DatabaseMismatch,
-                "the database server is a standby; its answers may be old and nothing can be changed there",
-            )
-            .remedy("point the operator's database URL at the primary"),
-        );
+        return Some(on_a_standby());
     }
     let claimed = subject.claimed.as_ref()?;
     (claimed.installation != facts.installation).then(|| {

@@ -58,6 +58,30 @@ impl Failure {
         self
     }
 
+    /// What a message says of a transaction whose COMMIT was never answered.
+    pub const OPEN: &str = "whether it was carried out is not known; the next attempt asks the ledger first";
+
+    /// Says that nothing was deleted, unless the message tells what was.
+    #[must_use]
+    pub fn deleted_nothing(self) -> Self {
+        self.telling("Nothing was deleted")
+    }
+
+    /// Says that this attempt deleted nothing, unless the message tells what was: an attempt before may have.
+    #[must_use]
+    pub fn attempt_deleted_nothing(self) -> Self {
+        self.telling("This attempt deleted nothing")
+    }
+
+    fn telling(mut self, sentence: &str) -> Self {
+        const TOLD: [&str; 5] =
+            ["othing was deleted", "othing was touched", "deleted nothing", "was erased", Failure::OPEN];
+        if !TOLD.iter().any(|told| self.message.contains(told)) {
+            self.message = format!("{}. {sentence}", self.message.trim_end_matches('.'));
+        }
+        self
+    }
+
     /// Adds the table.
     #[must_use]
     pub fn table(mut self, table: impl Into<String>) -> Self {

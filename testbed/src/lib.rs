@@ -2,6 +2,7 @@
 //!
 //! - [`ControlPlane`]: etcd and kube-apiserver with RBAC and an audit log, and `kubectl`;
 //! - [`Postgres`]: the server of `DATABASE_URL`, or one of its own that may be stopped and killed;
+//! - [`PgBouncer`]: a transaction pooler in front of it;
 //! - [`proxy`]: stands between the operator and either of them, numbers what passes, and does
 //!   something at exactly the n-th write or statement;
 //! - [`Leash`]: any other program, such as the operator itself, that must not outlive its test.
@@ -14,6 +15,7 @@ mod control_plane;
 mod error;
 mod http;
 mod leash;
+mod pgbouncer;
 mod ports;
 mod postgres;
 pub mod programs;
@@ -26,6 +28,7 @@ pub use cache::cache_directory;
 pub use control_plane::{AuditEvent, ControlPlane, ControlPlaneOptions};
 pub use error::{Error, Result};
 pub use leash::{Account, Exit, Launch, Leash, Signal};
+pub use pgbouncer::{PgBouncer, PgBouncerOptions};
 pub use postgres::{Postgres, PostgresOptions, PostgresVersion, quote};
 pub use progress::Progress;
 

@@ -12,7 +12,7 @@ use super::world::{binary, path};
 /// An operator that is about to start.
 pub struct Launch {
     config: Value,
-    url: String,
+    url: Option<String>,
     server: Option<String>,
     class: String,
     token: String,
@@ -48,7 +48,7 @@ impl Launch {
         std::fs::create_dir_all(&directory).expect("a directory");
         Self {
             config,
-            url: scene.url(),
+            url: Some(scene.url()),
             server: None,
             class: scene.class.clone(),
             token: scene.world.token.clone(),
@@ -88,7 +88,19 @@ impl Launch {
 
     /// Connects to another database URL, for example through a proxy.
     pub fn url(mut self, url: &str) -> Self {
-        url.clone_into(&mut self.url);
+        self.url = Some(url.to_owned());
+        self
+    }
+
+    /// Takes the database URL from a file.
+    pub fn url_file(mut self, path: &str) -> Self {
+        self.url = None;
+        self.configure("database.urlFile", json!(path))
+    }
+
+    /// Logs as `RUST_LOG` says.
+    pub fn log(mut self, filter: &str) -> Self {
+        self.environment.push(("RUST_LOG".to_owned(), filter.to_owned()));
         self
     }
 
@@ -122,8 +134,11 @@ impl Launch {
             .args(["run", "--listen", "127.0.0.1:0", "--log-format", "json"])
             .args(["--config", config.as_str(), "--database", self.class.as_str()])
             .env("KUBECONFIG", &kubeconfig)
-            .env("DATABASE_URL", &self.url)
             .env("RUST_LOG", "info,organization_operator=debug");
+        launch = match &self.url {
+            Some(url) => launch.env("DATABASE_URL", url),
+            None => launch.env_remove("DATABASE_URL"),
+        };
         for (name, value) in &self.environment {
             launch = launch.env(name, value);
         }

@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use testbed::{ControlPlane, ControlPlaneOptions, Postgres, PostgresOptions, Testbed};
-use tokio::sync::Mutex;
+use testbed::{
+    ControlPlane, ControlPlaneOptions, PgBouncer, PgBouncerOptions, Postgres, PostgresOptions, PostgresVersion, Testbed,
+};
+use tokio::sync::{Mutex, OnceCell};
 
 use super::scene::Variant;
 
@@ -32,7 +35,12 @@ rules:
 
 /// The servers of the whole run.
 pub struct World {
-    pub testbed: Testbed,
+    control_plane: Arc<ControlPlane>,
+    postgres: Postgres,
+    /// The same control plane with a PostgreSQL of this major version, started at the first use.
+    newer: OnceCell<Arc<World>>,
+    /// A transaction pooler in front of PostgreSQL, started at the first use.
+    pooler: OnceCell<PgBouncer>,
     /// A client with all rights.
     pub client: kube::Client,
     /// Token of the operator's ServiceAccount, with exactly the rights that `deploy/` gives it.
@@ -61,14 +69,56 @@ impl World {
         Self::on(testbed).await.expect("the servers are prepared")
     }
 
+    /// The control plane of everybody, with a PostgreSQL of a test's own, which may be stopped.
+    pub async fn with_postgres(&self, options: PostgresOptions) -> Self {
+        let postgres = Postgres::start(PostgresOptions { own: true, ..options }).await.expect("PostgreSQL starts");
+        self.beside(postgres)
+    }
+
+    /// The control plane of everybody, with this PostgreSQL.
+    pub fn beside(&self, postgres: Postgres) -> Self {
+        Self {
+            control_plane: self.control_plane.clone(),
+            postgres,
+            newer: OnceCell::new(),
+            pooler: OnceCell::new(),
+            client: self.client.clone(),
+            token: self.token.clone(),
+            templates: Mutex::default(),
+            directory: tempfile::tempdir().expect("a directory"),
+        }
+    }
+
+    /// The control plane of everybody, with PostgreSQL 18: one server for the whole run.
+    pub async fn newer(&self) -> Arc<Self> {
+        let start = || async {
+            let version = PostgresVersion::Major(18);
+            Arc::new(self.with_postgres(PostgresOptions { version, ..PostgresOptions::default() }).await)
+        };
+        self.newer.get_or_init(start).await.clone()
+    }
+
+    /// PgBouncer in transaction mode, in front of this world's PostgreSQL: one for the whole run.
+    pub async fn pooler(&self) -> &PgBouncer {
+        let start = || async {
+            let users = vec![(ROLE.to_owned(), PASSWORD.to_owned())];
+            let options = PgBouncerOptions { users, ..PgBouncerOptions::default() };
+            PgBouncer::start(&self.postgres, options).await.unwrap_or_else(|e| panic!("{e}"))
+        };
+        self.pooler.get_or_init(start).await
+    }
+
     async fn on(testbed: Testbed) -> Result<Self, Box<dyn std::error::Error>> {
         let client = client(&testbed.control_plane).await?;
         let world = Self {
+            control_plane: Arc::new(testbed.control_plane),
+            postgres: testbed.postgres,
+            newer: OnceCell::new(),
+            pooler: OnceCell::new(),
             client,
             token: String::new(),
             templates: Mutex::default(),
             directory: tempfile::tempdir()?,
-            testbed,
         };
         world.ok(&["apply", "--server-side", "-f", &path("crds/organizations.organization-operator.io.yaml")]).await;
         world.ok(&["wait", "--for=condition=Established", "crd/organizations.organization-operator.io"]).await;
@@ -80,11 +130,11 @@ impl World {
     }
 
     pub fn control_plane(&self) -> &ControlPlane {
-        &self.testbed.control_plane
+        &self.control_plane
     }
 
     pub fn postgres(&self) -> &Postgres {
-        &self.testbed.postgres
+        &self.postgres
     }
 
     /// A number that no other test has.

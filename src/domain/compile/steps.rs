@@ -83,11 +83,7 @@ fn plan_tables(steps: &[Resolved<'_>], real_order: &[usize]) -> Vec<PlanTable> {
     for &i in real_order {
         let step = &steps[i];
         if !tables.iter().any(|t| t.id == step.info.id) {
-            tables.push(PlanTable {
-                id: step.info.id,
-                name: step.step.table.clone(),
-                entity: step.step.entity.clone(),
-            });
+            tables.push(PlanTable { id: step.info.id, name: step.info.table.name(), entity: step.step.entity.clone() });
         }
     }
     tables

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::leash::{Exit, Leash};
 use crate::progress::Progress;
 use server::Installation;
+pub(crate) use server::{account, give};
 
 /// Which PostgreSQL to run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,6 +70,22 @@ impl Postgres {
         }
         let programs = binaries::locate(options.version, &options.progress).await?;
         let (installation, running) = Installation::create(programs, options).await?;
+        Ok(Self {
+            superuser: installation.superuser.clone(),
+            running: Mutex::new(Some(running)),
+            installation: Some(installation),
+        })
+    }
+
+    /// Starts a hot standby that follows this server, which must be the testbed's own.
+    ///
+    /// # Errors
+    ///
+    /// Fails when this server is not the testbed's, when it came without `pg_basebackup`, or when the standby does not
+    /// become ready.
+    pub async fn standby(&self) -> Result<Self> {
+        let primary = self.installation.as_ref().ok_or(Error::NotOurs { doing: "copy" })?;
+        let (installation, running) = Installation::standby_of(primary).await?;
         Ok(Self {
             superuser: installation.superuser.clone(),
             running: Mutex::new(Some(running)),

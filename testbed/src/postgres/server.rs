@@ -45,26 +45,53 @@ impl Installation {
         let account = account()?;
         let scratch = Scratch::new("postgres")?;
         let programs = within_reach(programs, account, &scratch)?;
-        // The server's own files are its user's; the rest of the scratch directory is ours.
-        for name in ["data", "sockets"] {
-            let path = scratch.join(name);
-            fs::create_dir(&path).map_err(Error::file("create", &path))?;
-            fs::set_permissions(&path, Permissions::from_mode(0o700)).map_err(Error::file("protect", &path))?;
-            give(&path, account)?;
-        }
+        directories(account, &scratch)?;
         let password = secret::random();
         initialize(&programs, account, &scratch, &password).await?;
-        let mut installation =
-            Self { superuser: superuser(0, &password)?, programs, account, port: 0, options, scratch };
+        Self { superuser: superuser(0, &password)?, programs, account, port: 0, options, scratch }.first_launch().await
+    }
+
+    /// Copies a running server and starts the copy as its hot standby.
+    pub(super) async fn standby_of(primary: &Self) -> Result<(Self, Leash)> {
+        let program = primary.programs.join("pg_basebackup");
+        if !program.is_file() {
+            return Err(Error::BaseBackupMissing { directory: primary.programs.clone() });
+        }
+        let scratch = Scratch::new("postgres")?;
+        directories(primary.account, &scratch)?;
+        let copy = Leash::program(program, scratch.join("pg_basebackup.log"))
+            .arg("-D")
+            .arg(scratch.join("data"))
+            .args(["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync"])
+            .arg(format!("--dbname={}", primary.superuser))
+            .env("LC_ALL", "C.UTF-8")
+            .current_dir(scratch.path())
+            .run_as(primary.account)
+            .start()?;
+        let exit = match copy.wait_exit(READY_TIMEOUT).await {
+            Some(exit) => exit,
+            None => copy.stop().await?,
+        };
+        if !exit.success() {
+            return Err(Error::Setup { program: "pg_basebackup", exit, log: copy.log_tail(20) });
+        }
+        let (programs, options) = (primary.programs.clone(), primary.options.clone());
+        let superuser = primary.superuser.clone();
+        Self { superuser, programs, account: primary.account, port: 0, options, scratch }.first_launch().await
+    }
+
+    /// Starts the server on a port that is free.
+    async fn first_launch(mut self) -> Result<(Self, Leash)> {
         let mut attempt = 1;
         loop {
-            installation.port = free_port()?;
-            installation.superuser = superuser(installation.port, &password)?;
-            match installation.launch().await {
+            self.port = free_port()?;
+            // Fails only for URLs without a host.
+            let _ = self.superuser.set_port(Some(self.port));
+            match self.launch().await {
                 Err(Error::Ended { log, .. }) if attempt < ATTEMPTS && log.contains("Address already in use") => {
                     attempt += 1;
                 }
-                outcome => return outcome.map(|running| (installation, running)),
+                outcome => return outcome.map(|running| (self, running)),
             }
         }
     }
@@ -143,6 +170,17 @@ fn superuser(port: u16, password: &str) -> Result<Url> {
         .map_err(|error| Error::DatabaseUrl { what: "the URL of the testbed's own server", why: error.to_string() })
 }
 
+/// The server's own files are its user's; the rest of the scratch directory is ours.
+fn directories(account: Option<Account>, scratch: &Scratch) -> Result<()> {
+    for name in ["data", "sockets"] {
+        let path = scratch.join(name);
+        fs::create_dir(&path).map_err(Error::file("create", &path))?;
+        fs::set_permissions(&path, Permissions::from_mode(0o700)).map_err(Error::file("protect", &path))?;
+        give(&path, account)?;
+    }
+    Ok(())
+}
+
 async fn initialize(programs: &Path, account: Option<Account>, scratch: &Scratch, password: &str) -> Result<()> {
     let password_file = scratch.join("password");
     fs::write(&password_file, password).map_err(Error::file("write", &password_file))?;
@@ -168,7 +206,7 @@ async fn initialize(programs: &Path, account: Option<Account>, scratch: &Scratch
 }
 
 /// Who runs the server: nobody else, unless this process is root.
-fn account() -> Result<Option<Account>> {
+pub(crate) fn account() -> Result<Option<Account>> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
     }
@@ -184,7 +222,7 @@ fn lookup(user: &str) -> Option<Account> {
     Some(Account { uid: id("-u")?, gid: id("-g")? })
 }
 
-fn give(path: &Path, account: Option<Account>) -> Result<()> {
+pub(crate) fn give(path: &Path, account: Option<Account>) -> Result<()> {
     match account {
         Some(Account { uid, gid }) => chown(path, Some(uid), Some(gid)).map_err(Error::file("hand over", path)),
         None => Ok(()),

@@ -1,0 +1,132 @@
+//! Who holds the lock that a transaction waits for. The server forgets it when the wait ends, so a second connection looks
+//! while it lasts.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::Row as _;
+
+use super::bind::own;
+use super::connect::Database;
+use super::error::{During, failure};
+use crate::api::Reason;
+use crate::domain::Failure;
+
+/// Whoever looks is shown pid, role and application name of all sessions, and nothing of what they run.
+const HOLDERS: &str = "SELECT DISTINCT b.pid, a.application_name, a.usename::text AS role \
+    FROM unnest(pg_blocking_pids($1)) AS b(pid) LEFT JOIN pg_stat_activity a ON a.pid = b.pid ORDER BY b.pid LIMIT 5";
+
+/// Looks within each wait that is long enough to fail.
+const LOOKS: u32 = 4;
+const SHORTEST: Duration = Duration::from_millis(50);
+
+/// A session that holds a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Holder {
+    pid: i32,
+    application: String,
+    role: String,
+}
+
+impl Database {
+    /// Runs the work of one transaction, and names whoever held the lock if it fails for want of one. `pid` is the
+    /// transaction's own server process. Work that is done sooner costs nothing.
+    pub(super) async fn naming_blockers<T>(
+        &self,
+        pid: i32,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let seen = Mutex::new(Vec::new());
+        let looking = async {
+            loop {
+                tokio::time::sleep((self.lock_timeout() / LOOKS).max(SHORTEST)).await;
+                // A courtesy: whoever cannot be asked is not named.
+                if let Ok(holders) = self.holders(pid).await
+                    && !holders.is_empty()
+                {
+                    *seen.lock().unwrap_or_else(PoisonError::into_inner) = holders;
+                }
+            }
+        };
+        let done = tokio::select! {
+            done = work => done,
+            never = looking => never,
+        };
+        done.map_err(|failure| named(failure, &seen.into_inner().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    async fn holders(&self, pid: i32) -> Result<Vec<Holder>, Failure> {
+        let during = During::action("looking for whoever holds a lock");
+        let mut tx = self.begin().await?;
+        let rows = own(HOLDERS).bind(pid).fetch_all(&mut *tx).await.map_err(|e| failure(&e, during))?;
+        tx.rollback().await.map_err(|e| failure(&e, during))?;
+        rows.iter()
+            .map(|row| {
+                Ok(Holder {
+                    pid: row.try_get("pid")?,
+                    application: plain(row.try_get::<Option<String>, _>("application_name")?),
+                    role: plain(row.try_get::<Option<String>, _>("role")?),
+                })
+            })
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(|e| failure(&e, during))
+    }
+}
+
+/// A name that anybody may have chosen, as it can be shown: short, and of printable characters.
+fn plain(name: Option<String>) -> String {
+    name.unwrap_or_default().chars().filter(|c| !c.is_control() && !matches!(c, '"' | '`' | '\\')).take(63).collect()
+}
+
+fn named(mut failure: Failure, holders: &[Holder]) -> Failure {
+    let Some(first) = holders.first() else { return failure };
+    if failure.reason != Reason::LockTimeout {
+        return failure;
+    }
+    let list: Vec<String> = holders.iter().map(Holder::described).collect();
+    failure.message = format!("{}; it was held by {}", failure.message, list.join(", "));
+    failure.remedy = Some(if first.pid == 0 {
+        "SELECT gid, prepared, owner, database FROM pg_prepared_xacts; -- then COMMIT PREPARED or ROLLBACK PREPARED the one that holds the lock".to_owned()
+    } else {
+        format!(
+            "SELECT pid, application_name, state, xact_start, query FROM pg_stat_activity WHERE pid = {0}; -- then let it finish, or end it: SELECT pg_terminate_backend({0});",
+            first.pid
+        )
+    });
+    failure
+}
+
+impl Holder {
+    fn described(&self) -> String {
+        if self.pid == 0 {
+            return "a prepared transaction".to_owned();
+        }
+        let application = match self.application.as_str() {
+            "" => "without an application_name".to_owned(),
+            name => format!("application \"{name}\""),
+        };
+        format!("the session {} of the role {} ({application})", self.pid, self.role)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_anybody_may_choose_is_bounded_and_harmless() {
+        let name = plain(Some(format!("a\u{1b}[31m\n\"b`{}", "c".repeat(200))));
+        assert!(name.starts_with("a[31mbc") && name.chars().count() == 63, "{name}");
+    }
+
+    #[test]
+    fn only_a_missing_lock_is_explained_by_its_holder() {
+        let holder = Holder { pid: 7, application: "flows-api".into(), role: "platform".into() };
+        let named_of = |reason| named(Failure::new(reason, "m"), std::slice::from_ref(&holder)).message;
+        assert_eq!(
+            named_of(Reason::LockTimeout),
+            "m; it was held by the session 7 of the role platform (application \"flows-api\")"
+        );
+        assert_eq!(named_of(Reason::StatementTimeout), "m");
+    }
+}

@@ -1,0 +1,203 @@
+//! The words for what the server refused, and what clears it. Made of names of the schema alone: never of `detail`, never of
+//! the server's own message, which may hold a row's values.
+
+use super::error::During;
+use crate::api::Reason;
+use crate::domain::identifier::{literal, quote};
+
+pub(super) const LOOK_AFTER_THE_SERVER: &str =
+    "check that the database server runs and that the operator may reach it; the operator goes on by itself";
+pub(super) const REPORT: &str = "read the operator's log and the database server's log, and report this";
+pub(super) const TRUST: &str = "put the right host, sslmode and sslrootcert into the database URL, or give the server a certificate for that host; the file with the URL is read again by itself";
+
+/// What the server refused.
+pub(super) struct Refusal<'a> {
+    pub(super) reason: Reason,
+    pub(super) code: &'a str,
+    /// Table, as `schema.name` where the server told.
+    pub(super) table: Option<&'a str>,
+    pub(super) column: Option<&'a str>,
+    pub(super) constraint: Option<&'a str>,
+    /// The trigger's function in which it happened.
+    pub(super) function: Option<String>,
+}
+
+/// The innermost function of the server's context, `name(types)`. Only the name is taken: the rest may quote statements.
+pub(super) fn function(context: &str) -> Option<String> {
+    let (name, _) = context.lines().find_map(|line| line.strip_prefix("PL/pgSQL function ")?.split_once(" line "))?;
+    Some(name.chars().filter(|c| !c.is_control()).take(128).collect())
+}
+
+/// What happened, and where.
+pub(super) fn message(refusal: &Refusal<'_>, during: During<'_>) -> String {
+    let place = during.table.map(|t| format!(" the table `{t}`")).unwrap_or_default();
+    let doing = format!("{}{place}", during.action);
+    let constraint = refusal.constraint.map(|c| format!(" (constraint {c})")).unwrap_or_default();
+    let function = refusal.function.as_ref().map(|f| format!(", in the function `{f}`")).unwrap_or_default();
+    let table = refusal.table.unwrap_or("a table");
+    match (refusal.reason, refusal.code) {
+        (Reason::ForeignKeyViolation, _) => {
+            format!(
+                "rows in `{table}` still refer to rows that were being deleted{constraint}, while {doing}{function}"
+            )
+        }
+        (Reason::InvalidOrganizationId, _) => {
+            "spec.organizationId is not a value of the key's type in the database".to_owned()
+        }
+        (Reason::PermissionDenied, _) => format!(
+            "the operator's database role lacks a privilege for {doing}, or row-level security hides rows{function}"
+        ),
+        (Reason::AuthenticationFailed, "3D000") => {
+            "the database named in the operator's database URL does not exist".to_owned()
+        }
+        (Reason::AuthenticationFailed, _) => "the database refuses the operator's user or password".to_owned(),
+        (Reason::LockTimeout, _) => format!("another session held a lock for too long while {doing}"),
+        (Reason::StatementTimeout, _) => {
+            format!("a statement took longer than allowed, or was cancelled, while {doing}{function}")
+        }
+        (Reason::SerializationFailure, "40P01") => {
+            format!(
+                "two transactions waited for each other (a deadlock) and the database ended this one, while {doing}"
+            )
+        }
+        (Reason::SerializationFailure, _) => {
+            format!("the database asks to try the transaction again, while {doing}{function}")
+        }
+        (Reason::ConstraintViolation, code) => {
+            format!("the schema refuses a change in `{table}`{}, while {doing}{function}", refused(code, refusal))
+        }
+        (Reason::DatabaseUnavailable, "25006") => format!("the database is read-only, while {doing}"),
+        (Reason::DatabaseUnavailable, "53100") => {
+            format!("the database server's disk is full, while {doing}{function}")
+        }
+        (Reason::DatabaseUnavailable, "53300") => {
+            format!("the database server, this database or the operator's role has no connection left, while {doing}")
+        }
+        (Reason::DatabaseUnavailable, "57P01" | "57P02") => {
+            format!("the connection was ended by an administrator or by the server's shutdown, while {doing}")
+        }
+        (Reason::DatabaseUnavailable, _) => format!("the database is not available, while {doing}"),
+        (Reason::SchemaMismatch, _) => format!(
+            "a table, column or function that the plan or a trigger needs is not in the database, while {doing}{function}"
+        ),
+        _ => format!("the database reported an unexpected error while {doing}{function}"),
+    }
+}
+
+fn refused(code: &str, refusal: &Refusal<'_>) -> String {
+    let constraint = refusal.constraint.map(|c| format!(" {c}")).unwrap_or_default();
+    match code {
+        "23502" => match refusal.column {
+            Some(column) => format!(": the column `{column}` must not be NULL"),
+            None => ": a column must not be NULL".to_owned(),
+        },
+        "23514" => format!(": the check constraint{constraint} would not hold"),
+        "23505" => format!(": the unique constraint{constraint} would not hold"),
+        other if other.starts_with("23") => format!(": the constraint{constraint} would not hold"),
+        other if other.starts_with("22") => ": a trigger cannot convert a value".to_owned(),
+        _ => ": a trigger says no".to_owned(),
+    }
+}
+
+/// What clears it: SQL where SQL does.
+pub(super) fn remedy(refusal: &Refusal<'_>, during: During<'_>) -> String {
+    let text = match (refusal.reason, refusal.code) {
+        (Reason::ForeignKeyViolation, _) => {
+            "wait for the next attempt, which counts the rows that refer from outside and shows the SQL that clears them; if it does not, a trigger writes such rows while the organization is being deleted"
+        }
+        (Reason::InvalidOrganizationId, _) => {
+            "create another object with the organization's primary key as spec.organizationId, and delete this one with deletionPolicy Retain"
+        }
+        (Reason::PermissionDenied, _) => {
+            "grant the privileges listed in docs/install.md to the operator's database role"
+        }
+        (Reason::AuthenticationFailed, "3D000") => {
+            "correct the database name in the operator's database URL; the file with the URL is read again by itself"
+        }
+        (Reason::AuthenticationFailed, _) => {
+            "put a valid user and password into the operator's database URL; the file with the URL is read again by itself"
+        }
+        (Reason::LockTimeout, _) => {
+            "SELECT pid, application_name, state, xact_start FROM pg_stat_activity WHERE xact_start IS NOT NULL ORDER BY xact_start; -- then end the oldest that should not be there"
+        }
+        (Reason::StatementTimeout, _) => {
+            "look for a missing index on the referring column of a large table, or raise database.statementTimeoutSeconds in the operator's configuration"
+        }
+        (Reason::SerializationFailure, _) => {
+            "nothing, if it passes by itself; if not, stop what writes to the organization: SELECT pid, application_name, state, xact_start FROM pg_stat_activity WHERE xact_start IS NOT NULL ORDER BY xact_start;"
+        }
+        (Reason::ConstraintViolation, "23502") => return nullable(refusal),
+        (Reason::ConstraintViolation, _) => return refusing(refusal, during),
+        (Reason::SchemaMismatch, _) => {
+            "correct the plan (cascade) in the operator's configuration, or the trigger that needs what is missing"
+        }
+        (Reason::DatabaseUnavailable, "25006") => {
+            "SHOW default_transaction_read_only; -- then switch it off, or put the primary server into the database URL; the operator goes on by itself"
+        }
+        (Reason::DatabaseUnavailable, "53100") => {
+            "free space on the database server's disk; the operator goes on by itself"
+        }
+        (Reason::DatabaseUnavailable, "53300") => {
+            "SELECT datname, usename, application_name, count(*) FROM pg_stat_activity GROUP BY 1, 2, 3 ORDER BY 4 DESC; -- then close connections, or raise max_connections or the CONNECTION LIMIT of the database or the role"
+        }
+        (Reason::DatabaseUnavailable, _) => LOOK_AFTER_THE_SERVER,
+        _ => REPORT,
+    };
+    text.to_owned()
+}
+
+fn nullable(refusal: &Refusal<'_>) -> String {
+    match (refusal.table, refusal.column) {
+        (Some(table), Some(column)) => format!(
+            "ALTER TABLE {} ALTER COLUMN {} DROP NOT NULL; -- or delete the rows that refer to the organization's, or change the foreign key's ON DELETE SET NULL",
+            quoted(table),
+            quote(column)
+        ),
+        _ => "drop NOT NULL from the column that the schema sets to NULL".to_owned(),
+    }
+}
+
+fn refusing(refusal: &Refusal<'_>, during: During<'_>) -> String {
+    match (refusal.constraint, refusal.table, during.table) {
+        (Some(constraint), Some(table), _) => format!(
+            "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = {} AND conrelid = {}::regclass; -- then change the constraint, or the rows that it protects",
+            literal(constraint),
+            literal(&quoted(table))
+        ),
+        (_, Some(table), _) | (_, None, Some(table)) => triggers(table),
+        _ => "change the constraint or the trigger, or the rows that it protects".to_owned(),
+    }
+}
+
+/// SQL that shows the triggers of a table.
+pub(super) fn triggers(table: &str) -> String {
+    format!(
+        "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = {}::regclass AND NOT tgisinternal; -- then change or disable the trigger that stands in the way",
+        literal(&quoted(table))
+    )
+}
+
+/// `schema.name` with both parts quoted.
+fn quoted(table: &str) -> String {
+    match table.split_once('.') {
+        Some((schema, name)) => format!("{}.{}", quote(schema), quote(name)),
+        None => quote(table),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_name_of_a_function_is_taken_from_the_context() {
+        let context = "SQL statement \"SELECT 'secret'\"\nPL/pgSQL function app.refuse(text) line 3 at RAISE";
+        assert_eq!(function(context).as_deref(), Some("app.refuse(text)"));
+        assert_eq!(function("SQL function \"f\" statement 1"), None);
+    }
+
+    #[test]
+    fn tables_are_quoted_in_sql() {
+        assert!(triggers("public.Api \"Tokens\"").contains("'\"public\".\"Api \"\"Tokens\"\"\"'::regclass"));
+    }
+}

@@ -1,0 +1,233 @@
+//! The server itself: full, read-only, a standby, away, or not the one that it should be.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+use std::sync::Arc;
+
+use organization_operator::api::Reason;
+use testbed::{PgBouncer, PgBouncerOptions, PostgresOptions, quote};
+
+use super::access::disconnect;
+use super::stage::{Expect, Stage, Via, launch, scene};
+use crate::database_errors::on;
+use crate::errors::shows;
+use crate::support::{PASSWORD, ROLE, Scene, Test, Variant, World, eventually};
+
+pub fn tests() -> Vec<Test> {
+    let both = on![(Via::Default, "default"), (Via::Eighteen, "postgresql_18"); no_way_in, a_full_disk];
+    let once = on![(Via::Default, "default"); a_certificate_that_is_not_trusted, a_standby_that_is_promoted];
+    [both, once].concat()
+}
+
+/// SQL about a database, from outside of it.
+async fn from_outside(stage: &Stage, sql: &str) {
+    let sql = sql.replace("DATABASE", &format!("DATABASE {}", quote(&stage.scene.database)));
+    stage.scene.world.postgres().run_sql("postgres", &sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+}
+
+async fn no_way_in(world: Arc<World>, via: Via) {
+    let mut stage = Stage::open(world, via, Variant::Ordinary).await;
+
+    let doomed = stage.doomed(0).await;
+    from_outside(&stage, "ALTER DATABASE CONNECTION LIMIT 0").await;
+    disconnect(&stage).await;
+    stage.delete(&doomed).await;
+    let full = Expect {
+        sql_state: Some("53300"),
+        says: &["has no connection left"],
+        remedy: &["FROM pg_stat_activity GROUP BY", "CONNECTION LIMIT"],
+        ..Expect::new(Reason::DatabaseUnavailable)
+    };
+    stage.blocked(&doomed, &full).await;
+    from_outside(&stage, "ALTER DATABASE CONNECTION LIMIT -1").await;
+    stage.healed(&doomed).await;
+
+    let doomed = stage.doomed(0).await;
+    from_outside(&stage, "ALTER DATABASE SET default_transaction_read_only = on").await;
+    disconnect(&stage).await;
+    stage.delete(&doomed).await;
+    let read_only = Expect {
+        sql_state: Some("25006"),
+        says: &["the database is read-only"],
+        remedy: &["SHOW default_transaction_read_only;"],
+        ..Expect::new(Reason::DatabaseUnavailable)
+    };
+    stage.blocked(&doomed, &read_only).await;
+    // The sessions that the operator has by now stay read-only for good.
+    from_outside(&stage, "ALTER DATABASE RESET default_transaction_read_only").await;
+    stage.healed(&doomed).await;
+
+    let doomed = stage.doomed(0).await;
+    let (name, away) = (stage.scene.database.clone(), format!("{}_away", stage.scene.database));
+    rename(&stage, &name, &away).await;
+    stage.scene.database.clone_from(&away);
+    stage.delete(&doomed).await;
+    let missing = Expect {
+        sql_state: Some("3D000"),
+        says: &["the database named in the operator's database URL does not exist"],
+        remedy: &["correct the database name"],
+        ..Expect::new(Reason::AuthenticationFailed)
+    };
+    stage.blocked(&doomed, &missing).await;
+    rename(&stage, &away, &name).await;
+    stage.scene.database = name;
+    stage.healed(&doomed).await;
+    stage.close().await;
+}
+
+/// Nobody may be connected to a database that is renamed.
+async fn rename(stage: &Stage, from: &str, to: &str) {
+    let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{from}'");
+    let rename = format!("{end}; ALTER DATABASE {} RENAME TO {}", quote(from), quote(to));
+    eventually("the database to be renamed", || async {
+        stage.scene.world.postgres().run_sql("postgres", &rename).await.ok()
+    })
+    .await;
+}
+
+/// A small disk. It goes with this value.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    fn mount() -> Option<Self> {
+        let open = std::fs::Permissions::from_mode(0o777);
+        let directory =
+            tempfile::Builder::new().prefix("organization-operator-disk-").permissions(open).tempdir().ok()?;
+        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o777)).ok()?;
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=4m,mode=0777", "tmpfs"]).arg(directory.path());
+        mount.output().ok()?.status.success().then(|| Self(directory))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Nothing else can be done about it here.
+        drop(Command::new("umount").arg("--lazy").arg(self.0.path()).output());
+    }
+}
+
+async fn a_full_disk(world: Arc<World>, via: Via) {
+    let Some(disk) = Disk::mount() else {
+        eprintln!("not run: only root may mount the small disk that this test fills");
+        return;
+    };
+    let mut stage = Stage::open(world, via, Variant::Ordinary).await;
+    let doomed = stage.doomed(0).await;
+    let (tablespace, place) = (format!("small_{}", stage.scene.database), disk.0.path().join("data"));
+    std::fs::create_dir(&place).expect("a directory");
+    std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o777)).expect("open");
+    own_like_the_server(&place);
+    from_outside(&stage, &format!("CREATE TABLESPACE {tablespace} LOCATION '{}'", place.display())).await;
+    stage
+        .scene
+        .sql(&format!(
+            "CREATE TABLE filling (x bytea) TABLESPACE {tablespace}; ALTER TABLE filling ALTER x SET STORAGE EXTERNAL;
+             CREATE TABLE audit (x bytea) TABLESPACE {tablespace}; ALTER TABLE audit ALTER x SET STORAGE EXTERNAL;
+             CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+                 INSERT INTO audit VALUES (convert_to(repeat(OLD.email, 2000), 'UTF8')); RETURN OLD; END $$;
+             CREATE TRIGGER audit BEFORE DELETE ON users FOR EACH ROW EXECUTE FUNCTION audit()"
+        ))
+        .await;
+    let fill = "INSERT INTO filling SELECT convert_to(repeat('x', 100000), 'UTF8')";
+    while stage.scene.world.postgres().run_sql(&stage.scene.database, fill).await.is_ok() {}
+    stage.delete(&doomed).await;
+    let expect = Expect {
+        sql_state: Some("53100"),
+        entity: Some("users"),
+        table: Some("public.users"),
+        says: &["the database server's disk is full", "in the function `audit()`"],
+        remedy: &["free space"],
+        ..Expect::new(Reason::DatabaseUnavailable)
+    };
+    stage.blocked(&doomed, &expect).await;
+    stage.scene.sql("DROP TABLE filling").await;
+    stage.healed(&doomed).await;
+    stage.scene.sql("DROP TRIGGER audit ON users; DROP TABLE audit").await;
+    from_outside(&stage, &format!("DROP TABLESPACE {tablespace}")).await;
+    stage.close().await;
+}
+
+/// The server's user must own a tablespace.
+fn own_like_the_server(place: &std::path::Path) {
+    let own = Command::new("chown").arg("postgres").arg(place).output().is_ok_and(|o| o.status.success())
+        || Command::new("chown").arg("nobody").arg(place).output().is_ok_and(|o| o.status.success());
+    assert!(own, "the tablespace's directory could not be given to the server's user");
+}
+
+/// A certificate for 127.0.0.1 that nobody has signed, and its key.
+fn certificate(scene: &Scene) -> (String, String, String) {
+    let (certificate, key) = (scene.file("server.crt", ""), scene.file("server.key", ""));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
+        .args(["-subj", "/CN=database", "-addext", "subjectAltName=IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", &key, "-out", &certificate])
+        .output()
+        .expect("openssl runs: apt-get install -y openssl");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let read = |path: &str| std::fs::read_to_string(path).expect("a file");
+    (read(&certificate), read(&key), certificate)
+}
+
+async fn a_certificate_that_is_not_trusted(world: Arc<World>, via: Via) {
+    let scene = scene(world, via, Variant::Ordinary).await;
+    let (pem, key, path) = certificate(&scene);
+    let users = vec![(ROLE.to_owned(), PASSWORD.to_owned())];
+    let options = PgBouncerOptions { users, tls: Some((pem, key)) };
+    let front = PgBouncer::start(scene.world.postgres(), options).await.unwrap_or_else(|e| panic!("{e}"));
+    let url = |host: &str, more: &str| {
+        let (port, database) = (front.port(), &scene.database);
+        format!("postgres://{ROLE}:{PASSWORD}@{host}:{port}/{database}?sslmode=verify-full{more}")
+    };
+    let root = format!("&sslrootcert={path}");
+    let file = scene.file("url", &url("127.0.0.1", ""));
+    let (wrong_host, right) = (url("localhost", &root), url("127.0.0.1", &root));
+    let launch = launch(&scene, via).await.url_file(&file);
+    let mut stage = Stage::unready(scene, launch).await;
+    let doomed = stage.created(0).await;
+    let said = |words: &'static str| {
+        move |s: &crate::support::Seen| {
+            s.reason("Ready") == "AuthenticationFailed" && s.message("Ready").contains(words)
+        }
+    };
+    let seen = stage.scene.until(&doomed.name, "an unknown issuer", said("its issuer is not known")).await;
+    shows(&seen, Reason::AuthenticationFailed);
+    stage.delete(&doomed).await;
+    let expect = Expect {
+        says: &["the database server's TLS certificate is not trusted: its issuer is not known"],
+        remedy: &["sslrootcert", "read again by itself"],
+        ..Expect::new(Reason::AuthenticationFailed)
+    };
+    stage.blocked(&doomed, &expect).await;
+    std::fs::write(&file, wrong_host).expect("a file");
+    stage.scene.until(&doomed.name, "a wrong host", said("it is for another host name")).await;
+    std::fs::write(&file, right).expect("a file");
+    stage.healed(&doomed).await;
+    stage.close().await;
+}
+
+async fn a_standby_that_is_promoted(world: Arc<World>, via: Via) {
+    let primary = Arc::new(world.with_postgres(PostgresOptions::default()).await);
+    let scene = scene(primary.clone(), via, Variant::Ordinary).await;
+    let launched = launch(&scene, via).await;
+    let mut stage = Stage::with(scene, launched).await;
+    let doomed = stage.doomed(0).await;
+    let Scene { variant, database, class, .. } = stage.close().await;
+
+    let standby = primary.postgres().standby().await.expect("a standby");
+    primary.postgres().stop().await.expect("the primary is gone");
+    let scene = Scene { world: Arc::new(primary.beside(standby)), variant, database, class };
+    let launched = launch(&scene, via).await;
+    let mut stage = Stage::unready(scene, launched).await;
+    stage.delete(&doomed).await;
+    let expect = Expect {
+        says: &["the database server is a standby"],
+        remedy: &["primary", "SELECT pg_promote();"],
+        ..Expect::new(Reason::DatabaseMismatch)
+    };
+    stage.blocked(&doomed, &expect).await;
+    let promoted: bool = stage.scene.value("SELECT pg_promote()").await;
+    assert!(promoted);
+    stage.healed(&doomed).await;
+    stage.close().await;
+}
