@@ -105,9 +105,7 @@ async fn f13_a_missing_privilege_is_known_before_anybody_deletes(world: Arc<Worl
         lost.retain(|(privilege, table)| {
             !grants.contains(&format!("GRANT {privilege} ON \"{table}\" TO \"{ROLE}\";").as_str())
         });
-        for grant in grants {
-            scene.sql(grant).await;
-        }
+        scene.sql(&grants.join("\n")).await;
         if lost.is_empty() {
             break;
         }

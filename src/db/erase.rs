@@ -184,7 +184,11 @@ async fn refuse_created_again(
 async fn capture(connection: &mut PgConnection, actor: Actor<'_>, erase: &ErasePlan) -> Result<Captured, Failure> {
     let mut captured = Captured::new();
     for capture in &erase.captures {
-        let during = During::table("locking rows of", None, &capture.table);
+        let table = erase.deletes.iter().find(|d| d.step == capture.step).map(|d| &erase.tables[d.table]);
+        let during = match table {
+            Some(table) => During::table("locking rows of", Some(&table.entity), &table.name),
+            None => During::table("locking rows of", None, &capture.table),
+        };
         let row = query(&capture.statement, actor.key, &captured)
             .fetch_one(&mut *connection)
             .await

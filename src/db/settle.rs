@@ -267,7 +267,8 @@ pub(super) async fn commit(tx: Transaction<'static, Postgres>) -> Result<(), Fai
             // A deferred foreign key: rows that refer to deleted ones appeared after they were counted.
             Reason::ForeignKeyViolation => {
                 failure.reason = Reason::ContentChanged;
-                failure.remedy = Some("stop what writes to the organization".to_owned());
+                let table = failure.table.as_deref().unwrap_or("the organization's tables");
+                failure.remedy = Some(format!("stop what writes to `{table}`; a trigger may"));
             }
             // The server may have got the COMMIT before the connection was lost.
             Reason::DatabaseUnavailable => failure.message = format!("{}; {}", failure.message, Failure::OPEN),

@@ -196,6 +196,47 @@ mod tests {
         assert_eq!(function("SQL function \"f\" statement 1"), None);
     }
 
+    /// The part of a text that a person would search for: up to where names or further advice begin.
+    fn stem<'a>(text: &'a str, ends: &[&str]) -> &'a str {
+        let end = ends.iter().filter_map(|end| text.find(end)).min().unwrap_or(text.len());
+        text[..end].trim()
+    }
+
+    #[test]
+    fn the_documentation_has_an_entry_for_each_reason_with_the_same_words() {
+        let docs = include_str!("../../docs/errors.md");
+        for reason in Reason::ALL {
+            let row = format!("| [`{reason}`](#{}) | {} |", reason.as_str().to_lowercase(), reason.code());
+            assert!(docs.contains(&row), "{row}");
+            assert_eq!(docs.matches(&format!("\n## {reason}\n")).count(), 1, "{reason}");
+        }
+        for code in [
+            "23503", "23001", "22P02", "42501", "28P01", "3D000", "55P03", "57014", "40001", "40P01", "23502", "23514",
+            "23505", "P0001", "42P01", "42703", "25006", "53100", "53300", "57P01", "57P02", "57P03", "08006", "XX000",
+        ] {
+            let reason = super::super::error::reason(code);
+            let named = matches!(code, "23503" | "23001" | "23502" | "23514" | "23505");
+            let refusal = Refusal {
+                reason,
+                code,
+                table: Some("T"),
+                column: named.then_some("C"),
+                constraint: named.then_some("K"),
+                function: None,
+            };
+            let during = During::change("deleting from", None, "T");
+            let after = docs.split(&format!("\n## {reason}\n")).nth(1).expect("an entry");
+            let entry = after.split("\n## ").next().expect("an entry");
+            let entry = entry.split_whitespace().collect::<Vec<_>>().join(" ");
+            let (message, remedy) = (message(&refusal, during), remedy(&refusal, during));
+            for part in stem(&message, &[", while", " while"]).split(": ") {
+                assert!(entry.contains(part), "{code}: the entry of {reason} lacks the message `{part}`");
+            }
+            let clears = stem(&remedy, &["; --", ";"]);
+            assert!(entry.contains(clears), "{code}: the entry of {reason} lacks the remedy `{clears}`");
+        }
+    }
+
     #[test]
     fn tables_are_quoted_in_sql() {
         assert!(triggers("public.Api \"Tokens\"").contains("'\"public\".\"Api \"\"Tokens\"\"\"'::regclass"));

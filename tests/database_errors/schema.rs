@@ -50,13 +50,15 @@ async fn foreign_keys(world: Arc<World>, via: Via) {
         restrict,
         Case::new(
             "a reference that is checked at COMMIT and appears while deleting",
-            Reason::ForeignKeyViolation,
+            Reason::ContentChanged,
             annotating!("CONSTRAINT note_author REFERENCES users DEFERRABLE INITIALLY IMMEDIATE"),
             NO_NOTES,
         )
         .state("23503")
-        .at("users", "public.notes")
-        .constraint("note_author"),
+        .at("", "public.notes")
+        .constraint("note_author")
+        .says(&["rows in `public.notes` still refer to", "while committing"])
+        .remedy(&["stop what writes to `public.notes`"]),
     ];
     prove(world, via, Variant::Ordinary, cases).await;
 }

@@ -108,7 +108,7 @@ fn plan(yaml: &str) -> Plan {
 }
 
 fn order(erase: &ErasePlan) -> Vec<&str> {
-    erase.deletes.iter().map(|d| erase.tables[d.table].name.as_str()).collect()
+    erase.deletes.iter().map(|d| erase.tables[d.table].name.trim_start_matches("public.")).collect()
 }
 
 const DECLARED: [&str; 5] = ["users", "flows", "flow_executions", "task_outputs", "task_statuses"];
@@ -153,7 +153,7 @@ fn parents_are_captured_first() {
 fn what_no_chain_of_keys_ties_to_the_organization_is_not_fenced() {
     let unfenced = |catalog: &Catalog| -> Vec<String> {
         let erase = erase(catalog);
-        let names = erase.deletes.iter().filter(|d| !d.fenced).map(|d| erase.tables[d.table].name.clone());
+        let names = erase.deletes.iter().filter(|d| !d.fenced).map(|d| erase.tables[d.table].name.trim_start_matches("public.").to_owned());
         let names: Vec<String> = names.collect();
         assert_eq!(erase.sweeps.len(), names.len(), "each is swept after COMMIT");
         names
