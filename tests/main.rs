@@ -21,6 +21,7 @@ mod fence;
 mod gitops;
 mod layering;
 mod lifecycle;
+mod plan;
 mod rbac;
 mod support;
 mod undo;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         gitops::tests(),
         layering::tests(),
         lifecycle::tests(),
+        plan::tests(),
         rbac::tests(),
         undo::tests(),
     ]

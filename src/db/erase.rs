@@ -44,36 +44,9 @@ impl Database {
         if let Some(entry) = ledger::find(&mut tx, actor).await? {
             return settled(&entry).map(Erasure::Settled);
         }
-        if observe::standby(&mut tx).await? {
-            return Err(Failure::new(Reason::DatabaseMismatch, "the database server is a standby"));
-        }
-        let fingerprint = catalog::fingerprint(&mut tx, &plan.fingerprint_tables, &plan.tenant_columns)
-            .await
-            .map_err(|e| failure(&e, During::action("reading the catalogue")))?;
-        if fingerprint != plan.fingerprint {
+        let Some(Gone { proof, steps, organizations, captured }) = cascade(&mut tx, actor.key, plan).await? else {
             return Ok(Erasure::PlanOutdated);
-        }
-        let present = lock_organization(&mut tx, actor, plan).await?.is_some();
-        if erase.defer_constraints {
-            own("SET CONSTRAINTS ALL DEFERRED")
-                .execute(&mut *tx)
-                .await
-                .map_err(|e| failure(&e, During::action("deferring constraints")))?;
-        }
-        let mut captured = capture(&mut tx, actor, erase).await?;
-        preflight(&mut tx, actor, erase).await?;
-        let found = numbers(&mut tx, &erase.count, actor.key, &Captured::new())
-            .await
-            .map_err(|e| failure(&e, During::action("counting")))?;
-        let deleted = delete(&mut tx, actor, erase, &erase.deletes, &mut captured).await?;
-        let organizations = delete_organization(&mut tx, actor, plan, erase, present).await?;
-        let left = numbers(&mut tx, &erase.recount, actor.key, &captured)
-            .await
-            .map_err(|e| failure(&e, During::action("counting again")))?;
-        let Some(proof) = NothingLeft::prove(&left) else {
-            return Err(content_changed(erase, &left));
         };
-        let steps = steps(erase, &found, &deleted);
         let verified = !erase.has_unfenced();
         let record = Record {
             outcome: Outcome::Erased,
@@ -114,7 +87,7 @@ impl Database {
         if let Some(done) = Settlement::recorded(&entry) {
             return Ok(Some(done));
         }
-        if lock_organization(&mut tx, actor, plan).await?.is_some() {
+        if lock_organization(&mut tx, key, plan).await?.is_some() {
             return Err(Failure::new(
                 Reason::ContentChanged,
                 "an organization with this id was created again before the old one's tables without a foreign key were counted again; its rows cannot be told apart",
@@ -125,7 +98,7 @@ impl Database {
             )));
         }
         let mut captured = load_residue(&mut tx, actor, erase).await?;
-        let swept = delete(&mut tx, actor, erase, &erase.sweeps, &mut captured).await?;
+        let swept = delete(&mut tx, key, erase, &erase.sweeps, &mut captured).await?;
         let mut steps = entry.steps.clone();
         for (entity, rows) in erase.by_entity(&swept) {
             if let Some(step) = steps.iter_mut().find(|s| s.entity == entity) {
@@ -152,11 +125,59 @@ impl Database {
     }
 }
 
-async fn capture(connection: &mut PgConnection, actor: Actor<'_>, erase: &ErasePlan) -> Result<Captured, Failure> {
+/// What a cascade did in a transaction that is still open.
+pub(super) struct Gone {
+    pub(super) proof: NothingLeft,
+    pub(super) steps: Vec<DeletionStep>,
+    pub(super) organizations: i64,
+    pub(super) captured: Captured,
+}
+
+/// Deletes everything under the lock of the organization, and counts again. The caller ends the transaction. None: the plan
+/// was compiled against a schema that has changed since; nothing was touched.
+pub(super) async fn cascade(
+    connection: &mut PgConnection,
+    key: &str,
+    plan: &CompiledPlan,
+) -> Result<Option<Gone>, Failure> {
+    let erase = plan.erase()?;
+    if observe::standby(connection).await? {
+        return Err(Failure::new(Reason::DatabaseMismatch, "the database server is a standby"));
+    }
+    let fingerprint = catalog::fingerprint(connection, &plan.fingerprint_tables, &plan.tenant_columns)
+        .await
+        .map_err(|e| failure(&e, During::action("reading the catalogue")))?;
+    if fingerprint != plan.fingerprint {
+        return Ok(None);
+    }
+    let present = lock_organization(connection, key, plan).await?.is_some();
+    if erase.defer_constraints {
+        own("SET CONSTRAINTS ALL DEFERRED")
+            .execute(&mut *connection)
+            .await
+            .map_err(|e| failure(&e, During::action("deferring constraints")))?;
+    }
+    let mut captured = capture(connection, key, erase).await?;
+    preflight(connection, key, erase).await?;
+    let found = numbers(connection, &erase.count, key, &Captured::new())
+        .await
+        .map_err(|e| failure(&e, During::action("counting")))?;
+    let deleted = delete(connection, key, erase, &erase.deletes, &mut captured).await?;
+    let organizations = delete_organization(connection, key, plan, erase, present).await?;
+    let left = numbers(connection, &erase.recount, key, &captured)
+        .await
+        .map_err(|e| failure(&e, During::action("counting again")))?;
+    let Some(proof) = NothingLeft::prove(&left) else {
+        return Err(content_changed(erase, &left));
+    };
+    Ok(Some(Gone { proof, steps: steps(erase, &found, &deleted), organizations, captured }))
+}
+
+async fn capture(connection: &mut PgConnection, key: &str, erase: &ErasePlan) -> Result<Captured, Failure> {
     let mut captured = Captured::new();
     for capture in &erase.captures {
         let during = During::table("locking rows of", None, &capture.table);
-        let row = query(&capture.statement, actor.key, &captured)
+        let row = query(&capture.statement, key, &captured)
             .fetch_one(&mut *connection)
             .await
             .map_err(|e| failure(&e, during))?;
@@ -168,18 +189,18 @@ async fn capture(connection: &mut PgConnection, actor: Actor<'_>, erase: &EraseP
     Ok(captured)
 }
 
-async fn preflight(connection: &mut PgConnection, actor: Actor<'_>, erase: &ErasePlan) -> Result<(), Failure> {
+async fn preflight(connection: &mut PgConnection, key: &str, erase: &ErasePlan) -> Result<(), Failure> {
     let Some((statement, checks)) = &erase.preflight else { return Ok(()) };
-    let rows = numbers(connection, statement, actor.key, &Captured::new())
+    let rows = numbers(connection, statement, key, &Captured::new())
         .await
         .map_err(|e| failure(&e, During::action("looking for references from outside")))?;
-    blockers(checks, &rows, actor.key).map_or(Ok(()), Err)
+    blockers(checks, &rows, key).map_or(Ok(()), Err)
 }
 
 /// Runs deletes in order. Returns the rows really gone, one number a table of the plan.
 async fn delete(
     connection: &mut PgConnection,
-    actor: Actor<'_>,
+    key: &str,
     erase: &ErasePlan,
     deletes: &[Delete],
     captured: &mut Captured,
@@ -189,7 +210,7 @@ async fn delete(
         let table = &erase.tables[step.table];
         let during = During::change("deleting from", Some(&table.entity), &table.name);
         let refused = |e: sqlx::Error| classify(failure(&e, during), erase);
-        let row = query(&step.statement, actor.key, captured).fetch_one(&mut *connection).await.map_err(refused)?;
+        let row = query(&step.statement, key, captured).fetch_one(&mut *connection).await.map_err(refused)?;
         let rows: i64 = row.try_get(0).map_err(refused)?;
         deleted[step.table] += rows;
         // Rows that appeared after the capture are parents too.
@@ -218,14 +239,14 @@ fn classify(mut failure: Failure, erase: &ErasePlan) -> Failure {
 
 async fn delete_organization(
     connection: &mut PgConnection,
-    actor: Actor<'_>,
+    key: &str,
     plan: &CompiledPlan,
     erase: &ErasePlan,
     present: bool,
 ) -> Result<i64, Failure> {
     let table = plan.root.table.name();
     let during = During::change("deleting the organization from", None, &table);
-    let rows = query(&erase.delete_organization, actor.key, &Captured::new())
+    let rows = query(&erase.delete_organization, key, &Captured::new())
         .execute(connection)
         .await
         .map_err(|e| classify(failure(&e, during), erase))?

@@ -564,6 +564,7 @@ mod tests {
                 Step { parent: Some("projects".into()), columns, ..step("tasks") },
             ],
             keep: Vec::new(),
+            unclassified: Vec::new(),
         };
         CompiledPlan::new(&plan, &catalog, "role").expect("the organization's table is there").fault
     }
