@@ -100,7 +100,11 @@ async fn a_drafted_plan_fits_every_example(world: Arc<World>) {
         assert_eq!(shown["usable"], true, "{variant:?}: {shown}");
         let found: Vec<String> = steps(&shown).into_iter().map(|s| s.1).collect();
         let (flow, execution, tenant) = if mixed {
-            ("flowId -> Flow.organizationId", "flowExecutionId -> FlowExecution.flowId -> Flow.organizationId", "organizationId")
+            (
+                "flowId -> Flow.organizationId",
+                "flowExecutionId -> FlowExecution.flowId -> Flow.organizationId",
+                "organizationId",
+            )
         } else {
             (
                 "flow_id -> flows.organization_id",
@@ -125,7 +129,8 @@ async fn a_drafted_plan_fits_every_example(world: Arc<World>) {
 /// Rows that a rehearsal deleted, the organization among them.
 fn deleted(rehearsed: &Value) -> i64 {
     let steps = rehearsed["steps"].as_array().expect("steps");
-    steps.iter().filter_map(|s| s["deleted"].as_i64()).sum::<i64>() + rehearsed["organizations"].as_i64().expect("a number")
+    steps.iter().filter_map(|s| s["deleted"].as_i64()).sum::<i64>()
+        + rehearsed["organizations"].as_i64().expect("a number")
 }
 
 /// A database with `tests/schemas/larger.sql`, and its administrator's URL: this is about plans, not about privileges.
@@ -179,10 +184,18 @@ async fn a_drafted_plan_fits_a_larger_platform(world: Arc<World>) {
 
     let said = run_at(&scene, &url, &["plan", "show", "--config", &file, "--id", "1", "-o", "json"]).await.with(0);
     let shown = said.json();
-    let unfenced: Vec<&Value> =
-        shown["steps"].as_array().expect("steps").iter().filter(|s| s["fenced"] == false).map(|s| &s["table"]).collect();
+    let unfenced: Vec<&Value> = shown["steps"]
+        .as_array()
+        .expect("steps")
+        .iter()
+        .filter(|s| s["fenced"] == false)
+        .map(|s| &s["table"])
+        .collect();
     assert_eq!(unfenced, ["audit_log", "flow_metrics"]);
-    assert_eq!(shown["preview"], json!({"organizationKey": "1", "state": "Active", "total": {"count": 38, "capped": false}}));
+    assert_eq!(
+        shown["preview"],
+        json!({"organizationKey": "1", "state": "Active", "total": {"count": 38, "capped": false}})
+    );
     // The schema organization_operator is not there, and is not needed.
     let said = run_at(&scene, &url, &["rehearse", "--config", &file, "--id", "1", "-o", "json"]).await.with(0);
     assert_eq!(deleted(&said.json()), 39);
@@ -193,20 +206,30 @@ async fn what_cannot_be_placed_blocks_until_a_person_has_decided(world: Arc<Worl
     let scene = Scene::new(world, Variant::Ordinary).await;
     scene.seed(&scene.key(1)).await;
     scene
-        .sql("CREATE TABLE templates (id uuid PRIMARY KEY, made_from uuid REFERENCES flows ON DELETE SET NULL); \
+        .sql(
+            "CREATE TABLE templates (id uuid PRIMARY KEY, made_from uuid REFERENCES flows ON DELETE SET NULL); \
               CREATE TABLE template_lines (id uuid PRIMARY KEY, template_id uuid NOT NULL REFERENCES templates); \
               CREATE TABLE legacy (id bigint PRIMARY KEY, organization_id text NOT NULL); \
-              GRANT SELECT ON templates TO organization_operator; GRANT UPDATE (id) ON flows TO organization_operator;")
+              GRANT SELECT ON templates TO organization_operator; GRANT UPDATE (id) ON flows TO organization_operator;",
+        )
         .await;
     let (file, text) = draft(&scene, &scene.url(), "organizations").await;
     let plan = Config::load(Some(std::path::Path::new(&file))).expect("a configuration").cascade;
     let open: Vec<&str> = plan.unclassified.iter().map(|u| u.table.as_str()).collect();
     assert_eq!(open, ["templates", "template_lines", "legacy"], "{text}");
-    assert!(text.contains("#   as a step: - {entity: templates, table: templates, parent: flows, column: made_from}"), "{text}");
+    assert!(
+        text.contains("#   as a step: - {entity: templates, table: templates, parent: flows, column: made_from}"),
+        "{text}"
+    );
 
     // Shown as a fault, with the remedy, by hand and by the operator.
     let said = run(&scene, &["plan", "show", "--config", &file]).await.with(1);
-    for words in ["SchemaMismatch (500)", "the table `templates` is unclassified", "`legacy`", "decide about `template_lines` in the plan"] {
+    for words in [
+        "SchemaMismatch (500)",
+        "the table `templates` is unclassified",
+        "`legacy`",
+        "decide about `template_lines` in the plan",
+    ] {
         assert!(said.out.contains(words), "{words}: {}", said.out);
     }
     let said = run(&scene, &["rehearse", "--config", &file, "--id", &scene.key(1), "-o", "json"]).await.with(1);
@@ -227,7 +250,11 @@ async fn what_cannot_be_placed_blocks_until_a_person_has_decided(world: Arc<Worl
     let kept = text
         .replace("keep: []", "keep: [{table: templates, reason: shared}, {table: legacy, reason: frozen}]")
         .lines()
-        .filter(|l| !["- {table: templates", "- {table: legacy", "- {table: template_lines"].iter().any(|t| l.trim_start().starts_with(t)))
+        .filter(|l| {
+            !["- {table: templates", "- {table: legacy", "- {table: template_lines"]
+                .iter()
+                .any(|t| l.trim_start().starts_with(t))
+        })
         .filter(|l| l.trim() != "unclassified:")
         .collect::<Vec<_>>()
         .join("\n");
@@ -278,9 +305,11 @@ async fn a_plan_shows_what_would_be_deleted(world: Arc<World>) {
     assert_eq!(row("flows"), ["2", "flows", "flows", "1", "yes", "id", "organization_id"]);
     assert_eq!(row("task_outputs")[3], "10000+");
     assert_eq!(row("task_statuses")[3], "10000+");
-    assert!(text.contains("deferrable at COMMIT"), "{text}");
+    assert!(text.contains("checked at COMMIT where deferrable"), "{text}");
     let sql = run(&scene, &["plan", "show", "--config", &config, "--sql"]).await.with(0).out;
-    for words in ["DELETE FROM \"public\".\"flow_executions\"", "-- count again", "captured before: flows.id", "FOR UPDATE;"] {
+    for words in
+        ["DELETE FROM \"public\".\"flow_executions\"", "-- count again", "captured before: flows.id", "FOR UPDATE;"]
+    {
         assert!(sql.contains(words), "{words}: {sql}");
     }
     assert!(!sql.contains("ROWS"), "without an organization nothing is counted: {sql}");
@@ -297,7 +326,11 @@ async fn a_plan_with_faults_says_so(world: Arc<World>) {
     scene.sql("ALTER TABLE companies RENAME TO organizations").await;
     let said = run(&scene, &["plan", "show"]).await.with(1);
     assert!(said.out.contains("`public.notes`") && said.out.contains("add a step"), "{}", said.out);
-    assert!(said.out.contains("flow_execution_id -> flow_executions.flow_id"), "the order is shown all the same: {}", said.out);
+    assert!(
+        said.out.contains("flow_execution_id -> flow_executions.flow_id"),
+        "the order is shown all the same: {}",
+        said.out
+    );
 }
 
 async fn a_rehearsal_changes_nothing_and_counts_what_the_deletion_counts(world: Arc<World>) {
@@ -378,11 +411,13 @@ async fn a_rehearsal_finds_what_only_the_commit_would_find(world: Arc<World>) {
     scene.seed(&scene.key(1)).await;
     // Each deleted user leaves a row behind that refers to the organization, and the reference is checked at COMMIT only.
     scene
-        .sql("CREATE TABLE tombstones (of uuid REFERENCES organizations DEFERRABLE INITIALLY DEFERRED); \
+        .sql(
+            "CREATE TABLE tombstones (of uuid REFERENCES organizations DEFERRABLE INITIALLY DEFERRED); \
               CREATE FUNCTION bury() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS \
               'BEGIN INSERT INTO tombstones VALUES (OLD.organization_id); RETURN NULL; END'; \
               CREATE TRIGGER bury AFTER DELETE ON users FOR EACH ROW EXECUTE FUNCTION bury(); \
-              GRANT SELECT ON tombstones TO organization_operator")
+              GRANT SELECT ON tombstones TO organization_operator",
+        )
         .await;
     let operator = scene.start().await;
     scene.apply(&scene.org("acme", &scene.key(1)).policy("Delete")).await;
@@ -417,7 +452,9 @@ async fn a_rehearsal_that_cannot_be_tried_says_why(world: Arc<World>) {
         assert!(all.contains(words) && !all.contains("canary"), "{words}: {all}");
     }
     let help = run(&scene, &["rehearse", "--help"]).await.with(0).out;
-    for words in ["Nothing is changed", "same locks as a deletion", "Exit code: 0 a deletion would succeed, 1 it is blocked"] {
+    for words in
+        ["Nothing is changed", "same locks as a deletion", "Exit code: 0 a deletion would succeed, 1 it is blocked"]
+    {
         assert!(help.contains(words), "{words}: {help}");
     }
 }

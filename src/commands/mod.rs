@@ -40,9 +40,10 @@ pub enum Command {
     Crd(crd::Crd),
     /// Create or update the operator's own schema in the database
     Migrate(migrate::Migrate),
-    /// Draft the plan of the cascade from the live schema, or show what it means and what it would delete
+    // A comment of the variant would replace the long help of the command itself.
+    #[expect(missing_docs, reason = "the comments of the types are printed by --help")]
     Plan(plan::Plan),
-    /// Run the real deletion of one organization and roll it back
+    #[expect(missing_docs, reason = "the comments of the types are printed by --help")]
     Rehearse(rehearse::Rehearse),
 }
 

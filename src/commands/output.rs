@@ -16,14 +16,22 @@ pub enum Format {
     Json,
 }
 
-/// Lines of columns, as wide as they need to be. The last column may have any length.
+/// Lines of columns under a head, as wide as they need to be; numbers stand to the right. The last column may have any length.
 #[must_use]
 pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let widths: Vec<usize> =
-        (0..columns).map(|i| rows.iter().filter_map(|r| r.get(i)).map(|c| c.chars().count()).max().unwrap_or(0)).collect();
+    let cells = |i: usize| rows.iter().filter_map(move |r| r.get(i));
+    let is_number = |cell: &String| cell.is_empty() || cell.trim_end_matches('+').parse::<i64>().is_ok();
+    let shapes: Vec<(usize, bool)> = (0..columns)
+        .map(|i| {
+            let width = cells(i).map(|c| c.chars().count()).max().unwrap_or_default();
+            (width, cells(i).skip(1).all(is_number) && cells(i).skip(1).any(|c| !c.is_empty()))
+        })
+        .collect();
     let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        let cells = row.iter().zip(&shapes).map(|(cell, (width, to_the_right))| {
+            if *to_the_right { format!("{cell:>width$}") } else { format!("{cell:width$}") }
+        });
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     rows.iter().map(|row| line(row) + "\n").collect()
@@ -65,7 +73,7 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_lines_end_with_their_text() {
-        let rows = [vec!["a".into(), "b".into()], vec!["ärger".into(), String::new()]];
-        assert_eq!(table(&rows), "a      b\närger\n");
+        let rows = [vec!["NAME".into(), "ROWS".into(), "X".into()], vec!["ärger".into(), "7+".into(), String::new()]];
+        assert_eq!(table(&rows), "NAME   ROWS  X\närger    7+\n");
     }
 }

@@ -18,9 +18,10 @@ use crate::domain::{CompiledPlan, Failure, report};
 /// Nothing is changed: no row of the platform, no claim, no record in the ledger. What would block the deletion is shown with
 /// its remedy, as `status.error` would show it.
 ///
-/// While it runs it holds the same locks as a deletion: whoever writes to this organization waits until it is rolled back, for
-/// `database.statementTimeoutSeconds` per statement at the longest. Sequences that triggers of the schema advance stay
-/// advanced. Only the cascade is rehearsed: not who owns the organization, not the deletion policy.
+/// While it runs it holds the same locks as a deletion: whoever writes to this organization waits until it is rolled back. It
+/// waits for locks itself, and for each statement, no longer than the configuration says. Triggers of the schema run: what they
+/// do outside of the transaction, such as advancing a sequence, stays. Only the cascade is rehearsed: not who owns the
+/// organization, not the deletion policy.
 ///
 /// Exit code: 0 a deletion would succeed, 1 it is blocked, 2 it could not be tried.
 #[derive(Debug, Args)]

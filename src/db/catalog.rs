@@ -154,10 +154,7 @@ pub(super) async fn foreign_keys(
         .collect()
 }
 
-pub(super) async fn tables(
-    connection: &mut PgConnection,
-    ids: &BTreeSet<u32>,
-) -> Result<Vec<TableInfo>, sqlx::Error> {
+pub(super) async fn tables(connection: &mut PgConnection, ids: &BTreeSet<u32>) -> Result<Vec<TableInfo>, sqlx::Error> {
     let ids = oids(ids.iter().copied());
     let mut tables: Vec<TableInfo> = own(TABLES)
         .bind(ids.clone())

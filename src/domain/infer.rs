@@ -124,7 +124,9 @@ impl Survey {
         let key = key.ok_or_else(|| {
             Failure::new(
                 Reason::SchemaMismatch,
-                format!("no single column identifies a row of the table `{name}`, so it cannot be the organization's key"),
+                format!(
+                    "no single column identifies a row of the table `{name}`, so it cannot be the organization's key"
+                ),
             )
             .table(name)
             .remedy("name a column that is unique alone: --key COLUMN")
@@ -172,13 +174,7 @@ pub fn infer(survey: &Survey, organization: &str, key: Option<&str>) -> Result<D
     Ok(Draft { plan, remarks, suggestions, unrelated: unrelated(survey, root, &placing, &found.ties), activation })
 }
 
-fn step(
-    survey: &Survey,
-    root: Root<'_>,
-    entities: &BTreeMap<TableId, String>,
-    table: &Surveyed,
-    tie: &Tie,
-) -> Step {
+fn step(survey: &Survey, root: Root<'_>, entities: &BTreeMap<TableId, String>, table: &Surveyed, tie: &Tie) -> Step {
     let mut step = Step {
         entity: entities.get(&table.id()).cloned().unwrap_or_else(|| names::camel(table.info.table.bare())),
         table: table.written(),

@@ -13,10 +13,10 @@ use clap::{Args, Subcommand};
 #[derive(Debug, Args)]
 #[command(after_help = "The way to a plan:
   1. organization-operator plan init --organization organizations --output config.yaml
-  2. read config.yaml: decide about what is unclassified, move to `keep` what must stay
-  3. organization-operator plan show --config config.yaml        the order, and every fault with its cure
-  4. organization-operator plan show --config config.yaml NAME   what would be deleted
-  5. organization-operator rehearse --config config.yaml NAME    the deletion itself, rolled back")]
+  2. Read config.yaml: decide about what is unclassified, move to `keep` what must stay.
+  3. organization-operator plan show --config config.yaml        # order and faults
+  4. organization-operator plan show --config config.yaml NAME   # what would be deleted
+  5. organization-operator rehearse --config config.yaml NAME    # the deletion, rolled back")]
 pub struct Plan {
     #[command(subcommand)]
     command: Command,

@@ -178,14 +178,17 @@ impl<'a> View<'a> {
         let line = |name: &str, value: String| vec![name.to_owned(), value];
         let Organization { table, key, key_type, switched_off_by } = &self.organization;
         let key_type = key_type.as_ref().map(|t| format!(" ({t})")).unwrap_or_default();
-        let off = switched_off_by.as_ref().map_or_else(|| "cannot be switched off".to_owned(), |by| format!("switched off by {by}"));
+        let off = switched_off_by
+            .as_ref()
+            .map_or_else(|| "cannot be switched off".to_owned(), |by| format!("switched off by {by}"));
         let mut lines = vec![line("organization", format!("{table}, key {key}{key_type}, {off}"))];
         if let Some(digest) = self.digest {
             lines.push(line("plan", digest.to_owned()));
         }
         if !self.steps.is_empty() {
-            let when = if self.deferred_constraints { "those that are deferrable at COMMIT, the others" } else { "all of them" };
-            lines.push(line("foreign keys", format!("checked {when} at once; {} from outside looked at before the first delete", self.checks)));
+            let when = if self.deferred_constraints { "checked at COMMIT where deferrable" } else { "checked at once" };
+            let outside = format!("{when}; {} from outside are looked at before the first delete", self.checks);
+            lines.push(line("foreign keys", outside));
         }
         if let Some(counts) = &self.preview {
             let Counts { organization_key, state, total } = counts;
@@ -281,7 +284,10 @@ fn steps<'a>(plan: &'a Plan, erase: &'a ErasePlan, rows: Option<&[i64]>, sql: bo
                 belongs_by: belongs_by(plan, step),
                 fenced: delete.fenced,
                 captured,
-                locked: erase.captures.iter().any(|c| c.step == delete.step && c.statement.sql().contains(" FOR UPDATE")),
+                locked: erase
+                    .captures
+                    .iter()
+                    .any(|c| c.step == delete.step && c.statement.sql().contains(" FOR UPDATE")),
                 rows: rows.map(|&n| {
                     let capped = limited && n > COUNT_LIMIT;
                     Rows { count: if capped { COUNT_LIMIT } else { n }, capped }
@@ -299,7 +305,7 @@ fn belongs_by(plan: &Plan, step: &Step) -> String {
     }
     let own = match &step.column {
         Some(column) => column.clone(),
-        None => step.columns.keys().cloned().collect::<Vec<_>>().join(" + "),
+        None => format!("({})", step.columns.keys().cloned().collect::<Vec<_>>().join(", ")),
     };
     let parents = plan.steps.iter().filter(|p| step.parent.as_ref() == Some(&p.entity));
     let ways: Vec<String> =

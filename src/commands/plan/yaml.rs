@@ -57,7 +57,8 @@ fn steps(draft: &Draft) -> String {
     if steps.is_empty() {
         return "  steps: []\n".to_owned();
     }
-    let mut text = "  # In the order of deletion. The real order follows the foreign keys where they insist.\n".to_owned();
+    let mut text =
+        "  # In the order of deletion. The real order follows the foreign keys where they insist.\n".to_owned();
     if !steps.iter().any(|s| s.entity == "users") {
         text += "  # Rows of the entity `users` are counted exactly and have a column of their own: rename the entity that means users.\n";
     }
@@ -212,7 +213,10 @@ mod tests {
         let draft = Draft {
             remarks: names.iter().map(|n| vec![format!("{n}\nkeep: 1")]).collect(),
             suggestions: vec![plan.steps.clone()],
-            unrelated: names.iter().map(|n| Unrelated { table: (*n).to_owned(), remark: Some("x\ny: 1".into()) }).collect(),
+            unrelated: names
+                .iter()
+                .map(|n| Unrelated { table: (*n).to_owned(), remark: Some("x\ny: 1".into()) })
+                .collect(),
             activation: Vec::new(),
             plan,
         };

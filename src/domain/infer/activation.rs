@@ -6,9 +6,8 @@ use crate::domain::plan::{Active, Inactive};
 
 /// Names without underscores, in lower case, and what they mean in a boolean column.
 const ON: [&str; 4] = ["active", "isactive", "enabled", "isenabled"];
-const OFF: [&str; 8] = [
-    "disabled", "isdisabled", "deactivated", "isdeactivated", "suspended", "issuspended", "inactive", "isinactive",
-];
+const OFF: [&str; 8] =
+    ["disabled", "isdisabled", "deactivated", "isdeactivated", "suspended", "issuspended", "inactive", "isinactive"];
 /// Timestamps that say since when.
 const SINCE: [&str; 4] = ["deactivatedat", "disabledat", "suspendedat", "inactivesince"];
 /// What stands for it where there is nothing else.

@@ -28,7 +28,8 @@ fn singulars(table: &str) -> BTreeSet<String> {
 pub(super) fn called_after(column: &str, table: &str, key: &str) -> bool {
     let (column, key) = (plain(column), plain(key));
     singulars(table).iter().any(|one| {
-        !one.is_empty() && (column == format!("{one}{key}") || (column == key && key.starts_with(one.as_str()) && key != *one))
+        !one.is_empty()
+            && (column == format!("{one}{key}") || (column == key && key.starts_with(one.as_str()) && key != *one))
     })
 }
 

@@ -96,11 +96,8 @@ fn a_name_is_learned_from_two_foreign_keys_that_agree() {
         ("logs", &["id", "proj:bigint"]),
         ("other", &["id", "proj:text"]),
     ];
-    let mut keys = vec![
-        ("projects", "org", "organizations", NO),
-        ("a", "proj", "projects", NO),
-        ("b", "proj", "projects", NO),
-    ];
+    let mut keys =
+        vec![("projects", "org", "organizations", NO), ("a", "proj", "projects", NO), ("b", "proj", "projects", NO)];
     let learned = draft(&tables, &keys);
     assert_eq!(steps(&learned), ["a < proj", "b < proj", "logs < proj", "projects < org"]);
     // Another type means something else, perhaps: a person decides.
@@ -120,10 +117,7 @@ fn a_name_is_learned_from_two_foreign_keys_that_agree() {
 #[test]
 fn a_name_alone_places_a_uuid_and_asks_about_a_number() {
     let draft = |flows: &[&str], runs: &[&str]| {
-        draft(
-            &[ORGANIZATIONS, ("flows", flows), ("runs", runs)],
-            &[("flows", "organization_id", "organizations", NO)],
-        )
+        draft(&[ORGANIZATIONS, ("flows", flows), ("runs", runs)], &[("flows", "organization_id", "organizations", NO)])
     };
     let uuid = draft(&["id", "organization_id"], &["id", "flow_id"]);
     assert_eq!(steps(&uuid), ["runs < flow_id", "flows < organization_id"]);

@@ -90,19 +90,13 @@ pub(super) fn find(survey: &Survey, root: Root<'_>) -> Found {
 }
 
 /// Whether a column of this name means the organization wherever it stands.
-fn marks_tenant(
-    survey: &Survey,
-    root: Root<'_>,
-    table: &Surveyed,
-    column: &ColumnInfo,
-    votes: &Votes<'_>,
-) -> bool {
-    let named = namesake(survey, table, &column.name).is_some_and(|(t, key)| t.id() == root.table.id() && key == root.key);
+fn marks_tenant(survey: &Survey, root: Root<'_>, table: &Surveyed, column: &ColumnInfo, votes: &Votes<'_>) -> bool {
+    let named =
+        namesake(survey, table, &column.name).is_some_and(|(t, key)| t.id() == root.table.id() && key == root.key);
     match votes.get(column.name.as_str()) {
         None => named,
         Some(said) => {
-            said.len() == 1
-                && said.get(&(root.table.id(), root.key)).is_some_and(|voters| voters.len() > 1 || named)
+            said.len() == 1 && said.get(&(root.table.id(), root.key)).is_some_and(|voters| voters.len() > 1 || named)
         }
     }
 }
@@ -156,7 +150,8 @@ fn by_name(survey: &Survey, root: Root<'_>, table: &Surveyed, column: &ColumnInf
     }
     if let (Some((parent, key)), true) = (named, said.is_empty()) {
         // A uuid cannot mean another thing by chance; a number can.
-        let doubt = (column.type_name != "uuid").then(|| format!("nothing but its name says what {} means", column.name));
+        let doubt =
+            (column.type_name != "uuid").then(|| format!("nothing but its name says what {} means", column.name));
         targets.push((parent.id(), key, Source::Name, doubt));
     }
     targets
@@ -171,7 +166,10 @@ fn by_name(survey: &Survey, root: Root<'_>, table: &Surveyed, column: &ColumnInf
             let of_key = !of_root || target == root.key;
             let after = called_after(what, parent.info.table.bare(), target);
             let why = if column.type_name != *target_type {
-                Some(format!("{what} ({}) may mean `{name}`, whose {target} is of another type ({target_type})", column.type_name))
+                Some(format!(
+                    "{what} ({}) may mean `{name}`, whose {target} is of another type ({target_type})",
+                    column.type_name
+                ))
             } else if !of_key {
                 Some(format!("{what} may mean `{name}`, but not by its key {}", root.key))
             } else if let Some(doubt) = doubt {
