@@ -22,6 +22,7 @@ mod fence;
 mod gitops;
 mod layering;
 mod lifecycle;
+mod plan;
 mod rbac;
 mod stuck_shapes;
 mod support;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         gitops::tests(),
         layering::tests(),
         lifecycle::tests(),
+        plan::tests(),
         rbac::tests(),
         stuck_shapes::tests(),
         undo::tests(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection as _};
 
 use crate::support::{Operator, Scene, Seen, Variant, World, eventually};
 use crate::tests;
@@ -19,6 +20,7 @@ tests![
     a_longer_window_postpones,
     a_terminating_object_is_never_raised_to_delete,
     an_undo_that_cannot_activate_again_says_so,
+    a_policy_lowered_while_the_cascade_waits_counts,
 ];
 
 /// An organization with a policy of `Delete`, ready, and its operator.
@@ -85,6 +87,29 @@ async fn an_undo_that_cannot_activate_again_says_so(world: Arc<World>) {
     assert!(!told.contains("not again"), "{told}");
     assert_eq!(scene.rows(&acme).await, rows, "the data is kept");
     assert!(!scene.active(&acme).await);
+    operator.stop().await;
+}
+
+/// "Until the first row is gone": also when the pass that will delete it has begun.
+async fn a_policy_lowered_while_the_cascade_waits_counts(world: Arc<World>) {
+    let scene = Scene::new(world, Variant::Platform).await;
+    let acme = scene.key(1);
+    scene.seed(&acme).await;
+    let before = scene.others(&[]).await;
+    let operator = scene.operator().configure("database.lockTimeoutSeconds", json!(30)).start().await;
+    scene.apply(&scene.org("acme", &acme).policy("Delete")).await;
+    scene.ready("acme").await;
+    let mut session = scene.connect().await;
+    let mut holding = session.begin().await.expect("a transaction");
+    let lock = format!("SELECT FROM organizations WHERE id = '{acme}' FOR UPDATE");
+    sqlx::query(AssertSqlSafe(lock)).execute(&mut *holding).await.expect("a lock");
+    scene.delete("acme").await;
+    scene.until("acme", "erasing", |s| s.reason("Deleting") == "Erasing").await;
+    scene.patch("acme", r#"{"deletionPolicy":"Retain"}"#).await;
+    holding.rollback().await.expect("the lock is released");
+    scene.gone("acme").await;
+    ended(&scene, "Retained").await;
+    assert_eq!(scene.others(&[]).await, before, "something was deleted");
     operator.stop().await;
 }
 

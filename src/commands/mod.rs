@@ -4,9 +4,14 @@
 
 pub mod crd;
 pub mod migrate;
+pub mod output;
+pub mod plan;
+pub mod rehearse;
 pub mod run;
+pub mod target;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
@@ -35,6 +40,11 @@ pub enum Command {
     Crd(crd::Crd),
     /// Create or update the operator's own schema in the database
     Migrate(migrate::Migrate),
+    // A comment of the variant would replace the long help of the command itself.
+    #[expect(missing_docs, reason = "the comments of the types are printed by --help")]
+    Plan(plan::Plan),
+    #[expect(missing_docs, reason = "the comments of the types are printed by --help")]
+    Rehearse(rehearse::Rehearse),
 }
 
 /// Where configuration and database are.
@@ -85,11 +95,21 @@ impl Cli {
     ///
     /// # Errors
     /// Fails with one message for a person.
-    pub async fn execute(self) -> Result<(), CommandError> {
+    pub async fn execute(self) -> Result<ExitCode, CommandError> {
         match self.command {
-            Command::Run(command) => command.execute().await,
-            Command::Crd(command) => command.execute(),
-            Command::Migrate(command) => command.execute().await,
+            Command::Run(command) => command.execute().await.map(|()| ExitCode::SUCCESS),
+            Command::Crd(command) => command.execute().map(|()| ExitCode::SUCCESS),
+            Command::Migrate(command) => command.execute().await.map(|()| ExitCode::SUCCESS),
+            Command::Plan(command) => Ok(command.execute().await),
+            Command::Rehearse(command) => Ok(command.execute().await),
         }
     }
+}
+
+/// For commands whose exit code 1 is an answer: what keeps them from answering is 2.
+fn could_not(result: Result<ExitCode, CommandError>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::from(2)
+    })
 }

@@ -1,14 +1,14 @@
 //! A pass over a terminating object. The object is read live first: what a person lowered a second ago counts.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
 use super::Context;
-use super::apply::{compiled, holder, see};
+use super::apply::{LOOK_AGAIN, compiled, holder, see};
 use super::reconcile::Report;
 use crate::api::condition::{self, stage};
 use crate::api::status::{ClaimStatus, DeletionStep, ObservedState};
@@ -22,6 +22,8 @@ use crate::domain::report::{self, Deletion, Pass, Seen};
 use crate::domain::settlement::Settlement;
 use crate::domain::{CompiledPlan, Failure, Subject};
 
+/// An object that was read longer ago than this is read again before the first delete.
+const FRESH: Duration = Duration::from_millis(500);
 /// `Retain` never waits for the database: this is how long it may take to leave a record.
 const RECORD_LIMIT: Duration = Duration::from_secs(10);
 /// Longest wait for the answer to a stage that is shown while a cascade runs.
@@ -52,13 +54,15 @@ pub(super) async fn cleanup(cached: &Arc<Organization>, subject: &Subject, conte
 
 /// The objects that the API server lists for an id, or why they cannot be listed.
 struct Namesakes {
+    /// When they were asked for.
+    asked: Instant,
     id: String,
     objects: Result<Vec<Organization>, Failure>,
 }
 
 /// The object as it is now, and all that name its organization: one list past every cache has both.
 async fn read_live(subject: &Subject, context: &Context) -> Result<(Option<Organization>, Namesakes), Failure> {
-    let id = subject.organization_id.clone();
+    let (asked, id) = (Instant::now(), subject.organization_id.clone());
     let objects = context.cluster.naming(&id, &context.settings.database).await;
     let listed = objects.iter().flatten().find(|o| o.metadata.name.as_ref() == Some(&subject.name));
     let live = match listed {
@@ -66,7 +70,7 @@ async fn read_live(subject: &Subject, context: &Context) -> Result<(Option<Organ
         // Gone, or it names another organization now; or another object cannot be read, which `Retain` need not wait for.
         None => context.cluster.live(&subject.name).await?,
     };
-    Ok((live, Namesakes { id, objects }))
+    Ok((live, Namesakes { asked, id, objects }))
 }
 
 /// An id that is no value of the key's type can have no rows, but an error is never taken for an absence: a person says
@@ -85,6 +89,7 @@ async fn work(
     context: &Context,
     seen: &mut Seen,
 ) -> Result<Report, Failure> {
+    let read = namesakes.asked;
     let crd_terminating = match subject.policy {
         DeletionPolicy::Retain => false,
         _ => context.cluster.crd_terminating().await?,
@@ -112,12 +117,14 @@ async fn work(
         settle_seconds: settle_seconds(context, &plan),
     };
     let decision = decide::remove(subject, &facts, &with);
-    let act = Act { object, subject, context, plan: &plan, facts: &facts };
+    let act = Act { read, object, subject, context, plan: &plan, facts: &facts };
     act.out(decision, seen).await
 }
 
 /// What a decision is carried out with.
 struct Act<'a> {
+    /// When the object was read.
+    read: Instant,
     object: &'a Arc<Organization>,
     subject: &'a Subject,
     context: &'a Context,
@@ -163,6 +170,7 @@ impl Act<'_> {
                 Erasure::Settled(settlement) => settlement,
                 Erasure::Unverified { steps } => return Ok(self.verifying(steps, seen)),
                 Erasure::PlanOutdated => return Err(outdated()),
+                Erasure::Unwanted => return Ok(self.changed(seen)),
             },
             Remove::Verify => return self.verify(seen).await,
         };
@@ -198,7 +206,7 @@ impl Act<'_> {
         if !self.mine() {
             self.context.database.claim(self.actor(), take_from.as_deref()).await?;
         }
-        let erasing = self.context.database.erase(self.actor(), self.plan);
+        let erasing = self.context.database.erase(self.actor(), self.plan, self.still_wanted());
         tokio::pin!(erasing);
         tokio::select! {
             done = &mut erasing => return done,
@@ -228,6 +236,20 @@ impl Act<'_> {
         erasing.await
     }
 
+    /// Whether the object still asks for the erasure. A policy that was lowered while locks were waited for, or rows were
+    /// counted, counts until the first row is gone.
+    async fn still_wanted(&self) -> Result<bool, Failure> {
+        if self.read.elapsed() < FRESH {
+            return Ok(true);
+        }
+        let live = self.context.cluster.live(&self.subject.name).await?;
+        Ok(live.is_some_and(|live| {
+            let now = Subject::parse(&live);
+            let windows = (now.recovery_window_seconds, self.subject.recovery_window_seconds);
+            now.uid == self.subject.uid && now.policy == self.subject.policy && windows.0 <= windows.1
+        }))
+    }
+
     async fn verify(&self, seen: &mut Seen) -> Result<Report, Failure> {
         let entry = self.facts.ledger.as_ref().ok_or_else(ledger_changed)?;
         let settled_at = entry.finished + self.context.settings.settle;
@@ -242,6 +264,13 @@ impl Act<'_> {
             Some(settlement) => Ok(Report::settled(self.object, self.subject, std::mem::take(seen), settlement)),
             None => Ok(self.verifying(entry.steps.clone(), seen)),
         }
+    }
+
+    fn changed(&self, seen: &mut Seen) -> Report {
+        let message =
+            "The object was changed before the first row was gone; nothing was deleted, and it is looked at anew.";
+        let deletion = report::deleting(self.subject.policy, stage::PENDING, message);
+        self.stage(deletion, seen, LOOK_AGAIN)
     }
 
     fn verifying(&self, steps: Vec<DeletionStep>, seen: &mut Seen) -> Report {
@@ -355,7 +384,7 @@ async fn successor(
     } else {
         &[&facts.key, &subject.organization_id]
     };
-    let Namesakes { id: listed, objects } = namesakes;
+    let Namesakes { id: listed, objects, .. } = namesakes;
     let mut candidates = if asked.contains(&&listed) { objects? } else { Vec::new() };
     for id in asked.iter().filter(|id| ***id != listed) {
         candidates.extend(context.cluster.naming(id, &context.settings.database).await?);

@@ -93,7 +93,7 @@ pub(super) async fn fingerprint(
     own(FINGERPRINT).bind(oids(tables.iter().copied())).bind(tenant_columns).fetch_one(connection).await?.try_get(0)
 }
 
-fn oids(ids: impl Iterator<Item = u32>) -> Vec<Oid> {
+pub(super) fn oids(ids: impl Iterator<Item = u32>) -> Vec<Oid> {
     ids.map(Oid).collect()
 }
 
@@ -127,7 +127,10 @@ async fn read(connection: &mut PgConnection, plan: &Plan) -> Result<(Catalog, St
     Ok((Catalog { tables, foreign_keys, plan_tables, fingerprint }, role))
 }
 
-async fn foreign_keys(connection: &mut PgConnection, parents: &BTreeSet<u32>) -> Result<Vec<ForeignKey>, sqlx::Error> {
+pub(super) async fn foreign_keys(
+    connection: &mut PgConnection,
+    parents: &BTreeSet<u32>,
+) -> Result<Vec<ForeignKey>, sqlx::Error> {
     own(FOREIGN_KEYS)
         .bind(oids(parents.iter().copied()))
         .fetch_all(connection)
@@ -155,7 +158,7 @@ async fn foreign_keys(connection: &mut PgConnection, parents: &BTreeSet<u32>) ->
         .collect()
 }
 
-async fn tables(connection: &mut PgConnection, ids: &BTreeSet<u32>) -> Result<Vec<TableInfo>, sqlx::Error> {
+pub(super) async fn tables(connection: &mut PgConnection, ids: &BTreeSet<u32>) -> Result<Vec<TableInfo>, sqlx::Error> {
     let ids = oids(ids.iter().copied());
     let mut tables: Vec<TableInfo> = own(TABLES)
         .bind(ids.clone())

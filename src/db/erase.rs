@@ -29,22 +29,29 @@ pub enum Erasure {
     },
     /// The plan was compiled against a schema that has changed since; nothing was touched.
     PlanOutdated,
+    /// It is no longer wanted; nothing was touched.
+    Unwanted,
 }
 
 impl Database {
-    /// Erases the organization. All or nothing.
+    /// Erases the organization. All or nothing. Right before the first delete `wanted` is asked whether it is still to be.
     ///
     /// # Errors
     /// Fails with every blocker when something stands in the way, and with `ContentChanged` when the recount finds rows.
     /// Nothing was deleted then.
-    pub async fn erase(&self, actor: Actor<'_>, plan: &CompiledPlan) -> Result<Erasure, Failure> {
+    pub async fn erase(
+        &self,
+        actor: Actor<'_>,
+        plan: &CompiledPlan,
+        wanted: impl Future<Output = Result<bool, Failure>>,
+    ) -> Result<Erasure, Failure> {
         plan.erase()?;
         let mut tx = self.begin().await.map_err(Failure::deleted_nothing)?;
         let (standby, pid) = observe::server(&mut tx).await.map_err(Failure::deleted_nothing)?;
         if standby {
             return Err(crate::domain::decide::on_a_standby().deleted_nothing());
         }
-        self.naming_blockers(pid, cascade(tx, actor, plan)).await.map_err(Failure::deleted_nothing)
+        self.naming_blockers(pid, erase_and_record(tx, actor, plan, wanted)).await.map_err(Failure::deleted_nothing)
     }
 
     /// Counts again, after writers had time to settle, what no foreign key protects, and deletes what has appeared. None:
@@ -70,7 +77,7 @@ impl Database {
         }
         refuse_created_again(&mut tx, actor, plan).await?;
         let mut captured = load_residue(&mut tx, actor, erase).await?;
-        let swept = delete(&mut tx, actor, erase, &erase.sweeps, &[], &mut captured).await?;
+        let swept = delete(&mut tx, key, erase, &erase.sweeps, &[], &mut captured).await?;
         let mut steps = entry.steps.clone();
         for (entity, rows) in erase.by_entity(&swept) {
             if let Some(step) = steps.iter_mut().find(|s| s.entity == entity) {
@@ -99,50 +106,23 @@ impl Database {
     }
 }
 
-/// The whole cascade, from the locks to the commit.
-async fn cascade(
+/// The whole erasure, from the locks to the commit.
+async fn erase_and_record(
     mut tx: Transaction<'static, Postgres>,
     actor: Actor<'_>,
     plan: &CompiledPlan,
+    wanted: impl Future<Output = Result<bool, Failure>>,
 ) -> Result<Erasure, Failure> {
     let erase = plan.erase()?;
     claim::hold(&mut tx, actor, None).await?;
     if let Some(entry) = ledger::find(&mut tx, actor).await? {
         return settled(&entry).map(Erasure::Settled);
     }
-    query(&erase.lock_tables, actor.key, &Captured::new())
-        .execute(&mut *tx)
-        .await
-        .map_err(|e| failure(&e, During::action("locking the plan's tables against changes of the schema")))?;
-    let fingerprint = catalog::fingerprint(&mut tx, &plan.fingerprint_tables, &plan.tenant_columns)
-        .await
-        .map_err(|e| failure(&e, During::action("reading the catalogue")))?;
-    if fingerprint != plan.fingerprint {
-        return Ok(Erasure::PlanOutdated);
-    }
-    let present = lock_organization(&mut tx, actor, plan).await?.is_some();
-    if erase.defer_constraints {
-        own("SET CONSTRAINTS ALL DEFERRED")
-            .execute(&mut *tx)
-            .await
-            .map_err(|e| failure(&e, During::action("deferring constraints")))?;
-    }
-    let mut captured = capture(&mut tx, actor, erase).await?;
-    preflight(&mut tx, actor, erase).await?;
-    let found = numbers(&mut tx, &erase.count, actor.key, &Captured::new())
-        .await
-        .map_err(|e| failure(&e, During::action("counting")))?;
-    let deleted = delete(&mut tx, actor, erase, &erase.deletes, &found, &mut captured).await?;
-    let organizations =
-        delete_organization(&mut tx, actor, plan, present).await.map_err(|f| classify(f, erase, &found, &deleted))?;
-    let left = numbers(&mut tx, &erase.recount, actor.key, &captured)
-        .await
-        .map_err(|e| failure(&e, During::action("counting again")))?;
-    let Some(proof) = NothingLeft::prove(&left) else {
-        return Err(content_changed(erase, &left));
+    let Gone { proof, steps, organizations, captured } = match cascade(&mut tx, actor.key, plan, wanted).await? {
+        Cascade::Done(gone) => gone,
+        Cascade::Outdated => return Ok(Erasure::PlanOutdated),
+        Cascade::Unwanted => return Ok(Erasure::Unwanted),
     };
-    parents_gone(&mut tx, actor, erase, &captured).await?;
-    let steps = steps(erase, &found, &deleted);
     let verified = !erase.has_unfenced();
     let record = Record {
         outcome: Outcome::Erased,
@@ -162,13 +142,78 @@ async fn cascade(
     Ok(if verified { Erasure::Settled(Settlement::erased(proof, steps)) } else { Erasure::Unverified { steps } })
 }
 
+/// How a cascade ended, in a transaction that is still open.
+pub(super) enum Cascade {
+    /// Everything is gone.
+    Done(Gone),
+    /// The plan was compiled against a schema that has changed since; nothing was touched.
+    Outdated,
+    /// It is no longer wanted; nothing was touched.
+    Unwanted,
+}
+
+/// What a cascade did.
+pub(super) struct Gone {
+    pub(super) proof: NothingLeft,
+    pub(super) steps: Vec<DeletionStep>,
+    pub(super) organizations: i64,
+    pub(super) captured: Captured,
+}
+
+/// Deletes everything under the lock of the organization, and counts again. Right before the first delete `wanted` is asked.
+/// The caller ends the transaction.
+pub(super) async fn cascade(
+    connection: &mut PgConnection,
+    key: &str,
+    plan: &CompiledPlan,
+    wanted: impl Future<Output = Result<bool, Failure>>,
+) -> Result<Cascade, Failure> {
+    let erase = plan.erase()?;
+    query(&erase.lock_tables, key, &Captured::new())
+        .execute(&mut *connection)
+        .await
+        .map_err(|e| failure(&e, During::action("locking the plan's tables against changes of the schema")))?;
+    let fingerprint = catalog::fingerprint(connection, &plan.fingerprint_tables, &plan.tenant_columns)
+        .await
+        .map_err(|e| failure(&e, During::action("reading the catalogue")))?;
+    if fingerprint != plan.fingerprint {
+        return Ok(Cascade::Outdated);
+    }
+    let present = lock_organization(connection, key, plan).await?.is_some();
+    if erase.defer_constraints {
+        own("SET CONSTRAINTS ALL DEFERRED")
+            .execute(&mut *connection)
+            .await
+            .map_err(|e| failure(&e, During::action("deferring constraints")))?;
+    }
+    let mut captured = capture(connection, key, erase).await?;
+    preflight(connection, key, erase).await?;
+    let found = numbers(connection, &erase.count, key, &Captured::new())
+        .await
+        .map_err(|e| failure(&e, During::action("counting")))?;
+    if !wanted.await? {
+        return Ok(Cascade::Unwanted);
+    }
+    let deleted = delete(connection, key, erase, &erase.deletes, &found, &mut captured).await?;
+    let organizations =
+        delete_organization(connection, key, plan, present).await.map_err(|f| classify(f, erase, &found, &deleted))?;
+    let left = numbers(connection, &erase.recount, key, &captured)
+        .await
+        .map_err(|e| failure(&e, During::action("counting again")))?;
+    let Some(proof) = NothingLeft::prove(&left) else {
+        return Err(content_changed(erase, &left));
+    };
+    parents_gone(connection, key, erase, &captured).await?;
+    Ok(Cascade::Done(Gone { proof, steps: steps(erase, &found, &deleted), organizations, captured }))
+}
+
 /// An organization that has the id of an erased one makes the rows of the two indistinguishable.
 async fn refuse_created_again(
     connection: &mut PgConnection,
     actor: Actor<'_>,
     plan: &CompiledPlan,
 ) -> Result<(), Failure> {
-    if lock_organization(connection, actor, plan).await?.is_none() {
+    if lock_organization(connection, actor.key, plan).await?.is_none() {
         return Ok(());
     }
     Err(Failure::new(
@@ -181,7 +226,7 @@ async fn refuse_created_again(
     )))
 }
 
-async fn capture(connection: &mut PgConnection, actor: Actor<'_>, erase: &ErasePlan) -> Result<Captured, Failure> {
+async fn capture(connection: &mut PgConnection, key: &str, erase: &ErasePlan) -> Result<Captured, Failure> {
     let mut captured = Captured::new();
     for capture in &erase.captures {
         let table = erase.deletes.iter().find(|d| d.step == capture.step).map(|d| &erase.tables[d.table]);
@@ -189,7 +234,7 @@ async fn capture(connection: &mut PgConnection, actor: Actor<'_>, erase: &EraseP
             Some(table) => During::table("locking rows of", Some(&table.entity), &table.name),
             None => During::table("locking rows of", None, &capture.table),
         };
-        let row = query(&capture.statement, actor.key, &captured)
+        let row = query(&capture.statement, key, &captured)
             .fetch_one(&mut *connection)
             .await
             .map_err(|e| failure(&e, during))?;
@@ -201,18 +246,18 @@ async fn capture(connection: &mut PgConnection, actor: Actor<'_>, erase: &EraseP
     Ok(captured)
 }
 
-async fn preflight(connection: &mut PgConnection, actor: Actor<'_>, erase: &ErasePlan) -> Result<(), Failure> {
+async fn preflight(connection: &mut PgConnection, key: &str, erase: &ErasePlan) -> Result<(), Failure> {
     let Some((statement, checks)) = &erase.preflight else { return Ok(()) };
-    let rows = numbers(connection, statement, actor.key, &Captured::new())
+    let rows = numbers(connection, statement, key, &Captured::new())
         .await
         .map_err(|e| failure(&e, During::action("looking for references from outside")))?;
-    blockers(checks, &rows, actor.key).map_or(Ok(()), Err)
+    blockers(checks, &rows, key).map_or(Ok(()), Err)
 }
 
 /// Runs deletes in order. Returns the rows really gone, one number a table of the plan.
 async fn delete(
     connection: &mut PgConnection,
-    actor: Actor<'_>,
+    key: &str,
     erase: &ErasePlan,
     deletes: &[Delete],
     found: &[i64],
@@ -222,7 +267,7 @@ async fn delete(
     for step in deletes {
         let table = &erase.tables[step.table];
         let during = During::change("deleting from", Some(&table.entity), &table.name);
-        let row = query(&step.statement, actor.key, captured)
+        let row = query(&step.statement, key, captured)
             .fetch_one(&mut *connection)
             .await
             .map_err(|e| classify(failure(&e, during), erase, found, &deleted))?;
@@ -273,13 +318,13 @@ fn stop_writers(table: &str) -> String {
 
 async fn delete_organization(
     connection: &mut PgConnection,
-    actor: Actor<'_>,
+    key: &str,
     plan: &CompiledPlan,
     present: bool,
 ) -> Result<i64, Failure> {
     let table = plan.root.table.name();
     let during = During::change("deleting the organization from", None, &table);
-    let rows = query(&plan.erase()?.delete_organization, actor.key, &Captured::new())
+    let rows = query(&plan.erase()?.delete_organization, key, &Captured::new())
         .execute(connection)
         .await
         .map_err(|e| failure(&e, during))?
@@ -299,12 +344,12 @@ async fn delete_organization(
 /// its children were found, and they were that organization's.
 async fn parents_gone(
     connection: &mut PgConnection,
-    actor: Actor<'_>,
+    key: &str,
     erase: &ErasePlan,
     captured: &Captured,
 ) -> Result<(), Failure> {
     let (statement, tables) = &erase.parents_left;
-    let left = numbers(connection, statement, actor.key, captured)
+    let left = numbers(connection, statement, key, captured)
         .await
         .map_err(|e| failure(&e, During::action("looking for parents that were moved")))?;
     let Some((table, rows)) = tables.iter().zip(&left).find(|(_, rows)| **rows > 0) else { return Ok(()) };

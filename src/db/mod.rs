@@ -14,7 +14,10 @@ pub mod error;
 pub mod ledger;
 pub mod migrate;
 pub mod observe;
+pub mod preview;
+pub mod rehearse;
 pub mod settle;
+pub mod survey;
 mod wording;
 
 pub use connect::{Database, Settings, UrlSource};

@@ -139,7 +139,7 @@ impl Database {
             if let (Some(window), None) = (claim.window, take_from) {
                 return Ok(window.started);
             }
-            let Some(active) = lock_organization(&mut tx, actor, plan).await? else {
+            let Some(active) = lock_organization(&mut tx, actor.key, plan).await? else {
                 return Err(Failure::new(
                     Reason::SerializationFailure,
                     "the organization's row went away between two looks; nothing was touched",
@@ -167,7 +167,7 @@ impl Database {
         if let Some(done) = recorded(&mut tx, actor).await? {
             return Ok(Some(done));
         }
-        if observe::server(&mut tx).await?.0 || lock_organization(&mut tx, actor, plan).await?.is_some() {
+        if observe::server(&mut tx).await?.0 || lock_organization(&mut tx, actor.key, plan).await?.is_some() {
             return Ok(None);
         }
         let rows = numbers(&mut tx, &erase.count, actor.key, &Captured::new())
@@ -245,13 +245,13 @@ async fn restore(
 /// active, where the plan can tell.
 pub(super) async fn lock_organization(
     connection: &mut PgConnection,
-    actor: Actor<'_>,
+    key: &str,
     plan: &CompiledPlan,
 ) -> Result<Option<Option<bool>>, Failure> {
     use sqlx::Row as _;
     let table = plan.root.table.name();
     let during = During::table("locking the organization in", None, &table);
-    query(&plan.root.lock, actor.key, &Captured::new())
+    query(&plan.root.lock, key, &Captured::new())
         .fetch_optional(connection)
         .await
         .map_err(|e| failure(&e, during))?
@@ -262,18 +262,23 @@ pub(super) async fn lock_organization(
 
 pub(super) async fn commit(tx: Transaction<'static, Postgres>) -> Result<(), Failure> {
     tx.commit().await.map_err(|e| {
-        let mut failure = failure(&e, During::action("committing"));
-        match failure.reason {
-            // A deferred foreign key: rows that refer to deleted ones appeared after they were counted.
-            Reason::ForeignKeyViolation => {
-                failure.reason = Reason::ContentChanged;
-                let table = failure.table.as_deref().unwrap_or("the organization's tables");
-                failure.remedy = Some(format!("stop what writes to `{table}`; a trigger may"));
-            }
-            // The server may have got the COMMIT before the connection was lost.
-            Reason::DatabaseUnavailable => failure.message = format!("{}; {}", failure.message, Failure::OPEN),
-            _ => {}
+        let mut failure = refused_at_commit(&e);
+        // The server may have got the COMMIT before the connection was lost.
+        if failure.reason == Reason::DatabaseUnavailable {
+            failure.message = format!("{}; {}", failure.message, Failure::OPEN);
         }
         failure
     })
+}
+
+/// What the checks at COMMIT found.
+pub(super) fn refused_at_commit(error: &sqlx::Error) -> Failure {
+    let mut failure = failure(error, During::action("committing"));
+    // A deferred foreign key: rows that refer to deleted ones appeared after they were counted.
+    if failure.reason == Reason::ForeignKeyViolation {
+        failure.reason = Reason::ContentChanged;
+        let table = failure.table.as_deref().unwrap_or("the organization's tables");
+        failure.remedy = Some(format!("stop what writes to `{table}`; a trigger may"));
+    }
+    failure
 }

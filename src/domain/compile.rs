@@ -163,6 +163,7 @@ impl CompiledPlan {
         };
         let erase = steps::compile(plan, catalog, &root, &mut faults);
         faults.unclassified(plan, catalog);
+        faults.undecided(plan);
         faults.privileges(plan, catalog);
         Ok(Self {
             root,
@@ -192,6 +193,16 @@ impl CompiledPlan {
 }
 
 impl CompiledPlan {
+    /// Tables of the plan that no chain of foreign keys ties to the organization.
+    #[must_use]
+    pub fn unfenced_tables(&self) -> Vec<&str> {
+        let erase = self.erase.iter();
+        let deletes = erase.flat_map(|e| e.deletes.iter().map(|d| (d.fenced, e.tables[d.table].name.as_str())));
+        let mut tables: Vec<&str> = deletes.filter(|(fenced, _)| !fenced).map(|(_, name)| name).collect();
+        tables.dedup();
+        tables
+    }
+
     /// What the server refused, in the words of the plan's own fault if that is the cause: it names each privilege.
     #[must_use]
     pub fn explain(&self, failure: Failure) -> Failure {

@@ -53,6 +53,24 @@ impl Table {
         }
     }
 
+    /// The name without its schema.
+    #[must_use]
+    pub fn bare(&self) -> &str {
+        &self.name
+    }
+
+    /// The schema, if it is named.
+    #[must_use]
+    pub fn schema(&self) -> Option<&str> {
+        self.schema.as_deref()
+    }
+
+    /// Whether the configuration may mean this table by `text`, which it wrote with or without the schema.
+    #[must_use]
+    pub fn is_written(&self, text: &str) -> bool {
+        text == self.name || text == self.name()
+    }
+
     /// The name without quotes, for messages.
     #[must_use]
     pub fn name(&self) -> String {

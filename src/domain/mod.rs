@@ -7,6 +7,7 @@ pub mod decide;
 pub mod facts;
 pub mod failure;
 pub mod identifier;
+pub mod infer;
 mod order;
 pub mod plan;
 pub mod report;

@@ -20,6 +20,9 @@ pub struct Plan {
     /// What is kept on purpose.
     #[serde(default)]
     pub keep: Vec<Keep>,
+    /// Tables about which nobody has decided yet. While there is one, nothing is deleted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unclassified: Vec<Unclassified>,
 }
 
 /// The table with one row per organization.
@@ -115,8 +118,19 @@ pub struct Keep {
     pub reason: String,
 }
 
+/// A table about which nobody has decided yet.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Unclassified {
+    /// Table, as `table` or `schema.table`.
+    pub table: String,
+    /// Why it is here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
 /// Longest name of an entity: it is a metric label and a field of status.
-const ENTITY_LIMIT: usize = 63;
+pub(super) const ENTITY_LIMIT: usize = 63;
 
 impl Plan {
     /// Checks what can be checked without a database. Every problem names its field.
@@ -143,7 +157,10 @@ impl Plan {
             need(format!("cascade.keep[{i}].table"), &keep.table);
             need(format!("cascade.keep[{i}].reason"), &keep.reason);
         }
-        if self.steps.is_empty() {
+        for (i, table) in self.unclassified.iter().enumerate() {
+            need(format!("cascade.unclassified[{i}].table"), &table.table);
+        }
+        if self.steps.is_empty() && self.unclassified.is_empty() {
             problems.push("`cascade.steps` must name at least one table to delete from".into());
         }
         let entities: BTreeSet<&str> = self.steps.iter().map(|s| s.entity.as_str()).collect();
@@ -180,6 +197,14 @@ impl Plan {
         for keep in &self.keep {
             if self.steps.iter().any(|s| s.table == keep.table) {
                 problems.push(format!("table `{}` must not be both a step and kept", keep.table));
+            }
+        }
+        for open in &self.unclassified {
+            if self.steps.iter().any(|s| s.table == open.table) || self.keep.iter().any(|k| k.table == open.table) {
+                problems.push(format!(
+                    "table `{}` is a step or kept, so it must be taken off `cascade.unclassified`",
+                    open.table
+                ));
             }
         }
         if problems.is_empty() { Ok(()) } else { Err(problems) }
@@ -240,6 +265,7 @@ impl Default for Plan {
                 child("taskStatuses", "task_statuses", "flowExecutions", "flow_execution_id"),
             ],
             keep: Vec::new(),
+            unclassified: Vec::new(),
         }
     }
 }
@@ -266,7 +292,8 @@ mod tests {
              - {entity: c, table: c, parent: nobody, column: x}\n\
              - {entity: d, table: d, parent: e, column: x}\n\
              - {entity: e, table: e, parent: d, column: x}\n\
-             keep: [{table: a, reason: law}]\n",
+             keep: [{table: a, reason: law}]\n\
+             unclassified: [{table: e}, {table: open, why: unknown}]\n",
         )
         .expect("parses");
         let problems = plan.validate().expect_err("has problems").join("\n");
@@ -278,6 +305,7 @@ mod tests {
             "cascade.steps[3].parent` leads back",
             "cascade.steps[4].parent` leads back",
             "`a` must not be both",
+            "`e` is a step or kept",
         ] {
             assert!(problems.contains(part), "{part} is missing in:\n{problems}");
         }

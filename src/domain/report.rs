@@ -283,6 +283,17 @@ fn deletion_status(
 fn detail(failure: &Failure, before: Option<&ErrorDetail>, attempts: Attempts, now: Timestamp) -> ErrorDetail {
     let first_seen =
         before.filter(|b| b.reason == failure.reason).and_then(|b| b.first_seen_time.clone()).unwrap_or(Time(now));
+    ErrorDetail {
+        attempts: Some(attempts.count.max(1)),
+        first_seen_time: Some(first_seen),
+        last_seen_time: Some(Time(now)),
+        ..error_detail(failure)
+    }
+}
+
+/// The standard error detail of a failure, without times and attempts.
+#[must_use]
+pub fn error_detail(failure: &Failure) -> ErrorDetail {
     let cut = |text: &str, limit: usize| condition::truncate(text.to_owned(), limit);
     ErrorDetail {
         reason: failure.reason,
@@ -305,9 +316,9 @@ fn detail(failure: &Failure, before: Option<&ErrorDetail>, attempts: Attempts, n
             })
             .collect(),
         remedy: failure.remedy.as_deref().map(|t| cut(t, 8192)),
-        attempts: Some(attempts.count.max(1)),
-        first_seen_time: Some(first_seen),
-        last_seen_time: Some(Time(now)),
+        attempts: None,
+        first_seen_time: None,
+        last_seen_time: None,
     }
 }
 

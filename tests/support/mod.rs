@@ -8,7 +8,7 @@ mod world;
 pub use operator::{Launch, Operator};
 pub use organization::{Org, Seen};
 pub use scene::{OPERATOR, Scene, Variant};
-pub use world::{PASSWORD, ROLE, World, path};
+pub use world::{PASSWORD, ROLE, World, binary, path};
 
 use std::future::Future;
 use std::pin::Pin;

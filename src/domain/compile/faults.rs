@@ -41,6 +41,21 @@ impl Faults {
         );
     }
 
+    /// Tables that the plan itself lists as not decided yet.
+    pub(super) fn undecided(&mut self, plan: &Plan) {
+        for open in &plan.unclassified {
+            let name = &open.table;
+            let why = open.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+            self.schema(
+                format!("the table `{name}` is unclassified: nobody has decided whether its rows go with an organization{why}"),
+                Some(name),
+                Some(format!(
+                    "decide about `{name}` in the plan (cascade): add a step if its rows belong to an organization, or a keep {{table: {name}, reason: ...}} if they stay; then take it off `cascade.unclassified`"
+                )),
+            );
+        }
+    }
+
     /// Tables with a tenant column that the plan neither deletes nor keeps.
     pub(super) fn unclassified(&mut self, plan: &Plan, catalog: &Catalog) {
         for table in &catalog.tables {
@@ -48,6 +63,7 @@ impl Faults {
             if known(&plan.organization.table)
                 || plan.steps.iter().any(|s| known(&s.table))
                 || plan.keep.iter().any(|k| known(&k.table))
+                || plan.unclassified.iter().any(|u| table.table.is_written(&u.table))
             {
                 continue;
             }

@@ -153,7 +153,11 @@ fn parents_are_captured_first() {
 fn what_no_chain_of_keys_ties_to_the_organization_is_not_fenced() {
     let unfenced = |catalog: &Catalog| -> Vec<String> {
         let erase = erase(catalog);
-        let names = erase.deletes.iter().filter(|d| !d.fenced).map(|d| erase.tables[d.table].name.trim_start_matches("public.").to_owned());
+        let names = erase
+            .deletes
+            .iter()
+            .filter(|d| !d.fenced)
+            .map(|d| erase.tables[d.table].name.trim_start_matches("public.").to_owned());
         let names: Vec<String> = names.collect();
         assert_eq!(erase.sweeps.len(), names.len(), "each is swept after COMMIT");
         names

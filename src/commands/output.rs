@@ -1,0 +1,79 @@
+//! How commands print.
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::CommandError;
+use crate::domain::Failure;
+
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Aligned columns for a person
+    #[default]
+    Text,
+    /// JSON for a program
+    Json,
+}
+
+/// Lines of columns under a head, as wide as they need to be; numbers stand to the right. The last column may have any length.
+#[must_use]
+pub fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let cells = |i: usize| rows.iter().filter_map(move |r| r.get(i));
+    let is_number = |cell: &String| cell.is_empty() || cell.trim_end_matches('+').parse::<i64>().is_ok();
+    let shapes: Vec<(usize, bool)> = (0..columns)
+        .map(|i| {
+            let width = cells(i).map(|c| c.chars().count()).max().unwrap_or_default();
+            (width, cells(i).skip(1).all(is_number) && cells(i).skip(1).any(|c| !c.is_empty()))
+        })
+        .collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&shapes).map(|(cell, (width, to_the_right))| {
+            if *to_the_right { format!("{cell:>width$}") } else { format!("{cell:width$}") }
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(|row| line(row) + "\n").collect()
+}
+
+/// A failure for a person: the word, what happened, and what clears it.
+#[must_use]
+pub fn explained(failure: &Failure) -> String {
+    let mut text = format!("{} ({})\n", failure.reason, failure.reason.code());
+    if failure.causes.len() > 1 {
+        for cause in &failure.causes {
+            text += &format!("- {}\n", cause.message);
+            text += &indented(cause.remedy.as_deref().unwrap_or_default(), "    ");
+        }
+        return text;
+    }
+    text += &format!("  {}\n", failure.message);
+    if let Some(remedy) = &failure.remedy {
+        text += &format!("Remedy:\n{}", indented(remedy, "  "));
+    }
+    text
+}
+
+fn indented(text: &str, by: &str) -> String {
+    text.lines().map(|line| format!("{by}{line}\n")).collect()
+}
+
+/// JSON with a line end.
+///
+/// # Errors
+/// Fails when a value has no JSON, which none of ours does.
+pub fn json(value: &impl Serialize) -> Result<String, CommandError> {
+    serde_json::to_string_pretty(value).map(|text| text + "\n").map_err(|e| CommandError(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::table;
+
+    #[test]
+    fn columns_are_aligned_and_lines_end_with_their_text() {
+        let rows = [vec!["NAME".into(), "ROWS".into(), "X".into()], vec!["ärger".into(), "7+".into(), String::new()]];
+        assert_eq!(table(&rows), "NAME   ROWS  X\närger    7+\n");
+    }
+}

@@ -1,0 +1,107 @@
+//! `organization-operator plan init`.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::yaml;
+use crate::commands::{CommandError, ConfigArgs, could_not};
+use crate::domain::infer::{self, Draft};
+
+/// Write a configuration that fits the live schema.
+///
+/// Reads all tables of the database with their keys and foreign keys, and follows the foreign keys down from the organization's
+/// table. Tables without foreign keys are placed by column names that the foreign keys of other tables agree on. What that does
+/// not settle is listed as `unclassified`: no organization is deleted until a person has decided about it.
+///
+/// Nothing in the database is changed. Read the file before you use it: what must be kept by law, only you know.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  organization-operator plan init --organization organizations > config.yaml
+  organization-operator plan init --organization 'app.Tenant' --key tenantId --output config.yaml
+
+Exit code: 0 the configuration was written, 2 it could not be.")]
+pub struct Init {
+    /// The table with one row for each organization, as table or schema.table
+    #[arg(long, value_name = "TABLE")]
+    organization: String,
+    /// Its key, where it is not the primary key
+    #[arg(long, value_name = "COLUMN")]
+    key: Option<String>,
+    /// Write to this file instead of standard output; a file that is there is never overwritten
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+impl Init {
+    pub(super) async fn execute(self) -> ExitCode {
+        could_not(self.run().await)
+    }
+
+    async fn run(&self) -> Result<ExitCode, CommandError> {
+        let (_, database) = self.config.load()?;
+        let survey = database.survey().await?;
+        let draft = infer::infer(&survey, &self.organization, self.key.as_deref())?;
+        if draft.plan.steps.is_empty() && draft.plan.unclassified.is_empty() {
+            return Err(CommandError(format!(
+                "no table of the database refers to `{}`, by a foreign key or by name, so there is no plan to write",
+                draft.plan.organization.table
+            )));
+        }
+        // A draft that the operator itself would not accept must not be handed out.
+        draft.plan.validate().map_err(|problems| CommandError(problems.join("\n")))?;
+        let text = yaml::render(&draft);
+        match &self.output {
+            None => print!("{text}"),
+            Some(path) => write(path, &text)?,
+        }
+        let compiled = database.compile(&draft.plan).await;
+        database.close().await;
+        let faults = match compiled {
+            Ok(plan) => plan.fault.map_or(0, |f| f.causes.len().max(1)),
+            Err(_) => 1,
+        };
+        eprint!("{}", summary(&draft, faults, self.output.as_deref()));
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Creates the file; never overwrites one.
+fn write(path: &Path, text: &str) -> Result<(), CommandError> {
+    let refused = |e: std::io::Error| {
+        CommandError(match e.kind() {
+            std::io::ErrorKind::AlreadyExists => {
+                format!("{} is there already and is not overwritten; name another file", path.display())
+            }
+            _ => format!("{} cannot be written: {e}", path.display()),
+        })
+    };
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(path).map_err(refused)?;
+    file.write_all(text.as_bytes()).map_err(refused)
+}
+
+fn summary(draft: &Draft, faults: usize, path: Option<&Path>) -> String {
+    let plan = &draft.plan;
+    let count = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
+    let mut text = format!(
+        "{}, {} unclassified, {} without any relation to `{}`.\n",
+        count(plan.steps.len(), "step", "steps"),
+        count(plan.unclassified.len(), "table", "tables"),
+        count(draft.unrelated.len(), "table", "tables"),
+        plan.organization.table
+    );
+    let file = path.map_or_else(|| "FILE".to_owned(), |p| p.display().to_string());
+    text += &if faults == 0 {
+        format!("It fits the schema. Read it, then: organization-operator plan show --config {file}\n")
+    } else {
+        format!(
+            "{} before it can be used. Read it, then: organization-operator plan show --config {file}\n",
+            count(faults, "thing is to be done", "things are to be done")
+        )
+    };
+    text
+}

@@ -1,0 +1,39 @@
+//! `organization-operator plan`.
+
+mod init;
+mod show;
+mod view;
+mod yaml;
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+/// Draft the plan of the cascade from the live schema, or show what a plan means for it.
+#[derive(Debug, Args)]
+#[command(after_help = "The way to a plan:
+  1. organization-operator plan init --organization organizations --output config.yaml
+  2. Read config.yaml: decide about what is unclassified, move to `keep` what must stay.
+  3. organization-operator plan show --config config.yaml        # order and faults
+  4. organization-operator plan show --config config.yaml NAME   # what would be deleted
+  5. organization-operator rehearse --config config.yaml NAME    # the deletion, rolled back")]
+pub struct Plan {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::Init),
+    Show(show::Show),
+}
+
+impl Plan {
+    /// Runs it. What goes wrong is printed, and shows in the exit code.
+    pub async fn execute(self) -> ExitCode {
+        match self.command {
+            Command::Init(command) => command.execute().await,
+            Command::Show(command) => command.execute().await,
+        }
+    }
+}

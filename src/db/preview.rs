@@ -1,0 +1,58 @@
+//! What a deletion would take, without touching anything.
+
+use sqlx::{PgConnection, Row as _};
+
+use super::bind::{Captured, numbers, query};
+use super::connect::Database;
+use super::error::{During, failure};
+use crate::domain::compile::CompiledPlan;
+use crate::domain::{Failure, facts::Presence};
+
+/// An organization as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preview {
+    /// The key in the database's own spelling.
+    pub key: String,
+    /// Whether the organization is there, and active.
+    pub organization: Presence,
+    /// Rows of each table of the plan, in the order of `ErasePlan::tables`, counted up to `COUNT_LIMIT` + 1 except for users.
+    /// None: names of the plan could not be resolved, so nothing can be counted.
+    pub rows: Option<Vec<i64>>,
+}
+
+impl Database {
+    /// Counts what a deletion would take.
+    ///
+    /// # Errors
+    /// Fails when the database cannot be read or the id is no value of the key's type.
+    pub async fn preview(&self, id: &str, plan: &CompiledPlan) -> Result<Preview, Failure> {
+        let mut tx = self.begin().await?;
+        let (key, organization) = find(&mut tx, id, plan).await?;
+        let during = During::action("counting");
+        let rows = match &plan.erase {
+            Some(erase) => {
+                let counted = numbers(&mut tx, &erase.inventory, &key, &Captured::new()).await;
+                Some(counted.map_err(|e| plan.explain(failure(&e, during)))?)
+            }
+            None => None,
+        };
+        tx.rollback().await.map_err(|e| failure(&e, during))?;
+        Ok(Preview { key, organization, rows })
+    }
+}
+
+/// The canonical key of an id, and whether there is such an organization.
+pub(super) async fn find(
+    connection: &mut PgConnection,
+    id: &str,
+    plan: &CompiledPlan,
+) -> Result<(String, Presence), Failure> {
+    let table = plan.root.table.name();
+    let during = During::table("looking for the organization in", None, &table);
+    let refused = |e: sqlx::Error| plan.explain(failure(&e, during));
+    let row = query(&plan.root.observe, id, &Captured::new()).fetch_one(connection).await.map_err(refused)?;
+    let present: bool = row.try_get("present").map_err(refused)?;
+    let active: Option<bool> = row.try_get("active").map_err(refused)?;
+    let organization = if present { Presence::Present { active } } else { Presence::Absent };
+    Ok((row.try_get("key").map_err(refused)?, organization))
+}

@@ -1,0 +1,66 @@
+//! The cascade as it would be, rolled back.
+
+use std::time::{Duration, Instant};
+
+use super::bind::{Captured, numbers, own};
+use super::connect::Database;
+use super::erase::{Cascade, cascade};
+use super::error::{During, failure};
+use super::preview::find;
+use super::settle::refused_at_commit;
+use crate::api::Reason;
+use crate::api::status::DeletionStep;
+use crate::domain::Failure;
+use crate::domain::compile::CompiledPlan;
+use crate::domain::facts::Presence;
+
+/// How a rehearsal went.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rehearsal {
+    /// The key in the database's own spelling.
+    pub key: String,
+    /// What a deletion would take, in its order.
+    pub steps: Vec<DeletionStep>,
+    /// Rows of the organization's own table.
+    pub organizations: i64,
+    /// How long it took, from the first lock to the last check.
+    pub took: Duration,
+}
+
+impl Database {
+    /// Erases the organization, checks what would be checked at COMMIT, and rolls everything back. No claim and no ledger
+    /// row is made, and the operator's own schema is not asked. None: the plan was compiled against a schema that has changed
+    /// since.
+    ///
+    /// The first lock is the organization's row, as in every deletion, so it waits for one under way, and one waits for it.
+    ///
+    /// # Errors
+    /// Fails as the deletion would.
+    pub async fn rehearse(&self, id: &str, plan: &CompiledPlan) -> Result<Option<Rehearsal>, Failure> {
+        let erase = plan.erase()?;
+        let mut tx = self.begin().await?;
+        let (key, organization) = find(&mut tx, id, plan).await?;
+        if organization == Presence::Absent {
+            let rows = numbers(&mut tx, &erase.count, &key, &Captured::new()).await;
+            let rows = rows.map_err(|e| plan.explain(failure(&e, During::action("counting"))))?;
+            if rows.iter().all(|n| *n == 0) {
+                return Err(Failure::new(
+                    Reason::OrganizationNotFound,
+                    "the database has no organization with this id, and no row of one; there is nothing to rehearse",
+                )
+                .table(plan.root.table.name())
+                .remedy("check the id, and whether this is the right database"));
+            }
+        }
+        let began = Instant::now();
+        let wanted = std::future::ready(Ok(true));
+        let Cascade::Done(gone) = cascade(&mut tx, &key, plan, wanted).await.map_err(|f| plan.explain(f))? else {
+            return Ok(None);
+        };
+        // What COMMIT would check: deferred foreign keys and constraint triggers.
+        own("SET CONSTRAINTS ALL IMMEDIATE").execute(&mut *tx).await.map_err(|e| refused_at_commit(&e))?;
+        let took = began.elapsed();
+        tx.rollback().await.map_err(|e| failure(&e, During::action("rolling back")))?;
+        Ok(Some(Rehearsal { key, steps: gone.steps, organizations: gone.organizations, took }))
+    }
+}
