@@ -43,20 +43,20 @@ pub fn explained(failure: &Failure) -> String {
     let mut text = format!("{} ({})\n", failure.reason, failure.reason.code());
     if failure.causes.len() > 1 {
         for cause in &failure.causes {
-            text += &format!("- {}\n", cause.message);
+            text.extend([format!("- {}\n", cause.message)]);
             text += &indented(cause.remedy.as_deref().unwrap_or_default(), "    ");
         }
         return text;
     }
-    text += &format!("  {}\n", failure.message);
+    text.extend([format!("  {}\n", failure.message)]);
     if let Some(remedy) = &failure.remedy {
-        text += &format!("Remedy:\n{}", indented(remedy, "  "));
+        text.extend([format!("Remedy:\n{}", indented(remedy, "  "))]);
     }
     text
 }
 
 fn indented(text: &str, by: &str) -> String {
-    text.lines().map(|line| format!("{by}{line}\n")).collect()
+    text.lines().flat_map(|line| [by, line, "\n"]).collect()
 }
 
 /// JSON with a line end.

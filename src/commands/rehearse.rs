@@ -155,15 +155,15 @@ fn success(rehearsal: &Rehearsal, unfenced: &[&str]) -> String {
     let total: i64 = rehearsal.steps.iter().map(|s| s.deleted).sum::<i64>() + rehearsal.organizations;
     rows.push(vec!["(organization)".to_owned(), rehearsal.organizations.to_string(), String::new()]);
     let mut text = table(&rows);
-    text += &format!(
+    text.extend([format!(
         "\nA deletion would succeed: {total} rows in {:.3} s, every constraint checked. All of it was rolled back.\n",
         rehearsal.took.as_secs_f64()
-    );
+    )]);
     if !unfenced.is_empty() {
-        text += &format!(
+        text.extend([format!(
             "No foreign key ties to the organization: {}. A deletion waits for their writers to settle, and counts again.\n",
             unfenced.join(", ")
-        );
+        )]);
     }
     text
 }

@@ -87,7 +87,7 @@ fn write(path: &Path, text: &str) -> Result<(), CommandError> {
 fn summary(draft: &Draft, faults: usize, path: Option<&Path>) -> String {
     let plan = &draft.plan;
     let count = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
-    let mut text = format!(
+    let found = format!(
         "{}, {} unclassified, {} without any relation to `{}`.\n",
         count(plan.steps.len(), "step", "steps"),
         count(plan.unclassified.len(), "table", "tables"),
@@ -95,13 +95,9 @@ fn summary(draft: &Draft, faults: usize, path: Option<&Path>) -> String {
         plan.organization.table
     );
     let file = path.map_or_else(|| "FILE".to_owned(), |p| p.display().to_string());
-    text += &if faults == 0 {
-        format!("It fits the schema. Read it, then: organization-operator plan show --config {file}\n")
-    } else {
-        format!(
-            "{} before it can be used. Read it, then: organization-operator plan show --config {file}\n",
-            count(faults, "thing is to be done", "things are to be done")
-        )
+    let state = match faults {
+        0 => "It fits the schema.".to_owned(),
+        n => format!("{} before it can be used.", count(n, "thing is to be done", "things are to be done")),
     };
-    text
+    format!("{found}{state} Read it, then: organization-operator plan show --config {file}\n")
 }

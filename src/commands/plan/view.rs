@@ -79,7 +79,8 @@ struct Rows {
 #[serde(rename_all = "camelCase")]
 struct Sql<'a> {
     what: String,
-    sql: &'a str,
+    #[serde(rename = "sql")]
+    text: &'a str,
     parameters: Vec<String>,
 }
 
@@ -148,28 +149,28 @@ impl<'a> View<'a> {
             text += &table(&self.lines());
         }
         for kept in self.keep {
-            text += &format!("\nkept: {} ({})", kept.table, kept.reason);
+            text.extend([format!("\nkept: {} ({})", kept.table, kept.reason)]);
         }
         if !self.keep.is_empty() {
             text += "\n";
         }
         let unfenced: Vec<&str> = self.steps.iter().filter(|s| !s.fenced).map(|s| s.table).collect();
         if !unfenced.is_empty() {
-            text += &format!(
+            text.extend([format!(
                 "\nNo foreign key ties to the organization: {}. A deletion waits for their writers to settle, and counts again.\n",
                 unfenced.join(", ")
-            );
+            )]);
         }
         let of_steps = self.steps.iter().filter_map(|s| s.sql.as_ref());
         for sql in self.before.iter().chain(of_steps).chain(&self.after) {
-            text += &format!("\n-- {}\n", sql.what);
+            text.extend([format!("\n-- {}\n", sql.what)]);
             for parameter in &sql.parameters {
-                text += &format!("--   {parameter}\n");
+                text.extend([format!("--   {parameter}\n")]);
             }
-            text += &format!("{};\n", sql.sql);
+            text.extend([format!("{};\n", sql.text)]);
         }
         if let Some(fault) = &self.fault {
-            text += &format!("\nThis plan cannot be used to delete: {}", explained(fault));
+            text.extend([format!("\nThis plan cannot be used to delete: {}", explained(fault))]);
         }
         text
     }
@@ -325,7 +326,7 @@ fn before<'a>(compiled: &'a CompiledPlan, erase: &'a ErasePlan) -> Vec<Sql<'a>> 
     all
 }
 
-fn after<'a>(erase: &'a ErasePlan) -> Vec<Sql<'a>> {
+fn after(erase: &ErasePlan) -> Vec<Sql<'_>> {
     vec![
         statement("delete the organization".into(), &erase.delete_organization, erase),
         statement("count again".into(), &erase.recount, erase),
@@ -345,5 +346,5 @@ fn statement<'a>(what: String, statement: &'a Statement, erase: &ErasePlan) -> S
         };
         format!("${} = {meaning}", i + 1)
     });
-    Sql { what, sql: statement.sql(), parameters: parameters.collect() }
+    Sql { what, text: statement.sql(), parameters: parameters.collect() }
 }

@@ -14,11 +14,15 @@ const HEADER: &str = "\
 pub(super) fn render(draft: &Draft) -> String {
     let plan = &draft.plan;
     let mut text = format!("{HEADER}\ncascade:\n  organization:\n");
-    text += &format!("    table: {}\n    key: {}\n", scalar(&plan.organization.table), scalar(&plan.organization.key));
+    text.extend([format!(
+        "    table: {}\n    key: {}\n",
+        scalar(&plan.organization.table),
+        scalar(&plan.organization.key)
+    )]);
     text += &activation(plan.organization.active.as_ref(), &draft.activation);
     let columns: Vec<String> = plan.tenant_columns.iter().map(|c| scalar(c)).collect();
     text += "  # A table with such a column that is neither a step nor kept blocks every deletion.\n";
-    text += &format!("  tenantColumns: [{}]\n", columns.join(", "));
+    text.extend([format!("  tenantColumns: [{}]\n", columns.join(", "))]);
     text += &steps(draft);
     text += "  # Tables that are never deleted from, each with its reason: - {table: invoices, reason: statutory retention}\n";
     text += "  keep: []\n";
@@ -38,7 +42,7 @@ fn activation(active: Option<&Active>, candidates: &[Active]) -> String {
     }
     let mut text = "    # Several columns could switch an organization off. Choose one:\n".to_owned();
     for candidate in candidates {
-        text += &format!("    # active: {}\n", active_map(candidate));
+        text.extend([format!("    # active: {}\n", active_map(candidate))]);
     }
     text
 }
@@ -65,9 +69,9 @@ fn steps(draft: &Draft) -> String {
     text += "  steps:\n";
     for (line, remarks) in aligned(steps).into_iter().zip(&draft.remarks) {
         for remark in remarks {
-            text += &format!("    # {}: {}\n", comment(&line.table), comment(remark));
+            text.extend([format!("    # {}: {}\n", comment(&line.table), comment(remark))]);
         }
-        text += &format!("    - {}\n", line.text);
+        text.extend([format!("    - {}\n", line.text)]);
     }
     text
 }
@@ -81,9 +85,9 @@ fn unclassified(draft: &Draft) -> String {
         .to_owned();
     for (open, suggestions) in draft.plan.unclassified.iter().zip(&draft.suggestions) {
         let why = open.why.as_ref().map(|why| format!(", why: {}", scalar(why))).unwrap_or_default();
-        text += &format!("    - {{table: {}{why}}}\n", scalar(&open.table));
+        text.extend([format!("    - {{table: {}{why}}}\n", scalar(&open.table))]);
         for line in aligned(suggestions) {
-            text += &format!("    #   as a step: - {}\n", comment(&line.text));
+            text.extend([format!("    #   as a step: - {}\n", comment(&line.text))]);
         }
     }
     text
@@ -99,18 +103,18 @@ fn unrelated(draft: &Draft) -> String {
     for table in plain {
         let name = comment(&table.table);
         if !line.is_empty() && line.len() + name.len() > 110 {
-            text += &format!("#   {line}\n");
+            text.extend([format!("#   {line}\n")]);
             line.clear();
         }
         line += if line.is_empty() { "" } else { ", " };
         line += &name;
     }
     if !line.is_empty() {
-        text += &format!("#   {line}\n");
+        text.extend([format!("#   {line}\n")]);
     }
     for table in hinted {
         let remark = table.remark.as_deref().unwrap_or_default();
-        text += &format!("#   {}   ({})\n", comment(&table.table), comment(remark));
+        text.extend([format!("#   {}   ({})\n", comment(&table.table), comment(remark))]);
     }
     text
 }
@@ -129,13 +133,12 @@ fn aligned(steps: &[Step]) -> Vec<Line> {
             let (belongs, by) = match (&step.organization, &step.parent) {
                 (Some(column), _) => (format!("organization: {}", scalar(column)), String::new()),
                 (None, parent) => {
-                    let by = match &step.column {
-                        Some(column) => format!("column: {}", scalar(column)),
-                        None => {
-                            let pairs: Vec<String> =
-                                step.columns.iter().map(|(c, p)| format!("{}: {}", scalar(c), scalar(p))).collect();
-                            format!("columns: {{{}}}", pairs.join(", "))
-                        }
+                    let by = if let Some(column) = &step.column {
+                        format!("column: {}", scalar(column))
+                    } else {
+                        let pairs: Vec<String> =
+                            step.columns.iter().map(|(c, p)| format!("{}: {}", scalar(c), scalar(p))).collect();
+                        format!("columns: {{{}}}", pairs.join(", "))
                     };
                     (format!("parent: {}", scalar(parent.as_deref().unwrap_or_default())), by)
                 }
@@ -150,12 +153,15 @@ fn aligned(steps: &[Step]) -> Vec<Line> {
         .zip(steps)
         .map(|(all, step)| {
             let shown: Vec<&String> = all.iter().filter(|f| !f.is_empty()).collect();
-            let mut text = String::new();
-            for (i, field) in shown.iter().enumerate() {
-                let last = i + 1 == shown.len();
-                let field = if last { (*field).clone() } else { format!("{field},") };
-                text += &if last { field } else { format!("{field:width$} ", width = widths[i] + 1) };
-            }
+            let last = shown.len().saturating_sub(1);
+            let cell = |(i, field): (usize, &&String)| {
+                if i == last {
+                    (*field).clone()
+                } else {
+                    format!("{:width$} ", format!("{field},"), width = widths[i] + 1)
+                }
+            };
+            let text: String = shown.iter().enumerate().map(cell).collect();
             Line { table: step.table.clone(), text: format!("{{{text}}}") }
         })
         .collect()

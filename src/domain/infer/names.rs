@@ -24,28 +24,49 @@ fn singulars(table: &str) -> BTreeSet<String> {
     found
 }
 
-/// Whether the column is called after the table: `flow_id` after `flows` with the key `id`, or with the key `flow_id`.
-pub(super) fn called_after(column: &str, table: &str, key: &str) -> bool {
-    let (column, key) = (plain(column), plain(key));
-    singulars(table).iter().any(|one| {
-        !one.is_empty()
-            && (column == format!("{one}{key}") || (column == key && key.starts_with(one.as_str()) && key != *one))
-    })
+/// What columns that are called after the table are called: `flow_id` after `flows` with the key `id`, or with the key
+/// `flow_id`.
+fn names_after(table: &str, key: &str) -> BTreeSet<String> {
+    let key = plain(key);
+    let mut names = BTreeSet::new();
+    for one in singulars(table).into_iter().filter(|one| !one.is_empty()) {
+        if key.starts_with(&one) && key != one {
+            names.insert(key.clone());
+        }
+        names.insert(one + &key);
+    }
+    names
 }
 
-/// The one table that a column of `table` is called after, with its key. None: there is none, or more than one.
-pub(super) fn namesake<'a>(survey: &'a Survey, table: &Surveyed, column: &str) -> Option<(&'a Surveyed, &'a str)> {
-    let all: Vec<(&Surveyed, &str)> = survey
-        .tables
-        .iter()
-        .filter_map(|t| t.key().map(|key| (t, key)))
-        .filter(|(t, key)| called_after(column, t.info.table.bare(), key))
-        .collect();
-    let near: Vec<(&Surveyed, &str)> =
-        all.iter().filter(|(t, _)| t.info.table.schema() == table.info.table.schema()).copied().collect();
-    match (near.as_slice(), all.as_slice()) {
-        ([one], _) | ([], [one]) => Some(*one),
-        _ => None,
+/// Whether the column is called after the table.
+pub(super) fn called_after(column: &str, table: &str, key: &str) -> bool {
+    names_after(table, key).contains(&plain(column))
+}
+
+/// Every table, with its key, by what columns that are called after it are called.
+pub(super) struct Namesakes<'a>(BTreeMap<String, Vec<(&'a Surveyed, &'a str)>>);
+
+impl<'a> Namesakes<'a> {
+    pub(super) fn of(survey: &'a Survey) -> Self {
+        let mut all: BTreeMap<String, Vec<(&Surveyed, &str)>> = BTreeMap::new();
+        for (table, key) in survey.tables.iter().filter_map(|t| t.key().map(|key| (t, key))) {
+            for name in names_after(table.info.table.bare(), key) {
+                all.entry(name).or_default().push((table, key));
+            }
+        }
+        Self(all)
+    }
+
+    /// The one table that a column of `table` is called after, with its key; one of the same schema before others. None:
+    /// there is none, or more than one.
+    pub(super) fn find(&self, table: &Surveyed, column: &str) -> Option<(&'a Surveyed, &'a str)> {
+        let all = self.0.get(&plain(column))?;
+        let schema = table.info.table.schema();
+        let near: Vec<_> = all.iter().filter(|(t, _)| t.info.table.schema() == schema).copied().collect();
+        match (near.as_slice(), all.as_slice()) {
+            ([one], _) | ([], [one]) => Some(*one),
+            _ => None,
+        }
     }
 }
 

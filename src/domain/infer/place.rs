@@ -125,12 +125,12 @@ impl Doubts<'_> {
         let reasons: Vec<String> = self
             .ties
             .iter()
-            .map(|tie| match &tie.doubt {
-                Some(Doubt { why, .. }) => why.clone(),
-                None => {
-                    let parent = survey.table(tie.parent).map(Surveyed::written).unwrap_or_default();
-                    format!("{} refers to `{parent}`, which is unclassified itself", columns(tie))
+            .map(|tie| {
+                if let Some(Doubt { why, .. }) = &tie.doubt {
+                    return why.clone();
                 }
+                let parent = survey.table(tie.parent).map(Surveyed::written).unwrap_or_default();
+                format!("{} refers to `{parent}`, which is unclassified itself", columns(tie))
             })
             .collect();
         reasons.join("; ")

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::names::{called_after, namesake};
+use super::names::{Namesakes, called_after};
 use super::{Root, Survey, Surveyed};
 use crate::domain::catalog::{ColumnInfo, ForeignKey, OnDelete, TableId};
 
@@ -63,6 +63,9 @@ pub(super) fn loosens(on_delete: OnDelete) -> bool {
 /// What the single-column foreign keys say that a column name stands for: table and column, and from how many tables.
 type Votes<'a> = BTreeMap<&'a str, BTreeMap<(TableId, &'a str), BTreeSet<TableId>>>;
 
+/// A table and the column that is referred to.
+type Target<'a> = (&'a Surveyed, &'a str);
+
 pub(super) fn find(survey: &Survey, root: Root<'_>) -> Found {
     let mut votes: Votes<'_> = BTreeMap::new();
     let mut ties = Vec::new();
@@ -74,15 +77,17 @@ pub(super) fn find(survey: &Survey, root: Root<'_>) -> Found {
         }
         ties.push(foreign_key(key, child, parent, root));
     }
+    let namesakes = Namesakes::of(survey);
     let mut tenant_columns = BTreeSet::new();
     for table in survey.tables.iter().filter(|t| t.id() != root.table.id()) {
         for column in &table.info.columns {
-            if marks_tenant(survey, root, table, column, &votes) {
+            let named = namesakes.find(table, &column.name);
+            if marks_tenant(root, column, named, &votes) {
                 tenant_columns.insert(column.name.clone());
             }
             let by_key = |k: &ForeignKey| k.child == table.id() && k.child_columns == [column.name.clone()];
             if !survey.foreign_keys.iter().any(by_key) {
-                ties.extend(by_name(survey, root, table, column, &votes));
+                ties.extend(by_name(survey, root, table, column, named, &votes));
             }
         }
     }
@@ -90,9 +95,8 @@ pub(super) fn find(survey: &Survey, root: Root<'_>) -> Found {
 }
 
 /// Whether a column of this name means the organization wherever it stands.
-fn marks_tenant(survey: &Survey, root: Root<'_>, table: &Surveyed, column: &ColumnInfo, votes: &Votes<'_>) -> bool {
-    let named =
-        namesake(survey, table, &column.name).is_some_and(|(t, key)| t.id() == root.table.id() && key == root.key);
+fn marks_tenant(root: Root<'_>, column: &ColumnInfo, named: Option<Target<'_>>, votes: &Votes<'_>) -> bool {
+    let named = named.is_some_and(|(table, key)| table.id() == root.table.id() && key == root.key);
     match votes.get(column.name.as_str()) {
         None => named,
         Some(said) => {
@@ -132,10 +136,16 @@ fn foreign_key(key: &ForeignKey, child: &Surveyed, parent: &Surveyed, root: Root
 }
 
 /// What a column without a foreign key of its own may refer to, by its name.
-fn by_name(survey: &Survey, root: Root<'_>, table: &Surveyed, column: &ColumnInfo, votes: &Votes<'_>) -> Vec<Tie> {
+fn by_name(
+    survey: &Survey,
+    root: Root<'_>,
+    table: &Surveyed,
+    column: &ColumnInfo,
+    named: Option<Target<'_>>,
+    votes: &Votes<'_>,
+) -> Vec<Tie> {
     let none = BTreeMap::new();
     let said = votes.get(column.name.as_str()).unwrap_or(&none);
-    let named = namesake(survey, table, &column.name);
     let is_named = |id: TableId| named.is_some_and(|(t, _)| t.id() == id);
     let mut targets: Vec<(TableId, &str, Source, Option<String>)> = Vec::new();
     for ((id, target), voters) in said {
