@@ -21,6 +21,7 @@ mod fence;
 mod gitops;
 mod layering;
 mod lifecycle;
+mod property;
 mod rbac;
 mod support;
 mod undo;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         gitops::tests(),
         layering::tests(),
         lifecycle::tests(),
+        property::tests(),
         rbac::tests(),
         undo::tests(),
     ]

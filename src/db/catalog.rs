@@ -45,7 +45,12 @@ const TABLES: &str = "SELECT c.oid, n.nspname::text AS schema, c.relname::text A
     row_security_active(c.oid) AS row_security \
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY($1) ORDER BY c.oid";
 
-const COLUMNS: &str = "SELECT a.attrelid, a.attname::text AS name, format_type(a.atttypid, NULL) AS type_name, \
+/// Types without a length: `bpchar`, since `character` means `character(1)`; of a domain the type below it, since a cast to
+/// a domain over `varchar(3)` cuts off as well.
+const COLUMNS: &str = "SELECT a.attrelid, a.attname::text AS name, \
+    (WITH RECURSIVE b AS (SELECT t.oid, t.typtype, t.typbasetype FROM pg_type t WHERE t.oid = a.atttypid \
+        UNION ALL SELECT t.oid, t.typtype, t.typbasetype FROM b JOIN pg_type t ON t.oid = b.typbasetype WHERE b.typtype = 'd') \
+        SELECT format_type(b.oid, -1) FROM b WHERE b.typtype <> 'd') AS type_name, \
     NOT a.attnotnull AS nullable, has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS updatable \
     FROM pg_attribute a WHERE a.attrelid = ANY($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum";
 
@@ -71,12 +76,21 @@ impl Database {
     /// # Errors
     /// Fails when the database cannot be read, or when the organization's own table cannot be resolved.
     pub async fn compile(&self, plan: &Plan) -> Result<CompiledPlan, Failure> {
+        let (catalog, role) = self.catalog(plan).await?;
+        CompiledPlan::new(plan, &catalog, &role)
+    }
+
+    /// Reads the part of the catalogue that the plan touches, and the name of the operator's role.
+    ///
+    /// # Errors
+    /// Fails when the database cannot be read.
+    pub async fn catalog(&self, plan: &Plan) -> Result<(Catalog, String), Failure> {
         let mut tx = self.begin().await?;
         let during = During::action("reading the catalogue");
-        let (catalog, role) = read(&mut tx, plan).await.map_err(|e| failure(&e, during))?;
+        let read = read(&mut tx, plan).await.map_err(|e| failure(&e, during))?;
         // Nothing was changed; the connection is clean either way.
         tx.rollback().await.map_err(|e| failure(&e, during))?;
-        CompiledPlan::new(plan, &catalog, &role)
+        Ok(read)
     }
 }
 

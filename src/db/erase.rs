@@ -13,8 +13,9 @@ use super::{Actor, catalog, claim, ledger, observe};
 use crate::api::status::{DeletionStep, Outcome};
 use crate::api::{DeletionPolicy, Reason};
 use crate::domain::blocker::blockers;
-use crate::domain::compile::{CompiledPlan, Delete, ErasePlan};
+use crate::domain::compile::{Check, CompiledPlan, Delete, ErasePlan, shared_rows};
 use crate::domain::settlement::{NothingLeft, Settlement};
+use crate::domain::statement::Statement;
 use crate::domain::{Failure, Subject};
 
 /// What a cascade achieved.
@@ -54,18 +55,15 @@ impl Database {
             return Ok(Erasure::PlanOutdated);
         }
         let present = lock_organization(&mut tx, actor, plan).await?.is_some();
-        if erase.defer_constraints {
-            own("SET CONSTRAINTS ALL DEFERRED")
-                .execute(&mut *tx)
-                .await
-                .map_err(|e| failure(&e, During::action("deferring constraints")))?;
-        }
-        let mut captured = capture(&mut tx, actor, erase).await?;
-        preflight(&mut tx, actor, erase).await?;
+        defer_constraints(&mut tx, erase).await?;
+        let mut captured = capture(&mut tx, actor, erase, Captured::new()).await?;
+        preflight(&mut tx, actor, erase.preflight.as_ref(), &captured).await?;
+        nothing_shared(&mut tx, actor, erase).await?;
         let found = numbers(&mut tx, &erase.count, actor.key, &Captured::new())
             .await
             .map_err(|e| failure(&e, During::action("counting")))?;
-        let deleted = delete(&mut tx, actor, erase, &erase.deletes, &mut captured).await?;
+        detach(&mut tx, actor, erase, &captured).await?;
+        let deleted = delete(&mut tx, actor, erase, &erase.deletes, Some(&found), &mut captured).await?;
         let organizations = delete_organization(&mut tx, actor, plan, erase, present).await?;
         let left = numbers(&mut tx, &erase.recount, actor.key, &captured)
             .await
@@ -124,8 +122,13 @@ impl Database {
                 subject.name
             )));
         }
+        defer_constraints(&mut tx, erase).await?;
+        // What has appeared since may be parents, too, and others may refer to it.
         let mut captured = load_residue(&mut tx, actor, erase).await?;
-        let swept = delete(&mut tx, actor, erase, &erase.sweeps, &mut captured).await?;
+        captured = capture(&mut tx, actor, erase, captured).await?;
+        preflight(&mut tx, actor, erase.sweep_preflight.as_ref(), &captured).await?;
+        detach(&mut tx, actor, erase, &captured).await?;
+        let swept = delete(&mut tx, actor, erase, &erase.sweeps, None, &mut captured).await?;
         let mut steps = entry.steps.clone();
         for (entity, rows) in erase.by_entity(&swept) {
             if let Some(step) = steps.iter_mut().find(|s| s.entity == entity) {
@@ -152,8 +155,23 @@ impl Database {
     }
 }
 
-async fn capture(connection: &mut PgConnection, actor: Actor<'_>, erase: &ErasePlan) -> Result<Captured, Failure> {
-    let mut captured = Captured::new();
+async fn defer_constraints(connection: &mut PgConnection, erase: &ErasePlan) -> Result<(), Failure> {
+    if erase.defer_constraints {
+        own("SET CONSTRAINTS ALL DEFERRED")
+            .execute(connection)
+            .await
+            .map_err(|e| failure(&e, During::action("deferring constraints")))?;
+    }
+    Ok(())
+}
+
+/// Adds to what was captured before.
+async fn capture(
+    connection: &mut PgConnection,
+    actor: Actor<'_>,
+    erase: &ErasePlan,
+    mut captured: Captured,
+) -> Result<Captured, Failure> {
     for capture in &erase.captures {
         let during = During::table("locking rows of", None, &capture.table);
         let row = query(&capture.statement, actor.key, &captured)
@@ -162,26 +180,66 @@ async fn capture(connection: &mut PgConnection, actor: Actor<'_>, erase: &EraseP
             .map_err(|e| failure(&e, during))?;
         if !capture.columns.is_empty() {
             let keys = columns(&row, 0, capture.columns.len()).map_err(|e| failure(&e, during))?;
-            captured.insert(capture.step, keys);
+            add(&mut captured, capture.step, keys);
         }
     }
     Ok(captured)
 }
 
-async fn preflight(connection: &mut PgConnection, actor: Actor<'_>, erase: &ErasePlan) -> Result<(), Failure> {
-    let Some((statement, checks)) = &erase.preflight else { return Ok(()) };
-    let rows = numbers(connection, statement, actor.key, &Captured::new())
+fn add(captured: &mut Captured, step: usize, keys: Vec<Vec<Option<String>>>) {
+    let held = captured.entry(step).or_insert_with(|| vec![Vec::new(); keys.len()]);
+    for (all, new) in held.iter_mut().zip(keys) {
+        all.extend(new);
+    }
+}
+
+async fn preflight(
+    connection: &mut PgConnection,
+    actor: Actor<'_>,
+    preflight: Option<&(Statement, Vec<Check>)>,
+    captured: &Captured,
+) -> Result<(), Failure> {
+    let Some((statement, checks)) = preflight else { return Ok(()) };
+    let rows = numbers(connection, statement, actor.key, captured)
         .await
         .map_err(|e| failure(&e, During::action("looking for references from outside")))?;
     blockers(checks, &rows, actor.key).map_or(Ok(()), Err)
 }
 
-/// Runs deletes in order. Returns the rows really gone, one number a table of the plan.
+/// No row belongs to another organization as well.
+async fn nothing_shared(connection: &mut PgConnection, actor: Actor<'_>, erase: &ErasePlan) -> Result<(), Failure> {
+    let Some((statement, tables)) = &erase.shared else { return Ok(()) };
+    let rows = numbers(connection, statement, actor.key, &Captured::new())
+        .await
+        .map_err(|e| failure(&e, During::action("looking for rows of several organizations")))?;
+    shared_rows(tables, &rows, actor.key).map_or(Ok(()), Err)
+}
+
+/// Takes back the references for which there is no order of deletion.
+async fn detach(
+    connection: &mut PgConnection,
+    actor: Actor<'_>,
+    erase: &ErasePlan,
+    captured: &Captured,
+) -> Result<(), Failure> {
+    for detach in &erase.detaches {
+        let during = During::change("taking back references in", None, &detach.table);
+        query(&detach.statement, actor.key, captured)
+            .execute(&mut *connection)
+            .await
+            .map_err(|e| classify(failure(&e, during), erase))?;
+    }
+    Ok(())
+}
+
+/// Runs deletes in order. Returns the rows really gone, one number a table of the plan. Where fewer went than were found
+/// they are looked for again while their parents are still there: a trigger may swallow deletes.
 async fn delete(
     connection: &mut PgConnection,
     actor: Actor<'_>,
     erase: &ErasePlan,
     deletes: &[Delete],
+    found: Option<&[i64]>,
     captured: &mut Captured,
 ) -> Result<Vec<i64>, Failure> {
     let mut deleted = vec![0; erase.tables.len()];
@@ -190,13 +248,20 @@ async fn delete(
         let during = During::change("deleting from", Some(&table.entity), &table.name);
         let refused = |e: sqlx::Error| classify(failure(&e, during), erase);
         let row = query(&step.statement, actor.key, captured).fetch_one(&mut *connection).await.map_err(refused)?;
-        let rows: i64 = row.try_get(0).map_err(refused)?;
-        deleted[step.table] += rows;
+        deleted[step.table] = row.try_get(0).map_err(refused)?;
+        if found.is_some_and(|found| deleted[step.table] < found[step.table]) {
+            let left = numbers(connection, &step.left, actor.key, captured).await.map_err(refused)?;
+            if left.iter().any(|rows| *rows > 0) {
+                let mut all = vec![0; erase.tables.len()];
+                all[step.table] = left.iter().sum();
+                return Err(content_changed(erase, &all));
+            }
+        }
         // Rows that appeared after the capture are parents too.
-        let keys = columns(&row, 1, step.columns).map_err(refused)?;
-        let held = captured.entry(step.step).or_insert_with(|| vec![Vec::new(); keys.len()]);
-        for (all, new) in held.iter_mut().zip(keys) {
-            all.extend(new);
+        let mut first = 1;
+        for &(step, count) in &step.returns {
+            add(captured, step, columns(&row, first, count).map_err(refused)?);
+            first += count;
         }
     }
     Ok(deleted)
