@@ -267,7 +267,7 @@ impl Schema {
             rng.choice(if near.is_empty() { &far } else { &near }).copied()
         };
         let found = target.map(|i| parents[i].values.clone());
-        let half = optional && rng.u8(..10) == 0;
+        let half = optional && !fixed.contains(&true) && rng.u8(..10) == 0;
         for (at, (c, k)) in reference.child_columns.iter().zip(&reference.parent_columns).enumerate() {
             if fixed[at] {
                 continue;

@@ -49,13 +49,15 @@ pub(super) fn find<'a>(
         let (Some(child), Some(parent)) = (catalog.table(key.child), node(key.parent)) else { continue };
         let hard = match key.on_delete {
             OnDelete::SetNull => is_path(steps, key) || nullable(child, key).len() < key.child_columns.len(),
-            OnDelete::SetDefault => is_path(steps, key),
             _ => true,
         };
         if key.child == root.id {
             // The organization goes last, so whatever it refers to goes before it.
             if hard {
                 let columns = detachable(steps, catalog, root, key);
+                if columns.is_empty() && may_default(steps, key) {
+                    continue;
+                }
                 if columns.is_empty() {
                     refers_to_a_step(child, &steps[tables[parent][0]], key, faults);
                     return None;
@@ -79,11 +81,15 @@ pub(super) fn find<'a>(
             let columns = detachable(steps, catalog, root, key);
             (!columns.is_empty()).then_some((edge.key, *key, columns))
         });
-        let Some((number, key, columns)) = way_out else {
+        let number = if let Some((number, key, columns)) = way_out {
+            broken.push((key, columns));
+            number
+        } else if let Some((edge, _)) = cycle.iter().zip(&keys).find(|(_, key)| may_default(steps, key)) {
+            edge.key
+        } else {
             no_order(catalog, &keys, faults);
             return None;
         };
-        broken.push((key, columns));
         edges.retain(|e| e.key != number);
     }
 }
@@ -91,6 +97,11 @@ pub(super) fn find<'a>(
 /// Whether rows are found by a column of this foreign key: setting it to NULL would lose them.
 fn is_path(steps: &[Resolved<'_>], key: &ForeignKey) -> bool {
     key.child_columns.iter().any(|column| finds_rows(steps, key.child, column))
+}
+
+/// Whether the database may be left to set the referring columns to their default. It fails where no row fits.
+fn may_default(steps: &[Resolved<'_>], key: &ForeignKey) -> bool {
+    key.on_delete == OnDelete::SetDefault && !is_path(steps, key)
 }
 
 /// Whether rows of this table, or rows below them, are found by this column.
