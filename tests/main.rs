@@ -54,6 +54,7 @@ fn main() -> ExitCode {
         layering::tests(),
         lifecycle::tests(),
         property::tests(),
+        property::single::tests(),
         rbac::tests(),
         undo::tests(),
     ]

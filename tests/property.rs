@@ -9,6 +9,7 @@
 mod case;
 mod plan;
 mod schema;
+pub mod single;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! What the live schema looks like: a few catalogue queries.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::postgres::types::Oid;
 use sqlx::{PgConnection, Row as _};
@@ -38,6 +38,12 @@ const FOREIGN_KEYS: &str = "SELECT k.conname, k.conrelid, k.confrelid, k.confdel
     (SELECT array_agg(a.attname::text ORDER BY u.o) FROM unnest(k.confkey) WITH ORDINALITY u(n, o) \
         JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.n) AS parent_columns \
     FROM pg_constraint k WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confrelid = ANY($1) ORDER BY k.conname, k.oid";
+
+/// Partitions of these tables, at any depth. A foreign key may belong to, or refer to, one of them alone.
+const PARTITIONS: &str = "WITH RECURSIVE d AS (SELECT i.inhrelid, i.inhparent AS ancestor FROM pg_inherits i \
+        JOIN pg_class c ON c.oid = i.inhrelid AND c.relispartition WHERE i.inhparent = ANY($1) \
+    UNION SELECT i.inhrelid, d.ancestor FROM d JOIN pg_inherits i ON i.inhparent = d.inhrelid) \
+    SELECT inhrelid, ancestor FROM d WHERE inhrelid <> ALL($1)";
 
 const TABLES: &str = "SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, \
     has_schema_privilege(n.oid, 'USAGE') AS usage, has_table_privilege(c.oid, 'SELECT') AS sel, \
@@ -119,10 +125,20 @@ async fn read(connection: &mut PgConnection, plan: &Plan) -> Result<(Catalog, St
         .iter()
         .map(|row| Ok((row.try_get("declared")?, row.try_get::<Oid, _>("oid")?.0)))
         .collect::<Result<_, sqlx::Error>>()?;
-    let plan_tables: BTreeSet<u32> =
+    let mut plan_tables: BTreeSet<u32> =
         declared.iter().filter(|(name, _)| of_plan.contains(name)).map(|(_, id)| *id).collect();
+    let mut ancestors: BTreeMap<u32, u32> = BTreeMap::new();
+    for row in own(PARTITIONS).bind(oids(plan_tables.iter().copied())).fetch_all(&mut *connection).await? {
+        ancestors.insert(row.try_get::<Oid, _>(0)?.0, row.try_get::<Oid, _>(1)?.0);
+    }
+    plan_tables.extend(ancestors.keys());
 
-    let foreign_keys = foreign_keys(&mut *connection, &plan_tables).await?;
+    let mut foreign_keys = foreign_keys(&mut *connection, &plan_tables).await?;
+    for key in &mut foreign_keys {
+        // A partition's rows are those of the table that the plan names.
+        key.parent = ancestors.get(&key.parent).copied().unwrap_or(key.parent);
+        key.child = ancestors.get(&key.child).copied().unwrap_or(key.child);
+    }
     let mut ids: BTreeSet<u32> = declared.iter().map(|(_, id)| *id).collect();
     ids.extend(foreign_keys.iter().map(|k| k.child));
     for row in own(TENANT_TABLES).bind(&plan.tenant_columns).fetch_all(&mut *connection).await? {

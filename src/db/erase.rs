@@ -1,7 +1,5 @@
 //! The cascade: everything in one transaction, under the locks of claim and organization, counted again before COMMIT.
 
-use std::collections::BTreeMap;
-
 use sqlx::{PgConnection, Row as _};
 
 use super::bind::{Captured, columns, numbers, own, query};
@@ -9,14 +7,15 @@ use super::connect::Database;
 use super::error::{During, failure};
 use super::ledger::Record;
 use super::settle::{commit, lock_organization, settled};
+use super::verify::keep_residue;
 use super::{Actor, catalog, claim, ledger, observe};
 use crate::api::status::{DeletionStep, Outcome};
 use crate::api::{DeletionPolicy, Reason};
+use crate::domain::Failure;
 use crate::domain::blocker::blockers;
 use crate::domain::compile::{Check, CompiledPlan, Delete, ErasePlan, shared_rows};
 use crate::domain::settlement::{NothingLeft, Settlement};
 use crate::domain::statement::Statement;
-use crate::domain::{Failure, Subject};
 
 /// What a cascade achieved.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,72 +89,9 @@ impl Database {
         commit(tx).await?;
         Ok(if verified { Erasure::Settled(Settlement::erased(proof, steps)) } else { Erasure::Unverified { steps } })
     }
-
-    /// Counts again, after writers had time to settle, what no foreign key protects, and deletes what has appeared. None:
-    /// something had appeared, so it has to be counted once more after another while.
-    ///
-    /// # Errors
-    /// Fails when the database refuses, or when the organization is there again.
-    pub async fn verify(
-        &self,
-        cluster: &str,
-        subject: &Subject,
-        key: &str,
-        plan: &CompiledPlan,
-    ) -> Result<Option<Settlement>, Failure> {
-        let actor = Actor { cluster, subject, key };
-        let erase = plan.erase()?;
-        let mut tx = self.begin().await?;
-        let Some(entry) = ledger::find(&mut tx, actor).await? else {
-            return Err(Failure::new(Reason::InternalError, "the ledger entry of this erasure is gone"));
-        };
-        if let Some(done) = Settlement::recorded(&entry) {
-            return Ok(Some(done));
-        }
-        if lock_organization(&mut tx, actor, plan).await?.is_some() {
-            return Err(Failure::new(
-                Reason::ContentChanged,
-                "an organization with this id was created again before the old one's tables without a foreign key were counted again; its rows cannot be told apart",
-            )
-            .remedy(format!(
-                "delete the new organization's row, or keep its data: kubectl patch organization {} --type merge -p '{{\"spec\":{{\"deletionPolicy\":\"Retain\"}}}}'",
-                subject.name
-            )));
-        }
-        defer_constraints(&mut tx, erase).await?;
-        // What has appeared since may be parents, too, and others may refer to it.
-        let mut captured = load_residue(&mut tx, actor, erase).await?;
-        captured = capture(&mut tx, actor, erase, captured).await?;
-        preflight(&mut tx, actor, erase.sweep_preflight.as_ref(), &captured).await?;
-        detach(&mut tx, actor, erase, &captured).await?;
-        let swept = delete(&mut tx, actor, erase, &erase.sweeps, None, &mut captured).await?;
-        let mut steps = entry.steps.clone();
-        for (entity, rows) in erase.by_entity(&swept) {
-            if let Some(step) = steps.iter_mut().find(|s| s.entity == entity) {
-                step.found += rows;
-                step.deleted += rows;
-            }
-        }
-        if swept.iter().any(|rows| *rows > 0) {
-            ledger::amend(&mut tx, actor, &steps, false).await?;
-            keep_residue(&mut tx, actor, erase, &captured).await?;
-            commit(tx).await?;
-            return Ok(None);
-        }
-        let left = numbers(&mut tx, &erase.recount, key, &captured)
-            .await
-            .map_err(|e| failure(&e, During::action("counting again")))?;
-        let Some(proof) = NothingLeft::prove(&left) else {
-            return Err(content_changed(erase, &left));
-        };
-        ledger::amend(&mut tx, actor, &steps, true).await?;
-        drop_residue(&mut tx, actor).await?;
-        commit(tx).await?;
-        Ok(Some(Settlement::erased(proof, steps)))
-    }
 }
 
-async fn defer_constraints(connection: &mut PgConnection, erase: &ErasePlan) -> Result<(), Failure> {
+pub(super) async fn defer_constraints(connection: &mut PgConnection, erase: &ErasePlan) -> Result<(), Failure> {
     if erase.defer_constraints {
         own("SET CONSTRAINTS ALL DEFERRED")
             .execute(connection)
@@ -166,7 +102,7 @@ async fn defer_constraints(connection: &mut PgConnection, erase: &ErasePlan) -> 
 }
 
 /// Adds to what was captured before.
-async fn capture(
+pub(super) async fn capture(
     connection: &mut PgConnection,
     actor: Actor<'_>,
     erase: &ErasePlan,
@@ -193,7 +129,7 @@ fn add(captured: &mut Captured, step: usize, keys: Vec<Vec<Option<String>>>) {
     }
 }
 
-async fn preflight(
+pub(super) async fn preflight(
     connection: &mut PgConnection,
     actor: Actor<'_>,
     preflight: Option<&(Statement, Vec<Check>)>,
@@ -216,7 +152,7 @@ async fn nothing_shared(connection: &mut PgConnection, actor: Actor<'_>, erase: 
 }
 
 /// Takes back the references for which there is no order of deletion.
-async fn detach(
+pub(super) async fn detach(
     connection: &mut PgConnection,
     actor: Actor<'_>,
     erase: &ErasePlan,
@@ -234,7 +170,7 @@ async fn detach(
 
 /// Runs deletes in order. Returns the rows really gone, one number a table of the plan. Where fewer went than were found
 /// they are looked for again while their parents are still there: a trigger may swallow deletes.
-async fn delete(
+pub(super) async fn delete(
     connection: &mut PgConnection,
     actor: Actor<'_>,
     erase: &ErasePlan,
@@ -306,7 +242,7 @@ async fn delete_organization(
     .remedy("look for triggers and rules on the table that swallow or multiply deletes"))
 }
 
-fn content_changed(erase: &ErasePlan, left: &[i64]) -> Failure {
+pub(super) fn content_changed(erase: &ErasePlan, left: &[i64]) -> Failure {
     let remaining: Vec<(&str, &str, i64)> = erase
         .tables
         .iter()
@@ -341,78 +277,4 @@ fn steps(erase: &ErasePlan, found: &[i64], deleted: &[i64]) -> Vec<DeletionStep>
             deleted,
         })
         .collect()
-}
-
-/// Keys of parents that are gone, as they are kept.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Residue {
-    columns: Vec<String>,
-    keys: Vec<Vec<Option<String>>>,
-}
-
-async fn keep_residue(
-    connection: &mut PgConnection,
-    actor: Actor<'_>,
-    erase: &ErasePlan,
-    captured: &Captured,
-) -> Result<(), Failure> {
-    for capture in erase.captures.iter().filter(|c| c.residue) {
-        let residue = Residue {
-            columns: capture.columns.clone(),
-            keys: captured.get(&capture.step).cloned().unwrap_or_default(),
-        };
-        own("INSERT INTO organization_operator.residue (cluster_id, object_uid, parent_table, keys) VALUES ($1, $2, $3, $4) \
-             ON CONFLICT (cluster_id, object_uid, parent_table) DO UPDATE SET keys = EXCLUDED.keys")
-            .bind(actor.cluster)
-            .bind(&actor.subject.uid)
-            .bind(format!("{}#{}", capture.table, capture.step))
-            .bind(sqlx::types::Json(residue))
-            .execute(&mut *connection)
-            .await
-            .map_err(|e| failure(&e, During::action("keeping keys to count again")))?;
-    }
-    Ok(())
-}
-
-async fn load_residue(connection: &mut PgConnection, actor: Actor<'_>, erase: &ErasePlan) -> Result<Captured, Failure> {
-    let during = During::action("reading keys to count again");
-    let rows =
-        own("SELECT parent_table, keys FROM organization_operator.residue WHERE cluster_id = $1 AND object_uid = $2")
-            .bind(actor.cluster)
-            .bind(&actor.subject.uid)
-            .fetch_all(connection)
-            .await
-            .map_err(|e| failure(&e, during))?;
-    let mut kept: BTreeMap<String, Residue> = BTreeMap::new();
-    for row in rows {
-        let residue: sqlx::types::Json<Residue> = row.try_get("keys").map_err(|e| failure(&e, during))?;
-        kept.insert(row.try_get("parent_table").map_err(|e| failure(&e, during))?, residue.0);
-    }
-    let mut captured = Captured::new();
-    for capture in erase.captures.iter().filter(|c| c.residue) {
-        match kept.remove(&format!("{}#{}", capture.table, capture.step)) {
-            Some(residue) if residue.columns == capture.columns => {
-                captured.insert(capture.step, residue.keys);
-            }
-            _ => {
-                return Err(Failure::new(
-                    Reason::SchemaMismatch,
-                    format!("the plan was changed after this organization was erased, so the rows below `{}` cannot be counted again", capture.table),
-                )
-                .table(&capture.table)
-                .remedy("put the plan (cascade) back as it was until this deletion is done"));
-            }
-        }
-    }
-    Ok(captured)
-}
-
-async fn drop_residue(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
-    own("DELETE FROM organization_operator.residue WHERE cluster_id = $1 AND object_uid = $2")
-        .bind(actor.cluster)
-        .bind(&actor.subject.uid)
-        .execute(connection)
-        .await
-        .map_err(|e| failure(&e, During::action("dropping keys that were counted again")))?;
-    Ok(())
 }

@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod migrate;
 pub mod observe;
 pub mod settle;
+mod verify;
 
 pub use connect::{Database, Settings, UrlSource};
 

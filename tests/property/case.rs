@@ -86,6 +86,21 @@ impl Ground {
         self.world.postgres().connect(&self.name).await.expect("a connection")
     }
 
+    /// Makes tables with rows, and erases one organization of them by a plan.
+    pub async fn erased(&self, sql: &str, plan: &str, key: &str) -> Result<Settlement, Failure> {
+        execute(&mut self.connect().await, sql).await.expect("the tables");
+        let plan: Plan = serde_yaml::from_str(plan).expect("a plan");
+        plan.validate().expect("a valid plan");
+        let compiled = self.database.compile(&plan).await?;
+        self.erase(&subject(key, key), key, &compiled).await.expect("an end")
+    }
+
+    /// A single value.
+    pub async fn number(&self, sql: &str) -> i64 {
+        let row = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_one(&mut self.connect().await).await;
+        row.expect("a row").get(0)
+    }
+
     /// Runs one case. Err: the property does not hold; the text has all that is needed to see why.
     pub async fn run(
         &self,
