@@ -6,7 +6,7 @@ DEMO_PROFILE ?= release
 IMAGE   ?= organization-operator:dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test bench lint fmt crd check-crd image
+.PHONY: help demo up test fuzz bench lint fmt crd check-crd image
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,8 +22,13 @@ up: ## Start a control plane and a database to try things by hand, until Ctrl-C
 test: ## Run every test on a real control plane and a real PostgreSQL, with the release build
 	$(CARGO) test --locked --release --workspace
 
-bench: ## Measure how many small organizations one operator deletes in a second
+fuzz: ## Try the cascade on CASES random schemas, from SEED on (CASES=1 SEED=... repeats one)
+	CASES=$(or $(CASES),20000) SEED=$(or $(SEED),$(shell date +%s)) \
+	$(CARGO) test --locked --release --test suite -- --nocapture the_cascade_erases_exactly
+
+bench: ## Measure deletions a second, the compiling of a large plan and the cost of the preflight
 	$(CARGO) bench --locked --bench deletions
+	$(CARGO) bench --locked --bench plan
 
 lint: ## Check formatting and run clippy
 	$(CARGO) fmt --all --check

@@ -270,7 +270,7 @@ async fn a_late_row_is_not_orphaned_by_set_null(world: Arc<World>) {
 async fn a_trigger_that_swallows_deletes_is_content_changed(world: Arc<World>) {
     let trigger = "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; \
                    CREATE TRIGGER meddle BEFORE DELETE ON task_outputs FOR EACH ROW EXECUTE FUNCTION swallow()";
-    for variant in [Variant::Platform, Variant::Ordinary, Variant::NoKeys] {
+    for variant in [Variant::Platform, Variant::Ordinary, Variant::Cascade, Variant::NoKeys] {
         meddling_trigger(&world, variant, trigger, "task_outputs").await;
     }
 }

@@ -23,6 +23,7 @@ mod gitops;
 mod layering;
 mod lifecycle;
 mod plan;
+mod property;
 mod rbac;
 mod stuck_shapes;
 mod support;
@@ -57,6 +58,8 @@ fn main() -> ExitCode {
         layering::tests(),
         lifecycle::tests(),
         plan::tests(),
+        property::tests(),
+        property::single::tests(),
         rbac::tests(),
         stuck_shapes::tests(),
         undo::tests(),

@@ -1,6 +1,6 @@
 //! What the live schema looks like: a few catalogue queries.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::postgres::types::Oid;
 use sqlx::{PgConnection, Row as _};
@@ -40,13 +40,24 @@ const FOREIGN_KEYS: &str = "SELECT k.conname, k.conrelid, k.confrelid, k.confdel
         JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.n) AS parent_columns \
     FROM pg_constraint k WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confrelid = ANY($1) ORDER BY k.conname, k.oid";
 
+/// Partitions of these tables, at any depth. A foreign key may belong to, or refer to, one of them alone.
+const PARTITIONS: &str = "WITH RECURSIVE d AS (SELECT i.inhrelid, i.inhparent AS ancestor FROM pg_inherits i \
+        JOIN pg_class c ON c.oid = i.inhrelid AND c.relispartition WHERE i.inhparent = ANY($1) \
+    UNION SELECT i.inhrelid, d.ancestor FROM d JOIN pg_inherits i ON i.inhparent = d.inhrelid) \
+    SELECT inhrelid, ancestor FROM d WHERE inhrelid <> ALL($1)";
+
 const TABLES: &str = "SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, \
     has_schema_privilege(n.oid, 'USAGE') AS usage, has_table_privilege(c.oid, 'SELECT') AS sel, \
     has_table_privilege(c.oid, 'DELETE') AS del, has_any_column_privilege(c.oid, 'UPDATE') AS upd, \
     row_security_active(c.oid) AS row_security \
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY($1) ORDER BY c.oid";
 
-const COLUMNS: &str = "SELECT a.attrelid, a.attname::text AS name, format_type(a.atttypid, NULL) AS type_name, \
+/// Types without a length: `bpchar`, since `character` means `character(1)`; of a domain the type below it, since a cast to
+/// a domain over `varchar(3)` cuts off as well.
+const COLUMNS: &str = "SELECT a.attrelid, a.attname::text AS name, \
+    (WITH RECURSIVE b AS (SELECT t.oid, t.typtype, t.typbasetype FROM pg_type t WHERE t.oid = a.atttypid \
+        UNION ALL SELECT t.oid, t.typtype, t.typbasetype FROM b JOIN pg_type t ON t.oid = b.typbasetype WHERE b.typtype = 'd') \
+        SELECT format_type(b.oid, -1) FROM b WHERE b.typtype <> 'd') AS type_name, \
     NOT a.attnotnull AS nullable, has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS updatable \
     FROM pg_attribute a WHERE a.attrelid = ANY($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum";
 
@@ -72,15 +83,28 @@ impl Database {
     /// # Errors
     /// Fails when the database cannot be read, or when the organization's own table cannot be resolved.
     pub async fn compile(&self, plan: &Plan) -> Result<CompiledPlan, Failure> {
+        let (catalog, role) = self.catalog(plan).await?;
         let mut tx = self.begin().await?;
         let during = During::action("reading the catalogue");
-        let (catalog, role) = read(&mut tx, plan).await.map_err(|e| failure(&e, during))?;
         let missing = migrate::missing_privileges(&mut tx, &role).await.map_err(|e| failure(&e, during))?;
         // Nothing was changed; the connection is clean either way.
         tx.rollback().await.map_err(|e| failure(&e, during))?;
         let mut compiled = CompiledPlan::new(plan, &catalog, &role)?;
         compiled.fault = compiled.fault.or(missing);
         Ok(compiled)
+    }
+
+    /// Reads the part of the catalogue that the plan touches, and the name of the operator's role.
+    ///
+    /// # Errors
+    /// Fails when the database cannot be read.
+    pub async fn catalog(&self, plan: &Plan) -> Result<(Catalog, String), Failure> {
+        let mut tx = self.begin().await?;
+        let during = During::action("reading the catalogue");
+        let read = read(&mut tx, plan).await.map_err(|e| failure(&e, during))?;
+        // Nothing was changed; the connection is clean either way.
+        tx.rollback().await.map_err(|e| failure(&e, during))?;
+        Ok(read)
     }
 }
 
@@ -109,10 +133,20 @@ async fn read(connection: &mut PgConnection, plan: &Plan) -> Result<(Catalog, St
         .iter()
         .map(|row| Ok((row.try_get("declared")?, row.try_get::<Oid, _>("oid")?.0)))
         .collect::<Result<_, sqlx::Error>>()?;
-    let plan_tables: BTreeSet<u32> =
+    let mut plan_tables: BTreeSet<u32> =
         declared.iter().filter(|(name, _)| of_plan.contains(name)).map(|(_, id)| *id).collect();
+    let mut ancestors: BTreeMap<u32, u32> = BTreeMap::new();
+    for row in own(PARTITIONS).bind(oids(plan_tables.iter().copied())).fetch_all(&mut *connection).await? {
+        ancestors.insert(row.try_get::<Oid, _>(0)?.0, row.try_get::<Oid, _>(1)?.0);
+    }
+    plan_tables.extend(ancestors.keys());
 
-    let foreign_keys = foreign_keys(&mut *connection, &plan_tables).await?;
+    let mut foreign_keys = foreign_keys(&mut *connection, &plan_tables).await?;
+    for key in &mut foreign_keys {
+        // A partition's rows are those of the table that the plan names.
+        key.parent = ancestors.get(&key.parent).copied().unwrap_or(key.parent);
+        key.child = ancestors.get(&key.child).copied().unwrap_or(key.child);
+    }
     let mut ids: BTreeSet<u32> = declared.iter().map(|(_, id)| *id).collect();
     ids.extend(foreign_keys.iter().map(|k| k.child));
     for row in own(TENANT_TABLES).bind(&plan.tenant_columns).fetch_all(&mut *connection).await? {

@@ -1,7 +1,5 @@
 //! The cascade: everything in one transaction, under the locks of claim and organization, counted again before COMMIT.
 
-use std::collections::BTreeMap;
-
 use sqlx::{PgConnection, Postgres, Row as _, Transaction};
 
 use super::bind::{Captured, columns, numbers, own, query};
@@ -9,13 +7,15 @@ use super::connect::Database;
 use super::error::{During, failure};
 use super::ledger::Record;
 use super::settle::{commit, lock_organization, settled};
+use super::verify::keep_residue;
 use super::{Actor, catalog, claim, ledger, observe};
 use crate::api::status::{DeletionStep, Outcome};
 use crate::api::{DeletionPolicy, Reason};
+use crate::domain::Failure;
 use crate::domain::blocker::blockers;
-use crate::domain::compile::{CompiledPlan, Delete, ErasePlan};
+use crate::domain::compile::{Check, CompiledPlan, Delete, ErasePlan, shared_rows};
 use crate::domain::settlement::{NothingLeft, Settlement};
-use crate::domain::{Failure, Subject};
+use crate::domain::statement::Statement;
 
 /// What a cascade achieved.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,57 +52,6 @@ impl Database {
             return Err(crate::domain::decide::on_a_standby().deleted_nothing());
         }
         self.naming_blockers(pid, erase_and_record(tx, actor, plan, wanted)).await.map_err(Failure::deleted_nothing)
-    }
-
-    /// Counts again, after writers had time to settle, what no foreign key protects, and deletes what has appeared. None:
-    /// something had appeared, so it has to be counted once more after another while.
-    ///
-    /// # Errors
-    /// Fails when the database refuses, or when the organization is there again.
-    pub async fn verify(
-        &self,
-        cluster: &str,
-        subject: &Subject,
-        key: &str,
-        plan: &CompiledPlan,
-    ) -> Result<Option<Settlement>, Failure> {
-        let actor = Actor { cluster, subject, key };
-        let erase = plan.erase()?;
-        let mut tx = self.begin().await?;
-        let Some(entry) = ledger::find(&mut tx, actor).await? else {
-            return Err(Failure::new(Reason::InternalError, "the ledger entry of this erasure is gone"));
-        };
-        if let Some(done) = Settlement::recorded(&entry) {
-            return Ok(Some(done));
-        }
-        refuse_created_again(&mut tx, actor, plan).await?;
-        let mut captured = load_residue(&mut tx, actor, erase).await?;
-        let swept = delete(&mut tx, key, erase, &erase.sweeps, &[], &mut captured).await?;
-        let mut steps = entry.steps.clone();
-        for (entity, rows) in erase.by_entity(&swept) {
-            if let Some(step) = steps.iter_mut().find(|s| s.entity == entity) {
-                step.found += rows;
-                step.deleted += rows;
-            }
-        }
-        if swept.iter().any(|rows| *rows > 0) {
-            ledger::amend(&mut tx, actor, &steps, false).await?;
-            keep_residue(&mut tx, actor, erase, &captured).await?;
-            // What was swept may be rows of one that was created meanwhile.
-            refuse_created_again(&mut tx, actor, plan).await?;
-            commit(tx).await?;
-            return Ok(None);
-        }
-        let left = numbers(&mut tx, &erase.recount, key, &captured)
-            .await
-            .map_err(|e| failure(&e, During::action("counting again")))?;
-        let Some(proof) = NothingLeft::prove(&left) else {
-            return Err(content_changed(erase, &left));
-        };
-        ledger::amend(&mut tx, actor, &steps, true).await?;
-        drop_residue(&mut tx, actor).await?;
-        commit(tx).await?;
-        Ok(Some(Settlement::erased(proof, steps)))
     }
 }
 
@@ -180,21 +129,18 @@ pub(super) async fn cascade(
         return Ok(Cascade::Outdated);
     }
     let present = lock_organization(connection, key, plan).await?.is_some();
-    if erase.defer_constraints {
-        own("SET CONSTRAINTS ALL DEFERRED")
-            .execute(&mut *connection)
-            .await
-            .map_err(|e| failure(&e, During::action("deferring constraints")))?;
-    }
-    let mut captured = capture(connection, key, erase).await?;
-    preflight(connection, key, erase).await?;
+    defer_constraints(connection, erase).await?;
+    let mut captured = capture(connection, key, erase, Captured::new()).await?;
+    preflight(connection, key, erase.preflight.as_ref(), &captured).await?;
+    nothing_shared(connection, key, erase).await?;
     let found = numbers(connection, &erase.count, key, &Captured::new())
         .await
         .map_err(|e| failure(&e, During::action("counting")))?;
     if !wanted.await? {
         return Ok(Cascade::Unwanted);
     }
-    let deleted = delete(connection, key, erase, &erase.deletes, &found, &mut captured).await?;
+    detach(connection, key, erase, &captured).await?;
+    let deleted = delete(connection, key, erase, &erase.deletes, Some(&found), &mut captured).await?;
     let organizations =
         delete_organization(connection, key, plan, present).await.map_err(|f| classify(f, erase, &found, &deleted))?;
     let left = numbers(connection, &erase.recount, key, &captured)
@@ -207,27 +153,23 @@ pub(super) async fn cascade(
     Ok(Cascade::Done(Gone { proof, steps: steps(erase, &found, &deleted), organizations, captured }))
 }
 
-/// An organization that has the id of an erased one makes the rows of the two indistinguishable.
-async fn refuse_created_again(
-    connection: &mut PgConnection,
-    actor: Actor<'_>,
-    plan: &CompiledPlan,
-) -> Result<(), Failure> {
-    if lock_organization(connection, actor.key, plan).await?.is_none() {
-        return Ok(());
+pub(super) async fn defer_constraints(connection: &mut PgConnection, erase: &ErasePlan) -> Result<(), Failure> {
+    if erase.defer_constraints {
+        own("SET CONSTRAINTS ALL DEFERRED")
+            .execute(connection)
+            .await
+            .map_err(|e| failure(&e, During::action("deferring constraints")))?;
     }
-    Err(Failure::new(
-        Reason::ContentChanged,
-        "an organization with this id was created again before the old one's tables without a foreign key were counted again; its rows cannot be told apart",
-    )
-    .remedy(format!(
-        "delete the new organization's row, or keep its data: kubectl patch organization {} --type merge -p '{{\"spec\":{{\"deletionPolicy\":\"Retain\"}}}}'",
-        actor.subject.name
-    )))
+    Ok(())
 }
 
-async fn capture(connection: &mut PgConnection, key: &str, erase: &ErasePlan) -> Result<Captured, Failure> {
-    let mut captured = Captured::new();
+/// Adds to what was captured before.
+pub(super) async fn capture(
+    connection: &mut PgConnection,
+    key: &str,
+    erase: &ErasePlan,
+    mut captured: Captured,
+) -> Result<Captured, Failure> {
     for capture in &erase.captures {
         let table = erase.deletes.iter().find(|d| d.step == capture.step).map(|d| &erase.tables[d.table]);
         let during = match table {
@@ -240,27 +182,66 @@ async fn capture(connection: &mut PgConnection, key: &str, erase: &ErasePlan) ->
             .map_err(|e| failure(&e, during))?;
         if !capture.columns.is_empty() {
             let keys = columns(&row, 0, capture.columns.len()).map_err(|e| failure(&e, during))?;
-            captured.insert(capture.step, keys);
+            add(&mut captured, capture.step, keys);
         }
     }
     Ok(captured)
 }
 
-async fn preflight(connection: &mut PgConnection, key: &str, erase: &ErasePlan) -> Result<(), Failure> {
-    let Some((statement, checks)) = &erase.preflight else { return Ok(()) };
-    let rows = numbers(connection, statement, key, &Captured::new())
+fn add(captured: &mut Captured, step: usize, keys: Vec<Vec<Option<String>>>) {
+    let held = captured.entry(step).or_insert_with(|| vec![Vec::new(); keys.len()]);
+    for (all, new) in held.iter_mut().zip(keys) {
+        all.extend(new);
+    }
+}
+
+pub(super) async fn preflight(
+    connection: &mut PgConnection,
+    key: &str,
+    preflight: Option<&(Statement, Vec<Check>)>,
+    captured: &Captured,
+) -> Result<(), Failure> {
+    let Some((statement, checks)) = preflight else { return Ok(()) };
+    let rows = numbers(connection, statement, key, captured)
         .await
         .map_err(|e| failure(&e, During::action("looking for references from outside")))?;
     blockers(checks, &rows, key).map_or(Ok(()), Err)
 }
 
-/// Runs deletes in order. Returns the rows really gone, one number a table of the plan.
-async fn delete(
+/// No row belongs to another organization as well.
+async fn nothing_shared(connection: &mut PgConnection, key: &str, erase: &ErasePlan) -> Result<(), Failure> {
+    let Some((statement, tables)) = &erase.shared else { return Ok(()) };
+    let rows = numbers(connection, statement, key, &Captured::new())
+        .await
+        .map_err(|e| failure(&e, During::action("looking for rows of several organizations")))?;
+    shared_rows(tables, &rows, key).map_or(Ok(()), Err)
+}
+
+/// Takes back the references for which there is no order of deletion.
+pub(super) async fn detach(
+    connection: &mut PgConnection,
+    key: &str,
+    erase: &ErasePlan,
+    captured: &Captured,
+) -> Result<(), Failure> {
+    for detach in &erase.detaches {
+        let during = During::change("taking back references in", None, &detach.table);
+        query(&detach.statement, key, captured)
+            .execute(&mut *connection)
+            .await
+            .map_err(|e| classify(failure(&e, during), erase, &[], &[]))?;
+    }
+    Ok(())
+}
+
+/// Runs deletes in order. Returns the rows really gone, one number a table of the plan. Where fewer went than were found
+/// they are looked for again while their parents are still there: a trigger may swallow deletes.
+pub(super) async fn delete(
     connection: &mut PgConnection,
     key: &str,
     erase: &ErasePlan,
     deletes: &[Delete],
-    found: &[i64],
+    found: Option<&[i64]>,
     captured: &mut Captured,
 ) -> Result<Vec<i64>, Failure> {
     let mut deleted = vec![0; erase.tables.len()];
@@ -270,14 +251,22 @@ async fn delete(
         let row = query(&step.statement, key, captured)
             .fetch_one(&mut *connection)
             .await
-            .map_err(|e| classify(failure(&e, during), erase, found, &deleted))?;
-        let rows: i64 = row.try_get(0).map_err(|e| failure(&e, during))?;
-        deleted[step.table] += rows;
+            .map_err(|e| classify(failure(&e, during), erase, found.unwrap_or_default(), &deleted))?;
+        let refused = |e: sqlx::Error| failure(&e, during);
+        deleted[step.table] = row.try_get(0).map_err(refused)?;
+        if found.is_some_and(|found| deleted[step.table] < found[step.table]) {
+            let left = numbers(connection, &step.left, key, captured).await.map_err(refused)?;
+            if left.iter().any(|rows| *rows > 0) {
+                let mut all = vec![0; erase.tables.len()];
+                all[step.table] = left.iter().sum();
+                return Err(content_changed(erase, &all));
+            }
+        }
         // Rows that appeared after the capture are parents too.
-        let keys = columns(&row, 1, step.columns).map_err(|e| failure(&e, during))?;
-        let held = captured.entry(step.step).or_insert_with(|| vec![Vec::new(); keys.len()]);
-        for (all, new) in held.iter_mut().zip(keys) {
-            all.extend(new);
+        let mut first = 1;
+        for &(step, count) in &step.returns {
+            add(captured, step, columns(&row, first, count).map_err(refused)?);
+            first += count;
         }
     }
     Ok(deleted)
@@ -364,7 +353,7 @@ async fn parents_gone(
     .remedy("nothing: the next attempt leaves the moved rows and what is below them alone"))
 }
 
-fn content_changed(erase: &ErasePlan, left: &[i64]) -> Failure {
+pub(super) fn content_changed(erase: &ErasePlan, left: &[i64]) -> Failure {
     let remaining: Vec<(&str, &str, i64)> = erase
         .tables
         .iter()
@@ -398,78 +387,4 @@ fn steps(erase: &ErasePlan, found: &[i64], deleted: &[i64]) -> Vec<DeletionStep>
             deleted,
         })
         .collect()
-}
-
-/// Keys of parents that are gone, as they are kept.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Residue {
-    columns: Vec<String>,
-    keys: Vec<Vec<Option<String>>>,
-}
-
-async fn keep_residue(
-    connection: &mut PgConnection,
-    actor: Actor<'_>,
-    erase: &ErasePlan,
-    captured: &Captured,
-) -> Result<(), Failure> {
-    for capture in erase.captures.iter().filter(|c| c.residue) {
-        let residue = Residue {
-            columns: capture.columns.clone(),
-            keys: captured.get(&capture.step).cloned().unwrap_or_default(),
-        };
-        own("INSERT INTO organization_operator.residue (cluster_id, object_uid, parent_table, keys) VALUES ($1, $2, $3, $4) \
-             ON CONFLICT (cluster_id, object_uid, parent_table) DO UPDATE SET keys = EXCLUDED.keys")
-            .bind(actor.cluster)
-            .bind(&actor.subject.uid)
-            .bind(format!("{}#{}", capture.table, capture.step))
-            .bind(sqlx::types::Json(residue))
-            .execute(&mut *connection)
-            .await
-            .map_err(|e| failure(&e, During::action("keeping keys to count again")))?;
-    }
-    Ok(())
-}
-
-async fn load_residue(connection: &mut PgConnection, actor: Actor<'_>, erase: &ErasePlan) -> Result<Captured, Failure> {
-    let during = During::action("reading keys to count again");
-    let rows =
-        own("SELECT parent_table, keys FROM organization_operator.residue WHERE cluster_id = $1 AND object_uid = $2")
-            .bind(actor.cluster)
-            .bind(&actor.subject.uid)
-            .fetch_all(connection)
-            .await
-            .map_err(|e| failure(&e, during))?;
-    let mut kept: BTreeMap<String, Residue> = BTreeMap::new();
-    for row in rows {
-        let residue: sqlx::types::Json<Residue> = row.try_get("keys").map_err(|e| failure(&e, during))?;
-        kept.insert(row.try_get("parent_table").map_err(|e| failure(&e, during))?, residue.0);
-    }
-    let mut captured = Captured::new();
-    for capture in erase.captures.iter().filter(|c| c.residue) {
-        match kept.remove(&format!("{}#{}", capture.table, capture.step)) {
-            Some(residue) if residue.columns == capture.columns => {
-                captured.insert(capture.step, residue.keys);
-            }
-            _ => {
-                return Err(Failure::new(
-                    Reason::SchemaMismatch,
-                    format!("the plan was changed after this organization was erased, so the rows below `{}` cannot be counted again", capture.table),
-                )
-                .table(&capture.table)
-                .remedy("put the plan (cascade) back as it was until this deletion is done"));
-            }
-        }
-    }
-    Ok(captured)
-}
-
-async fn drop_residue(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
-    own("DELETE FROM organization_operator.residue WHERE cluster_id = $1 AND object_uid = $2")
-        .bind(actor.cluster)
-        .bind(&actor.subject.uid)
-        .execute(connection)
-        .await
-        .map_err(|e| failure(&e, During::action("dropping keys that were counted again")))?;
-    Ok(())
 }

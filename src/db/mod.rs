@@ -18,6 +18,7 @@ pub mod preview;
 pub mod rehearse;
 pub mod settle;
 pub mod survey;
+mod verify;
 mod wording;
 
 pub use connect::{Database, Settings, UrlSource};

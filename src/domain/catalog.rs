@@ -13,7 +13,7 @@ pub struct Catalog {
     pub tables: Vec<TableInfo>,
     /// Foreign keys that refer to a table of the plan. Clones on partitions are left out.
     pub foreign_keys: Vec<ForeignKey>,
-    /// Identities of the tables of the plan.
+    /// Identities of the tables of the plan and of their partitions.
     pub plan_tables: Vec<TableId>,
     /// Changes when a foreign key to, or a trigger on, a table of the plan changes. Read again inside every cascade.
     pub fingerprint: String,

@@ -1,15 +1,15 @@
 //! `(Plan, Catalog) -> CompiledPlan`: names resolved, types known, statements written, order fixed, faults listed.
 
 mod checks;
+mod digest;
 pub(super) mod faults;
 mod resolve;
 mod root;
 mod sequence;
+mod shared;
 mod statements;
 mod steps;
 mod ties;
-
-use sha2::{Digest as _, Sha256};
 
 use super::catalog::{Catalog, OnDelete, TableId};
 use super::failure::Failure;
@@ -17,6 +17,7 @@ use super::plan::Plan;
 use super::statement::Statement;
 
 pub use root::{ActivationColumn, Root};
+pub use shared::{SharedRows, shared_rows};
 
 /// Rows are counted up to here where an exact number is not needed.
 pub const COUNT_LIMIT: i64 = 10_000;
@@ -53,7 +54,9 @@ pub struct ErasePlan {
     pub lock_tables: Statement,
     /// Rows to capture or to lock before the first delete, parents first.
     pub captures: Vec<Capture>,
-    /// One delete a step, in the real order.
+    /// References that are taken back before the first delete, because no order of deletion honours them.
+    pub detaches: Vec<Detach>,
+    /// One delete a table, in the real order.
     pub deletes: Vec<Delete>,
     /// The same as `count`, but by captured parents where the parents are gone by then.
     pub recount: Statement,
@@ -65,6 +68,10 @@ pub struct ErasePlan {
     pub tables: Vec<PlanTable>,
     /// What may refer to the rows from outside. One column a check.
     pub preflight: Option<(Statement, Vec<Check>)>,
+    /// The same for `sweeps`.
+    pub sweep_preflight: Option<(Statement, Vec<Check>)>,
+    /// Rows that the plan gives to this organization and to another one as well. One column a table.
+    pub shared: Option<(Statement, Vec<SharedRows>)>,
     /// Deletes the organization itself.
     pub delete_organization: Statement,
     /// Existence, activation and number of users of many organizations.
@@ -108,17 +115,33 @@ pub struct Capture {
     pub residue: bool,
 }
 
-/// The delete of one step.
+/// A reference of the organization's own rows that is set to NULL, so that a cycle of foreign keys has an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Detach {
+    /// The referring table.
+    pub table: String,
+    /// The columns that become NULL.
+    pub columns: Vec<String>,
+    /// The foreign key that stood in the way.
+    pub constraint: String,
+    /// Changes exactly the organization's rows.
+    pub statement: Statement,
+}
+
+/// The delete of one table: of the rows of all its steps at once, so that rows of one may refer to rows of another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delete {
-    /// The step, as declared.
+    /// The first of its steps, as declared.
     pub step: usize,
     /// Index into `tables`.
     pub table: usize,
-    /// How many captured columns the statement returns after the number of rows, each as an array of text.
-    pub columns: usize,
+    /// What the statement returns after the number of rows: for each of these steps so many captured columns, each as an
+    /// array of text.
+    pub returns: Vec<(usize, usize)>,
     /// Returns one row: the number of rows, then the columns.
     pub statement: Statement,
+    /// Counts what is left, while the parents are still there: to be run when fewer rows went than were found.
+    pub left: Statement,
     /// A chain of foreign keys to the locked organization keeps new rows out.
     pub fenced: bool,
 }
@@ -169,7 +192,7 @@ impl CompiledPlan {
             root,
             erase,
             fault: faults.into_option(),
-            digest: digest(plan, catalog),
+            digest: digest::digest(plan, catalog),
             fingerprint: catalog.fingerprint.clone(),
             fingerprint_tables: catalog.plan_tables.clone(),
             tenant_columns: plan.tenant_columns.clone(),
@@ -242,11 +265,6 @@ impl ErasePlan {
             })
             .collect()
     }
-}
-
-fn digest(plan: &Plan, catalog: &Catalog) -> String {
-    let hash = Sha256::digest(format!("{plan:?}{catalog:?}").as_bytes());
-    hash.iter().take(16).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 #[cfg(test)]

@@ -78,6 +78,10 @@ pub(super) enum KeySource {
     Bound,
     /// An expression of an enclosing query, compared as text.
     Outer(String),
+    /// Any key but the bound one.
+    Others,
+    /// Any key but this expression's.
+    NotOuter(String),
 }
 
 /// The rows of one table that belong to an organization by one path.
@@ -124,6 +128,8 @@ impl RowSet {
             Self::Direct { column, type_name } => match key {
                 KeySource::Bound => format!("{alias}.{column} = {}", writer.value(Param::Key, type_name)),
                 KeySource::Outer(expression) => format!("{alias}.{column} = {expression}::text::{type_name}"),
+                KeySource::Others => format!("{alias}.{column} <> {}", writer.value(Param::Key, type_name)),
+                KeySource::NotOuter(expression) => format!("{alias}.{column} <> {expression}::text::{type_name}"),
             },
             Self::Through(links) => {
                 let any: Vec<String> = links.iter().map(|link| link.condition(alias, key, writer)).collect();

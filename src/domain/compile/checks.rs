@@ -57,11 +57,16 @@ pub(super) fn to_lock(needs: &[Need<'_>]) -> Vec<TableId> {
     needs.iter().filter(|n| n.key.on_delete.changes_rows()).map(|n| n.parent.id).collect()
 }
 
+/// Those that matter when only these tables are deleted from.
+pub(super) fn into<'n, 'a>(needs: &'n [Need<'a>], tables: &[TableId]) -> Vec<&'n Need<'a>> {
+    needs.iter().filter(|n| tables.contains(&n.parent.id)).collect()
+}
+
 /// One statement that counts, for each foreign key, the rows outside that refer to rows inside.
 pub(super) fn statement(
-    needs: &[Need<'_>],
+    needs: &[&Need<'_>],
     steps: &[Resolved<'_>],
-    live: &[RowSet],
+    rows: &[RowSet],
     root: &Root,
 ) -> Option<(Statement, Vec<Check>)> {
     if needs.is_empty() {
@@ -72,7 +77,7 @@ pub(super) fn statement(
         if id == root.id {
             return vec![&organization];
         }
-        (0..steps.len()).filter(|&i| steps[i].info.id == id).map(|i| &live[i]).collect()
+        (0..steps.len()).filter(|&i| steps[i].info.id == id).map(|i| &rows[i]).collect()
     };
     let mut writer = Writer::default();
     let mut checks = Vec::new();

@@ -128,6 +128,15 @@ impl Faults {
         }
     }
 
+    /// Setting references to NULL.
+    pub(super) fn updates(&mut self, info: &TableInfo, columns: &[String]) {
+        for column in columns {
+            if info.column(column).is_some_and(|c| !c.updatable) {
+                self.missing(info, &format!("UPDATE ({})", quote(column)));
+            }
+        }
+    }
+
     /// Row locks ask for UPDATE on at least one column. The operator never updates it.
     fn missing_lock(&mut self, info: &TableInfo) {
         match info.unique_keys.first().and_then(|k| k.first()) {

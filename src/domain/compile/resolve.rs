@@ -1,6 +1,7 @@
 //! The steps with their names resolved.
 
 use super::faults::Faults;
+use super::root::Root;
 use crate::domain::catalog::{Catalog, TableInfo};
 use crate::domain::plan::{Plan, Step};
 
@@ -14,10 +15,23 @@ pub(super) struct Resolved<'a> {
     pub(super) organization: Option<String>,
 }
 
-pub(super) fn resolve<'a>(plan: &'a Plan, catalog: &'a Catalog, faults: &mut Faults) -> Option<Vec<Resolved<'a>>> {
+pub(super) fn resolve<'a>(
+    plan: &'a Plan,
+    catalog: &'a Catalog,
+    root: &Root,
+    faults: &mut Faults,
+) -> Option<Vec<Resolved<'a>>> {
     let mut infos = Vec::new();
     for (i, step) in plan.steps.iter().enumerate() {
         let info = catalog.declared(&step.table);
+        if info.is_some_and(|info| info.id == root.id) {
+            faults.schema(
+                format!("`cascade.steps[{i}].table` is the organizations' own table, and its other rows are other organizations"),
+                Some(&step.table),
+                Some(format!("take cascade.steps[{i}] out of the plan")),
+            );
+            return None;
+        }
         if info.is_none() {
             faults.missing_table(&format!("cascade.steps[{i}].table"), &step.table);
         }

@@ -11,39 +11,54 @@ use crate::domain::catalog::TableInfo;
 use crate::domain::identifier::Column;
 use crate::domain::statement::{KeySource, Link, Pair, Param, RowSet, Statement, Writer, any_of};
 
-pub(super) fn row_set(steps: &[Resolved<'_>], i: usize, captured: Option<&[Vec<String>]>) -> RowSet {
+pub(super) fn row_set(steps: &[Resolved<'_>], root: &Root, i: usize, captured: Option<&[Vec<String>]>) -> RowSet {
     let step = &steps[i];
-    let type_of =
-        |info: &TableInfo, column: &str| info.column(column).map_or_else(|| "text".to_owned(), |c| c.type_name.clone());
     if let Some(column) = &step.organization {
-        return RowSet::Direct { column: Column::new(column), type_name: type_of(step.info, column) };
+        let type_name = compared_as(&type_of(step.info, column), &root.key_type);
+        return RowSet::Direct { column: Column::new(column), type_name };
     }
-    RowSet::Through(
-        step.links
+    RowSet::Through(step.links.iter().map(|(p, pairs)| link(steps, root, step, *p, pairs, captured)).collect())
+}
+
+fn link(
+    steps: &[Resolved<'_>],
+    root: &Root,
+    step: &Resolved<'_>,
+    p: usize,
+    pairs: &[(String, String)],
+    captured: Option<&[Vec<String>]>,
+) -> Link {
+    let parent = &steps[p];
+    let position = |column: &String| captured?[p].iter().position(|c| c == column);
+    Link {
+        parent: p,
+        table: parent.info.table.clone(),
+        rows: row_set(steps, root, p, captured),
+        pairs: pairs
             .iter()
-            .map(|(p, pairs)| {
-                let parent = &steps[*p];
-                let positions = captured.and_then(|all| {
-                    pairs.iter().map(|(_, column)| all[*p].iter().position(|c| c == column)).collect::<Option<Vec<_>>>()
-                });
-                Link {
-                    parent: *p,
-                    table: parent.info.table.clone(),
-                    rows: row_set(steps, *p, captured),
-                    pairs: pairs
-                        .iter()
-                        .map(|(child, column)| Pair {
-                            child: Column::new(child),
-                            child_type: type_of(step.info, child),
-                            parent: Column::new(column),
-                            parent_type: type_of(parent.info, column),
-                        })
-                        .collect(),
-                    captured: positions,
+            .map(|(child, column)| {
+                let parent_type = type_of(parent.info, column);
+                Pair {
+                    child: Column::new(child),
+                    child_type: compared_as(&type_of(step.info, child), &parent_type),
+                    parent: Column::new(column),
+                    parent_type,
                 }
             })
             .collect(),
-    )
+        captured: pairs.iter().map(|(_, column)| position(column)).collect(),
+    }
+}
+
+fn type_of(info: &TableInfo, column: &str) -> String {
+    info.column(column).map_or_else(|| "text".to_owned(), |c| c.type_name.clone())
+}
+
+/// The type as which a value is compared with a column: the column's own, so that its index is used; but whole numbers of
+/// any size compare with each other as they are, and a large one does not fit into a small column.
+fn compared_as(column: &str, value: &str) -> String {
+    let whole = |name: &str| ["smallint", "integer", "bigint"].contains(&name);
+    if whole(column) && whole(value) { value.to_owned() } else { column.to_owned() }
 }
 
 pub(super) fn count_statement(
@@ -72,17 +87,32 @@ pub(super) fn count_statement(
     writer.finish(sql)
 }
 
-pub(super) fn delete_statement(info: &TableInfo, rows: &RowSet, captured: &[String]) -> Statement {
+/// Deletes the rows of these steps of one table at once, and returns the captured columns of each.
+pub(super) fn delete_statement(
+    info: &TableInfo,
+    same: &[usize],
+    held: &[RowSet],
+    captured: &[Vec<String>],
+) -> Statement {
     let mut writer = Writer::default();
-    let condition = rows.condition("t", &KeySource::Bound, &mut writer);
-    let returned = if captured.is_empty() {
-        "1".to_owned()
-    } else {
-        captured.iter().map(|c| format!("t.{}", Column::new(c))).collect::<Vec<_>>().join(", ")
-    };
-    let arrays: Vec<String> =
-        captured.iter().map(|c| format!(", COALESCE(array_agg({}::text), '{{}}')", Column::new(c))).collect();
-    let arrays = arrays.concat();
+    let sets: Vec<&RowSet> = same.iter().map(|&i| &held[i]).collect();
+    let condition = any_of(&sets, "t", &KeySource::Bound, &mut writer);
+    let (mut returned, mut arrays) = (Vec::new(), String::new());
+    for &step in same.iter().filter(|&&i| !captured[i].is_empty()) {
+        // A row of one step is not a row of the others.
+        let of_step = if same.len() == 1 {
+            String::new()
+        } else {
+            let rows = held[step].condition("t", &KeySource::Bound, &mut writer);
+            returned.push(format!("{rows} AS s{step}"));
+            format!(" FILTER (WHERE s{step})")
+        };
+        for (i, column) in captured[step].iter().enumerate() {
+            returned.push(format!("t.{} AS s{step}c{i}", Column::new(column)));
+            arrays.push_str(&format!(", COALESCE(array_agg(s{step}c{i}::text){of_step}, '{{}}')"));
+        }
+    }
+    let returned = if returned.is_empty() { "1".to_owned() } else { returned.join(", ") };
     let sql = format!(
         "WITH d AS (DELETE FROM {} t WHERE {condition} RETURNING {returned}) SELECT count(*){arrays} FROM d",
         info.table

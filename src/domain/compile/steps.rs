@@ -1,16 +1,16 @@
 //! The steps together: order, row sets, captures and the statements of the cascade.
 
-use super::checks;
 use super::faults::Faults;
 use super::resolve::{Resolved, resolve};
 use super::root::Root;
-use super::sequence::find_order;
+use super::sequence::{self, Sequence};
 use super::statements::{
     capture_statements, census_statement, count_statement, delete_statement, lock_statement, parents_left, row_set,
 };
 use super::ties::{captured_columns, fences, parent_keys, parents_to_lock};
 use super::{COUNT_LIMIT, Delete, Entity, ErasePlan, PlanTable};
-use crate::domain::catalog::Catalog;
+use super::{checks, shared};
+use crate::domain::catalog::{Catalog, TableId};
 use crate::domain::plan::Plan;
 use crate::domain::statement::{KeySource, RowSet, Writer};
 
@@ -19,21 +19,21 @@ pub(super) const USERS: &str = "users";
 
 /// Compiles the steps. None when names could not be resolved or no order exists; the faults say why.
 pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut Faults) -> Option<ErasePlan> {
-    let steps = resolve(plan, catalog, faults)?;
-    let real_order = find_order(&steps, catalog, root, faults)?;
+    let steps = resolve(plan, catalog, root, faults)?;
+    let sequence = sequence::find(&steps, catalog, root, faults)?;
     let fenced = fences(&steps, catalog, root);
     let needs = checks::find(&steps, catalog, root, plan);
     let mut to_lock = checks::to_lock(&needs);
     to_lock.extend(parents_to_lock(&steps, catalog, &fenced));
     faults.locks(&steps, &to_lock);
-    let captured = captured_columns(&steps, &real_order, &fenced);
+    let captured = captured_columns(&steps, &sequence, &fenced);
     let keys = parent_keys(&steps, &captured);
 
     // Row sets as they are before the first delete, and as they are when captured parents may be gone.
-    let live: Vec<RowSet> = (0..steps.len()).map(|i| row_set(&steps, i, None)).collect();
-    let held: Vec<RowSet> = (0..steps.len()).map(|i| row_set(&steps, i, Some(&captured))).collect();
+    let live: Vec<RowSet> = (0..steps.len()).map(|i| row_set(&steps, root, i, None)).collect();
+    let held: Vec<RowSet> = (0..steps.len()).map(|i| row_set(&steps, root, i, Some(&captured))).collect();
 
-    let tables = plan_tables(&steps, &real_order);
+    let tables = plan_tables(&steps, &sequence);
     let sets_of = |sets: &[RowSet], table: &PlanTable| -> Vec<RowSet> {
         (0..steps.len()).filter(|&i| steps[i].info.id == table.id).map(|i| sets[i].clone()).collect()
     };
@@ -41,19 +41,25 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
         count_statement(&tables.iter().map(|t| (t, sets_of(sets, t))).collect::<Vec<_>>(), &steps, limit)
     };
 
-    let deletes: Vec<Delete> = real_order
+    let deletes: Vec<Delete> = sequence
+        .tables
         .iter()
-        .filter_map(|&i| {
+        .filter_map(|same| {
+            let info = steps[*same.first()?].info;
+            let table = tables.iter().position(|t| t.id == info.id)?;
+            let returns = same.iter().map(|&i| (i, keys[i].len())).filter(|(_, columns)| *columns > 0);
             Some(Delete {
-                step: i,
-                table: tables.iter().position(|t| t.id == steps[i].info.id)?,
-                columns: keys[i].len(),
-                statement: delete_statement(steps[i].info, &held[i], &keys[i]),
-                fenced: fenced[i],
+                step: same[0],
+                table,
+                returns: returns.collect(),
+                statement: delete_statement(info, same, &held, &keys),
+                left: count_statement(&[(&tables[table], sets_of(&held, &tables[table]))], &steps, None),
+                fenced: same.iter().all(|&i| fenced[i]),
             })
         })
         .collect();
-    let sweeps = deletes.iter().filter(|d| !d.fenced).cloned().collect();
+    let sweeps: Vec<Delete> = deletes.iter().filter(|d| !d.fenced).cloned().collect();
+    let swept: Vec<TableId> = sweeps.iter().map(|d| tables[d.table].id).collect();
     let captures = capture_statements(&steps, &keys, &held, &fenced, &to_lock);
 
     let mut writer = Writer::default();
@@ -61,16 +67,19 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
     let delete_organization = writer.finish(format!("DELETE FROM {} t WHERE {condition}", root.table));
 
     Some(ErasePlan {
-        entities: entities(&steps, &real_order, &tables),
+        entities: entities(&steps, &sequence, &tables),
         count: counts(&live, None),
         inventory: counts(&live, Some(COUNT_LIMIT)),
         lock_tables: lock_statement(root, &steps),
         captures,
         parents_left: parents_left(&steps, &keys),
+        detaches: sequence::detaches(&sequence, &steps, catalog, root, &held, faults),
         deletes,
         recount: counts(&held, None),
         sweeps,
-        preflight: checks::statement(&needs, &steps, &live, root),
+        preflight: checks::statement(&needs.iter().collect::<Vec<_>>(), &steps, &live, root),
+        sweep_preflight: checks::statement(&checks::into(&needs, &swept), &steps, &held, root),
+        shared: shared::statement(&steps, &live),
         delete_organization,
         census: census_statement(root, &steps, &live),
         defer_constraints: catalog.foreign_keys.iter().any(|k| k.deferrable),
@@ -78,9 +87,9 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
     })
 }
 
-fn plan_tables(steps: &[Resolved<'_>], real_order: &[usize]) -> Vec<PlanTable> {
+fn plan_tables(steps: &[Resolved<'_>], sequence: &Sequence<'_>) -> Vec<PlanTable> {
     let mut tables: Vec<PlanTable> = Vec::new();
-    for &i in real_order {
+    for &i in sequence.tables.iter().flatten() {
         let step = &steps[i];
         if !tables.iter().any(|t| t.id == step.info.id) {
             tables.push(PlanTable { id: step.info.id, name: step.info.table.name(), entity: step.step.entity.clone() });
@@ -89,9 +98,9 @@ fn plan_tables(steps: &[Resolved<'_>], real_order: &[usize]) -> Vec<PlanTable> {
     tables
 }
 
-fn entities(steps: &[Resolved<'_>], real_order: &[usize], tables: &[PlanTable]) -> Vec<Entity> {
+fn entities(steps: &[Resolved<'_>], sequence: &Sequence<'_>, tables: &[PlanTable]) -> Vec<Entity> {
     let mut entities: Vec<Entity> = Vec::new();
-    for &i in real_order {
+    for &i in sequence.tables.iter().flatten() {
         let name = &steps[i].step.entity;
         if !entities.iter().any(|e| e.name == *name) {
             entities.push(Entity {

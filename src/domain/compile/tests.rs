@@ -1,6 +1,7 @@
 //! Compiles plans against hand-written catalogues.
 
 mod faults;
+mod sequence;
 mod statements;
 
 use super::*;

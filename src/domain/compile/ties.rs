@@ -2,6 +2,7 @@
 
 use super::resolve::Resolved;
 use super::root::Root;
+use super::sequence::Sequence;
 use crate::domain::catalog::{Catalog, ForeignKey, OnDelete, TableId, TableInfo};
 
 /// For each step, whether a chain of enforced foreign keys ties its rows to the organization's row.
@@ -43,12 +44,11 @@ pub(super) fn fences(steps: &[Resolved<'_>], catalog: &Catalog, root: &Root) -> 
 
 /// For each step the columns that must be captured before the first delete: those by which a child is found that is
 /// deleted later, or that nothing fences, so that it can be counted again when its parents are gone.
-pub(super) fn captured_columns(steps: &[Resolved<'_>], real_order: &[usize], fenced: &[bool]) -> Vec<Vec<String>> {
-    let place = |i: usize| real_order.iter().position(|&s| s == i);
+pub(super) fn captured_columns(steps: &[Resolved<'_>], sequence: &Sequence<'_>, fenced: &[bool]) -> Vec<Vec<String>> {
     let mut captured = vec![Vec::new(); steps.len()];
     for (c, child) in steps.iter().enumerate() {
         for (p, pairs) in &child.links {
-            if place(c) > place(*p) || !fenced[c] {
+            if sequence.place(c) > sequence.place(*p) || !fenced[c] {
                 for (_, column) in pairs {
                     if !captured[*p].contains(column) {
                         captured[*p].push(column.clone());

@@ -47,21 +47,6 @@ fn blockers_name_constraint_rows_and_remedy() {
 }
 
 #[test]
-fn a_cycle_is_named_with_its_constraints() {
-    let mut catalog = platform(Flavour::Ordinary);
-    catalog.foreign_keys.push(key("users_favourite", USERS, "favourite", FLOWS, Flavour::Ordinary));
-    let fault = compile(&Plan::default(), &catalog).fault.expect("no order");
-    assert_eq!(fault.reason, Reason::SchemaMismatch);
-    assert!(fault.message.contains("users_favourite") && fault.message.contains("flows_created_by"), "{fault}");
-    assert!(fault.remedy.expect("a remedy").contains("DEFERRABLE"));
-    // One of the two checked at COMMIT is enough.
-    if let Some(key) = catalog.foreign_keys.last_mut() {
-        key.deferrable = true;
-    }
-    assert_eq!(order(&erase(&catalog)), CHILDREN_FIRST);
-}
-
-#[test]
 fn every_fault_is_named_at_once() {
     let mut catalog = platform(Flavour::Ordinary);
     catalog.tables.push(table(INVOICES, "invoices", &["id", "organization_id"]));

@@ -126,7 +126,16 @@ fn one_table_in_several_steps_is_the_union() {
     catalog.foreign_keys.truncate(3);
     let compiled = compile(&union, &catalog);
     let erase = compiled.erase().expect("no fault");
-    assert_eq!(order(erase), ["flows", "flows", "users"]);
+    assert_eq!(
+        order(erase),
+        ["flows", "users"],
+        "one statement for both, so rows of one may refer to rows of the other"
+    );
+    let sql = erase.deletes[0].statement.sql();
+    assert!(sql.contains(r#"t."organization_id" = $1"#) && sql.contains(r#" OR t."created_by" IN (SELECT "#), "{sql}");
+    let (shared, tables) = erase.shared.as_ref().expect("a flow may be found by two organizations");
+    assert_eq!(tables[0].table, "public.flows");
+    assert!(shared.sql().contains(r#"t."organization_id" <> $1"#), "{}", shared.sql());
     assert_eq!(erase.tables.len(), 2, "counted once: {:?}", erase.tables);
     assert_eq!(erase.count.sql().matches(r#"FROM "public"."flows" t WHERE"#).count(), 1, "{}", erase.count.sql());
     assert!(erase.count.sql().contains(" OR "), "{}", erase.count.sql());

@@ -1,0 +1,355 @@
+//! One case: makes the schema, runs the engine, and compares what is left with what should be.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use fastrand::Rng;
+use organization_operator::api::{DeletionPolicy, Reason};
+use organization_operator::db::erase::Erasure;
+use organization_operator::db::{Actor, Database, Settings, UrlSource};
+use organization_operator::domain::catalog::OnDelete;
+use organization_operator::domain::plan::Plan;
+use organization_operator::domain::settlement::Settlement;
+use organization_operator::domain::{CompiledPlan, Failure, Subject};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+
+use super::plan::{self, Rows};
+use super::schema::{ROOT, Schema};
+use crate::support::World;
+
+const CLUSTER: &str = "property";
+
+/// How a violation begins where the wrong rows are gone.
+pub const WRONG: &str = "erased were";
+
+/// What is broken on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breakage {
+    /// A composite key is matched by one of its columns.
+    HalfOfAKey,
+    /// Keys of parents that go first are not captured.
+    NoCapture,
+    /// The predicate on the tenant is always true.
+    NoTenant,
+}
+
+/// How a case ended that keeps the property.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    Erased,
+    Refused(Reason),
+    /// There was nothing to break.
+    NotBroken,
+}
+
+impl PartialOrd for Verdict {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Verdict {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        format!("{self:?}").cmp(&format!("{other:?}"))
+    }
+}
+
+/// The database in which the cases run, each in a schema of its own.
+pub struct Ground {
+    world: Arc<World>,
+    name: String,
+    database: Database,
+    number: AtomicU32,
+}
+
+/// Every row as text, by table and its number.
+type State = BTreeMap<(usize, i64), String>;
+
+impl Ground {
+    pub async fn new(world: &Arc<World>) -> Self {
+        let name = format!("property_{}_{}", std::process::id(), world.number());
+        world.postgres().create_database(&name).await.expect("a database");
+        let settings = Settings {
+            max_connections: 4,
+            connect_timeout: Duration::from_secs(20),
+            lock_timeout: Duration::from_secs(20),
+            statement_timeout: Duration::from_secs(30),
+        };
+        let database = Database::new(UrlSource::Text(world.postgres().admin_url(&name)), settings).expect("a URL");
+        database.migrate(true).await.expect("the operator's own schema");
+        Self { world: world.clone(), name, database, number: AtomicU32::new(0) }
+    }
+
+    pub async fn connect(&self) -> PgConnection {
+        self.world.postgres().connect(&self.name).await.expect("a connection")
+    }
+
+    /// Makes tables with rows, and erases one organization of them by a plan.
+    pub async fn erased(&self, sql: &str, plan: &str, key: &str) -> Result<Settlement, Failure> {
+        execute(&mut self.connect().await, sql).await.expect("the tables");
+        let plan: Plan = serde_yaml::from_str(plan).expect("a plan");
+        plan.validate().expect("a valid plan");
+        let compiled = self.database.compile(&plan).await?;
+        self.erase(&subject(key, key), key, &compiled).await.expect("an end")
+    }
+
+    /// A single value.
+    pub async fn number(&self, sql: &str) -> i64 {
+        let row = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_one(&mut self.connect().await).await;
+        row.expect("a row").get(0)
+    }
+
+    /// Runs one case. Err: the property does not hold; the text has all that is needed to see why.
+    pub async fn run(
+        &self,
+        connection: &mut PgConnection,
+        seed: u64,
+        breakage: Option<Breakage>,
+    ) -> Result<Verdict, String> {
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        let mut rng = Rng::with_seed(seed);
+        // A plan has at least one step; not every schema has a table for it.
+        let (schema, plan) = loop {
+            let schema = Schema::random(format!("s{number}"), i64::from(number), &mut rng);
+            let plan = plan::random(&schema, &mut rng);
+            if !plan.steps.is_empty() {
+                break (schema, plan);
+            }
+        };
+        let told = |what: &str| {
+            let yaml = serde_yaml::to_string(&plan).unwrap_or_default();
+            format!("seed {seed}: {what}\n\ntenant {}\n\n{yaml}\n{};", schema.tenants[0], schema.sql())
+        };
+        plan.validate().map_err(|problems| told(&format!("the test's own plan: {problems:?}")))?;
+        execute(connection, &schema.sql()).await.map_err(|e| told(&format!("the test's own schema: {e}")))?;
+        let verdict = self.judge(connection, &schema, &plan, breakage).await;
+        execute(connection, &format!("DROP SCHEMA {} CASCADE", schema.name)).await.expect("dropped");
+        verdict.map_err(|violation| told(&violation))
+    }
+
+    async fn judge(
+        &self,
+        connection: &mut PgConnection,
+        schema: &Schema,
+        plan: &Plan,
+        breakage: Option<Breakage>,
+    ) -> Result<Verdict, String> {
+        let before = state(connection, schema).await;
+        let key = schema.tables[ROOT].columns[1].ty.text(schema.tenants[0]);
+        let subject = subject(&schema.name, &key);
+        let ended = match self.compile(plan, breakage).await {
+            None => return Ok(Verdict::NotBroken),
+            Some(Ok(compiled)) => self.erase(&subject, &key, &compiled).await?,
+            Some(Err(failure)) => Err(failure),
+        };
+        let after = state(connection, schema).await;
+        let expected = Expected::of(schema, plan);
+        match ended {
+            Ok(settlement) => {
+                expected.left(&before, &after)?;
+                expected.counts(schema, &settlement)?;
+                self.recorded(connection, &subject, &settlement).await?;
+                Ok(Verdict::Erased)
+            }
+            Err(failure) => {
+                if after != before {
+                    return Err(format!("it failed and yet changed rows: {failure}: {}", difference(&before, &after)));
+                }
+                if failure.reason == Reason::InternalError || failure.message.is_empty() {
+                    return Err(format!("it does not say why: {failure:?}"));
+                }
+                expected.justifies(schema, &failure)?;
+                Ok(Verdict::Refused(failure.reason))
+            }
+        }
+    }
+
+    /// Compiles the plan, or something broken. None: this schema has nothing of the kind.
+    async fn compile(&self, plan: &Plan, breakage: Option<Breakage>) -> Option<Result<CompiledPlan, Failure>> {
+        let Some(breakage) = breakage else { return Some(self.database.compile(plan).await) };
+        let (mut catalog, role) = self.database.catalog(plan).await.expect("the catalogue");
+        let mut plan = plan.clone();
+        match breakage {
+            Breakage::HalfOfAKey => {
+                let step = plan.steps.iter_mut().find(|s| s.columns.len() > 1)?;
+                // The half that the other tenants have as well.
+                let half =
+                    step.columns.iter().find(|(_, parent)| *parent == "n").map(|(c, p)| (c.clone(), p.clone()))?;
+                step.columns.retain(|c, _| *c == half.0);
+                for table in &mut catalog.tables {
+                    table.unique_keys.push(vec![half.1.clone()]);
+                }
+            }
+            Breakage::NoCapture => {
+                let mut compiled = CompiledPlan::new(&plan, &catalog, &role).ok()?;
+                let erase = compiled.erase.as_mut()?;
+                let before = erase.captures.len();
+                erase.captures.retain(|c| c.columns.is_empty());
+                // What a delete returns would make up for it.
+                erase.deletes.iter_mut().chain(&mut erase.sweeps).for_each(|d| d.returns.clear());
+                return (erase.captures.len() < before).then_some(Ok(compiled));
+            }
+            Breakage::NoTenant => {
+                for column in catalog.tables.iter_mut().flat_map(|t| &mut t.columns).filter(|c| c.name == "org") {
+                    column.type_name.push_str(" IS NOT NULL");
+                }
+            }
+        }
+        Some(CompiledPlan::new(&plan, &catalog, &role))
+    }
+
+    /// Erases, and counts again until nothing is found.
+    async fn erase(
+        &self,
+        subject: &Subject,
+        key: &str,
+        compiled: &CompiledPlan,
+    ) -> Result<Result<Settlement, Failure>, String> {
+        let actor = Actor { cluster: CLUSTER, subject, key };
+        match self.database.erase(actor, compiled, std::future::ready(Ok(true))).await {
+            Ok(Erasure::Settled(settlement)) => Ok(Ok(settlement)),
+            Ok(Erasure::Unverified { .. }) => match self.database.verify(CLUSTER, subject, key, compiled).await {
+                Ok(Some(settlement)) => Ok(Ok(settlement)),
+                other => Err(format!("nobody writes, and yet the second count is no end: {other:?}")),
+            },
+            Ok(Erasure::Unwanted) => Err("it was wanted".to_owned()),
+            Ok(Erasure::PlanOutdated) => Err("nobody changed the schema, and yet the plan is outdated".to_owned()),
+            Err(failure) => Ok(Err(failure)),
+        }
+    }
+
+    /// The ledger says what the settlement says.
+    async fn recorded(
+        &self,
+        connection: &mut PgConnection,
+        subject: &Subject,
+        settlement: &Settlement,
+    ) -> Result<(), String> {
+        let row = sqlx::query(
+            "SELECT outcome, organizations_deleted, steps, verified_at IS NOT NULL FROM organization_operator.ledger \
+             WHERE object_uid = $1",
+        )
+        .bind(&subject.uid)
+        .fetch_one(connection)
+        .await
+        .map_err(|e| format!("no row in the ledger: {e}"))?;
+        let steps = serde_json::to_value(settlement.steps()).expect("JSON");
+        let found: (String, i64, serde_json::Value, bool) =
+            (row.get(0), row.get(1), row.get::<sqlx::types::Json<_>, _>(2).0, row.get(3));
+        let wanted = ("Erased".to_owned(), 1, steps, true);
+        if found == wanted { Ok(()) } else { Err(format!("the ledger says {found:?}, the settlement {wanted:?}")) }
+    }
+}
+
+/// What should be left, and what should be said.
+struct Expected {
+    victims: Rows,
+    /// Rows that the plan gives to the tenant and to another one as well.
+    shared: Vec<(usize, i64)>,
+}
+
+impl Expected {
+    fn of(schema: &Schema, plan: &Plan) -> Self {
+        let mut victims = plan::rows_of(schema, plan, schema.tenants[0]);
+        let mut shared = Vec::new();
+        for other in &schema.tenants[1..] {
+            for (t, rows) in plan::rows_of(schema, plan, *other).iter().enumerate() {
+                shared.extend(rows.intersection(&victims[t]).map(|uid| (t, *uid)));
+            }
+        }
+        victims[ROOT].extend(schema.tables[ROOT].rows[0].values[0]);
+        Self { victims, shared }
+    }
+
+    /// Exactly the tenant is gone, and every other row is as it was.
+    fn left(&self, before: &State, after: &State) -> Result<(), String> {
+        if !self.shared.is_empty() {
+            return Err(format!("{WRONG} rows of another tenant: (table, uid) {:?}", self.shared));
+        }
+        let mut wanted = before.clone();
+        wanted.retain(|(t, uid), _| !self.victims[*t].contains(uid));
+        if *after == wanted {
+            return Ok(());
+        }
+        Err(format!("{WRONG} not exactly the tenant: {}", difference(&wanted, after)))
+    }
+
+    /// The counts are true, and every table of the plan is counted once.
+    fn counts(&self, schema: &Schema, settlement: &Settlement) -> Result<(), String> {
+        let mut told = 0;
+        for step in settlement.steps() {
+            let tables =
+                step.tables.iter().filter_map(|n| (0..schema.tables.len()).find(|t| schema.table_name(*t) == *n));
+            let rows: usize = tables.map(|t| self.victims[t].len()).sum();
+            let rows = i64::try_from(rows).unwrap_or_default();
+            if (step.found, step.deleted) != (rows, rows) {
+                return Err(format!("{rows} rows went, the settlement says {step:?}"));
+            }
+            told += rows;
+        }
+        let all: usize = self.victims.iter().skip(1).map(std::collections::BTreeSet::len).sum();
+        if i64::try_from(all).unwrap_or_default() == told {
+            return Ok(());
+        }
+        Err(format!("{all} rows went, the settlement tells of {told}: {:?}", settlement.steps()))
+    }
+
+    /// A refusal has a cause: nobody is refused for nothing.
+    fn justifies(&self, schema: &Schema, failure: &Failure) -> Result<(), String> {
+        let outsiders = plan::referred_from_outside(schema, &self.victims);
+        let justified = match failure.reason {
+            Reason::ForeignKeyViolation => outsiders || !self.shared.is_empty(),
+            Reason::SchemaMismatch => failure.message.contains("cycle"),
+            _ => false,
+        };
+        // Whether a default value fits, only the database can tell.
+        let defaults = schema.references.iter().filter_map(|r| r.constraint.as_ref());
+        let justified = justified
+            || defaults.into_iter().any(|c| c.on_delete == OnDelete::SetDefault)
+                && [Reason::ConstraintViolation, Reason::ContentChanged, Reason::ForeignKeyViolation]
+                    .contains(&failure.reason);
+        if justified { Ok(()) } else { Err(format!("it was refused for nothing: {failure:?}")) }
+    }
+}
+
+fn difference(wanted: &State, found: &State) -> String {
+    let missing: Vec<_> = wanted.iter().filter(|(k, v)| found.get(k) != Some(v)).collect();
+    let surplus: Vec<_> = found.iter().filter(|(k, v)| wanted.get(k) != Some(v)).collect();
+    format!("(table, uid): row that should be there {missing:?}; row that should not {surplus:?}")
+}
+
+async fn execute(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await.map(|_| ())
+}
+
+async fn state(connection: &mut PgConnection, schema: &Schema) -> State {
+    let parts: Vec<String> = (0..schema.tables.len())
+        .map(|t| format!("SELECT {t}, t.uid, t::text FROM {} t", schema.table_name(t)))
+        .collect();
+    let rows = sqlx::query(AssertSqlSafe(parts.join(" UNION ALL "))).persistent(false).fetch_all(connection).await;
+    rows.expect("the rows")
+        .iter()
+        .map(|r| ((usize::try_from(r.get::<i32, _>(0)).unwrap_or_default(), r.get(1)), r.get(2)))
+        .collect()
+}
+
+fn subject(name: &str, key: &str) -> Subject {
+    Subject {
+        name: name.to_owned(),
+        uid: name.to_owned(),
+        generation: 1,
+        organization_id: key.to_owned(),
+        policy: DeletionPolicy::Delete,
+        raise_suspected: false,
+        policy_manager: None,
+        state: None,
+        recovery_window_seconds: 0,
+        expiration: None,
+        terminating_since: None,
+        has_finalizer: true,
+        stage: None,
+        claimed: None,
+    }
+}
