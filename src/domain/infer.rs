@@ -161,7 +161,9 @@ pub fn infer(survey: &Survey, organization: &str, key: Option<&str>) -> Result<D
         let Some(table) = survey.table(*id) else { continue };
         unclassified.push(Unclassified { table: table.written(), why: Some(doubts.why(survey)) });
         let known = doubts.ties.iter().filter(|t| placing.placed.contains_key(&t.parent));
-        suggestions.push(known.map(|tie| step(table, tie)).collect());
+        // A reference to another column than the organization's key is no step.
+        let possible = known.map(|tie| step(table, tie)).filter(|s| s.organization.is_some() || s.parent.is_some());
+        suggestions.push(possible.collect());
     }
     let (active, activation) = activation::choose(root.table);
     let plan = Plan {

@@ -167,6 +167,19 @@ fn two_columns_with_the_same_right_are_a_question() {
 }
 
 #[test]
+fn a_reference_to_another_column_of_the_organization_is_a_question_without_a_step() {
+    let mut survey = survey(
+        &[("organizations", &["id", "slug"]), ("pages", &["id", "site"]), ("flows", &["id", "organization_id"])],
+        &[("pages", "site", "organizations", NO), ("flows", "organization_id", "organizations", NO)],
+    );
+    survey.foreign_keys[0].parent_columns = vec!["slug".into()];
+    let draft = infer(&survey, "organizations", None).expect("a draft");
+    assert_eq!(steps(&draft), ["flows < organization_id"]);
+    assert_eq!(open(&draft), ["pages"]);
+    assert!(draft.suggestions[0].is_empty(), "{:?}", draft.suggestions);
+}
+
+#[test]
 fn tables_that_share_their_key_do_not_teach_that_every_id_is_a_parent() {
     let draft = draft(
         &[
