@@ -43,6 +43,7 @@ pub fn random(schema: &Schema, rng: &mut Rng) -> Plan {
     let mut steps: Vec<Step> = steps.into_iter().map(|(_, step)| step).collect();
     rng.shuffle(&mut steps);
     Plan {
+        unclassified: Vec::new(),
         organization: OrganizationTable { table: schema.table_name(ROOT), key: "id".into(), active: None },
         tenant_columns: Vec::new(),
         steps,
