@@ -96,7 +96,7 @@ async fn a_policy_lowered_while_the_cascade_waits_counts(world: Arc<World>) {
     let acme = scene.key(1);
     scene.seed(&acme).await;
     let before = scene.others(&[]).await;
-    let operator = scene.operator().configure("database.lockTimeoutSeconds", json!(30)).start().await;
+    let operator = scene.operator().configure("database.lockTimeoutSeconds", json!(15)).start().await;
     scene.apply(&scene.org("acme", &acme).policy("Delete")).await;
     scene.ready("acme").await;
     let mut session = scene.connect().await;
