@@ -181,6 +181,10 @@ impl Ground {
                 for table in &mut catalog.tables {
                     table.unique_keys.push(vec![half.1.clone()]);
                 }
+                let mut compiled = CompiledPlan::new(&plan, &catalog, &role).ok()?;
+                // The look at parents that are still there would refuse it.
+                compiled.erase.as_mut()?.parents_left.1.clear();
+                return Some(Ok(compiled));
             }
             Breakage::NoCapture => {
                 let mut compiled = CompiledPlan::new(&plan, &catalog, &role).ok()?;

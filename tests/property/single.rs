@@ -162,6 +162,6 @@ async fn a_swallowed_delete_under_cascade_leaves_no_orphan(world: Arc<World>) {
         )
         .await
         .expect_err("a run was left");
-    assert_eq!((failure.reason, failure.table.as_deref()), (Reason::ContentChanged, Some("runs")), "{failure}");
+    assert_eq!((failure.reason, failure.table.as_deref()), (Reason::ContentChanged, Some("public.runs")), "{failure}");
     assert_eq!(ground.number("SELECT count(*) FROM flows").await, 1);
 }
