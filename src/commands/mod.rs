@@ -2,11 +2,13 @@
 
 #![expect(clippy::doc_markdown, reason = "doc comments of arguments are printed by --help, where backticks disturb")]
 
+pub mod check;
 pub mod crd;
 pub mod migrate;
 pub mod run;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
@@ -31,6 +33,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the operator until it is told to stop
     Run(run::Run),
+    /// Say what stands in the way of deletions, or of one, and what clears it; changes nothing
+    Check(check::Check),
     /// Print the CustomResourceDefinition as YAML
     Crd(crd::Crd),
     /// Create or update the operator's own schema in the database
@@ -85,11 +89,13 @@ impl Cli {
     ///
     /// # Errors
     /// Fails with one message for a person.
-    pub async fn execute(self) -> Result<(), CommandError> {
-        match self.command {
+    pub async fn execute(self) -> Result<ExitCode, CommandError> {
+        let done = match self.command {
+            Command::Check(command) => return Ok(command.execute().await),
             Command::Run(command) => command.execute().await,
             Command::Crd(command) => command.execute(),
             Command::Migrate(command) => command.execute().await,
-        }
+        };
+        done.map(|()| ExitCode::SUCCESS)
     }
 }

@@ -166,7 +166,7 @@ impl Act<'_> {
     async fn erase(&self, take_from: Option<String>) -> Result<Erasure, Failure> {
         match self.cascade(take_from.clone()).await? {
             Erasure::PlanOutdated => {
-                let (plan, _) = self.context.plan.refresh().await?;
+                let plan = self.context.plan.refresh().await?;
                 Act { plan: &plan, ..*self }.cascade(take_from).await
             }
             done => Ok(done),

@@ -3,84 +3,119 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::db::Database;
+use crate::domain::findings::Severity;
 use crate::domain::{CompiledPlan, Failure, Plan};
 
 /// The compiled plan.
 pub struct PlanCache {
     plan: Plan,
     database: Arc<Database>,
-    compiled: RwLock<Option<Arc<CompiledPlan>>>,
+    known: RwLock<Known>,
+}
+
+/// What is known of the plan.
+#[derive(Clone)]
+enum Known {
+    /// It was not compiled yet.
+    Nothing,
+    /// It was compiled, with faults or without.
+    Compiled(Arc<CompiledPlan>),
+    /// Not even the organization's table can be used.
+    Unusable(Failure),
+}
+
+impl Known {
+    /// Changes when something changes for the objects.
+    fn mark(&self) -> Option<&str> {
+        match self {
+            Self::Nothing => None,
+            Self::Compiled(compiled) => Some(&compiled.digest),
+            Self::Unusable(failure) => Some(&failure.message),
+        }
+    }
 }
 
 impl PlanCache {
     /// Holds a plan that is compiled at the first use.
     #[must_use]
     pub fn new(plan: Plan, database: Arc<Database>) -> Self {
-        Self { plan, database, compiled: RwLock::new(None) }
+        Self { plan, database, known: RwLock::new(Known::Nothing) }
     }
 
-    /// The compiled plan.
+    /// The compiled plan, as of the last refresh: objects never ask the catalogue themselves.
     ///
     /// # Errors
-    /// Fails when it has to be compiled and cannot be.
+    /// Fails when the plan is unusable, or has to be compiled for the first time and cannot be.
     pub async fn get(&self) -> Result<Arc<CompiledPlan>, Failure> {
-        if let Some(compiled) = self.current() {
-            return Ok(compiled);
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match known {
+            Known::Nothing => self.refresh().await,
+            Known::Compiled(compiled) => Ok(compiled),
+            Known::Unusable(failure) => Err(failure),
         }
-        self.refresh().await.map(|(compiled, _)| compiled)
     }
 
-    /// The compiled plan, if there is one already.
+    /// Changes when something changes for the objects. None: the plan was not compiled yet.
     #[must_use]
-    pub fn current(&self) -> Option<Arc<CompiledPlan>> {
-        self.compiled.read().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn mark(&self) -> Option<String> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).mark().map(str::to_owned)
     }
 
-    /// Compiles the plan against the catalogue of now. Returns whether that changed anything.
+    /// Compiles the plan against the catalogue of now, and says once what has changed.
     ///
     /// # Errors
     /// Fails when the catalogue cannot be read or the organization's table is missing; what was compiled before is then
     /// forgotten only in the second case.
-    pub async fn refresh(&self) -> Result<(Arc<CompiledPlan>, bool), Failure> {
-        match self.database.compile(&self.plan).await {
-            Ok(compiled) => {
-                let compiled = Arc::new(compiled);
-                let mut current = self.compiled.write().unwrap_or_else(PoisonError::into_inner);
-                let changed = current.as_ref().is_none_or(|c| c.digest != compiled.digest);
-                if changed {
-                    report(&compiled);
-                }
-                *current = Some(compiled.clone());
-                Ok((compiled, changed))
-            }
-            Err(failure) => {
-                if failure.reason == crate::api::Reason::SchemaMismatch {
-                    *self.compiled.write().unwrap_or_else(PoisonError::into_inner) = None;
-                }
-                Err(failure)
-            }
-        }
+    pub async fn refresh(&self) -> Result<Arc<CompiledPlan>, Failure> {
+        let compiled = self.database.compile(&self.plan).await.map(Arc::new);
+        let now = match &compiled {
+            Ok(compiled) => Known::Compiled(compiled.clone()),
+            Err(failure) if failure.of_the_plan() => Known::Unusable(failure.clone()),
+            Err(_) => return compiled,
+        };
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        report(&known, &now);
+        *known = now;
+        compiled
     }
 }
 
-fn report(compiled: &CompiledPlan) {
-    match (&compiled.fault, &compiled.erase) {
-        (Some(fault), _) => tracing::error!(
-            reason = fault.reason.as_str(),
-            remedy = fault.remedy.as_deref().unwrap_or_default(),
-            "{}",
-            fault.message
-        ),
-        (None, Some(erase)) => {
-            let order: Vec<&str> = erase.entities.iter().map(|e| e.name.as_str()).collect();
-            tracing::info!(order = order.join(", "), digest = compiled.digest, "the plan was compiled");
-            for delete in erase.deletes.iter().filter(|d| !d.fenced) {
-                tracing::warn!(
-                    table = erase.tables[delete.table].name,
-                    "no foreign key ties this table to the organization; deletions wait for writers to settle and count again"
-                );
-            }
+/// One line for each thing that is new.
+fn report(before: &Known, now: &Known) {
+    if before.mark() != now.mark() {
+        match now {
+            Known::Compiled(plan) => match (&plan.fault, &plan.erase) {
+                (Some(fault), _) => unusable(fault),
+                (None, Some(erase)) => {
+                    let order: Vec<&str> = erase.entities.iter().map(|e| e.name.as_str()).collect();
+                    tracing::info!(order = order.join(", "), digest = plan.digest, "the plan was compiled");
+                }
+                (None, None) => {}
+            },
+            Known::Unusable(failure) => unusable(failure),
+            Known::Nothing => {}
         }
-        (None, None) => {}
     }
+    let findings = |known: &Known| match known {
+        Known::Compiled(plan) => plan.findings.clone(),
+        Known::Unusable(_) | Known::Nothing => Vec::new(),
+    };
+    let old = findings(before);
+    for finding in findings(now).iter().filter(|f| f.severity == Severity::Warning && !old.contains(f)) {
+        tracing::warn!(
+            kind = finding.kind.as_str(),
+            remedy = finding.remedy.as_deref().unwrap_or_default(),
+            "{}",
+            finding.message
+        );
+    }
+}
+
+fn unusable(fault: &Failure) {
+    tracing::error!(
+        reason = fault.reason.as_str(),
+        remedy = fault.remedy.as_deref().unwrap_or_default(),
+        "{}",
+        fault.message
+    );
 }

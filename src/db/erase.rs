@@ -61,7 +61,7 @@ impl Database {
                 .map_err(|e| failure(&e, During::action("deferring constraints")))?;
         }
         let mut captured = capture(&mut tx, actor, erase).await?;
-        preflight(&mut tx, actor, erase).await?;
+        preflight(&mut tx, actor.key, erase).await?;
         let found = numbers(&mut tx, &erase.count, actor.key, &Captured::new())
             .await
             .map_err(|e| failure(&e, During::action("counting")))?;
@@ -168,12 +168,13 @@ async fn capture(connection: &mut PgConnection, actor: Actor<'_>, erase: &EraseP
     Ok(captured)
 }
 
-async fn preflight(connection: &mut PgConnection, actor: Actor<'_>, erase: &ErasePlan) -> Result<(), Failure> {
+/// Looks for rows outside that refer to rows inside.
+pub(super) async fn preflight(connection: &mut PgConnection, key: &str, erase: &ErasePlan) -> Result<(), Failure> {
     let Some((statement, checks)) = &erase.preflight else { return Ok(()) };
-    let rows = numbers(connection, statement, actor.key, &Captured::new())
+    let rows = numbers(connection, statement, key, &Captured::new())
         .await
         .map_err(|e| failure(&e, During::action("looking for references from outside")))?;
-    blockers(checks, &rows, actor.key).map_or(Ok(()), Err)
+    blockers(checks, &rows, key).map_or(Ok(()), Err)
 }
 
 /// Runs deletes in order. Returns the rows really gone, one number a table of the plan.

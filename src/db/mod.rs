@@ -6,6 +6,7 @@
 pub mod activate;
 mod bind;
 pub mod catalog;
+pub mod check;
 pub mod claim;
 pub mod connect;
 pub mod erase;
@@ -14,6 +15,7 @@ pub mod ledger;
 pub mod migrate;
 pub mod observe;
 pub mod settle;
+mod traits;
 
 pub use connect::{Database, Settings, UrlSource};
 

@@ -3,12 +3,14 @@
 mod checks;
 pub(super) mod faults;
 mod root;
+pub(super) mod rules;
 mod steps;
 
 use sha2::{Digest as _, Sha256};
 
 use super::catalog::{Catalog, OnDelete, TableId};
 use super::failure::Failure;
+use super::findings::{self, Finding, Kind};
 use super::plan::Plan;
 use super::statement::Statement;
 
@@ -26,6 +28,8 @@ pub struct CompiledPlan {
     pub erase: Option<ErasePlan>,
     /// Why the plan as a whole must not be used to erase, with every cause.
     pub fault: Option<Failure>,
+    /// What a person should know about the schema: the faults, and warnings that block nothing.
+    pub findings: Vec<Finding>,
     /// Changes when the plan or the part of the schema that matters to it changes.
     pub digest: String,
     /// Fingerprint of the part of the schema that it was compiled against, see [`Catalog::fingerprint`].
@@ -138,6 +142,8 @@ pub struct Check {
     pub child_sql: String,
     /// The table referred to, quoted.
     pub parent_sql: String,
+    /// The way from the referring table to the organization's.
+    pub path: Vec<String>,
     /// Which rows: the referring table is `c`, the other `p`, and `:key` stands for the organization's key.
     pub condition: String,
 }
@@ -156,15 +162,19 @@ impl CompiledPlan {
         let erase = steps::compile(plan, catalog, &root, &mut faults);
         faults.unclassified(plan, catalog);
         faults.privileges(plan, catalog);
-        Ok(Self {
+        rules::find(plan, catalog, &mut faults);
+        let mut compiled = Self {
             root,
             erase,
             fault: faults.into_option(),
+            findings: Vec::new(),
             digest: digest(plan, catalog),
             fingerprint: catalog.fingerprint.clone(),
             fingerprint_tables: catalog.plan_tables.clone(),
             tenant_columns: plan.tenant_columns.clone(),
-        })
+        };
+        compiled.findings = findings::find(plan, catalog, &compiled);
+        Ok(compiled)
     }
 
     /// What to run to erase, or why the plan must not be used for it.
@@ -188,8 +198,9 @@ impl CompiledPlan {
     #[must_use]
     pub fn explain(&self, failure: Failure) -> Failure {
         use crate::api::Reason::PermissionDenied;
+        let missing = |f: &Finding| matches!(f.kind, Kind::MissingPrivilege | Kind::RowSecurity);
         match &self.fault {
-            Some(fault) if failure.reason == PermissionDenied && fault.reason == PermissionDenied => fault.clone(),
+            Some(fault) if failure.reason == PermissionDenied && fault.findings.iter().any(missing) => fault.clone(),
             _ => failure,
         }
     }
@@ -221,7 +232,14 @@ impl ErasePlan {
     }
 }
 
+/// Without what only warnings are about: an index more is no reason to look at every object again.
 fn digest(plan: &Plan, catalog: &Catalog) -> String {
+    let mut catalog = catalog.clone();
+    for traits in catalog.traits.values_mut() {
+        traits.indexes.clear();
+        traits.triggers.clear();
+        traits.not_valid.clear();
+    }
     let hash = Sha256::digest(format!("{plan:?}{catalog:?}").as_bytes());
     hash.iter().take(16).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }

@@ -53,6 +53,18 @@ impl Table {
         }
     }
 
+    /// The schema without quotes; None: as the search path says.
+    #[must_use]
+    pub fn schema(&self) -> Option<&str> {
+        self.schema.as_deref()
+    }
+
+    /// The name without schema and quotes, for messages.
+    #[must_use]
+    pub fn bare(&self) -> &str {
+        &self.name
+    }
+
     /// The name without quotes, for messages.
     #[must_use]
     pub fn name(&self) -> String {

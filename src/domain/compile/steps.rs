@@ -553,7 +553,7 @@ mod tests {
             ],
             foreign_keys: Vec::new(),
             plan_tables: vec![1, 2, 3],
-            fingerprint: String::new(),
+            ..Catalog::default()
         };
         let columns = columns.iter().map(|(c, p)| ((*c).to_owned(), (*p).to_owned())).collect();
         let plan = Plan {
