@@ -15,8 +15,8 @@ use prometheus_client::registry::Registry;
 
 use crate::api::{Organization, Reason};
 use crate::domain::findings::Finding;
-use crate::domain::{CompiledPlan, Failure};
 use crate::domain::settlement::Settlement;
+use crate::domain::{CompiledPlan, Failure};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OutcomeLabel {

@@ -13,6 +13,7 @@ tests![
     a_healthy_schema_has_nothing_that_blocks,
     what_cannot_be_checked_is_no_answer,
     every_remedy_cures_its_finding,
+    a_key_that_is_not_enforced_is_named_where_postgres_has_such,
     what_blocks_is_found_with_its_grant_and_cured,
     a_rule_on_delete_blocks_a_deletion_until_it_is_dropped,
     rows_that_refer_from_outside_are_shown_with_the_way_to_the_organization,
@@ -101,7 +102,12 @@ async fn what_cannot_be_checked_is_no_answer(world: Arc<World>) {
     let nobody = "postgres://nobody:canary@127.0.0.1:1/none";
     for (config, arguments, url, word) in [
         (json!({}), vec![], nobody.to_owned(), "DatabaseUnavailable"),
-        (json!({"cascade": {"organization": {"table": "", "key": "id"}}}), vec![], scene.url(), "cascade.organization.table"),
+        (
+            json!({"cascade": {"organization": {"table": "", "key": "id"}}}),
+            vec![],
+            scene.url(),
+            "cascade.organization.table",
+        ),
         (json!({}), vec!["nobody-by-this-name"], scene.url(), "nobody-by-this-name"),
         (json!({}), vec!["a", "--id", "b"], scene.url(), "--id"),
     ] {
@@ -149,11 +155,9 @@ async fn every_remedy_cures_its_finding(world: Arc<World>) {
     assert_eq!(found, expected.map(|(k, n)| (k.to_owned(), n)).into(), "{}", answer.text);
     let unindexed = answer.of("Unindexed");
     let columns: Vec<String> = unindexed.iter().map(|f| format!("{} {}", f.1, f.2)).collect();
-    for expected in [
-        "public.flows created_by",
-        "public.task_outputs flow_execution_id",
-        "public.task_statuses flow_execution_id",
-    ] {
+    for expected in
+        ["public.flows created_by", "public.task_outputs flow_execution_id", "public.task_statuses flow_execution_id"]
+    {
         assert!(columns.iter().any(|c| c == expected), "{expected}: {columns:?}");
     }
 
@@ -166,6 +170,22 @@ async fn every_remedy_cures_its_finding(world: Arc<World>) {
     let mut left = check(&scene, &[]).await.kinds();
     left.sort();
     assert_eq!(left, ["SwallowingTrigger", "WritingTrigger"]);
+}
+
+/// PostgreSQL 18 has them.
+async fn a_key_that_is_not_enforced_is_named_where_postgres_has_such(world: Arc<World>) {
+    let scene = migrated(world, Variant::Ordinary).await;
+    if scene.value::<i32>("SELECT current_setting('server_version_num')::int").await < 180_000 {
+        return;
+    }
+    scene.sql("ALTER TABLE flow_executions ALTER CONSTRAINT flow_executions_flow_id_fkey NOT ENFORCED").await;
+    let answer = check(&scene, &[]).await;
+    assert_eq!(answer.code, Some(0), "{}", answer.text);
+    assert_eq!(answer.kinds(), ["Unfenced"; 3], "its table and the two below: {}", answer.text);
+    let remedies: Vec<String> = answer.of("Unfenced").into_iter().map(|f| f.3).filter(|r| !r.is_empty()).collect();
+    assert_eq!(remedies.len(), 1, "{}", answer.text);
+    scene.sql(&remedies[0]).await;
+    assert_eq!(check(&scene, &[]).await.kinds(), Vec::<String>::new());
 }
 
 async fn what_blocks_is_found_with_its_grant_and_cured(world: Arc<World>) {
@@ -193,7 +213,11 @@ async fn what_blocks_is_found_with_its_grant_and_cured(world: Arc<World>) {
         assert!(found.iter().any(|f| f.0 == "Blocks" && f.1 == table), "{kind} {table}: {}", answer.text);
     }
     let table = run(&scene, &json!({}), &[], &scene.url()).await;
-    assert!(table.text.contains("GRANT DELETE ON \"public\".\"task_outputs\" TO \"organization_operator\";"), "{}", table.text);
+    assert!(
+        table.text.contains("GRANT DELETE ON \"public\".\"task_outputs\" TO \"organization_operator\";"),
+        "{}",
+        table.text
+    );
 
     scene.sql("ALTER TABLE statuses RENAME TO task_statuses; DROP SCHEMA apart CASCADE").await;
     for (_, _, _, remedy) in answer.of("MissingPrivilege").iter().filter(|f| f.1.starts_with("public.")) {
@@ -263,7 +287,9 @@ async fn rows_that_refer_from_outside_are_shown_with_the_way_to_the_organization
     tables.sort_unstable();
     assert_eq!(tables, ["public.audit_links", "public.flows"], "{}", answer.text);
     assert!(
-        answer.text.contains("(audit_links -> task_outputs -> flow_executions -> flows -> organizations)"),
+        answer.text.contains(
+            "(constraint of_output): audit_links -> task_outputs -> flow_executions -> flows -> organizations"
+        ),
         "{}",
         answer.text
     );
@@ -299,7 +325,11 @@ async fn an_object_is_checked_by_its_claimed_id(world: Arc<World>) {
     let expected = json!({"name": scene.name("acme"), "id": acme, "state": "Deactivated", "referencesChecked": true});
     assert_eq!(*organization, expected);
     let table = run(&scene, &json!({}), &[&scene.name("acme")], &scene.url()).await;
-    assert!(table.text.starts_with(&format!("Organization  {}, id {acme}: Deactivated\n", scene.name("acme"))), "{}", table.text);
+    assert!(
+        table.text.starts_with(&format!("Organization  {}, id {acme}: Deactivated\n", scene.name("acme"))),
+        "{}",
+        table.text
+    );
 
     // An object that another operator serves is not judged by this one's database.
     let mut elsewhere = Scene::new(scene.world.clone(), Variant::Ordinary).await;
@@ -331,7 +361,8 @@ async fn new_tables_show_without_a_restart(world: Arc<World>) {
              GRANT SELECT ON api_tokens TO organization_operator",
         )
         .await;
-    let shown = |s: &crate::support::Seen| s.message("DeletionReady").contains("`public.api_tokens` (constraint token_user)");
+    let shown =
+        |s: &crate::support::Seen| s.message("DeletionReady").contains("`public.api_tokens` (constraint token_user)");
     let seen = scene.until("acme", "the table in DeletionReady", shown).await;
     assert!(seen.is("DeletionReady", "True"), "a warning never blocks: {}", seen.yaml());
     let answer = check(&scene, &[]).await;
@@ -354,9 +385,11 @@ async fn new_tables_show_without_a_restart(world: Arc<World>) {
     assert!(status == 503 && text.contains("organization-operator check"), "{status} {text}");
 
     scene.sql("DROP TABLE notes, api_tokens").await;
-    let healed = |s: &crate::support::Seen| s.is("DeletionReady", "True") && !s.message("DeletionReady").contains("tables");
+    let healed =
+        |s: &crate::support::Seen| s.is("DeletionReady", "True") && !s.message("DeletionReady").contains("tables");
     scene.until("acme", "healed", healed).await;
-    eventually("no finding", || async { findings(&operator, "Unclassified", "Blocks").await.is_none().then_some(()) }).await;
+    eventually("no finding", || async { findings(&operator, "Unclassified", "Blocks").await.is_none().then_some(()) })
+        .await;
     operator.stop().await;
 }
 
@@ -442,7 +475,11 @@ async fn a_fault_of_the_plan_costs_each_object_one_write_and_its_cure_another(wo
 
 async fn an_unusable_plan_costs_each_object_one_write_and_no_event(world: Arc<World>) {
     for (fault, cure, reason) in [
-        ("ALTER TABLE organizations RENAME TO tenants", "ALTER TABLE tenants RENAME TO organizations", "SchemaMismatch"),
+        (
+            "ALTER TABLE organizations RENAME TO tenants",
+            "ALTER TABLE tenants RENAME TO organizations",
+            "SchemaMismatch",
+        ),
         (
             "REVOKE SELECT ON users FROM organization_operator",
             "GRANT SELECT ON users TO organization_operator",

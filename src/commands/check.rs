@@ -18,20 +18,10 @@ use crate::domain::findings::{self, Finding, Kind, Severity};
 use crate::domain::{CompiledPlan, Failure};
 use render::Checked;
 
-/// Say what stands in the way of deletions, and what clears it. Nothing is changed.
-///
-/// Without NAME it compares the plan with the live schema: tables and columns that are missing, tables that nobody
-/// classified, tables outside that refer to the plan, indexes, privileges, row-level security, triggers and rules. With
-/// NAME or --id it also looks for rows outside that refer to rows of that organization, as the operator does before it
-/// deletes.
-///
-/// Run it as the operator's database role, because privileges are part of the answer. In the cluster:
-///
-///   kubectl exec -n organization-operator-system deploy/organization-operator -- organization-operator check
+/// Say what stands in the way of deletions, or of one, and what clears it; changes nothing
 #[derive(Debug, Args)]
 #[command(
-    verbatim_doc_comment,
-    after_help = "Exit codes:\n  0  nothing blocks; there may be warnings\n  1  something blocks: each finding comes with what clears it\n  2  could not check: bad configuration, database or API server out of reach, no such object\n\nExamples:\n  organization-operator check                     the schema, once for all organizations\n  organization-operator check acme                and what refers to rows of the Organization acme\n  organization-operator check --id 4711           the same by its id in the database, without a cluster\n  organization-operator check -o json | jq -r '.findings[].remedy'"
+    after_help = "Compares the plan with the live schema: missing tables and columns, tables that nobody classified, tables outside that\nrefer to the plan, indexes, privileges, row-level security, triggers and rules. With NAME or --id it also looks for rows\noutside that refer to rows of that organization, as the operator does before it deletes.\n\nRun it as the operator's database role, because privileges are part of the answer. In the cluster:\n  kubectl exec -n organization-operator-system deploy/organization-operator -- \\\n    organization-operator check --config /etc/organization-operator/config.yaml\n\nExit codes:\n  0  nothing blocks; there may be warnings\n  1  something blocks: each finding comes with what clears it\n  2  could not check: bad configuration, database or API server out of reach, no such object\n\nExamples:\n  organization-operator check                     the schema, once for all organizations\n  organization-operator check acme                and what refers to rows of the Organization acme\n  organization-operator check --id 4711           the same by its id in the database, without a cluster\n  organization-operator check -o json | jq -r '.findings[].remedy'"
 )]
 pub struct Check {
     /// Name of an Organization object; it is read through the kubeconfig
@@ -103,10 +93,9 @@ async fn identify(name: &str, serving: &str) -> Result<Identified, CommandError>
     let client = Client::try_default()
         .await
         .map_err(|e| CommandError(format!("no way to the API server: {e}; set KUBECONFIG, or use --id")))?;
-    let object = Cluster::new(client, String::new())
-        .live(name)
-        .await?
-        .ok_or_else(|| CommandError(format!("there is no Organization `{name}` in this cluster; --id takes an id of the database")))?;
+    let object = Cluster::new(client, String::new()).live(name).await?.ok_or_else(|| {
+        CommandError(format!("there is no Organization `{name}` in this cluster; --id takes an id of the database"))
+    })?;
     let database = &object.spec.database;
     if database != serving {
         return Err(CommandError(format!(
@@ -117,11 +106,7 @@ async fn identify(name: &str, serving: &str) -> Result<Identified, CommandError>
     Ok(Identified { name: Some(name.to_owned()), id: claimed.unwrap_or(object.spec.organization_id) })
 }
 
-async fn look(
-    config: &Config,
-    database: &Database,
-    subject: Option<Identified>,
-) -> Result<Checked, CommandError> {
+async fn look(config: &Config, database: &Database, subject: Option<Identified>) -> Result<Checked, CommandError> {
     let mut found = own_schema(config, database).await?;
     let plan = match database.compile(&config.cascade).await {
         Ok(plan) => plan,
@@ -150,7 +135,10 @@ async fn own_schema(config: &Config, database: &Database) -> Result<Vec<Finding>
         Ok(_) => Ok(Vec::new()),
         Err(failure) if failure.reason == Reason::SchemaMismatch => {
             let (severity, message) = if config.database.migrate {
-                (Severity::Warning, "the operator's own schema organization_operator is missing or old; the operator creates it when it starts")
+                (
+                    Severity::Warning,
+                    "the operator's own schema organization_operator is missing or old; the operator creates it when it starts",
+                )
             } else {
                 (Severity::Blocks, failure.message.as_str())
             };

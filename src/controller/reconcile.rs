@@ -83,7 +83,9 @@ async fn finish(report: Report, phase: Phase, context: &Context) -> Action {
     let newest = context.written.newest(&object);
     let previous = newest.as_ref();
     let status = report::status(&subject, previous, &pass, seen, attempts, now);
-    let news = failure.as_ref().filter(|f| previous.and_then(|s| s.error.as_ref()).map(|e| e.reason) != Some(f.reason));
+    // What the live object showed without an Event is news once it blocks a deletion.
+    let shown = previous.filter(|s| s.deletion.is_some() || !failure.as_ref().is_some_and(Failure::of_the_plan));
+    let news = failure.as_ref().filter(|f| shown.and_then(|s| s.error.as_ref()).map(|e| e.reason) != Some(f.reason));
     if let Some(failure) = failure.as_ref().filter(|_| !shared) {
         log(&subject, failure, attempts);
     }

@@ -6,9 +6,9 @@ use super::bind::{Captured, own, query};
 use super::connect::Database;
 use super::erase::preflight;
 use super::error::{During, failure};
+use crate::domain::Failure;
 use crate::domain::compile::CompiledPlan;
 use crate::domain::facts::Presence;
-use crate::domain::Failure;
 
 /// What was seen of an organization.
 #[derive(Clone, Debug, PartialEq, Eq)]

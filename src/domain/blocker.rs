@@ -47,7 +47,7 @@ fn cause(check: &Check, rows: i64, key: &str) -> ErrorCause {
         String::new()
     };
     // The organization itself is in the message already; a longer way needs to be told.
-    let way = if check.path.len() > 2 { format!(" ({})", check.path.join(" -> ")) } else { String::new() };
+    let way = if check.path.len() > 2 { format!(": {}", check.path.join(" -> ")) } else { String::new() };
     let condition = check.condition.replace(":key", &literal(key));
     let (child, parent) = (&check.child_sql, &check.parent_sql);
     let remedy = match (&check.detach, check.in_plan, check.kept) {

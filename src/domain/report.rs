@@ -253,7 +253,9 @@ pub fn explained(failure: &Failure, name: &str) -> String {
         }
     }
     match (failure.reason, failure.reason.retry()) {
-        _ if failure.of_the_plan() => text.push_str(" It holds for every organization. The operator looks at the schema again at every poll."),
+        _ if failure.of_the_plan() => {
+            text.push_str(" It holds for every organization. The operator looks at the schema again at every poll.")
+        }
         (Reason::OrganizationNotFound, _) => text.push_str(" The database is asked again regularly."),
         (_, Retry::Backoff) => text.push_str(" It is tried again within a minute."),
         (_, Retry::Slow) => {

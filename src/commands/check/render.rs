@@ -135,7 +135,10 @@ impl Checked {
             0 => {
                 writeln!(text, "Nothing blocks the deletion of {what}; {warned}.")?;
                 if self.organization.is_none() {
-                    writeln!(text, "Rows that refer to an organization from outside are looked for with NAME or --id.")?;
+                    writeln!(
+                        text,
+                        "Rows that refer to an organization from outside are looked for with NAME or --id."
+                    )?;
                 }
             }
             1 => writeln!(text, "1 finding blocks the deletion of {what}; {warned}.")?,

@@ -5,7 +5,7 @@ use crate::api::reason::Reason;
 use crate::api::status::ErrorCause;
 use crate::domain::catalog::{Catalog, TableId, TableInfo};
 use crate::domain::failure::Failure;
-use crate::domain::findings::{Finding, Kind, Severity};
+use crate::domain::findings::{Finding, Kind, Severity, scalar};
 use crate::domain::identifier::quote;
 use crate::domain::plan::Plan;
 
@@ -69,7 +69,10 @@ impl Faults {
                 );
                 self.found(Finding {
                     remedy: Some(format!(
-                        "add a step {{entity: {name}, table: {name}, organization: {column}}} or a keep {{table: {name}, reason: ...}} to the plan (cascade)"
+                        "add a step {{entity: {}, table: {full}, organization: {}}} or a keep {{table: {full}, reason: ...}} to the plan (cascade)",
+                        scalar(table.table.bare()),
+                        scalar(column),
+                        full = scalar(&name)
                     )),
                     columns: vec![column.clone()],
                     ..Finding::new(Severity::Blocks, Kind::Unclassified, message).on(name)

@@ -65,16 +65,12 @@ fn missing(plan: &Plan, catalog: &Catalog, step: &Step, table: &TableInfo) -> (S
     let columns = path_columns(step);
     let parent = match &step.parent {
         None => catalog.declared(&plan.organization.table),
-        Some(entity) => {
-            plan.steps.iter().find(|s| s.entity == *entity).and_then(|s| catalog.declared(&s.table))
-        }
+        Some(entity) => plan.steps.iter().find(|s| s.entity == *entity).and_then(|s| catalog.declared(&s.table)),
     };
     let Some(parent) = parent else { return (String::new(), None) };
     let parent_columns = match step {
         Step { organization: Some(_), .. } => vec![plan.organization.key.clone()],
-        Step { column: Some(_), .. } => {
-            parent.unique_keys.iter().find(|k| k.len() == 1).cloned().unwrap_or_default()
-        }
+        Step { column: Some(_), .. } => parent.unique_keys.iter().find(|k| k.len() == 1).cloned().unwrap_or_default(),
         _ => step.columns.values().cloned().collect(),
     };
     let key = catalog.foreign_keys.iter().find(|k| {

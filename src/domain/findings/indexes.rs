@@ -65,7 +65,9 @@ fn finding(search: &Search<'_>, catalog: &Catalog) -> Option<Finding> {
         _ if traits.indexed(&search.columns) => return None,
         Relation::Table => format!("CREATE INDEX CONCURRENTLY ON {table} ({columns});"),
         Relation::Partitioned => {
-            format!("CREATE INDEX ON {table} ({columns}); -- not CONCURRENTLY on a partitioned table: writers wait for it")
+            format!(
+                "CREATE INDEX ON {table} ({columns}); -- not CONCURRENTLY on a partitioned table: writers wait for it"
+            )
         }
     };
     Some(Finding {

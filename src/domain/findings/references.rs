@@ -1,6 +1,6 @@
 //! Tables that the plan does not delete from and that refer to those from which it does.
 
-use super::{Finding, Kind, listed};
+use super::{Finding, Kind, listed, scalar};
 use crate::domain::CompiledPlan;
 use crate::domain::catalog::{Catalog, ForeignKey, TableInfo};
 use crate::domain::identifier::Column;
@@ -22,13 +22,7 @@ pub(super) fn find(plan: &Plan, catalog: &Catalog, compiled: &CompiledPlan, know
         .collect()
 }
 
-fn finding(
-    plan: &Plan,
-    compiled: &CompiledPlan,
-    key: &ForeignKey,
-    child: &TableInfo,
-    parent: &TableInfo,
-) -> Finding {
+fn finding(plan: &Plan, compiled: &CompiledPlan, key: &ForeignKey, child: &TableInfo, parent: &TableInfo) -> Finding {
     let kept = plan.keep.iter().any(|k| child.declared.contains(&k.table));
     let name = child.table.name();
     let checks = compiled.erase.iter().flat_map(|e| &e.preflight).flat_map(|(_, checks)| checks);
@@ -37,11 +31,7 @@ fn finding(
         .map(|c| format!("; the way to the organization is {}", c.path.join(" -> ")))
         .next()
         .unwrap_or_default();
-    let effect = if key.on_delete.changes_rows() {
-        ", because the schema would change these rows"
-    } else {
-        ""
-    };
+    let effect = if key.on_delete.changes_rows() { ", because the schema would change these rows" } else { "" };
     let message = format!(
         "`{name}` {} refers to `{}` (constraint {}, ON DELETE {}), and the plan {}: an organization that has rows there cannot be deleted{effect}{way}",
         listed(&key.child_columns),
@@ -81,21 +71,10 @@ fn step(plan: &Plan, key: &ForeignKey, child: &TableInfo, parent: &TableInfo) ->
     let columns = match key.child_columns.as_slice() {
         [only] => format!("column: {}", scalar(only)),
         several => {
-            let pairs: Vec<String> = several
-                .iter()
-                .zip(&key.parent_columns)
-                .map(|(c, p)| format!("{}: {}", scalar(c), scalar(p)))
-                .collect();
+            let pairs: Vec<String> =
+                several.iter().zip(&key.parent_columns).map(|(c, p)| format!("{}: {}", scalar(c), scalar(p))).collect();
             format!("columns: {{{}}}", pairs.join(", "))
         }
     };
     Some(format!("{{{head}, parent: {}, {columns}}}", scalar(entity)))
-}
-
-/// A name in YAML: as it is where that is surely a string, else quoted as in JSON, which YAML reads the same.
-fn scalar(name: &str) -> String {
-    let plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
-        && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&name.to_ascii_lowercase().as_str());
-    if plain { name.to_owned() } else { serde_json::Value::from(name).to_string() }
 }

@@ -54,7 +54,10 @@ fn healthy() -> Catalog {
             table(USERS, "users", &["id", "tenant_id"]),
             table(NOTES, "notes", &["id", "user_id"]),
         ],
-        foreign_keys: vec![key("users_tenant", USERS, "tenant_id", TENANTS), key("notes_user", NOTES, "user_id", USERS)],
+        foreign_keys: vec![
+            key("users_tenant", USERS, "tenant_id", TENANTS),
+            key("notes_user", NOTES, "user_id", USERS),
+        ],
         plan_tables: vec![TENANTS, USERS, NOTES],
         traits: BTreeMap::from([
             (TENANTS, indexed(&[&["id"]])),
@@ -177,7 +180,7 @@ one!(
     Blocks,
     "app.tokens",
     ["tenant_id"],
-    "add a step {entity: app.tokens, table: app.tokens, organization: tenant_id} or a keep {table: app.tokens, reason: ...} to the plan (cascade)"
+    "add a step {entity: tokens, table: app.tokens, organization: tenant_id} or a keep {table: app.tokens, reason: ...} to the plan (cascade)"
 );
 one!(
     a_missing_privilege_blocks,
