@@ -18,10 +18,30 @@ use crate::domain::findings::{self, Finding, Kind, Severity};
 use crate::domain::{CompiledPlan, Failure};
 use render::Checked;
 
+const HELP: &str = "\
+Compares the plan with the live schema: missing tables and columns, tables that nobody classified, tables outside that \
+refer to the plan, indexes, privileges, row-level security, triggers and rules. With NAME or --id it also looks for rows \
+outside that refer to rows of that organization, as the operator does before it deletes.
+
+Run it as the operator's database role, because privileges are part of the answer. In the cluster:
+  kubectl exec -n organization-operator-system deploy/organization-operator -- \\
+    organization-operator check --config /etc/organization-operator/config.yaml
+
+Exit codes:
+  0  nothing blocks; there may be warnings
+  1  something blocks: each finding comes with what clears it
+  2  could not check: bad configuration, database or API server out of reach, no such object
+
+Examples:
+  organization-operator check               the schema, once for all organizations
+  organization-operator check acme          and what refers to rows of the Organization acme
+  organization-operator check --id 4711     the same by its id in the database, without a cluster
+  organization-operator check -o json | jq -r '.findings[].remedy'";
+
 /// Say what stands in the way of deletions, or of one, and what clears it; changes nothing
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Compares the plan with the live schema: missing tables and columns, tables that nobody classified, tables outside that\nrefer to the plan, indexes, privileges, row-level security, triggers and rules. With NAME or --id it also looks for rows\noutside that refer to rows of that organization, as the operator does before it deletes.\n\nRun it as the operator's database role, because privileges are part of the answer. In the cluster:\n  kubectl exec -n organization-operator-system deploy/organization-operator -- \\\n    organization-operator check --config /etc/organization-operator/config.yaml\n\nExit codes:\n  0  nothing blocks; there may be warnings\n  1  something blocks: each finding comes with what clears it\n  2  could not check: bad configuration, database or API server out of reach, no such object\n\nExamples:\n  organization-operator check                     the schema, once for all organizations\n  organization-operator check acme                and what refers to rows of the Organization acme\n  organization-operator check --id 4711           the same by its id in the database, without a cluster\n  organization-operator check -o json | jq -r '.findings[].remedy'"
+    after_help = HELP
 )]
 pub struct Check {
     /// Name of an Organization object; it is read through the kubeconfig
