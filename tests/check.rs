@@ -1,4 +1,4 @@
-//! "It tells me before anybody deletes": findings about a live schema, in `organization-operator check`, in DeletionReady and
+//! "It tells me before anybody deletes": findings about a live schema, in `organization-operator check`, in `DeletionReady` and
 //! in the metrics, and what a fault of the plan costs the API server.
 
 use std::collections::BTreeMap;

@@ -40,9 +40,7 @@ Examples:
 
 /// Say what stands in the way of deletions, or of one, and what clears it; changes nothing
 #[derive(Debug, Args)]
-#[command(
-    after_help = HELP
-)]
+#[command(after_help = HELP)]
 pub struct Check {
     /// Name of an Organization object; it is read through the kubeconfig
     #[arg(conflicts_with = "id")]

@@ -21,7 +21,7 @@ enum Known {
     /// It was compiled, with faults or without.
     Compiled(Arc<CompiledPlan>),
     /// Not even the organization's table can be used.
-    Unusable(Failure),
+    Unusable(Arc<Failure>),
 }
 
 impl Known {
@@ -51,7 +51,7 @@ impl PlanCache {
         match known {
             Known::Nothing => self.refresh().await,
             Known::Compiled(compiled) => Ok(compiled),
-            Known::Unusable(failure) => Err(failure),
+            Known::Unusable(failure) => Err(failure.as_ref().clone()),
         }
     }
 
@@ -70,7 +70,7 @@ impl PlanCache {
         let compiled = self.database.compile(&self.plan).await.map(Arc::new);
         let now = match &compiled {
             Ok(compiled) => Known::Compiled(compiled.clone()),
-            Err(failure) if failure.of_the_plan() => Known::Unusable(failure.clone()),
+            Err(failure) if failure.of_the_plan() => Known::Unusable(Arc::new(failure.clone())),
             Err(_) => return compiled,
         };
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);

@@ -24,7 +24,7 @@ const INDEXES: &str = "SELECT i.indrelid AS id, \
     WHERE i.indrelid = ANY($1) AND i.indisvalid AND i.indisready AND i.indpred IS NULL AND m.amname IN ('btree', 'hash') \
     ORDER BY i.indexrelid";
 
-/// Bits of `tgtype` (pg_trigger.h): 1 for each row, 2 before, 8 DELETE, 64 instead.
+/// Bits of `tgtype` (`pg_trigger.h`): 1 for each row, 2 before, 8 DELETE, 64 instead.
 const TRIGGERS: &str = "SELECT t.tgrelid AS id, t.tgname::text AS name, \
     quote_ident(n.nspname) || '.' || quote_ident(p.proname) AS function, \
     t.tgtype & 1 <> 0 AS per_row, t.tgtype & 2 <> 0 AS before, t.tgtype & 64 <> 0 AS instead, \

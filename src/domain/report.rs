@@ -128,7 +128,7 @@ fn wanted(
     }
     conditions.extend(progress(subject, pass, failure));
     let blocked = matches!(pass, Pass::Deleting(_)).then(|| failure.cloned().map(Err)).flatten();
-    conditions.push(ready_to_delete(subject, before, blocked.or(deletion_ready), caveat));
+    conditions.push(ready_to_delete(subject, before, blocked.or(deletion_ready), caveat.as_deref()));
     if let Pass::Deleting(deletion) = pass {
         conditions.push(Wanted {
             kind: condition::DELETING,
@@ -195,7 +195,7 @@ fn ready_to_delete(
     subject: &Subject,
     before: &OrganizationStatus,
     seen: Option<Result<(), Failure>>,
-    caveat: Option<String>,
+    caveat: Option<&str>,
 ) -> Wanted {
     match seen {
         Some(Ok(())) => Wanted {
@@ -204,7 +204,7 @@ fn ready_to_delete(
             reason: condition::PLAN_COMPLETE,
             message: ["Nothing is known that would stand in the way of a deletion."]
                 .into_iter()
-                .chain(caveat.as_deref())
+                .chain(caveat)
                 .collect::<Vec<_>>()
                 .join(" "),
         },
@@ -254,7 +254,7 @@ pub fn explained(failure: &Failure, name: &str) -> String {
     }
     match (failure.reason, failure.reason.retry()) {
         _ if failure.of_the_plan() => {
-            text.push_str(" It holds for every organization. The operator looks at the schema again at every poll.")
+            text.push_str(" It holds for every organization. The operator looks at the schema again at every poll.");
         }
         (Reason::OrganizationNotFound, _) => text.push_str(" The database is asked again regularly."),
         (_, Retry::Backoff) => text.push_str(" It is tried again within a minute."),
