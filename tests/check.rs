@@ -17,7 +17,7 @@ tests![
     what_blocks_is_found_with_its_grant_and_cured,
     a_rule_on_delete_blocks_a_deletion_until_it_is_dropped,
     rows_that_refer_from_outside_are_shown_with_the_way_to_the_organization,
-    an_object_is_checked_by_its_claimed_id,
+    an_object_is_checked_by_its_name,
     new_tables_show_without_a_restart,
     a_fault_of_the_plan_costs_each_object_one_write_and_its_cure_another,
     an_unusable_plan_costs_each_object_one_write_and_no_event,
@@ -312,7 +312,7 @@ async fn rows_that_refer_from_outside_are_shown_with_the_way_to_the_organization
     assert_eq!(answer.of("InvalidOrganizationId").len(), 1, "{}", answer.text);
 }
 
-async fn an_object_is_checked_by_its_claimed_id(world: Arc<World>) {
+async fn an_object_is_checked_by_its_name(world: Arc<World>) {
     let scene = Scene::new(world, Variant::Ordinary).await;
     let acme = scene.key(1);
     scene.seed(&acme).await;
