@@ -14,8 +14,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::api::{Organization, Reason};
-use crate::domain::CompiledPlan;
+use crate::domain::findings::Finding;
 use crate::domain::settlement::Settlement;
+use crate::domain::{CompiledPlan, Failure};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OutcomeLabel {
@@ -38,6 +39,12 @@ struct VerbLabel {
     verb: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct FindingLabel {
+    kind: &'static str,
+    severity: &'static str,
+}
+
 /// All metrics of the process.
 pub struct Metrics {
     registry: Registry,
@@ -51,6 +58,7 @@ pub struct Metrics {
     oldest: Gauge<f64, AtomicU64>,
     unfinished: Gauge<i64, AtomicI64>,
     plan_fault: Family<ReasonLabel, Gauge>,
+    findings: Family<FindingLabel, Gauge>,
     /// Objects that could not be read.
     pub unreadable: Counter,
     database: AtomicBool,
@@ -81,6 +89,7 @@ impl Metrics {
             oldest: Gauge::default(),
             unfinished: Gauge::default(),
             plan_fault: Family::default(),
+            findings: Family::default(),
             unreadable: Counter::default(),
             database: AtomicBool::new(false),
             compiled: AtomicBool::new(false),
@@ -116,6 +125,11 @@ impl Metrics {
             "plan_fault",
             "1 while the plan as a whole must not be used to delete, with the reason",
             metrics.plan_fault.clone(),
+        );
+        registry.register(
+            "findings",
+            "What `organization-operator check` finds in the schema, by kind and severity (Blocks, Warning)",
+            metrics.findings.clone(),
         );
         registry.register(
             "unreadable_objects",
@@ -168,17 +182,25 @@ impl Metrics {
 
     /// Notes what became of compiling the plan.
     pub fn plan(&self, plan: &CompiledPlan) {
-        self.compiled.store(plan.fault.is_none(), Ordering::Relaxed);
-        self.plan_fault.clear();
-        if let Some(fault) = &plan.fault {
-            self.plan_fault.get_or_create(&ReasonLabel { reason: fault.reason.as_str() }).set(1);
-        }
+        self.judged(plan.fault.as_ref(), &plan.findings);
     }
 
     /// Notes that the plan could not be compiled at all.
-    pub fn plan_unusable(&self, reason: Reason) {
-        self.compiled.store(false, Ordering::Relaxed);
-        self.plan_fault.get_or_create(&ReasonLabel { reason: reason.as_str() }).set(1);
+    pub fn plan_unusable(&self, failure: &Failure) {
+        self.judged(Some(failure), &failure.findings);
+    }
+
+    fn judged(&self, fault: Option<&Failure>, findings: &[Finding]) {
+        self.compiled.store(fault.is_none(), Ordering::Relaxed);
+        self.plan_fault.clear();
+        if let Some(fault) = fault {
+            self.plan_fault.get_or_create(&ReasonLabel { reason: fault.reason.as_str() }).set(1);
+        }
+        self.findings.clear();
+        for finding in findings {
+            let label = FindingLabel { kind: finding.kind.as_str(), severity: finding.severity.as_str() };
+            self.findings.get_or_create(&label).inc();
+        }
     }
 
     /// Whether the database answers and the plan can be used; else what is missing.
@@ -190,7 +212,7 @@ impl Metrics {
             return Err("the database does not answer; see the log");
         }
         if !self.compiled.load(Ordering::Relaxed) {
-            return Err("the plan cannot be used to delete; see the log");
+            return Err("the plan cannot be used to delete: organization-operator check says why, and so does the log");
         }
         Ok(())
     }

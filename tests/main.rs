@@ -10,6 +10,7 @@
 mod activation;
 mod admission;
 mod budget;
+mod check;
 mod claims;
 mod crash;
 mod crd;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         activation::tests(),
         admission::tests(),
         budget::tests(),
+        check::tests(),
         claims::tests(),
         crash::tests(),
         crd::tests(),

@@ -2,6 +2,7 @@
 
 #![expect(clippy::doc_markdown, reason = "doc comments of arguments are printed by --help, where backticks disturb")]
 
+pub mod check;
 pub mod crd;
 pub mod migrate;
 pub mod output;
@@ -36,6 +37,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the operator until it is told to stop
     Run(run::Run),
+    /// Say what stands in the way of deletions, or of one, and what clears it; changes nothing
+    Check(check::Check),
     /// Print the CustomResourceDefinition as YAML
     Crd(crd::Crd),
     /// Create or update the operator's own schema in the database
@@ -96,13 +99,15 @@ impl Cli {
     /// # Errors
     /// Fails with one message for a person.
     pub async fn execute(self) -> Result<ExitCode, CommandError> {
-        match self.command {
-            Command::Run(command) => command.execute().await.map(|()| ExitCode::SUCCESS),
-            Command::Crd(command) => command.execute().map(|()| ExitCode::SUCCESS),
-            Command::Migrate(command) => command.execute().await.map(|()| ExitCode::SUCCESS),
-            Command::Plan(command) => Ok(command.execute().await),
-            Command::Rehearse(command) => Ok(command.execute().await),
-        }
+        let done = match self.command {
+            Command::Check(command) => return Ok(command.execute().await),
+            Command::Plan(command) => return Ok(command.execute().await),
+            Command::Rehearse(command) => return Ok(command.execute().await),
+            Command::Run(command) => command.execute().await,
+            Command::Crd(command) => command.execute(),
+            Command::Migrate(command) => command.execute().await,
+        };
+        done.map(|()| ExitCode::SUCCESS)
     }
 }
 

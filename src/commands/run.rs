@@ -166,9 +166,15 @@ async fn prepare_database(config: &Config, database: &Database, plan: &PlanCache
         plan.refresh().await
     };
     match ready.await {
-        Ok((plan, _)) => {
+        Ok(plan) => {
             metrics.database_seen(true);
             metrics.plan(&plan);
+            true
+        }
+        // The database is ready; the census waits for the plan's cure.
+        Err(failure) if failure.of_the_plan() => {
+            metrics.database_seen(true);
+            metrics.plan_unusable(&failure);
             true
         }
         Err(failure) => {

@@ -16,6 +16,7 @@ use crate::db::Actor;
 use crate::db::observe::CensusEntry;
 use crate::domain::decide::{self, Apply, Settle};
 use crate::domain::facts::{Facts, Holder, Presence};
+use crate::domain::findings;
 use crate::domain::report::{Pass, Seen};
 use crate::domain::{CompiledPlan, Failure, Subject};
 
@@ -37,7 +38,11 @@ pub(super) async fn apply(object: &Arc<Organization>, subject: &Subject, context
     let mut seen = Seen::default();
     Some(match work(&object, subject, context, &mut seen).await {
         Ok(report) => report,
-        Err(failure) => Report::failed(&object, subject, seen, failure),
+        Err(failure) => {
+            // What is wrong with the plan is cured for all objects at once, and then the census asks for this pass again.
+            let again = failure.of_the_plan().then(resync);
+            Report { again, ..Report::failed(&object, subject, seen, failure) }
+        }
     })
 }
 
@@ -131,8 +136,12 @@ fn next_look(subject: &Subject, facts: &Facts) -> Duration {
         subject.expiration.map(|t| facts.now.duration_until(t)).filter(k8s_openapi::jiff::SignedDuration::is_positive);
     // A second more, so that the expiration has surely passed by the database's clock.
     let until = until.and_then(|d| Duration::try_from(d).ok()).map(|d| d + Duration::from_secs(1));
-    let resync = RESYNC.mul_f64(1.0 - 0.2 * fastrand::f64());
+    let resync = resync();
     until.map_or(resync, |u| u.min(resync))
+}
+
+fn resync() -> Duration {
+    RESYNC.mul_f64(1.0 - 0.2 * fastrand::f64())
 }
 
 /// The compiled plan. Without one that a person has to see to, no deletion would work.
@@ -152,6 +161,7 @@ pub(super) fn see(seen: &mut Seen, facts: &Facts, plan: &CompiledPlan) {
     });
     seen.deletion_ready = Some(plan.erase().map(|_| ()));
     seen.erased = facts.ledger.as_ref().is_some_and(|entry| entry.outcome == Outcome::Erased);
+    seen.caveat = findings::caveat(&plan.findings);
 }
 
 fn state(active: Option<bool>) -> ObservedState {

@@ -71,34 +71,42 @@ impl Census {
     }
 }
 
+/// What was told last, so that nothing is told twice.
+struct Told {
+    /// The plan's mark when all objects were last asked to look at it.
+    objects: Option<String>,
+    /// The failure that was logged last, if there was none since.
+    log: Option<String>,
+}
+
 /// Looks at all organizations, and at the catalogue, on every interval.
 pub(super) async fn look_regularly(context: Arc<Context>) {
     let mut interval = tokio::time::interval(context.settings.poll_interval);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut told = Told { objects: context.plan.mark(), log: None };
     // The first pass over each object looks by itself.
     interval.tick().await;
     let mut unreachable = false;
     loop {
         interval.tick().await;
         // A server that dies without a word must not end the looking.
-        let looked = tokio::time::timeout(context.settings.reconcile_timeout, look(&context)).await;
-        match looked.unwrap_or_else(|_| Err(unanswered())) {
-            Ok(()) => {
-                context.metrics.database_seen(true);
-                if std::mem::take(&mut unreachable) {
-                    wake_the_waiting(&context);
-                }
-            }
-            Err(failure) => {
-                context.database.heard(&failure);
-                unreachable |= waits_for_the_database(failure.reason);
-                match failure.reason {
-                    Reason::SchemaMismatch => context.metrics.plan_unusable(failure.reason),
-                    _ => context.metrics.database_seen(false),
-                }
-                tracing::warn!(reason = failure.reason.as_str(), "{}", failure.message);
-            }
+        let looked = tokio::time::timeout(context.settings.reconcile_timeout, look(&context, &mut told)).await;
+        let looked = looked.unwrap_or_else(|_| Err(unanswered()));
+        // A fault of the plan is no silence of the database, and its own words are logged where it is compiled.
+        let silent = looked.as_ref().is_err_and(|f| !f.of_the_plan());
+        context.metrics.database_seen(!silent);
+        if let Err(failure) = &looked {
+            context.database.heard(failure);
+            unreachable |= waits_for_the_database(failure.reason);
         }
+        if !silent && std::mem::take(&mut unreachable) {
+            wake_the_waiting(&context);
+        }
+        let failure = looked.err().filter(|_| silent);
+        if let Some(failure) = failure.as_ref().filter(|f| told.log.as_ref() != Some(&f.message)) {
+            tracing::warn!(reason = failure.reason.as_str(), "{}", failure.message);
+        }
+        told.log = failure.map(|f| f.message);
     }
 }
 
@@ -121,31 +129,33 @@ fn unanswered() -> Failure {
         .remedy("check that the database server runs and that the operator may reach it")
 }
 
-async fn look(context: &Context) -> Result<(), Failure> {
+async fn look(context: &Context, told: &mut Told) -> Result<(), Failure> {
     let objects = context.store.state();
     let uids: HashSet<&str> = objects.iter().filter_map(|o| o.metadata.uid.as_deref()).collect();
     context.census.keep_only(|uid| uids.contains(uid));
     context.backoff.keep_only(|uid| uids.contains(uid));
     context.written.keep_only(|uid| uids.contains(uid));
 
-    let usable = context.plan.current().is_some();
     let refreshed = context.plan.refresh().await;
-    let changed = match &refreshed {
-        Ok((_, changed)) => *changed,
-        Err(_) => usable && context.plan.current().is_none(),
-    };
-    if changed {
+    match &refreshed {
+        Ok(plan) => context.metrics.plan(plan),
+        Err(failure) if failure.of_the_plan() => context.metrics.plan_unusable(failure),
+        Err(_) => {}
+    }
+    // Compared with what the objects were told, not with the plan before: a pass may have compiled it in between.
+    let mark = context.plan.mark();
+    if mark != told.objects {
+        told.objects = mark;
         for object in &objects {
             context.census.poke(ObjectRef::from_obj(object.as_ref()));
         }
     }
-    let (plan, _) = refreshed?;
-    context.metrics.plan(&plan);
+    let plan = refreshed?;
     let keys = context.census.keys();
     if keys.is_empty() {
         return Ok(());
     }
-    let found = context.database.census(&keys, &plan).await?;
+    let found = context.database.census(&keys, &plan).await.map_err(|f| plan.explain(f))?;
     context.census.compare(&found);
     Ok(())
 }

@@ -182,7 +182,7 @@ impl Act<'_> {
         match self.cascade(take_from.clone()).await {
             Err(failure) => Err(self.explained(failure).await),
             Ok(Erasure::PlanOutdated) => {
-                let (plan, _) = self.context.plan.refresh().await?;
+                let plan = self.context.plan.refresh().await?;
                 Act { plan: &plan, ..*self }.cascade(take_from).await
             }
             done => done,
@@ -195,7 +195,7 @@ impl Act<'_> {
             return failure;
         }
         match self.context.plan.refresh().await {
-            Ok((plan, _)) => plan.explain(failure),
+            Ok(plan) => plan.explain(failure),
             Err(_) => failure,
         }
     }

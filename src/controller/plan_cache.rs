@@ -4,14 +4,41 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::db::Database;
+use crate::domain::findings::{self, Severity};
 use crate::domain::{CompiledPlan, Failure, Plan};
 
 /// The compiled plan.
 pub struct PlanCache {
     plan: Plan,
     database: Arc<Database>,
-    compiled: RwLock<Option<Arc<CompiledPlan>>>,
+    known: RwLock<Known>,
     last: Mutex<Option<Instant>>,
+}
+
+/// What is known of the plan.
+#[derive(Clone)]
+enum Known {
+    /// It was not compiled yet.
+    Nothing,
+    /// It was compiled, with faults or without.
+    Compiled(Arc<CompiledPlan>),
+    /// Not even the organization's table can be used.
+    Unusable(Arc<Failure>),
+}
+
+impl Known {
+    /// Changes when something changes for the objects.
+    fn mark(&self) -> Option<String> {
+        match self {
+            Self::Nothing => None,
+            Self::Compiled(compiled) => {
+                let fault = compiled.fault.as_ref().map(|f| f.message.as_str()).unwrap_or_default();
+                let caveat = findings::caveat(&compiled.findings).unwrap_or_default();
+                Some(format!("{} {fault} {caveat}", compiled.digest))
+            }
+            Self::Unusable(failure) => Some(failure.message.clone()),
+        }
+    }
 }
 
 /// Many deletions that a fault of the plan blocks share one look at the catalogue.
@@ -21,18 +48,20 @@ impl PlanCache {
     /// Holds a plan that is compiled at the first use.
     #[must_use]
     pub fn new(plan: Plan, database: Arc<Database>) -> Self {
-        Self { plan, database, compiled: RwLock::new(None), last: Mutex::default() }
+        Self { plan, database, known: RwLock::new(Known::Nothing), last: Mutex::default() }
     }
 
-    /// The compiled plan.
+    /// The compiled plan, as of the last refresh: objects never ask the catalogue themselves.
     ///
     /// # Errors
-    /// Fails when it has to be compiled and cannot be.
+    /// Fails when the plan is unusable, or has to be compiled for the first time and cannot be.
     pub async fn get(&self) -> Result<Arc<CompiledPlan>, Failure> {
-        if let Some(compiled) = self.current() {
-            return Ok(compiled);
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match known {
+            Known::Nothing => self.refresh().await,
+            Known::Compiled(compiled) => Ok(compiled),
+            Known::Unusable(failure) => Err(failure.as_ref().clone()),
         }
-        self.refresh().await.map(|(compiled, _)| compiled)
     }
 
     /// The compiled plan; compiled again if it has a fault, which may have been cleared since.
@@ -40,70 +69,79 @@ impl PlanCache {
     /// # Errors
     /// Fails when it has to be compiled and cannot be.
     pub async fn mended(&self) -> Result<Arc<CompiledPlan>, Failure> {
-        let plan = self.get().await?;
-        if plan.fault.is_none() || self.compiled_within(FRESH) {
-            return Ok(plan);
+        let known = self.get().await;
+        if known.as_ref().is_ok_and(|plan| plan.fault.is_none()) || self.compiled_within(FRESH) {
+            return known;
         }
-        self.refresh().await.map(|(plan, _)| plan)
+        self.refresh().await
     }
 
     fn compiled_within(&self, age: Duration) -> bool {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| at.elapsed() < age)
     }
 
-    /// The compiled plan, if there is one already.
+    /// Changes when something changes for the objects. None: the plan was not compiled yet.
     #[must_use]
-    pub fn current(&self) -> Option<Arc<CompiledPlan>> {
-        self.compiled.read().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn mark(&self) -> Option<String> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).mark()
     }
 
-    /// Compiles the plan against the catalogue of now. Returns whether that changed anything.
+    /// Compiles the plan against the catalogue of now, and says once what has changed.
     ///
     /// # Errors
     /// Fails when the catalogue cannot be read or the organization's table is missing; what was compiled before is then
     /// forgotten only in the second case.
-    pub async fn refresh(&self) -> Result<(Arc<CompiledPlan>, bool), Failure> {
-        let compiled = self.database.compile(&self.plan).await;
+    pub async fn refresh(&self) -> Result<Arc<CompiledPlan>, Failure> {
+        let compiled = self.database.compile(&self.plan).await.map(Arc::new);
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        match compiled {
-            Ok(compiled) => {
-                let compiled = Arc::new(compiled);
-                let mut current = self.compiled.write().unwrap_or_else(PoisonError::into_inner);
-                let changed = current.as_ref().is_none_or(|c| c.digest != compiled.digest || c.fault != compiled.fault);
-                if changed {
-                    report(&compiled);
-                }
-                *current = Some(compiled.clone());
-                Ok((compiled, changed))
-            }
-            Err(failure) => {
-                if failure.reason == crate::api::Reason::SchemaMismatch {
-                    *self.compiled.write().unwrap_or_else(PoisonError::into_inner) = None;
-                }
-                Err(failure)
-            }
-        }
+        let now = match &compiled {
+            Ok(compiled) => Known::Compiled(compiled.clone()),
+            Err(failure) if failure.of_the_plan() => Known::Unusable(Arc::new(failure.clone())),
+            Err(_) => return compiled,
+        };
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        report(&known, &now);
+        *known = now;
+        compiled
     }
 }
 
-fn report(compiled: &CompiledPlan) {
-    match (&compiled.fault, &compiled.erase) {
-        (Some(fault), _) => tracing::error!(
-            reason = fault.reason.as_str(),
-            remedy = fault.remedy.as_deref().unwrap_or_default(),
-            "{}",
-            fault.message
-        ),
-        (None, Some(erase)) => {
-            let order: Vec<&str> = erase.entities.iter().map(|e| e.name.as_str()).collect();
-            tracing::info!(order = order.join(", "), digest = compiled.digest, "the plan was compiled");
-            for delete in erase.deletes.iter().filter(|d| !d.fenced) {
-                tracing::warn!(
-                    table = erase.tables[delete.table].name,
-                    "no foreign key ties this table to the organization; deletions wait for writers to settle and count again"
-                );
-            }
+/// One line for each thing that is new.
+fn report(before: &Known, now: &Known) {
+    if before.mark() != now.mark() {
+        match now {
+            Known::Compiled(plan) => match (&plan.fault, &plan.erase) {
+                (Some(fault), _) => unusable(fault),
+                (None, Some(erase)) => {
+                    let order: Vec<&str> = erase.entities.iter().map(|e| e.name.as_str()).collect();
+                    tracing::info!(order = order.join(", "), digest = plan.digest, "the plan was compiled");
+                }
+                (None, None) => {}
+            },
+            Known::Unusable(failure) => unusable(failure),
+            Known::Nothing => {}
         }
-        (None, None) => {}
     }
+    let findings = |known: &Known| match known {
+        Known::Compiled(plan) => plan.findings.clone(),
+        Known::Unusable(_) | Known::Nothing => Vec::new(),
+    };
+    let old = findings(before);
+    for finding in findings(now).iter().filter(|f| f.severity == Severity::Warning && !old.contains(f)) {
+        tracing::warn!(
+            kind = finding.kind.as_str(),
+            remedy = finding.remedy.as_deref().unwrap_or_default(),
+            "{}",
+            finding.message
+        );
+    }
+}
+
+fn unusable(fault: &Failure) {
+    tracing::error!(
+        reason = fault.reason.as_str(),
+        remedy = fault.remedy.as_deref().unwrap_or_default(),
+        "{}",
+        fault.message
+    );
 }

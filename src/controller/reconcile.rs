@@ -66,8 +66,13 @@ async fn finish(report: Report, phase: Phase, context: &Context) -> Action {
     let now = Timestamp::now();
     let Report { object, subject, pass, seen, settlement, announce, again } = report;
     let failure = failure_of(&pass).cloned();
-    let (attempts, delay) = if let Some(f) = &failure {
-        context.database.heard(f);
+    if let Some(failure) = &failure {
+        context.database.heard(failure);
+    }
+    // A fault of the plan is reported once for all: here it costs each live object one status write, and no Event, log
+    // line or attempt of its own.
+    let shared = phase == Phase::Live && failure.as_ref().is_some_and(Failure::of_the_plan);
+    let (attempts, delay) = if let Some(f) = failure.as_ref().filter(|_| !shared) {
         let (count, delay) = context.backoff.failed(&subject.uid, phase, f.reason);
         context.metrics.failed(f.reason);
         if phase == Phase::Terminating {
@@ -76,18 +81,23 @@ async fn finish(report: Report, phase: Phase, context: &Context) -> Action {
         let count = i32::try_from(count).unwrap_or(i32::MAX);
         (Attempts { count, next: delay.and_then(|d| now.checked_add(d).ok()) }, delay.or(again))
     } else {
+        if let Some(f) = &failure {
+            context.metrics.failed(f.reason);
+        }
         context.backoff.succeeded(&subject.uid, phase);
         (Attempts::default(), again)
     };
     let newest = context.written.newest(&object);
     let previous = newest.as_ref();
     let status = report::status(&subject, previous, &pass, seen, attempts, now);
-    let news = failure.as_ref().filter(|f| previous.and_then(|s| s.error.as_ref()).map(|e| e.reason) != Some(f.reason));
-    if let Some(failure) = &failure {
+    // What the live object showed without an Event is news once it blocks a deletion.
+    let shown = previous.filter(|s| s.deletion.is_some() || !failure.as_ref().is_some_and(Failure::of_the_plan));
+    let news = failure.as_ref().filter(|f| shown.and_then(|s| s.error.as_ref()).map(|e| e.reason) != Some(f.reason));
+    if let Some(failure) = failure.as_ref().filter(|_| !shared) {
         log(&subject, failure, attempts);
     }
     // Events before status: whatever the status shows was announced, also when the operator is killed in between.
-    if let Some(failure) = news {
+    if let Some(failure) = news.filter(|_| !shared) {
         context.cluster.announce(&object, &warning(failure, phase, &subject), now).await;
     }
     if let Some(announcement) = announce {

@@ -8,7 +8,7 @@ use sqlx::{PgConnection, Row as _};
 use super::bind::own;
 use super::connect::Database;
 use super::error::{During, failure};
-use super::migrate;
+use super::{migrate, traits};
 use crate::domain::catalog::{Catalog, ColumnInfo, ForeignKey, OnDelete, Privileges, TableInfo};
 use crate::domain::identifier::Table;
 use crate::domain::{CompiledPlan, Failure, Plan};
@@ -157,8 +157,9 @@ async fn read(connection: &mut PgConnection, plan: &Plan) -> Result<(Catalog, St
         table.declared = declared.iter().filter(|(_, id)| *id == table.id).map(|(name, _)| name.clone()).collect();
     }
     let plan_tables: Vec<u32> = plan_tables.into_iter().collect();
+    let traits = traits::read(&mut *connection, oids(ids.into_iter())).await?;
     let fingerprint = fingerprint(connection, &plan_tables, &plan.tenant_columns).await?;
-    Ok((Catalog { tables, foreign_keys, plan_tables, fingerprint }, role))
+    Ok((Catalog { tables, foreign_keys, plan_tables, fingerprint, traits }, role))
 }
 
 pub(super) async fn foreign_keys(

@@ -7,6 +7,7 @@ pub mod activate;
 mod bind;
 mod blocking;
 pub mod catalog;
+pub mod check;
 pub mod claim;
 pub mod connect;
 pub mod erase;
@@ -18,6 +19,7 @@ pub mod preview;
 pub mod rehearse;
 pub mod settle;
 pub mod survey;
+mod traits;
 mod verify;
 mod wording;
 

@@ -46,6 +46,8 @@ fn cause(check: &Check, rows: i64, key: &str) -> ErrorCause {
     } else {
         String::new()
     };
+    // The organization itself is in the message already; a longer way needs to be told.
+    let way = if check.path.len() > 2 { format!(": {}", check.path.join(" -> ")) } else { String::new() };
     let condition = check.condition.replace(":key", &literal(key));
     let (child, parent) = (&check.child_sql, &check.parent_sql);
     let remedy = match (&check.detach, check.in_plan, check.kept) {
@@ -64,7 +66,7 @@ fn cause(check: &Check, rows: i64, key: &str) -> ErrorCause {
     };
     ErrorCause {
         message: format!(
-            "{number} {plural} in `{}`{whose} refer to `{}` (constraint {}){effect}",
+            "{number} {plural} in `{}`{whose} refer to `{}` (constraint {}){effect}{way}",
             check.table, check.parent_table, check.constraint
         ),
         entity: check.parent_entity.clone(),
@@ -92,6 +94,7 @@ mod tests {
             detach: detach.map(str::to_owned),
             child_sql: "invoices".into(),
             parent_sql: "organizations".into(),
+            path: vec!["invoices".into(), "organizations".into()],
             condition: "c.organization_id = p.id AND p.id = :key::text::uuid".into(),
         }
     }

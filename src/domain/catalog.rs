@@ -1,5 +1,7 @@
 //! What the live schema looks like, as far as deleting from it matters.
 
+use std::collections::BTreeMap;
+
 use super::identifier::Table;
 
 /// Identity of a table in the database (its `oid`).
@@ -17,6 +19,88 @@ pub struct Catalog {
     pub plan_tables: Vec<TableId>,
     /// Changes when a foreign key to, or a trigger on, a table of the plan changes. Read again inside every cascade.
     pub fingerprint: String,
+    /// What each table does or costs when rows are deleted.
+    pub traits: BTreeMap<TableId, Traits>,
+}
+
+/// What changes how a delete from a table behaves, or what it costs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Traits {
+    /// What kind of table it is.
+    pub relation: Relation,
+    /// Leading plain columns of each valid index that covers every row.
+    pub indexes: Vec<Vec<String>>,
+    /// Triggers that a delete fires. Those of the system, for foreign keys, are left out.
+    pub triggers: Vec<Trigger>,
+    /// Rules that rewrite a delete.
+    pub rules: Vec<Rule>,
+    /// Names of its foreign keys whose older rows were never checked.
+    pub not_valid: Vec<String>,
+}
+
+/// What kind of table it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Relation {
+    /// An ordinary table.
+    #[default]
+    Table,
+    /// A partitioned table.
+    Partitioned,
+    /// A view.
+    View,
+    /// A foreign table.
+    Foreign,
+}
+
+/// A trigger on DELETE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trigger {
+    /// Its name.
+    pub name: String,
+    /// Its function, qualified and quoted.
+    pub function: String,
+    /// When it fires.
+    pub timing: Timing,
+    /// For each row, not once a statement.
+    pub per_row: bool,
+    /// It fires in the operator's sessions: neither disabled nor only for replication.
+    pub fires: bool,
+}
+
+/// When a trigger fires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timing {
+    /// Before the row is deleted.
+    Before,
+    /// After it.
+    After,
+    /// Instead of deleting; views only.
+    Instead,
+}
+
+impl Timing {
+    /// The words of SQL.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Before => "BEFORE",
+            Self::After => "AFTER",
+            Self::Instead => "INSTEAD OF",
+        }
+    }
+}
+
+/// A rule on DELETE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Its name.
+    pub name: String,
+    /// It runs in place of the delete.
+    pub instead: bool,
+    /// It has a condition or does nothing, so that rows may stay.
+    pub partial: bool,
+    /// It fires in the operator's sessions.
+    pub fires: bool,
 }
 
 /// A table.
@@ -128,10 +212,25 @@ impl Catalog {
         self.tables.iter().find(|t| t.id == id)
     }
 
+    /// What the table does or costs when rows are deleted; None: nobody looked.
+    #[must_use]
+    pub fn traits(&self, id: TableId) -> Option<&Traits> {
+        self.traits.get(&id)
+    }
+
     /// The table that the configuration calls so.
     #[must_use]
     pub fn declared(&self, name: &str) -> Option<&TableInfo> {
         self.tables.iter().find(|t| t.declared.iter().any(|d| d == name))
+    }
+}
+
+impl Traits {
+    /// Whether an index begins with these columns, in any order.
+    #[must_use]
+    pub fn indexed(&self, columns: &[String]) -> bool {
+        let begins = |index: &[String]| columns.iter().all(|c| index.contains(c));
+        self.indexes.iter().any(|index| index.get(..columns.len()).is_some_and(begins))
     }
 }
 

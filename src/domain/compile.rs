@@ -5,6 +5,7 @@ mod digest;
 pub(super) mod faults;
 mod resolve;
 mod root;
+pub(super) mod rules;
 mod sequence;
 mod shared;
 mod statements;
@@ -13,6 +14,7 @@ mod ties;
 
 use super::catalog::{Catalog, OnDelete, TableId};
 use super::failure::Failure;
+use super::findings::{self, Finding, Kind};
 use super::plan::Plan;
 use super::statement::Statement;
 
@@ -31,6 +33,8 @@ pub struct CompiledPlan {
     pub erase: Option<ErasePlan>,
     /// Why the plan as a whole must not be used to erase, with every cause.
     pub fault: Option<Failure>,
+    /// What a person should know about the schema: the faults, and warnings that block nothing.
+    pub findings: Vec<Finding>,
     /// Changes when the plan or the part of the schema that matters to it changes.
     pub digest: String,
     /// Fingerprint of the part of the schema that it was compiled against, see [`Catalog::fingerprint`].
@@ -169,6 +173,8 @@ pub struct Check {
     pub child_sql: String,
     /// The table referred to, quoted.
     pub parent_sql: String,
+    /// The way from the referring table to the organization's.
+    pub path: Vec<String>,
     /// Which rows: the referring table is `c`, the other `p`, and `:key` stands for the organization's key.
     pub condition: String,
 }
@@ -188,15 +194,19 @@ impl CompiledPlan {
         faults.unclassified(plan, catalog);
         faults.undecided(plan);
         faults.privileges(plan, catalog);
-        Ok(Self {
+        rules::find(plan, catalog, &mut faults);
+        let mut compiled = Self {
             root,
             erase,
             fault: faults.into_option(),
+            findings: Vec::new(),
             digest: digest::digest(plan, catalog),
             fingerprint: catalog.fingerprint.clone(),
             fingerprint_tables: catalog.plan_tables.clone(),
             tenant_columns: plan.tenant_columns.clone(),
-        })
+        };
+        compiled.findings = findings::find(plan, catalog, &compiled);
+        Ok(compiled)
     }
 
     /// What to run to erase, or why the plan must not be used for it.
@@ -230,9 +240,12 @@ impl CompiledPlan {
     #[must_use]
     pub fn explain(&self, failure: Failure) -> Failure {
         use crate::api::Reason::{PermissionDenied, SchemaMismatch};
+        let missing = |f: &Finding| matches!(f.kind, Kind::MissingPrivilege | Kind::RowSecurity);
         match &self.fault {
             Some(fault)
-                if fault.reason == failure.reason && matches!(fault.reason, PermissionDenied | SchemaMismatch) =>
+                if (failure.reason == PermissionDenied
+                    && (fault.reason == PermissionDenied || fault.findings.iter().any(missing)))
+                    || (failure.reason == SchemaMismatch && fault.reason == SchemaMismatch) =>
             {
                 Failure { sql_state: failure.sql_state, ..fault.clone() }
             }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::findings::Finding;
 use crate::api::reason::Reason;
 use crate::api::status::ErrorCause;
 
@@ -26,6 +27,8 @@ pub struct Failure {
     pub causes: Vec<ErrorCause>,
     /// The command or SQL that clears it.
     pub remedy: Option<String>,
+    /// What is wrong with the plan as a whole, where that is the cause.
+    pub findings: Vec<Finding>,
 }
 
 impl fmt::Display for Failure {
@@ -48,7 +51,14 @@ impl Failure {
             rows: None,
             causes: Vec::new(),
             remedy: None,
+            findings: Vec::new(),
         }
+    }
+
+    /// Whether the plan as a whole is the cause: then it is the same for every object, and is cured for all at once.
+    #[must_use]
+    pub fn of_the_plan(&self) -> bool {
+        !self.findings.is_empty()
     }
 
     /// Adds the command or SQL that clears it.

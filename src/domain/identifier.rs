@@ -53,13 +53,13 @@ impl Table {
         }
     }
 
-    /// The name without its schema.
+    /// The name without schema and quotes, for messages.
     #[must_use]
     pub fn bare(&self) -> &str {
         &self.name
     }
 
-    /// The schema, if it is named.
+    /// The schema without quotes; None: as the search path says.
     #[must_use]
     pub fn schema(&self) -> Option<&str> {
         self.schema.as_deref()

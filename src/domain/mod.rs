@@ -6,6 +6,7 @@ pub mod compile;
 pub mod decide;
 pub mod facts;
 pub mod failure;
+pub mod findings;
 pub mod identifier;
 pub mod infer;
 mod order;

@@ -55,6 +55,8 @@ pub struct Seen {
     pub deletion_ready: Option<Result<(), Failure>>,
     /// The ledger says that it was erased.
     pub erased: bool,
+    /// With a deletion that would work: what could stand in its way without anybody changing the plan.
+    pub caveat: Option<String>,
 }
 
 /// Failed attempts at the same thing.
@@ -84,7 +86,7 @@ pub fn status(
         Pass::Settled => None,
     };
     let state = seen.state.or(before.state);
-    let wanted = wanted(subject, pass, failure, state, before, seen.deletion_ready);
+    let wanted = wanted(subject, pass, failure, state, before, (seen.deletion_ready, seen.caveat));
     OrganizationStatus {
         observed_generation: Some(subject.generation),
         state,
@@ -105,7 +107,7 @@ fn wanted(
     failure: Option<&Failure>,
     state: Option<ObservedState>,
     before: &OrganizationStatus,
-    deletion_ready: Option<Result<(), Failure>>,
+    (deletion_ready, caveat): (Option<Result<(), Failure>>, Option<String>),
 ) -> Vec<Wanted> {
     let mut conditions = Vec::new();
     match pass {
@@ -128,7 +130,7 @@ fn wanted(
     }
     conditions.extend(progress(subject, pass, failure));
     let blocked = matches!(pass, Pass::Deleting(_)).then(|| failure.cloned().map(Err)).flatten();
-    conditions.push(ready_to_delete(subject, before, blocked.or(deletion_ready)));
+    conditions.push(ready_to_delete(subject, before, blocked.or(deletion_ready), caveat.as_deref()));
     if let Pass::Deleting(deletion) = pass {
         conditions.push(Wanted {
             kind: condition::DELETING,
@@ -191,13 +193,22 @@ fn progress(subject: &Subject, pass: &Pass, failure: Option<&Failure>) -> Option
     }
 }
 
-fn ready_to_delete(subject: &Subject, before: &OrganizationStatus, seen: Option<Result<(), Failure>>) -> Wanted {
+fn ready_to_delete(
+    subject: &Subject,
+    before: &OrganizationStatus,
+    seen: Option<Result<(), Failure>>,
+    caveat: Option<&str>,
+) -> Wanted {
     match seen {
         Some(Ok(())) => Wanted {
             kind: condition::DELETION_READY,
             status: Status::True,
             reason: condition::PLAN_COMPLETE,
-            message: "Nothing is known that would stand in the way of a deletion.".into(),
+            message: ["Nothing is known that would stand in the way of a deletion."]
+                .into_iter()
+                .chain(caveat)
+                .collect::<Vec<_>>()
+                .join(" "),
         },
         Some(Err(f)) => Wanted {
             kind: condition::DELETION_READY,
@@ -244,6 +255,9 @@ pub fn explained(failure: &Failure, name: &str) -> String {
         }
     }
     match (failure.reason, failure.reason.retry()) {
+        _ if failure.of_the_plan() => {
+            text.push_str(" It holds for every organization. The operator looks at the schema again at every poll.");
+        }
         (Reason::OrganizationNotFound, _) => text.push_str(" The database is asked again regularly."),
         (_, Retry::Backoff) => text.push_str(" It is tried again within a minute."),
         (_, Retry::Slow) => {

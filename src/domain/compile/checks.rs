@@ -4,7 +4,7 @@ use super::resolve::Resolved;
 use super::root::Root;
 use super::{COUNT_LIMIT, Check};
 use crate::domain::catalog::{Catalog, ForeignKey, TableId, TableInfo};
-use crate::domain::identifier::Column;
+use crate::domain::identifier::{Column, Table};
 use crate::domain::plan::Plan;
 use crate::domain::statement::{KeySource, RowSet, Statement, Writer, any_of};
 
@@ -114,11 +114,26 @@ pub(super) fn statement(
             detach: detach(need),
             child_sql: need.child.table.to_string(),
             parent_sql: need.parent.table.to_string(),
+            path: path(need, steps, root),
             condition: shown(&sets(need.parent.id), &inside_child, &joined),
         });
     }
     let sql = format!("SELECT ARRAY[{}]::bigint[] AS rows", columns.join(", "));
     Some((writer.finish(sql), checks))
+}
+
+/// The way from the referring table to the organization, by the first path of each step. Schemas are left out where all
+/// tables are in the same one.
+fn path(need: &Need<'_>, steps: &[Resolved<'_>], root: &Root) -> Vec<String> {
+    let mut tables: Vec<&Table> = vec![&need.child.table];
+    let mut at = steps.iter().find(|s| need.parent.id != root.id && s.info.id == need.parent.id);
+    while let Some(step) = at {
+        tables.push(&step.info.table);
+        at = step.links.first().and_then(|(parent, _)| steps.get(*parent));
+    }
+    tables.push(&root.table);
+    let one_schema = tables.iter().all(|t| t.schema() == root.table.schema());
+    tables.into_iter().map(|t| if one_schema { t.bare().to_owned() } else { t.name() }).collect()
 }
 
 /// How a person detaches the referring rows without deleting them.

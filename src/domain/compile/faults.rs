@@ -5,14 +5,15 @@ use crate::api::reason::Reason;
 use crate::api::status::ErrorCause;
 use crate::domain::catalog::{Catalog, TableId, TableInfo};
 use crate::domain::failure::Failure;
+use crate::domain::findings::{Finding, Kind, Severity, scalar};
 use crate::domain::identifier::quote;
 use crate::domain::plan::Plan;
 
 /// Collects faults.
 pub(super) struct Faults {
     role: String,
-    schema: Vec<ErrorCause>,
-    permission: Vec<ErrorCause>,
+    schema: Vec<Finding>,
+    permission: Vec<Finding>,
 }
 
 impl Faults {
@@ -22,23 +23,33 @@ impl Faults {
 
     /// The schema and the plan do not fit together.
     pub(super) fn schema(&mut self, message: String, table: Option<&str>, remedy: Option<String>) {
-        self.schema.push(ErrorCause { message, table: table.map(str::to_owned), remedy, ..ErrorCause::default() });
+        self.found(Finding {
+            table: table.map(str::to_owned),
+            remedy,
+            ..Finding::new(Severity::Blocks, Kind::PlanMismatch, message)
+        });
+    }
+
+    /// Something of the schema that blocks.
+    pub(super) fn found(&mut self, finding: Finding) {
+        self.schema.push(finding);
     }
 
     pub(super) fn missing_table(&mut self, field: &str, table: &str) {
-        self.schema(
-            format!("`{field}` names the table `{table}`, which is not in the database"),
-            Some(table),
-            Some("correct the table's name in the plan (cascade), or write it as schema.table".into()),
-        );
+        let message = format!("`{field}` names the table `{table}`, which is not in the database");
+        self.found(Finding {
+            remedy: Some("correct the table's name in the plan (cascade), or write it as schema.table".into()),
+            ..Finding::new(Severity::Blocks, Kind::MissingTable, message).on(table)
+        });
     }
 
     pub(super) fn missing_column(&mut self, field: &str, table: &str, column: &str) {
-        self.schema(
-            format!("`{field}` names the column `{column}`, which the table `{table}` does not have"),
-            Some(table),
-            Some("correct the column's name in the plan (cascade)".into()),
-        );
+        let message = format!("`{field}` names the column `{column}`, which the table `{table}` does not have");
+        self.found(Finding {
+            columns: vec![column.to_owned()],
+            remedy: Some("correct the column's name in the plan (cascade)".into()),
+            ..Finding::new(Severity::Blocks, Kind::MissingColumn, message).on(table)
+        });
     }
 
     /// Tables that the plan itself lists as not decided yet.
@@ -69,15 +80,19 @@ impl Faults {
             }
             if let Some(column) = plan.tenant_columns.iter().find(|c| table.column(c).is_some()) {
                 let name = table.table.name();
-                self.schema(
-                    format!(
-                        "the table `{name}` has the tenant column `{column}`, and the plan neither deletes nor keeps it"
-                    ),
-                    Some(&name),
-                    Some(format!(
-                        "add a step {{entity: {name}, table: {name}, organization: {column}}} or a keep {{table: {name}, reason: ...}} to the plan (cascade)"
-                    )),
+                let message = format!(
+                    "the table `{name}` has the tenant column `{column}`, and the plan neither deletes nor keeps it"
                 );
+                self.found(Finding {
+                    remedy: Some(format!(
+                        "add a step {{entity: {}, table: {full}, organization: {}}} or a keep {{table: {full}, reason: ...}} to the plan (cascade)",
+                        scalar(table.table.bare()),
+                        scalar(column),
+                        full = scalar(&name)
+                    )),
+                    columns: vec![column.clone()],
+                    ..Finding::new(Severity::Blocks, Kind::Unclassified, message).on(name)
+                });
             }
         }
     }
@@ -161,14 +176,13 @@ impl Faults {
         }
         if info.row_security {
             let name = info.table.name();
-            self.permission.push(ErrorCause {
-                message: format!(
-                    "row-level security of the table `{name}` applies to the role {}, so rows could be hidden from a deletion",
-                    self.role
-                ),
-                table: Some(name),
+            let message = format!(
+                "row-level security of the table `{name}` applies to the role {}, so rows could be hidden from a deletion",
+                self.role
+            );
+            self.permission.push(Finding {
                 remedy: Some(format!("ALTER ROLE {} BYPASSRLS;", quote(&self.role))),
-                ..ErrorCause::default()
+                ..Finding::new(Severity::Blocks, Kind::RowSecurity, message).on(name)
             });
         }
     }
@@ -176,21 +190,19 @@ impl Faults {
     fn missing_usage(&mut self, info: &TableInfo) {
         let name = info.table.name();
         let schema = name.split('.').next().unwrap_or_default().to_owned();
-        self.permission.push(ErrorCause {
-            message: format!("the role {} may not use the schema `{schema}`", self.role),
-            table: Some(name),
+        let message = format!("the role {} may not use the schema `{schema}`", self.role);
+        self.permission.push(Finding {
             remedy: Some(format!("GRANT USAGE ON SCHEMA {} TO {};", quote(&schema), quote(&self.role))),
-            ..ErrorCause::default()
+            ..Finding::new(Severity::Blocks, Kind::MissingPrivilege, message).on(name)
         });
     }
 
     fn missing(&mut self, info: &TableInfo, privilege: &str) {
         let name = info.table.name();
-        self.permission.push(ErrorCause {
-            message: format!("the role {} lacks the privilege {privilege} on the table `{name}`", self.role),
-            table: Some(name),
+        let message = format!("the role {} lacks the privilege {privilege} on the table `{name}`", self.role);
+        self.permission.push(Finding {
             remedy: Some(format!("GRANT {privilege} ON {} TO {};", info.table, quote(&self.role))),
-            ..ErrorCause::default()
+            ..Finding::new(Severity::Blocks, Kind::MissingPrivilege, message).on(name)
         });
     }
 
@@ -204,7 +216,8 @@ impl Faults {
     /// One failure with every fault as a cause. Faults of the schema come first: they decide the reason.
     pub(super) fn into_failure(self) -> Failure {
         let reason = if self.schema.is_empty() { Reason::PermissionDenied } else { Reason::SchemaMismatch };
-        let causes: Vec<ErrorCause> = self.schema.into_iter().chain(self.permission).collect();
+        let findings: Vec<Finding> = self.schema.into_iter().chain(self.permission).collect();
+        let causes: Vec<ErrorCause> = findings.iter().map(Finding::cause).collect();
         let mut failure = Failure::new(
             reason,
             format!(
@@ -215,6 +228,7 @@ impl Faults {
         failure.remedy = join_remedies(&causes);
         failure.table = causes.first().and_then(|c| c.table.clone());
         failure.causes = causes;
+        failure.findings = findings;
         failure
     }
 }

@@ -91,6 +91,7 @@ fn platform(flavour: Flavour) -> Catalog {
         },
         plan_tables: vec![ORGANIZATIONS, USERS, FLOWS, EXECUTIONS, OUTPUTS, STATUSES],
         fingerprint: "f".into(),
+        ..Catalog::default()
     }
 }
 

@@ -1,0 +1,199 @@
+//! `organization-operator check`.
+
+mod render;
+
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use kube::Client;
+
+use super::{CommandError, ConfigArgs};
+use crate::api::Reason;
+use crate::cluster::Cluster;
+use crate::config::Config;
+use crate::db::Database;
+use crate::db::check::Examined;
+use crate::domain::facts::Presence;
+use crate::domain::findings::{self, Finding, Kind, Severity};
+use crate::domain::{CompiledPlan, Failure};
+use render::Checked;
+
+const HELP: &str = "\
+Compares the plan with the live schema: missing tables and columns, tables that nobody classified, tables outside that \
+refer to the plan, indexes, privileges, row-level security, triggers and rules. With NAME or --id it also looks for rows \
+outside that refer to rows of that organization, as the operator does before it deletes.
+
+Run it as the operator's database role, because privileges are part of the answer. In the cluster:
+  kubectl exec -n organization-operator-system deploy/organization-operator -- \\
+    organization-operator check --config /etc/organization-operator/config.yaml
+
+Exit codes:
+  0  nothing blocks; there may be warnings
+  1  something blocks: each finding comes with what clears it
+  2  could not check: bad configuration, database or API server out of reach, no such object
+
+Examples:
+  organization-operator check               the schema, once for all organizations
+  organization-operator check acme          and what refers to rows of the Organization acme
+  organization-operator check --id 4711     the same by its id in the database, without a cluster
+  organization-operator check -o json | jq -r '.findings[].remedy'";
+
+/// Say what stands in the way of deletions, or of one, and what clears it; changes nothing
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub struct Check {
+    /// Name of an Organization object; it is read through the kubeconfig
+    #[arg(conflicts_with = "id")]
+    name: Option<String>,
+    /// Id of an organization in the database, in place of NAME
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    /// With NAME: the spec.database that this configuration is for
+    #[arg(long, env = "DATABASE", default_value = "default", value_name = "NAME")]
+    database: String,
+    /// How to print it
+    #[arg(short, long, value_enum, default_value = "table")]
+    output: Output,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// How to print it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For a person
+    Table,
+    /// For a program
+    Json,
+}
+
+/// Exit code of a check that could not be made.
+const COULD_NOT_CHECK: u8 = 2;
+
+impl Check {
+    /// Checks and prints. The exit code says how it ended, also where it could not check.
+    pub async fn execute(self) -> ExitCode {
+        let output = self.output;
+        match self.check().await.and_then(|checked| Ok((checked.print(output == Output::Json)?, checked))) {
+            Ok((text, checked)) => {
+                print!("{text}");
+                if checked.ready() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            }
+            Err(error) => {
+                eprintln!("error: could not check: {error}");
+                ExitCode::from(COULD_NOT_CHECK)
+            }
+        }
+    }
+
+    async fn check(self) -> Result<Checked, CommandError> {
+        let (config, database) = self.config.load()?;
+        let subject = match (self.name, self.id) {
+            (Some(name), _) => Some(identify(&name, &self.database).await?),
+            (None, id) => id.map(|id| Identified { name: None, id }),
+        };
+        let checked = look(&config, &database, subject).await;
+        database.close().await;
+        checked
+    }
+}
+
+/// The organization that was asked for.
+struct Identified {
+    /// Name of its object.
+    name: Option<String>,
+    /// Its id as it was written, or as it was claimed.
+    id: String,
+}
+
+/// Reads the object. The operator acts on the id that it claimed, whatever the spec says later.
+async fn identify(name: &str, serving: &str) -> Result<Identified, CommandError> {
+    let client = Client::try_default()
+        .await
+        .map_err(|e| CommandError(format!("no way to the API server: {e}; set KUBECONFIG, or use --id")))?;
+    let object = Cluster::new(client, String::new()).live(name).await?.ok_or_else(|| {
+        CommandError(format!("there is no Organization `{name}` in this cluster; --id takes an id of the database"))
+    })?;
+    let database = &object.spec.database;
+    if database != serving {
+        return Err(CommandError(format!(
+            "the Organization `{name}` is kept in the database `{database}`, and this is the configuration of `{serving}`: use the other configuration, with --database {database}"
+        )));
+    }
+    let claimed = object.status.and_then(|s| s.claim).map(|c| c.organization_key);
+    Ok(Identified { name: Some(name.to_owned()), id: claimed.unwrap_or(object.spec.organization_id) })
+}
+
+async fn look(config: &Config, database: &Database, subject: Option<Identified>) -> Result<Checked, CommandError> {
+    let mut found = own_schema(config, database).await?;
+    let plan = match database.compile(&config.cascade).await {
+        Ok(plan) => plan,
+        // Not even the organization's table can be used, so nothing else can be looked at.
+        Err(failure) if failure.of_the_plan() => {
+            found.extend(failure.findings);
+            let organization = subject.map(|s| render::Organization::unseen(s.name, s.id));
+            return Ok(Checked { organization, findings: found, order: Vec::new() });
+        }
+        Err(failure) => return Err(failure.into()),
+    };
+    let organization = match subject {
+        None => None,
+        Some(subject) => Some(examine(database, &plan, subject, &mut found).await?),
+    };
+    found.extend(plan.findings);
+    // What blocks comes first; the order within is that of the findings.
+    found.sort_by_key(|f| f.severity);
+    let order = plan.erase.map(|e| e.entities.into_iter().map(|e| e.name).collect()).unwrap_or_default();
+    Ok(Checked { organization, findings: found, order })
+}
+
+/// The operator's own schema. It is created at start, where that is allowed.
+async fn own_schema(config: &Config, database: &Database) -> Result<Vec<Finding>, CommandError> {
+    match database.migrate(false).await {
+        Ok(_) => Ok(Vec::new()),
+        Err(failure) if failure.reason == Reason::SchemaMismatch => {
+            let (severity, message) = if config.database.migrate {
+                (
+                    Severity::Warning,
+                    "the operator's own schema organization_operator is missing or old; the operator creates it when it starts",
+                )
+            } else {
+                (Severity::Blocks, failure.message.as_str())
+            };
+            Ok(vec![Finding { remedy: failure.remedy.clone(), ..Finding::new(severity, Kind::OwnSchema, message) }])
+        }
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+async fn examine(
+    database: &Database,
+    plan: &CompiledPlan,
+    subject: Identified,
+    found: &mut Vec<Finding>,
+) -> Result<render::Organization, CommandError> {
+    let examined = match database.examine(&subject.id, plan).await {
+        Ok(examined) => examined,
+        Err(failure) if failure.reason == Reason::InvalidOrganizationId => {
+            found.push(of_failure(Severity::Blocks, Kind::InvalidOrganizationId, &failure));
+            return Ok(render::Organization::unseen(subject.name, subject.id));
+        }
+        // What hides the rows is among the findings of the plan.
+        Err(failure) if failure.of_the_plan() => return Ok(render::Organization::unseen(subject.name, subject.id)),
+        Err(failure) => return Err(failure.into()),
+    };
+    if examined.organization == Presence::Absent {
+        found.push(Finding::new(
+            Severity::Warning,
+            Kind::OrganizationNotFound,
+            "the database has no organization with this id",
+        ));
+    }
+    found.extend(examined.blockers.iter().flat_map(findings::of_blockers));
+    let Examined { key, organization, complete, .. } = examined;
+    Ok(render::Organization { name: subject.name, key, presence: Some(organization), looked: complete })
+}
+
+fn of_failure(severity: Severity, kind: Kind, failure: &Failure) -> Finding {
+    Finding { remedy: failure.remedy.clone(), ..Finding::new(severity, kind, &failure.message) }
+}
