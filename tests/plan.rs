@@ -426,7 +426,7 @@ async fn a_rehearsal_finds_what_only_the_commit_would_find(world: Arc<World>) {
     let said = run(&scene, &["rehearse", &scene.name("acme"), "-o", "json"]).await.with(1).json();
     let error = &said["error"];
     assert_eq!(error["reason"], "ContentChanged", "{said}");
-    assert_eq!((&error["sqlState"], &error["table"]), (&json!("23503"), &json!("tombstones")), "{said}");
+    assert_eq!((&error["sqlState"], &error["table"]), (&json!("23503"), &json!("public.tombstones")), "{said}");
     assert_eq!(everything(&scene).await, before);
     assert_eq!(scene.value::<i64>("SELECT count(*) FROM tombstones").await, 0);
 
