@@ -37,7 +37,7 @@ impl Database {
             claim::note(&mut tx, actor).await?;
             tx.commit().await.map_err(|e| failure(&e, During::action("committing")))
         };
-        self.naming_blockers(pid, work).await
+        self.naming_blockers(pid, Box::pin(work)).await
     }
 }
 

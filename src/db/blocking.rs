@@ -4,11 +4,10 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::Row as _;
+use sqlx::{Connection as _, PgConnection, Row as _};
 
 use super::bind::own;
 use super::connect::Database;
-use super::error::{During, failure};
 use crate::api::Reason;
 use crate::domain::Failure;
 
@@ -38,13 +37,19 @@ impl Database {
     ) -> Result<T, Failure> {
         let seen = Mutex::new(Vec::new());
         let looking = async {
+            // A connection of its own, so that those of the pool stay for who has work to do. All of it is a courtesy:
+            // whoever cannot be asked is not named.
+            let mut connection = None;
             loop {
                 tokio::time::sleep((self.lock_timeout() / LOOKS).max(SHORTEST)).await;
-                // A courtesy: whoever cannot be asked is not named.
-                if let Ok(holders) = self.holders(pid).await
-                    && !holders.is_empty()
-                {
-                    *seen.lock().unwrap_or_else(PoisonError::into_inner) = holders;
+                if connection.is_none() {
+                    connection = self.connection().await.ok();
+                }
+                let Some(open) = &mut connection else { continue };
+                match holders(open, pid).await {
+                    Ok(holders) if holders.is_empty() => {}
+                    Ok(holders) => *seen.lock().unwrap_or_else(PoisonError::into_inner) = holders,
+                    Err(_) => connection = None,
                 }
             }
         };
@@ -54,23 +59,22 @@ impl Database {
         };
         done.map_err(|failure| named(failure, &seen.into_inner().unwrap_or_else(PoisonError::into_inner)))
     }
+}
 
-    async fn holders(&self, pid: i32) -> Result<Vec<Holder>, Failure> {
-        let during = During::action("looking for whoever holds a lock");
-        let mut tx = self.begin().await?;
-        let rows = own(HOLDERS).bind(pid).fetch_all(&mut *tx).await.map_err(|e| failure(&e, during))?;
-        tx.rollback().await.map_err(|e| failure(&e, during))?;
-        rows.iter()
-            .map(|row| {
-                Ok(Holder {
-                    pid: row.try_get("pid")?,
-                    application: plain(row.try_get::<Option<String>, _>("application_name")?),
-                    role: plain(row.try_get::<Option<String>, _>("role")?),
-                })
+/// In a transaction, so that a pooler does not hand out another session half way.
+async fn holders(connection: &mut PgConnection, pid: i32) -> Result<Vec<Holder>, sqlx::Error> {
+    let mut tx = connection.begin().await?;
+    let rows = own(HOLDERS).bind(pid).fetch_all(&mut *tx).await?;
+    tx.rollback().await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Holder {
+                pid: row.try_get("pid")?,
+                application: plain(row.try_get::<Option<String>, _>("application_name")?),
+                role: plain(row.try_get::<Option<String>, _>("role")?),
             })
-            .collect::<Result<_, sqlx::Error>>()
-            .map_err(|e| failure(&e, during))
-    }
+        })
+        .collect()
 }
 
 /// A name that anybody may have chosen, as it can be shown: short, and of printable characters.

@@ -51,7 +51,8 @@ impl Database {
         if standby {
             return Err(crate::domain::decide::on_a_standby().deleted_nothing());
         }
-        self.naming_blockers(pid, erase_and_record(tx, actor, plan, wanted)).await.map_err(Failure::deleted_nothing)
+        let work = Box::pin(erase_and_record(tx, actor, plan, wanted));
+        self.naming_blockers(pid, work).await.map_err(Failure::deleted_nothing)
     }
 }
 

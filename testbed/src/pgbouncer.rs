@@ -1,4 +1,4 @@
-//! PgBouncer in front of a PostgreSQL server.
+//! `PgBouncer` in front of a PostgreSQL server.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -26,7 +26,7 @@ pub struct PgBouncerOptions {
     pub tls: Option<(String, String)>,
 }
 
-/// A PgBouncer in transaction mode. It ends when dropped.
+/// A `PgBouncer` in transaction mode. It ends when dropped.
 #[derive(Debug)]
 pub struct PgBouncer {
     _running: Leash,
@@ -53,9 +53,12 @@ impl PgBouncer {
             Ok(path)
         };
         let quoted = |text: &str| text.replace('"', "\"\"");
-        let users: String =
-            options.users.iter().map(|(u, p)| format!("\"{}\" \"{}\"\n", quoted(u), quoted(p))).collect();
-        let users = write("users.txt", &users)?;
+        let users: Vec<String> = options
+            .users
+            .iter()
+            .map(|(user, password)| format!("\"{}\" \"{}\"\n", quoted(user), quoted(password)))
+            .collect();
+        let users = write("users.txt", &users.concat())?;
         let mut config = format!(
             "[databases]\n* = host={} port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
              unix_socket_dir =\npool_mode = transaction\nauth_type = scram-sha-256\nauth_file = {}\n\
@@ -66,11 +69,12 @@ impl PgBouncer {
         );
         if let Some((certificate, key)) = &options.tls {
             let (certificate, key) = (write("server.crt", certificate)?, write("server.key", key)?);
-            config.push_str(&format!(
+            let tls = format!(
                 "client_tls_sslmode = require\nclient_tls_cert_file = {}\nclient_tls_key_file = {}\n",
                 certificate.display(),
                 key.display()
-            ));
+            );
+            config.push_str(&tls);
         }
         let config = write("pgbouncer.ini", &config)?;
         let running = Leash::program(program, scratch.join("pgbouncer.log"))

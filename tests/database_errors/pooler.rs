@@ -1,4 +1,4 @@
-//! Through PgBouncer in transaction mode: each transaction may come to another session of the server.
+//! Through `PgBouncer` in transaction mode: each transaction may come to another session of the server.
 
 use std::sync::Arc;
 

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use organization_operator::api::Reason;
+use serde_json::json;
 use testbed::{PgBouncer, PgBouncerOptions, PostgresOptions, quote};
 
 use super::access::disconnect;
@@ -26,7 +27,11 @@ async fn from_outside(stage: &Stage, sql: &str) {
 }
 
 async fn no_way_in(world: Arc<World>, via: Via) {
-    let mut stage = Stage::open(world, via, Variant::Ordinary).await;
+    let scene = scene(world, via, Variant::Ordinary).await;
+    // With one session, whatever is wrong with a session stays wrong until the operator makes another one.
+    let launch = launch(&scene, via).await.configure("pollIntervalSeconds", json!(3600));
+    let launch = launch.configure("concurrency", json!(1)).configure("database.maxConnections", json!(2));
+    let mut stage = Stage::with(scene, launch).await;
 
     let doomed = stage.doomed(0).await;
     from_outside(&stage, "ALTER DATABASE CONNECTION LIMIT 0").await;

@@ -21,7 +21,7 @@ pub enum Via {
     Default,
     /// PostgreSQL 18.
     Eighteen,
-    /// The one of the whole run, through PgBouncer in transaction mode.
+    /// The one of the whole run, through `PgBouncer` in transaction mode.
     Pooler,
 }
 

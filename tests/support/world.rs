@@ -98,7 +98,7 @@ impl World {
         self.newer.get_or_init(start).await.clone()
     }
 
-    /// PgBouncer in transaction mode, in front of this world's PostgreSQL: one for the whole run.
+    /// `PgBouncer` in transaction mode, in front of this world's PostgreSQL: one for the whole run.
     pub async fn pooler(&self) -> &PgBouncer {
         let start = || async {
             let users = vec![(ROLE.to_owned(), PASSWORD.to_owned())];
