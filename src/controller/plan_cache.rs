@@ -46,7 +46,9 @@ impl PlanCache {
             Ok(compiled) => {
                 let compiled = Arc::new(compiled);
                 let mut current = self.compiled.write().unwrap_or_else(PoisonError::into_inner);
-                let changed = current.as_ref().is_none_or(|c| c.digest != compiled.digest);
+                // Privileges are no part of the digest, but their lack is a fault.
+                let same = |c: &Arc<CompiledPlan>| c.digest == compiled.digest && c.fault == compiled.fault;
+                let changed = !current.as_ref().is_some_and(same);
                 if changed {
                     report(&compiled);
                 }
