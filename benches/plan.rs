@@ -32,7 +32,7 @@ async fn open(postgres: &Postgres, name: &str) -> Database {
         max_connections: 4,
         connect_timeout: Duration::from_secs(10),
         lock_timeout: Duration::from_secs(10),
-        statement_timeout: Duration::from_secs(60),
+        statement_timeout: Duration::from_mins(1),
     };
     let database = Database::new(UrlSource::Text(postgres.admin_url(name)), settings).expect("a URL");
     database.migrate(true).await.expect("the operator's own schema");

@@ -7,9 +7,11 @@
 //! `make fuzz CASES=1 SEED=...` runs that case again.
 
 mod case;
+mod expected;
 mod plan;
 mod schema;
 pub mod single;
+mod sql;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +22,8 @@ use tokio::sync::Mutex;
 
 use crate::support::World;
 use crate::tests;
-use case::{Breakage, Ground, Verdict, WRONG};
+use case::{Breakage, Ground, Verdict};
+use expected::WRONG;
 
 tests![the_cascade_erases_exactly_the_tenant_or_nothing, the_property_catches_a_broken_engine];
 

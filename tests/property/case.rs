@@ -1,6 +1,5 @@
 //! One case: makes the schema, runs the engine, and compares what is left with what should be.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -9,20 +8,17 @@ use fastrand::Rng;
 use organization_operator::api::{DeletionPolicy, Reason};
 use organization_operator::db::erase::Erasure;
 use organization_operator::db::{Actor, Database, Settings, UrlSource};
-use organization_operator::domain::catalog::OnDelete;
 use organization_operator::domain::plan::Plan;
 use organization_operator::domain::settlement::Settlement;
 use organization_operator::domain::{CompiledPlan, Failure, Subject};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
-use super::plan::{self, Rows};
+use super::expected::{Expected, State, difference};
+use super::plan;
 use super::schema::{ROOT, Schema};
 use crate::support::World;
 
 const CLUSTER: &str = "property";
-
-/// How a violation begins where the wrong rows are gone.
-pub const WRONG: &str = "erased were";
 
 /// What is broken on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +60,6 @@ pub struct Ground {
     number: AtomicU32,
 }
 
-/// Every row as text, by table and its number.
-type State = BTreeMap<(usize, i64), String>;
-
 impl Ground {
     pub async fn new(world: &Arc<World>) -> Self {
         let name = format!("property_{}_{}", std::process::id(), world.number());
@@ -88,11 +81,32 @@ impl Ground {
 
     /// Makes tables with rows, and erases one organization of them by a plan.
     pub async fn erased(&self, sql: &str, plan: &str, key: &str) -> Result<Settlement, Failure> {
-        execute(&mut self.connect().await, sql).await.expect("the tables");
+        self.execute(sql).await;
         let plan: Plan = serde_yaml::from_str(plan).expect("a plan");
         plan.validate().expect("a valid plan");
         let compiled = self.database.compile(&plan).await?;
         self.erase(&subject(key, key), key, &compiled).await.expect("an end")
+    }
+
+    /// Erases what nothing fences, and stops before the second count. Returns the plan for it.
+    pub async fn unverified(&self, sql: &str, plan: &str, key: &str) -> CompiledPlan {
+        self.execute(sql).await;
+        let plan: Plan = serde_yaml::from_str(plan).expect("a plan");
+        let compiled = self.database.compile(&plan).await.expect("compiled");
+        let subject = subject(key, key);
+        let erased = self.database.erase(Actor { cluster: CLUSTER, subject: &subject, key }, &compiled).await;
+        assert!(matches!(erased, Ok(Erasure::Unverified { .. })), "{erased:?}");
+        compiled
+    }
+
+    /// The second count.
+    pub async fn verify(&self, compiled: &CompiledPlan, key: &str) -> Result<Option<Settlement>, Failure> {
+        self.database.verify(CLUSTER, &subject(key, key), key, compiled).await
+    }
+
+    /// Runs SQL.
+    pub async fn execute(&self, sql: &str) {
+        execute(&mut self.connect().await, sql).await.expect(sql);
     }
 
     /// A single value.
@@ -245,83 +259,6 @@ impl Ground {
         let wanted = ("Erased".to_owned(), 1, steps, true);
         if found == wanted { Ok(()) } else { Err(format!("the ledger says {found:?}, the settlement {wanted:?}")) }
     }
-}
-
-/// What should be left, and what should be said.
-struct Expected {
-    victims: Rows,
-    /// Rows that the plan gives to the tenant and to another one as well.
-    shared: Vec<(usize, i64)>,
-}
-
-impl Expected {
-    fn of(schema: &Schema, plan: &Plan) -> Self {
-        let mut victims = plan::rows_of(schema, plan, schema.tenants[0]);
-        let mut shared = Vec::new();
-        for other in &schema.tenants[1..] {
-            for (t, rows) in plan::rows_of(schema, plan, *other).iter().enumerate() {
-                shared.extend(rows.intersection(&victims[t]).map(|uid| (t, *uid)));
-            }
-        }
-        victims[ROOT].extend(schema.tables[ROOT].rows[0].values[0]);
-        Self { victims, shared }
-    }
-
-    /// Exactly the tenant is gone, and every other row is as it was.
-    fn left(&self, before: &State, after: &State) -> Result<(), String> {
-        if !self.shared.is_empty() {
-            return Err(format!("{WRONG} rows of another tenant: (table, uid) {:?}", self.shared));
-        }
-        let mut wanted = before.clone();
-        wanted.retain(|(t, uid), _| !self.victims[*t].contains(uid));
-        if *after == wanted {
-            return Ok(());
-        }
-        Err(format!("{WRONG} not exactly the tenant: {}", difference(&wanted, after)))
-    }
-
-    /// The counts are true, and every table of the plan is counted once.
-    fn counts(&self, schema: &Schema, settlement: &Settlement) -> Result<(), String> {
-        let mut told = 0;
-        for step in settlement.steps() {
-            let tables =
-                step.tables.iter().filter_map(|n| (0..schema.tables.len()).find(|t| schema.table_name(*t) == *n));
-            let rows: usize = tables.map(|t| self.victims[t].len()).sum();
-            let rows = i64::try_from(rows).unwrap_or_default();
-            if (step.found, step.deleted) != (rows, rows) {
-                return Err(format!("{rows} rows went, the settlement says {step:?}"));
-            }
-            told += rows;
-        }
-        let all: usize = self.victims.iter().skip(1).map(std::collections::BTreeSet::len).sum();
-        if i64::try_from(all).unwrap_or_default() == told {
-            return Ok(());
-        }
-        Err(format!("{all} rows went, the settlement tells of {told}: {:?}", settlement.steps()))
-    }
-
-    /// A refusal has a cause: nobody is refused for nothing.
-    fn justifies(&self, schema: &Schema, failure: &Failure) -> Result<(), String> {
-        let outsiders = plan::referred_from_outside(schema, &self.victims);
-        let justified = match failure.reason {
-            Reason::ForeignKeyViolation => outsiders || !self.shared.is_empty(),
-            Reason::SchemaMismatch => failure.message.contains("cycle"),
-            _ => false,
-        };
-        // Whether a default value fits, only the database can tell.
-        let defaults = schema.references.iter().filter_map(|r| r.constraint.as_ref());
-        let justified = justified
-            || defaults.into_iter().any(|c| c.on_delete == OnDelete::SetDefault)
-                && [Reason::ConstraintViolation, Reason::ContentChanged, Reason::ForeignKeyViolation]
-                    .contains(&failure.reason);
-        if justified { Ok(()) } else { Err(format!("it was refused for nothing: {failure:?}")) }
-    }
-}
-
-fn difference(wanted: &State, found: &State) -> String {
-    let missing: Vec<_> = wanted.iter().filter(|(k, v)| found.get(k) != Some(v)).collect();
-    let surplus: Vec<_> = found.iter().filter(|(k, v)| wanted.get(k) != Some(v)).collect();
-    format!("(table, uid): row that should be there {missing:?}; row that should not {surplus:?}")
 }
 
 async fn execute(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {

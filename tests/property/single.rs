@@ -15,6 +15,7 @@ tests![
     a_tree_with_restrict_goes_at_once,
     a_row_of_two_organizations_blocks,
     a_swallowed_delete_under_cascade_leaves_no_orphan,
+    what_appears_after_the_commit_takes_nothing_with_it,
 ];
 
 /// `character` without a length is `character(1)`, and a cast to a domain over `varchar(1)` cuts off as well: the deletion
@@ -164,4 +165,32 @@ async fn a_swallowed_delete_under_cascade_leaves_no_orphan(world: Arc<World>) {
         .expect_err("a run was left");
     assert_eq!((failure.reason, failure.table.as_deref()), (Reason::ContentChanged, Some("public.runs")), "{failure}");
     assert_eq!(ground.number("SELECT count(*) FROM flows").await, 1);
+}
+
+/// A late row of the tenant is swept, but not what others have hung on it meanwhile.
+async fn what_appears_after_the_commit_takes_nothing_with_it(world: Arc<World>) {
+    let ground = Ground::new(&world).await;
+    let compiled = ground
+        .unverified(
+            "CREATE TABLE organizations (id bigint PRIMARY KEY); \
+             CREATE TABLE logs (id bigint PRIMARY KEY, organization_id bigint); \
+             CREATE TABLE lines (id bigint PRIMARY KEY, log_id bigint REFERENCES logs DEFERRABLE); \
+             CREATE TABLE notes (id bigint PRIMARY KEY, log_id bigint REFERENCES logs ON DELETE CASCADE); \
+             INSERT INTO organizations VALUES (1); INSERT INTO logs VALUES (1, 1); INSERT INTO lines VALUES (1, 1)",
+            "{organization: {table: organizations, key: id}, steps: [{entity: logs, table: logs, organization: organization_id}, \
+              {entity: lines, table: lines, parent: logs, column: log_id}]}",
+            "1",
+        )
+        .await;
+    ground
+        .execute("INSERT INTO logs VALUES (2, 1); INSERT INTO lines VALUES (2, 2); INSERT INTO notes VALUES (1, 2)")
+        .await;
+    let failure = ground.verify(&compiled, "1").await.expect_err("a note would go with it");
+    assert_eq!(failure.reason, Reason::ForeignKeyViolation, "{failure}");
+    assert_eq!(ground.number("SELECT count(*) FROM notes").await, 1);
+    ground.execute("DELETE FROM notes").await;
+    assert_eq!(ground.verify(&compiled, "1").await, Ok(None), "the log and its line went");
+    assert_eq!(ground.number("SELECT (SELECT count(*) FROM logs) + (SELECT count(*) FROM lines)").await, 0);
+    let settled = ground.verify(&compiled, "1").await.expect("counted").expect("nothing appeared");
+    assert_eq!(settled.steps().iter().map(|s| s.deleted).sum::<i64>(), 4);
 }

@@ -2,7 +2,7 @@
 
 use super::faults::Faults;
 use super::root::Root;
-use crate::domain::catalog::{Catalog, TableInfo};
+use crate::domain::catalog::{Catalog, ForeignKey, TableId, TableInfo};
 use crate::domain::plan::{Plan, Step};
 
 /// A step with its names resolved.
@@ -69,8 +69,20 @@ pub(super) fn resolve<'a>(
         }
         let mut links = Vec::new();
         if let Some(parent) = &step.parent {
+            let parents: Vec<TableId> =
+                plan.steps.iter().zip(&infos).filter(|(s, _)| s.entity == *parent).map(|(_, info)| info.id).collect();
             for (j, other) in plan.steps.iter().enumerate().filter(|(_, o)| o.entity == *parent) {
-                if let Some(pairs) = pairs(step, infos[i], infos[j], catalog) {
+                if let Some(key) = refers_elsewhere(step, infos[i], &parents, catalog) {
+                    faults.schema(
+                        format!("`{at}.column`: by the constraint {} it refers to another table than `{}`", key.name, other.table),
+                        Some(&step.table),
+                        Some(format!(
+                            "name the table that it refers to as {at}.parent; if it holds a key of `{}` all the same, write `columns: {{COLUMN: PARENT_COLUMN}}`",
+                            other.table
+                        )),
+                    );
+                    complete = false;
+                } else if let Some(pairs) = pairs(step, infos[i], infos[j], catalog) {
                     links.push((j, pairs));
                 } else {
                     let which = if step.column.is_some() {
@@ -96,6 +108,19 @@ pub(super) fn resolve<'a>(
         steps.push(Resolved { step, info: infos[i], links, organization: step.organization.clone() });
     }
     complete.then_some(steps)
+}
+
+/// The foreign key which says that `column` refers to another table of the plan than the parent: followed all the same, it
+/// would find rows of anybody whose numbers happen to be equal.
+fn refers_elsewhere<'c>(
+    step: &Step,
+    child: &TableInfo,
+    parents: &[TableId],
+    catalog: &'c Catalog,
+) -> Option<&'c ForeignKey> {
+    let column = step.column.as_ref()?;
+    let keys = || catalog.foreign_keys.iter().filter(|k| k.child == child.id && k.child_columns == [column.clone()]);
+    if keys().any(|k| parents.contains(&k.parent)) { None } else { keys().next() }
 }
 
 /// Columns of the child, each with the parent's column. For `column` alone the parent's column is the one that a

@@ -97,7 +97,7 @@ pub(super) fn delete_statement(
     let mut writer = Writer::default();
     let sets: Vec<&RowSet> = same.iter().map(|&i| &held[i]).collect();
     let condition = any_of(&sets, "t", &KeySource::Bound, &mut writer);
-    let (mut returned, mut arrays) = (Vec::new(), String::new());
+    let (mut returned, mut arrays) = (Vec::new(), Vec::new());
     for &step in same.iter().filter(|&&i| !captured[i].is_empty()) {
         // A row of one step is not a row of the others.
         let of_step = if same.len() == 1 {
@@ -109,9 +109,10 @@ pub(super) fn delete_statement(
         };
         for (i, column) in captured[step].iter().enumerate() {
             returned.push(format!("t.{} AS s{step}c{i}", Column::new(column)));
-            arrays.push_str(&format!(", COALESCE(array_agg(s{step}c{i}::text){of_step}, '{{}}')"));
+            arrays.push(format!(", COALESCE(array_agg(s{step}c{i}::text){of_step}, '{{}}')"));
         }
     }
+    let arrays = arrays.concat();
     let returned = if returned.is_empty() { "1".to_owned() } else { returned.join(", ") };
     let sql = format!(
         "WITH d AS (DELETE FROM {} t WHERE {condition} RETURNING {returned}) SELECT count(*){arrays} FROM d",

@@ -47,6 +47,22 @@ fn blockers_name_constraint_rows_and_remedy() {
 }
 
 #[test]
+fn a_column_that_refers_to_another_table_is_refused() {
+    let steps = "organization: {table: organizations, key: id}\nsteps:\n\
+         - {entity: users, table: users, organization: organization_id}\n\
+         - {entity: flows, table: flows, organization: organization_id}\n";
+    let with = |last: &str| compile(&plan(&format!("{steps}{last}")), &platform(Flavour::Ordinary)).fault;
+    let fault =
+        with("- {entity: runs, table: flow_executions, parent: users, column: flow_id}").expect("a wrong parent");
+    assert!(
+        fault.message.contains("`cascade.steps[2].column`") && fault.message.contains("executions_flow"),
+        "{fault}"
+    );
+    assert_eq!(with("- {entity: runs, table: flow_executions, parent: users, column: started_by}"), None);
+    assert_eq!(with("- {entity: runs, table: flow_executions, parent: users, columns: {flow_id: id}}"), None);
+}
+
+#[test]
 fn every_fault_is_named_at_once() {
     let mut catalog = platform(Flavour::Ordinary);
     catalog.tables.push(table(INVOICES, "invoices", &["id", "organization_id"]));

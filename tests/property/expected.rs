@@ -1,0 +1,95 @@
+//! What a case should end in.
+
+use std::collections::BTreeMap;
+
+use organization_operator::api::Reason;
+use organization_operator::domain::Failure;
+use organization_operator::domain::catalog::OnDelete;
+use organization_operator::domain::plan::Plan;
+use organization_operator::domain::settlement::Settlement;
+
+use super::plan::{self, Rows};
+use super::schema::{ROOT, Schema};
+
+/// How a violation begins where the wrong rows are gone.
+pub const WRONG: &str = "erased were";
+
+/// Every row as text, by table and its number.
+pub type State = BTreeMap<(usize, i64), String>;
+
+/// What should be left, and what should be said.
+pub struct Expected {
+    victims: Rows,
+    /// Rows that the plan gives to the tenant and to another one as well.
+    shared: Vec<(usize, i64)>,
+}
+
+impl Expected {
+    pub fn of(schema: &Schema, plan: &Plan) -> Self {
+        let mut victims = plan::rows_of(schema, plan, schema.tenants[0]);
+        let mut shared = Vec::new();
+        for other in &schema.tenants[1..] {
+            for (t, rows) in plan::rows_of(schema, plan, *other).iter().enumerate() {
+                shared.extend(rows.intersection(&victims[t]).map(|uid| (t, *uid)));
+            }
+        }
+        victims[ROOT].extend(schema.tables[ROOT].rows[0].values[0]);
+        Self { victims, shared }
+    }
+
+    /// Exactly the tenant is gone, and every other row is as it was.
+    pub fn left(&self, before: &State, after: &State) -> Result<(), String> {
+        if !self.shared.is_empty() {
+            return Err(format!("{WRONG} rows of another tenant: (table, uid) {:?}", self.shared));
+        }
+        let mut wanted = before.clone();
+        wanted.retain(|(t, uid), _| !self.victims[*t].contains(uid));
+        if *after == wanted {
+            return Ok(());
+        }
+        Err(format!("{WRONG} not exactly the tenant: {}", difference(&wanted, after)))
+    }
+
+    /// The counts are true, and every table of the plan is counted once.
+    pub fn counts(&self, schema: &Schema, settlement: &Settlement) -> Result<(), String> {
+        let mut told = 0;
+        for step in settlement.steps() {
+            let tables =
+                step.tables.iter().filter_map(|n| (0..schema.tables.len()).find(|t| schema.table_name(*t) == *n));
+            let rows: usize = tables.map(|t| self.victims[t].len()).sum();
+            let rows = i64::try_from(rows).unwrap_or_default();
+            if (step.found, step.deleted) != (rows, rows) {
+                return Err(format!("{rows} rows went, the settlement says {step:?}"));
+            }
+            told += rows;
+        }
+        let all: usize = self.victims.iter().skip(1).map(std::collections::BTreeSet::len).sum();
+        if i64::try_from(all).unwrap_or_default() == told {
+            return Ok(());
+        }
+        Err(format!("{all} rows went, the settlement tells of {told}: {:?}", settlement.steps()))
+    }
+
+    /// A refusal has a cause: nobody is refused for nothing.
+    pub fn justifies(&self, schema: &Schema, failure: &Failure) -> Result<(), String> {
+        let outsiders = plan::referred_from_outside(schema, &self.victims);
+        let justified = match failure.reason {
+            Reason::ForeignKeyViolation => outsiders || !self.shared.is_empty(),
+            Reason::SchemaMismatch => failure.message.contains("cycle"),
+            _ => false,
+        };
+        // Whether a default value fits, only the database can tell.
+        let defaults = schema.references.iter().filter_map(|r| r.constraint.as_ref());
+        let justified = justified
+            || defaults.into_iter().any(|c| c.on_delete == OnDelete::SetDefault)
+                && [Reason::ConstraintViolation, Reason::ContentChanged, Reason::ForeignKeyViolation]
+                    .contains(&failure.reason);
+        if justified { Ok(()) } else { Err(format!("it was refused for nothing: {failure:?}")) }
+    }
+}
+
+pub fn difference(wanted: &State, found: &State) -> String {
+    let missing: Vec<_> = wanted.iter().filter(|(k, v)| found.get(k) != Some(v)).collect();
+    let surplus: Vec<_> = found.iter().filter(|(k, v)| wanted.get(k) != Some(v)).collect();
+    format!("(table, uid): row that should be there {missing:?}; row that should not {surplus:?}")
+}
