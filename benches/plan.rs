@@ -132,9 +132,13 @@ async fn erased(database: &Database, key: &str, plan: &CompiledPlan) -> Duration
         expiration: None,
         terminating_since: None,
         has_finalizer: true,
+        stage: None,
         claimed: None,
     };
     let began = Instant::now();
-    database.erase(Actor { cluster: "bench", subject: &subject, key }, plan).await.expect("erased");
+    database
+        .erase(Actor { cluster: "bench", subject: &subject, key }, plan, std::future::ready(Ok(true)))
+        .await
+        .expect("erased");
     began.elapsed()
 }

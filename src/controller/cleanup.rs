@@ -206,8 +206,7 @@ impl Act<'_> {
         if !self.mine() {
             self.context.database.claim(self.actor(), take_from.as_deref()).await?;
         }
-        let erasing = self.context.database.erase(self.actor(), self.plan, self.still_wanted());
-        tokio::pin!(erasing);
+        let mut erasing = Box::pin(self.context.database.erase(self.actor(), self.plan, self.still_wanted()));
         tokio::select! {
             done = &mut erasing => return done,
             () = tokio::time::sleep(SHOW_AFTER) => {}

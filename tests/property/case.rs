@@ -94,7 +94,10 @@ impl Ground {
         let plan: Plan = serde_yaml::from_str(plan).expect("a plan");
         let compiled = self.database.compile(&plan).await.expect("compiled");
         let subject = subject(key, key);
-        let erased = self.database.erase(Actor { cluster: CLUSTER, subject: &subject, key }, &compiled).await;
+        let erased = self
+            .database
+            .erase(Actor { cluster: CLUSTER, subject: &subject, key }, &compiled, std::future::ready(Ok(true)))
+            .await;
         assert!(matches!(erased, Ok(Erasure::Unverified { .. })), "{erased:?}");
         compiled
     }
