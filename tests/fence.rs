@@ -70,14 +70,17 @@ async fn writes_before_every_statement(world: Arc<World>, variant: Variant, time
     let seen = std::sync::Mutex::new((HashMap::<String, usize>::new(), false));
     let (writing, count) = (writer.clone(), struck.clone());
     proxy.count_only(move |statement| {
-        let mut seen = seen.lock().expect("a lock");
-        if statement.starts_with("BEGIN") {
-            seen.1 = false;
-        }
-        seen.1 |= AFTER_THE_LAST_COUNT.iter().any(|s| statement.starts_with(s));
-        let hits = seen.0.entry(statement.to_owned()).or_default();
-        *hits += 1;
-        if *hits <= times && !seen.1 {
+        let strikes = {
+            let mut seen = seen.lock().expect("a lock");
+            if statement.starts_with("BEGIN") {
+                seen.1 = false;
+            }
+            seen.1 |= AFTER_THE_LAST_COUNT.iter().any(|s| statement.starts_with(s));
+            let hits = seen.0.entry(statement.to_owned()).or_default();
+            *hits += 1;
+            *hits <= times && !seen.1
+        };
+        if strikes {
             count.fetch_add(1, Ordering::Relaxed);
             tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(writing.write_everything()));
         }

@@ -32,12 +32,17 @@ mod undo;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
 use support::World;
 
 /// Tests wait most of the time, so more of them than there are cores can run at once.
 const THREADS: usize = 8;
+
+/// A test that takes longer hangs. `make fuzz` may take as long as it likes.
+const LIMIT: Duration = Duration::from_mins(10);
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -61,6 +66,7 @@ fn main() -> ExitCode {
         lifecycle::tests(),
         plan::tests(),
         property::tests(),
+        property::relations::tests(),
         property::single::tests(),
         rbac::tests(),
         stuck_shapes::tests(),
@@ -76,6 +82,7 @@ fn main() -> ExitCode {
         .map(|(name, test)| {
             let (world, handle) = (world.clone(), runtime.handle().clone());
             Trial::test(name, move || {
+                let _running = watch(name);
                 handle.block_on(test(world.expect("servers")));
                 Ok(())
             })
@@ -85,4 +92,19 @@ fn main() -> ExitCode {
     // The servers end here, also when tests panicked.
     drop(world);
     conclusion.exit_code()
+}
+
+/// Ends the whole run when what is returned lives for too long. The servers end with the process. This is a thread of its
+/// own, since a test that hangs may have stopped every timer of the runtime.
+fn watch(name: &'static str) -> Sender<()> {
+    let (running, ended) = channel::<()>();
+    if std::env::var_os("CASES").is_none() {
+        std::thread::spawn(move || {
+            if ended.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("{name} has not ended in {LIMIT:?}; the run ends here");
+                std::process::exit(101);
+            }
+        });
+    }
+    running
 }

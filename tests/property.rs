@@ -10,6 +10,7 @@ mod case;
 mod expected;
 mod plan;
 mod schema;
+pub mod relations;
 pub mod single;
 mod sql;
 

@@ -67,12 +67,13 @@ const UNIQUE_KEYS: &str = "SELECT i.indrelid, \
     FROM pg_index i WHERE i.indrelid = ANY($1) AND i.indisunique AND i.indisvalid AND i.indimmediate \
     AND i.indpred IS NULL AND i.indexprs IS NULL ORDER BY i.indrelid, i.indisprimary DESC, i.indexrelid";
 
-/// Foreign keys to, and triggers on, the tables of the plan, and the tables with a tenant column, as one short text. What
+/// Foreign keys to, triggers on and tables below the tables of the plan, and the tables with a tenant column, as one short text. What
 /// else may change makes a statement fail; these would be passed over in silence.
 const FINGERPRINT: &str = "SELECT COALESCE(md5(string_agg(x, ',' ORDER BY x)), '') FROM ( \
     SELECT concat_ws(':', k.oid, k.conrelid, k.confdeltype, k.condeferrable, k.conkey, k.confkey) AS x FROM pg_constraint k \
         WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confrelid = ANY($1) \
     UNION ALL SELECT concat_ws(':', t.oid, t.tgenabled) FROM pg_trigger t WHERE t.tgrelid = ANY($1) AND NOT t.tgisinternal \
+    UNION ALL SELECT concat_ws(':', i.inhparent, i.inhrelid) FROM pg_inherits i WHERE i.inhparent = ANY($1) \
     UNION ALL SELECT c.oid::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
         WHERE a.attname = ANY($2::text[]) AND NOT a.attisdropped AND c.relkind IN ('r', 'p') AND NOT c.relispartition \
     ) s";
@@ -157,7 +158,8 @@ async fn read(connection: &mut PgConnection, plan: &Plan) -> Result<(Catalog, St
         table.declared = declared.iter().filter(|(_, id)| *id == table.id).map(|(name, _)| name.clone()).collect();
     }
     let plan_tables: Vec<u32> = plan_tables.into_iter().collect();
-    let traits = traits::read(&mut *connection, oids(ids.into_iter())).await?;
+    let traits =
+        traits::read(&mut *connection, oids(ids.into_iter()), oids(plan_tables.iter().copied())).await?;
     let fingerprint = fingerprint(connection, &plan_tables, &plan.tenant_columns).await?;
     Ok((Catalog { tables, foreign_keys, plan_tables, fingerprint, traits }, role))
 }
@@ -172,25 +174,29 @@ pub(super) async fn foreign_keys(
         .await?
         .iter()
         .map(|row| {
-            let action: String = row.try_get("on_delete")?;
             Ok(ForeignKey {
                 name: row.try_get("conname")?,
                 child: row.try_get::<Oid, _>("conrelid")?.0,
                 child_columns: row.try_get("child_columns")?,
                 parent: row.try_get::<Oid, _>("confrelid")?.0,
                 parent_columns: row.try_get("parent_columns")?,
-                on_delete: match action.as_str() {
-                    "r" => OnDelete::Restrict,
-                    "c" => OnDelete::Cascade,
-                    "n" => OnDelete::SetNull,
-                    "d" => OnDelete::SetDefault,
-                    _ => OnDelete::NoAction,
-                },
+                on_delete: on_delete(row.try_get("on_delete")?),
                 deferrable: row.try_get("condeferrable")?,
                 enforced: row.try_get("enforced")?,
             })
         })
         .collect()
+}
+
+/// `confdeltype` of `pg_constraint`.
+pub(super) fn on_delete(code: &str) -> OnDelete {
+    match code {
+        "r" => OnDelete::Restrict,
+        "c" => OnDelete::Cascade,
+        "n" => OnDelete::SetNull,
+        "d" => OnDelete::SetDefault,
+        _ => OnDelete::NoAction,
+    }
 }
 
 pub(super) async fn tables(connection: &mut PgConnection, ids: &BTreeSet<u32>) -> Result<Vec<TableInfo>, sqlx::Error> {

@@ -143,7 +143,7 @@ pub(super) async fn cascade(
     detach(connection, key, erase, &captured).await?;
     let deleted = delete(connection, key, erase, &erase.deletes, Some(&found), &mut captured).await?;
     let organizations =
-        delete_organization(connection, key, plan, present).await.map_err(|f| classify(f, erase, &found, &deleted))?;
+        delete_organization(connection, key, plan, present).await.map_err(|f| classify(f, erase))?;
     let left = numbers(connection, &erase.recount, key, &captured)
         .await
         .map_err(|e| failure(&e, During::action("counting again")))?;
@@ -230,7 +230,7 @@ pub(super) async fn detach(
         query(&detach.statement, key, captured)
             .execute(&mut *connection)
             .await
-            .map_err(|e| classify(failure(&e, during), erase, &[], &[]))?;
+            .map_err(|e| classify(failure(&e, during), erase))?;
     }
     Ok(())
 }
@@ -252,7 +252,7 @@ pub(super) async fn delete(
         let row = query(&step.statement, key, captured)
             .fetch_one(&mut *connection)
             .await
-            .map_err(|e| classify(failure(&e, during), erase, found.unwrap_or_default(), &deleted))?;
+            .map_err(|e| classify(failure(&e, during), erase))?;
         let refused = |e: sqlx::Error| failure(&e, during);
         deleted[step.table] = row.try_get(0).map_err(refused)?;
         if found.is_some_and(|found| deleted[step.table] < found[step.table]) {
@@ -275,25 +275,12 @@ pub(super) async fn delete(
 
 /// The preflight found nothing, so a foreign key from a table of the plan means that rows of it are there that should be
 /// gone: they appeared since, or something swallowed their delete.
-fn classify(mut failure: Failure, erase: &ErasePlan, found: &[i64], deleted: &[i64]) -> Failure {
-    let Some(at) = erase.tables.iter().position(|t| Some(&t.name) == failure.table.as_ref()) else { return failure };
-    if failure.reason != Reason::ForeignKeyViolation {
-        return failure;
-    }
-    let table = &erase.tables[at];
-    failure.reason = Reason::ContentChanged;
-    failure.entity = Some(table.entity.clone());
-    failure.remedy = Some(stop_writers(&table.name));
-    if let (Some(found), Some(deleted)) = (found.get(at), deleted.get(at))
-        && found > deleted
-    {
-        failure.rows = Some(found - deleted);
-        failure.message = format!(
-            "{}; {} of the {found} rows found in `{}` were not deleted by the statement that should have",
-            failure.message,
-            found - deleted,
-            table.name
-        );
+fn classify(mut failure: Failure, erase: &ErasePlan) -> Failure {
+    let Some(table) = erase.tables.iter().find(|t| Some(&t.name) == failure.table.as_ref()) else { return failure };
+    if failure.reason == Reason::ForeignKeyViolation {
+        failure.reason = Reason::ContentChanged;
+        failure.entity = Some(table.entity.clone());
+        failure.remedy = Some(stop_writers(&table.name));
     }
     failure
 }

@@ -7,12 +7,31 @@ use sqlx::postgres::types::Oid;
 use sqlx::{PgConnection, Row as _};
 
 use super::bind::own;
-use crate::domain::catalog::{Relation, Rule, TableId, Timing, Traits, Trigger};
+use super::catalog::on_delete;
+use crate::domain::catalog::{KeyBelow, Relation, Rule, TableId, Timing, Traits, Trigger};
 
 const RELATIONS: &str = "SELECT c.oid AS id, c.relkind::text AS kind, \
     ARRAY(SELECT k.conname::text FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'f' AND k.conparentid = 0 \
-        AND NOT k.convalidated ORDER BY 1) AS not_valid \
+        AND NOT k.convalidated ORDER BY 1) AS not_valid, \
+    CASE WHEN c.relispartition THEN (SELECT concat_ws('.', n.nspname, r.relname) FROM pg_class r \
+        JOIN pg_namespace n ON n.oid = r.relnamespace WHERE r.oid = pg_partition_root(c.oid)) END AS partition_of, \
+    ARRAY(SELECT concat_ws('.', n.nspname, h.relname) FROM pg_inherits i JOIN pg_class h ON h.oid = i.inhrelid \
+        JOIN pg_namespace n ON n.oid = h.relnamespace WHERE i.inhparent = c.oid AND NOT h.relispartition ORDER BY 1) AS heirs \
     FROM pg_class c WHERE c.oid = ANY($1)";
+
+/// Foreign keys with an action that refer to what views are made of, through views of views, except to tables of the plan:
+/// those are checked by themselves.
+const BELOW: &str = "WITH RECURSIVE b AS (SELECT c.oid AS view, c.oid AS relation FROM pg_class c \
+        WHERE c.oid = ANY($1) AND c.relkind = 'v' \
+    UNION SELECT b.view, d.refobjid FROM b JOIN pg_rewrite r ON r.ev_class = b.relation \
+        JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid \
+            AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> b.relation) \
+    SELECT b.view AS id, k.conname::text AS name, k.confdeltype::text AS on_delete, \
+        concat_ws('.', cn.nspname, c.relname) AS child, concat_ws('.', pn.nspname, p.relname) AS parent \
+    FROM b JOIN pg_constraint k ON k.confrelid = b.relation AND k.contype = 'f' AND k.conparentid = 0 \
+        JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace cn ON cn.oid = c.relnamespace \
+        JOIN pg_class p ON p.oid = k.confrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace \
+    WHERE b.relation <> ALL($2) AND k.confdeltype IN ('c', 'n', 'd') ORDER BY 1, 2, 4";
 
 /// Indexes that serve `=` on their first columns: valid, without a condition, of a kind that is searched by equality.
 /// An expression ends what is read of an index. A partitioned table's index is valid once every partition has its part.
@@ -37,10 +56,11 @@ const RULES: &str = "SELECT r.ev_class AS id, r.rulename::text AS name, r.is_ins
     r.ev_qual::text <> '<>' OR r.ev_action::text = '<>' AS partial, r.ev_enabled IN ('O', 'A') AS fires \
     FROM pg_rewrite r WHERE r.ev_class = ANY($1) AND r.ev_type = '4' ORDER BY r.rulename";
 
-/// Reads them for these tables.
+/// Reads them for these tables; `plan_tables` are those of the plan.
 pub(super) async fn read(
     connection: &mut PgConnection,
     ids: Vec<Oid>,
+    plan_tables: Vec<Oid>,
 ) -> Result<BTreeMap<TableId, Traits>, sqlx::Error> {
     let id = |row: &PgRow| Ok::<_, sqlx::Error>(row.try_get::<Oid, _>("id")?.0);
     let mut all: BTreeMap<TableId, Traits> = BTreeMap::new();
@@ -48,6 +68,8 @@ pub(super) async fn read(
         let kind: String = row.try_get("kind")?;
         let traits = all.entry(id(&row)?).or_default();
         traits.not_valid = row.try_get("not_valid")?;
+        traits.partition_of = row.try_get("partition_of")?;
+        traits.heirs = row.try_get("heirs")?;
         traits.relation = match kind.as_str() {
             "p" => Relation::Partitioned,
             "v" => Relation::View,
@@ -73,6 +95,14 @@ pub(super) async fn read(
             timing,
             per_row: row.try_get("per_row")?,
             fires: row.try_get("fires")?,
+        });
+    }
+    for row in own(BELOW).bind(ids.clone()).bind(plan_tables).fetch_all(&mut *connection).await? {
+        all.entry(id(&row)?).or_default().below.push(KeyBelow {
+            name: row.try_get("name")?,
+            child: row.try_get("child")?,
+            parent: row.try_get("parent")?,
+            on_delete: on_delete(row.try_get("on_delete")?),
         });
     }
     for row in own(RULES).bind(ids).fetch_all(connection).await? {

@@ -36,6 +36,26 @@ pub struct Traits {
     pub rules: Vec<Rule>,
     /// Names of its foreign keys whose older rows were never checked.
     pub not_valid: Vec<String>,
+    /// The partitioned table that it is a partition of.
+    pub partition_of: Option<String>,
+    /// Tables that inherit from it, other than partitions.
+    pub heirs: Vec<String>,
+    /// Of a view: foreign keys that change rows when a row is deleted from a table below the view, where that table is none
+    /// of the plan's.
+    pub below: Vec<KeyBelow>,
+}
+
+/// A foreign key to a table that a view is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyBelow {
+    /// Name of the constraint.
+    pub name: String,
+    /// The referring table.
+    pub child: String,
+    /// The table referred to.
+    pub parent: String,
+    /// What deleting a row does to the rows that refer to it.
+    pub on_delete: OnDelete,
 }
 
 /// What kind of table it is.

@@ -3,6 +3,7 @@
 mod checks;
 mod digest;
 pub(super) mod faults;
+mod relations;
 mod resolve;
 mod root;
 pub(super) mod rules;
@@ -194,6 +195,7 @@ impl CompiledPlan {
         faults.unclassified(plan, catalog);
         faults.undecided(plan);
         faults.privileges(plan, catalog);
+        relations::find(plan, catalog, &mut faults);
         rules::find(plan, catalog, &mut faults);
         let mut compiled = Self {
             root,

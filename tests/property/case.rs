@@ -81,18 +81,26 @@ impl Ground {
 
     /// Makes tables with rows, and erases one organization of them by a plan.
     pub async fn erased(&self, sql: &str, plan: &str, key: &str) -> Result<Settlement, Failure> {
+        let compiled = self.prepare(sql, plan).await?;
+        self.cascade(&compiled, key).await
+    }
+
+    /// Makes tables with rows, and compiles a plan for them.
+    pub async fn prepare(&self, sql: &str, plan: &str) -> Result<CompiledPlan, Failure> {
         self.execute(sql).await;
         let plan: Plan = serde_yaml::from_str(plan).expect("a plan");
         plan.validate().expect("a valid plan");
-        let compiled = self.database.compile(&plan).await?;
-        self.erase(&subject(key, key), key, &compiled).await.expect("an end")
+        self.database.compile(&plan).await
+    }
+
+    /// Erases one organization.
+    pub async fn cascade(&self, compiled: &CompiledPlan, key: &str) -> Result<Settlement, Failure> {
+        self.erase(&subject(key, key), key, compiled).await.expect("an end")
     }
 
     /// Erases what nothing fences, and stops before the second count. Returns the plan for it.
     pub async fn unverified(&self, sql: &str, plan: &str, key: &str) -> CompiledPlan {
-        self.execute(sql).await;
-        let plan: Plan = serde_yaml::from_str(plan).expect("a plan");
-        let compiled = self.database.compile(&plan).await.expect("compiled");
+        let compiled = self.prepare(sql, plan).await.expect("compiled");
         let subject = subject(key, key);
         let erased = self
             .database

@@ -81,6 +81,9 @@ impl<P: Protocol> Proxy<P> {
 
     /// Counts only what `counts` says yes to, given the text that [`Proxy::log`] would show. This
     /// keeps writes and statements out that come by the clock, such as those of a lease.
+    ///
+    /// It is called before the text is passed on, for several connections at once, and may take its time in
+    /// [`tokio::task::block_in_place`].
     pub fn count_only(&self, counts: impl Fn(&str) -> bool + Send + Sync + 'static) {
         self.trigger.count_only(Arc::new(counts));
     }

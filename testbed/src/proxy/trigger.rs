@@ -92,10 +92,18 @@ impl Strike {
 impl Trigger {
     /// Counts `what`, which is about to be forwarded. With a strike, the caller does the rest.
     pub(super) fn pass(&self, what: &str) -> Option<Strike> {
-        let mut state = self.state();
-        if !state.counting || state.filter.as_ref().is_some_and(|counts| !counts(what)) {
+        let filter = {
+            let state = self.state();
+            if !state.counting {
+                return None;
+            }
+            state.filter.clone()
+        };
+        // Without the lock: a filter may take its time, and the other connections go on meanwhile.
+        if filter.is_some_and(|counts| !counts(what)) {
             return None;
         }
+        let mut state = self.state();
         let passed = Passed { ordinal: ordinal(state.log.len() + 1), what: what.to_owned() };
         state.log.push(passed.clone());
         let (fault, hook) = state.armed.take_if(|(fault, _)| fault.ordinal == passed.ordinal)?;

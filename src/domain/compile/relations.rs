@@ -1,0 +1,54 @@
+//! Which relations can be deleted from with what the plan promises.
+
+use super::faults::Faults;
+use crate::domain::catalog::{Catalog, Relation, Traits};
+use crate::domain::plan::Plan;
+
+/// Relations that the plan names and whose rows, or what hangs on them, escape what the plan knows.
+pub(super) fn find(plan: &Plan, catalog: &Catalog, faults: &mut Faults) {
+    let of_plan = |name: &String| *name == plan.organization.table || plan.steps.iter().any(|s| s.table == *name);
+    for table in catalog.tables.iter().filter(|t| t.declared.iter().any(of_plan)) {
+        let name = table.table.name();
+        for (message, remedy) in catalog.traits(table.id).map(|t| refused(&name, t)).unwrap_or_default() {
+            faults.schema(message, Some(&name), Some(remedy));
+        }
+    }
+}
+
+fn refused(name: &str, traits: &Traits) -> Vec<(String, String)> {
+    let mut refused = Vec::new();
+    if traits.relation == Relation::Foreign {
+        // PostgreSQL cannot lock it, and the other server commits by itself.
+        refused.push((
+            format!("`{name}` is a foreign table: its rows cannot be locked, and are not kept when the rest is rolled back"),
+            format!("take `{name}` out of the plan (cascade), and erase its rows on the server that holds them"),
+        ));
+    }
+    if let Some(whole) = &traits.partition_of {
+        // Foreign keys to the whole hold for the part, and are the whole's alone in the catalogue.
+        refused.push((
+            format!("`{name}` is a partition of `{whole}`"),
+            format!("name `{whole}` in the plan (cascade) instead of its partitions"),
+        ));
+    }
+    if !traits.heirs.is_empty() {
+        // No key and no foreign key of a table holds for the tables that inherit from it; a delete reaches their rows.
+        let heirs = traits.heirs.iter().map(|h| format!("`{h}`")).collect::<Vec<_>>().join(", ");
+        refused.push((
+            format!("a delete from `{name}` reaches the tables that inherit from it ({heirs}), and no key or foreign key of `{name}` holds for them"),
+            format!("make them partitions of `{name}`, or end the inheritance (ALTER TABLE ... NO INHERIT ...) and name each in the plan (cascade)"),
+        ));
+    }
+    for key in &traits.below {
+        refused.push((
+            format!(
+                "a delete through the view `{name}` reaches rows of `{}` by the constraint {} (ON DELETE {}), which nothing looks at before",
+                key.child,
+                key.name,
+                key.on_delete.as_str()
+            ),
+            format!("name `{}` and `{}` in the plan (cascade)", key.parent, key.child),
+        ));
+    }
+    refused
+}
