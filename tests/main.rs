@@ -66,6 +66,8 @@ fn main() -> ExitCode {
         lifecycle::tests(),
         plan::tests(),
         property::tests(),
+        property::equality::tests(),
+        property::meanwhile::tests(),
         property::relations::tests(),
         property::single::tests(),
         rbac::tests(),

@@ -7,10 +7,12 @@
 //! `make fuzz CASES=1 SEED=...` runs that case again.
 
 mod case;
+pub mod equality;
 mod expected;
+pub mod meanwhile;
 mod plan;
-mod schema;
 pub mod relations;
+mod schema;
 pub mod single;
 mod sql;
 

@@ -15,6 +15,7 @@ use crate::api::status::{ClaimStatus, DeletionStep, ObservedState};
 use crate::api::{DeletionPolicy, Organization, Reason};
 use crate::cluster::{Announcement, Severity};
 use crate::db::erase::Erasure;
+use crate::db::verify::Verification;
 use crate::db::{Actor, settle};
 use crate::domain::decide::{self, Circumstances, KeepBecause, Remove};
 use crate::domain::facts::{Facts, Presence, Successor};
@@ -259,9 +260,17 @@ impl Act<'_> {
         }
         let cluster = &self.context.settings.cluster_id;
         let key = self.facts.key.as_str();
-        match self.context.database.verify(cluster, self.subject, key, self.plan).await? {
-            Some(settlement) => Ok(Report::settled(self.object, self.subject, std::mem::take(seen), settlement)),
-            None => Ok(self.verifying(entry.steps.clone(), seen)),
+        let mut verified = self.context.database.verify(cluster, self.subject, key, self.plan).await?;
+        if verified == Verification::PlanOutdated {
+            let plan = self.context.plan.refresh().await?;
+            verified = self.context.database.verify(cluster, self.subject, key, &plan).await?;
+        }
+        match verified {
+            Verification::Settled(settlement) => {
+                Ok(Report::settled(self.object, self.subject, std::mem::take(seen), settlement))
+            }
+            Verification::Swept => Ok(self.verifying(entry.steps.clone(), seen)),
+            Verification::PlanOutdated => Err(outdated()),
         }
     }
 

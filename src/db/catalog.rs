@@ -9,7 +9,7 @@ use super::bind::own;
 use super::connect::Database;
 use super::error::{During, failure};
 use super::{migrate, traits};
-use crate::domain::catalog::{Catalog, ColumnInfo, ForeignKey, OnDelete, Privileges, TableInfo};
+use crate::domain::catalog::{Catalog, ColumnInfo, Enforcement, ForeignKey, OnDelete, Privileges, TableInfo};
 use crate::domain::identifier::Table;
 use crate::domain::{CompiledPlan, Failure, Plan};
 
@@ -31,9 +31,14 @@ const TENANT_TABLES: &str = "SELECT DISTINCT c.oid FROM pg_attribute a JOIN pg_c
     WHERE a.attname = ANY($1::text[]) AND NOT a.attisdropped AND c.relkind IN ('r', 'p') AND NOT c.relispartition \
     AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'organization_operator') AND n.nspname NOT LIKE 'pg\\_%'";
 
-/// Foreign keys that refer to these tables; clones on partitions are left out. `conenforced` exists since PostgreSQL 18.
-const FOREIGN_KEYS: &str = "SELECT k.conname, k.conrelid, k.confrelid, k.confdeltype::text AS on_delete, k.condeferrable, \
+/// Foreign keys that refer to these tables; clones on partitions are left out, but not that their triggers are disabled.
+/// `conenforced` exists since PostgreSQL 18.
+const FOREIGN_KEYS: &str = "WITH RECURSIVE off AS (SELECT t.tgconstraint AS oid FROM pg_trigger t \
+        WHERE t.tgconstraint <> 0 AND t.tgenabled NOT IN ('O', 'A') \
+    UNION SELECT k.conparentid FROM off JOIN pg_constraint k ON k.oid = off.oid WHERE k.conparentid <> 0) \
+    SELECT k.conname, k.conrelid, k.confrelid, k.confdeltype::text AS on_delete, k.condeferrable, \
     COALESCE((to_jsonb(k)->>'conenforced')::boolean, true) AS enforced, \
+    k.oid IN (SELECT oid FROM off) AS disabled, \
     (SELECT array_agg(a.attname::text ORDER BY u.o) FROM unnest(k.conkey) WITH ORDINALITY u(n, o) \
         JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.n) AS child_columns, \
     (SELECT array_agg(a.attname::text ORDER BY u.o) FROM unnest(k.confkey) WITH ORDINALITY u(n, o) \
@@ -58,6 +63,8 @@ const COLUMNS: &str = "SELECT a.attrelid, a.attname::text AS name, \
     (WITH RECURSIVE b AS (SELECT t.oid, t.typtype, t.typbasetype FROM pg_type t WHERE t.oid = a.atttypid \
         UNION ALL SELECT t.oid, t.typtype, t.typbasetype FROM b JOIN pg_type t ON t.oid = b.typbasetype WHERE b.typtype = 'd') \
         SELECT format_type(b.oid, -1) FROM b WHERE b.typtype <> 'd') AS type_name, \
+    (SELECT concat_ws('.', quote_ident(n.nspname), quote_ident(l.collname)) FROM pg_collation l \
+        JOIN pg_namespace n ON n.oid = l.collnamespace WHERE l.oid = a.attcollation AND NOT l.collisdeterministic) AS collation, \
     NOT a.attnotnull AS nullable, has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS updatable \
     FROM pg_attribute a WHERE a.attrelid = ANY($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum";
 
@@ -72,10 +79,13 @@ const UNIQUE_KEYS: &str = "SELECT i.indrelid, \
 const FINGERPRINT: &str = "SELECT COALESCE(md5(string_agg(x, ',' ORDER BY x)), '') FROM ( \
     SELECT concat_ws(':', k.oid, k.conrelid, k.confdeltype, k.condeferrable, k.conkey, k.confkey) AS x FROM pg_constraint k \
         WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confrelid = ANY($1) \
-    UNION ALL SELECT concat_ws(':', t.oid, t.tgenabled) FROM pg_trigger t WHERE t.tgrelid = ANY($1) AND NOT t.tgisinternal \
+    UNION ALL SELECT concat_ws(':', t.oid, t.tgenabled) FROM pg_trigger t WHERE t.tgrelid = ANY($1) \
+        AND (NOT t.tgisinternal OR t.tgenabled NOT IN ('O', 'A')) \
     UNION ALL SELECT concat_ws(':', i.inhparent, i.inhrelid) FROM pg_inherits i WHERE i.inhparent = ANY($1) \
     UNION ALL SELECT c.oid::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
+        JOIN pg_namespace n ON n.oid = c.relnamespace \
         WHERE a.attname = ANY($2::text[]) AND NOT a.attisdropped AND c.relkind IN ('r', 'p') AND NOT c.relispartition \
+        AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'organization_operator') AND n.nspname NOT LIKE 'pg\\_%' \
     ) s";
 
 impl Database {
@@ -146,7 +156,10 @@ async fn read(connection: &mut PgConnection, plan: &Plan) -> Result<(Catalog, St
     for key in &mut foreign_keys {
         // A partition's rows are those of the table that the plan names.
         key.parent = ancestors.get(&key.parent).copied().unwrap_or(key.parent);
-        key.child = ancestors.get(&key.child).copied().unwrap_or(key.child);
+        if let Some(ancestor) = ancestors.get(&key.child) {
+            key.child = *ancestor;
+            key.partial = true;
+        }
     }
     let mut ids: BTreeSet<u32> = declared.iter().map(|(_, id)| *id).collect();
     ids.extend(foreign_keys.iter().map(|k| k.child));
@@ -158,8 +171,7 @@ async fn read(connection: &mut PgConnection, plan: &Plan) -> Result<(Catalog, St
         table.declared = declared.iter().filter(|(_, id)| *id == table.id).map(|(name, _)| name.clone()).collect();
     }
     let plan_tables: Vec<u32> = plan_tables.into_iter().collect();
-    let traits =
-        traits::read(&mut *connection, oids(ids.into_iter()), oids(plan_tables.iter().copied())).await?;
+    let traits = traits::read(&mut *connection, oids(ids.into_iter()), oids(plan_tables.iter().copied())).await?;
     let fingerprint = fingerprint(connection, &plan_tables, &plan.tenant_columns).await?;
     Ok((Catalog { tables, foreign_keys, plan_tables, fingerprint, traits }, role))
 }
@@ -182,7 +194,12 @@ pub(super) async fn foreign_keys(
                 parent_columns: row.try_get("parent_columns")?,
                 on_delete: on_delete(row.try_get("on_delete")?),
                 deferrable: row.try_get("condeferrable")?,
-                enforced: row.try_get("enforced")?,
+                enforcement: match (row.try_get("enforced")?, row.try_get("disabled")?) {
+                    (false, _) => Enforcement::NotEnforced,
+                    (true, true) => Enforcement::Disabled,
+                    (true, false) => Enforcement::Enforced,
+                },
+                partial: false,
             })
         })
         .collect()
@@ -229,6 +246,7 @@ pub(super) async fn tables(connection: &mut PgConnection, ids: &BTreeSet<u32>) -
             table.columns.push(ColumnInfo {
                 name: row.try_get("name")?,
                 type_name: row.try_get("type_name")?,
+                collation: row.try_get("collation")?,
                 nullable: row.try_get("nullable")?,
                 updatable: row.try_get("updatable")?,
             });

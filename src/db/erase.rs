@@ -13,7 +13,7 @@ use crate::api::status::{DeletionStep, Outcome};
 use crate::api::{DeletionPolicy, Reason};
 use crate::domain::Failure;
 use crate::domain::blocker::blockers;
-use crate::domain::compile::{Check, CompiledPlan, Delete, ErasePlan, shared_rows};
+use crate::domain::compile::{Check, CompiledPlan, Delete, ErasePlan, PlanTable, shared_rows};
 use crate::domain::settlement::{NothingLeft, Settlement};
 use crate::domain::statement::Statement;
 
@@ -119,14 +119,7 @@ pub(super) async fn cascade(
     wanted: impl Future<Output = Result<bool, Failure>>,
 ) -> Result<Cascade, Failure> {
     let erase = plan.erase()?;
-    query(&erase.lock_tables, key, &Captured::new())
-        .execute(&mut *connection)
-        .await
-        .map_err(|e| failure(&e, During::action("locking the plan's tables against changes of the schema")))?;
-    let fingerprint = catalog::fingerprint(connection, &plan.fingerprint_tables, &plan.tenant_columns)
-        .await
-        .map_err(|e| failure(&e, During::action("reading the catalogue")))?;
-    if fingerprint != plan.fingerprint {
+    if !schema_unchanged(connection, plan).await? {
         return Ok(Cascade::Outdated);
     }
     let present = lock_organization(connection, key, plan).await?.is_some();
@@ -142,8 +135,7 @@ pub(super) async fn cascade(
     }
     detach(connection, key, erase, &captured).await?;
     let deleted = delete(connection, key, erase, &erase.deletes, Some(&found), &mut captured).await?;
-    let organizations =
-        delete_organization(connection, key, plan, present).await.map_err(|f| classify(f, erase))?;
+    let organizations = delete_organization(connection, key, plan, present).await.map_err(|f| classify(f, erase))?;
     let left = numbers(connection, &erase.recount, key, &captured)
         .await
         .map_err(|e| failure(&e, During::action("counting again")))?;
@@ -152,6 +144,19 @@ pub(super) async fn cascade(
     };
     parents_gone(connection, key, erase, &captured).await?;
     Ok(Cascade::Done(Gone { proof, steps: steps(erase, &found, &deleted), organizations, captured }))
+}
+
+/// Keeps the schema of the plan's tables from changing until the transaction ends, and says whether it is still the one that
+/// the plan was compiled against.
+pub(super) async fn schema_unchanged(connection: &mut PgConnection, plan: &CompiledPlan) -> Result<bool, Failure> {
+    query(&plan.erase()?.lock_tables, "", &Captured::new())
+        .execute(&mut *connection)
+        .await
+        .map_err(|e| failure(&e, During::action("locking the plan's tables against changes of the schema")))?;
+    let fingerprint = catalog::fingerprint(connection, &plan.fingerprint_tables, &plan.tenant_columns)
+        .await
+        .map_err(|e| failure(&e, During::action("reading the catalogue")))?;
+    Ok(fingerprint == plan.fingerprint)
 }
 
 pub(super) async fn defer_constraints(connection: &mut PgConnection, erase: &ErasePlan) -> Result<(), Failure> {
@@ -210,7 +215,7 @@ pub(super) async fn preflight(
 }
 
 /// No row belongs to another organization as well.
-async fn nothing_shared(connection: &mut PgConnection, key: &str, erase: &ErasePlan) -> Result<(), Failure> {
+pub(super) async fn nothing_shared(connection: &mut PgConnection, key: &str, erase: &ErasePlan) -> Result<(), Failure> {
     let Some((statement, tables)) = &erase.shared else { return Ok(()) };
     let rows = numbers(connection, statement, key, &Captured::new())
         .await
@@ -255,12 +260,17 @@ pub(super) async fn delete(
             .map_err(|e| classify(failure(&e, during), erase))?;
         let refused = |e: sqlx::Error| failure(&e, during);
         deleted[step.table] = row.try_get(0).map_err(refused)?;
-        if found.is_some_and(|found| deleted[step.table] < found[step.table]) {
+        if let Some(found) = found
+            && deleted[step.table] < found[step.table]
+        {
             let left = numbers(connection, &step.left, key, captured).await.map_err(refused)?;
             if left.iter().any(|rows| *rows > 0) {
                 let mut all = vec![0; erase.tables.len()];
                 all[step.table] = left.iter().sum();
                 return Err(content_changed(erase, &all));
+            }
+            if step.swallows {
+                return Err(swallowed(table, found[step.table] - deleted[step.table]));
             }
         }
         // Rows that appeared after the capture are parents too.
@@ -283,6 +293,22 @@ fn classify(mut failure: Failure, erase: &ErasePlan) -> Failure {
         failure.remedy = Some(stop_writers(&table.name));
     }
     failure
+}
+
+/// Rows that were found are neither deleted nor the organization's any more, on a table with a trigger that can do that. They
+/// may also have moved away by themselves; then the next attempt finds fewer.
+fn swallowed(table: &PlanTable, rows: i64) -> Failure {
+    Failure::new(
+        Reason::ContentChanged,
+        format!(
+            "{rows} rows of `{}` were found and not deleted, and they are not the organization's any more; a trigger on the table can do that. Everything was rolled back, nothing was deleted",
+            table.name
+        ),
+    )
+    .table(&table.name)
+    .entity(&table.entity)
+    .rows(rows)
+    .remedy(stop_writers(&table.name))
 }
 
 /// What clears `ContentChanged`.
@@ -319,7 +345,7 @@ async fn delete_organization(
 
 /// Every parent whose children were deleted must be gone itself. One that is there has moved to another organization after
 /// its children were found, and they were that organization's.
-async fn parents_gone(
+pub(super) async fn parents_gone(
     connection: &mut PgConnection,
     key: &str,
     erase: &ErasePlan,
@@ -333,7 +359,7 @@ async fn parents_gone(
     Err(Failure::new(
         Reason::ContentChanged,
         format!(
-            "{rows} rows of `{table}` belonged to the organization when its deletion began and belong to another one now. Everything was rolled back, nothing was deleted"
+            "{rows} rows of `{table}` belonged to the organization when its deletion began, or have the key of one that did, and belong to another one now. Everything was rolled back, nothing was deleted"
         ),
     )
     .table(table)

@@ -20,7 +20,7 @@ pub mod rehearse;
 pub mod settle;
 pub mod survey;
 mod traits;
-mod verify;
+pub mod verify;
 mod wording;
 
 pub use connect::{Database, Settings, UrlSource};

@@ -19,19 +19,35 @@ const RELATIONS: &str = "SELECT c.oid AS id, c.relkind::text AS kind, \
         JOIN pg_namespace n ON n.oid = h.relnamespace WHERE i.inhparent = c.oid AND NOT h.relispartition ORDER BY 1) AS heirs \
     FROM pg_class c WHERE c.oid = ANY($1)";
 
-/// Foreign keys with an action that refer to what views are made of, through views of views, except to tables of the plan:
-/// those are checked by themselves.
-const BELOW: &str = "WITH RECURSIVE b AS (SELECT c.oid AS view, c.oid AS relation FROM pg_class c \
-        WHERE c.oid = ANY($1) AND c.relkind = 'v' \
-    UNION SELECT b.view, d.refobjid FROM b JOIN pg_rewrite r ON r.ev_class = b.relation \
-        JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid \
-            AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> b.relation) \
-    SELECT b.view AS id, k.conname::text AS name, k.confdeltype::text AS on_delete, \
+/// Views with everything that they are made of, through views of views.
+macro_rules! below {
+    ($rest:literal) => {
+        concat!(
+            "WITH RECURSIVE b AS (SELECT c.oid AS view, c.oid AS relation FROM pg_class c \
+                WHERE c.oid = ANY($1) AND c.relkind = 'v' \
+            UNION SELECT b.view, d.refobjid FROM b JOIN pg_rewrite r ON r.ev_class = b.relation \
+                JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid \
+                    AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> b.relation) ",
+            $rest
+        )
+    };
+}
+
+/// Tables of the plan that views read.
+const READS: &str = below!(
+    "SELECT b.view AS id, concat_ws('.', n.nspname, c.relname) AS name FROM b JOIN pg_class c ON c.oid = b.relation \
+     JOIN pg_namespace n ON n.oid = c.relnamespace WHERE b.relation <> b.view AND b.relation = ANY($2) ORDER BY 1, 2"
+);
+
+/// Foreign keys with an action that refer to what views are made of.
+const BELOW: &str = below!(
+    "SELECT b.view AS id, k.conname::text AS name, k.confdeltype::text AS on_delete, \
         concat_ws('.', cn.nspname, c.relname) AS child, concat_ws('.', pn.nspname, p.relname) AS parent \
     FROM b JOIN pg_constraint k ON k.confrelid = b.relation AND k.contype = 'f' AND k.conparentid = 0 \
         JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace cn ON cn.oid = c.relnamespace \
         JOIN pg_class p ON p.oid = k.confrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace \
-    WHERE b.relation <> ALL($2) AND k.confdeltype IN ('c', 'n', 'd') ORDER BY 1, 2, 4";
+    WHERE k.confdeltype IN ('c', 'n', 'd') ORDER BY 1, 2, 4"
+);
 
 /// Indexes that serve `=` on their first columns: valid, without a condition, of a kind that is searched by equality.
 /// An expression ends what is read of an index. A partitioned table's index is valid once every partition has its part.
@@ -97,7 +113,10 @@ pub(super) async fn read(
             fires: row.try_get("fires")?,
         });
     }
-    for row in own(BELOW).bind(ids.clone()).bind(plan_tables).fetch_all(&mut *connection).await? {
+    for row in own(READS).bind(ids.clone()).bind(plan_tables).fetch_all(&mut *connection).await? {
+        all.entry(id(&row)?).or_default().reads.push(row.try_get("name")?);
+    }
+    for row in own(BELOW).bind(ids.clone()).fetch_all(&mut *connection).await? {
         all.entry(id(&row)?).or_default().below.push(KeyBelow {
             name: row.try_get("name")?,
             child: row.try_get("child")?,

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use sqlx::{PgConnection, Row as _};
 
-use super::bind::{Captured, numbers, own};
+use super::bind::{Captured, numbers, own, query};
 use super::connect::Database;
-use super::erase::{capture, content_changed, defer_constraints, delete, detach, preflight};
+use super::erase::{
+    capture, content_changed, defer_constraints, delete, detach, parents_gone, preflight, schema_unchanged,
+};
 use super::error::{During, failure};
 use super::settle::{commit, lock_organization};
 use super::{Actor, ledger};
@@ -15,9 +17,19 @@ use crate::domain::compile::{CompiledPlan, ErasePlan};
 use crate::domain::settlement::{NothingLeft, Settlement};
 use crate::domain::{Failure, Subject};
 
+/// What a second count found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verification {
+    /// Nothing is left.
+    Settled(Settlement),
+    /// Something had appeared and was deleted, so it has to be counted once more after another while.
+    Swept,
+    /// The plan was compiled against a schema that has changed since; nothing was touched.
+    PlanOutdated,
+}
+
 impl Database {
-    /// Counts again, after writers had time to settle, what no foreign key protects, and deletes what has appeared. None:
-    /// something had appeared, so it has to be counted once more after another while.
+    /// Counts again, after writers had time to settle, what no foreign key protects, and deletes what has appeared.
     ///
     /// # Errors
     /// Fails when the database refuses, or when the organization is there again.
@@ -27,7 +39,7 @@ impl Database {
         subject: &Subject,
         key: &str,
         plan: &CompiledPlan,
-    ) -> Result<Option<Settlement>, Failure> {
+    ) -> Result<Verification, Failure> {
         let actor = Actor { cluster, subject, key };
         let erase = plan.erase()?;
         let mut tx = self.begin().await?;
@@ -35,16 +47,21 @@ impl Database {
             return Err(Failure::new(Reason::InternalError, "the ledger entry of this erasure is gone"));
         };
         if let Some(done) = Settlement::recorded(&entry) {
-            return Ok(Some(done));
+            return Ok(Verification::Settled(done));
+        }
+        if !schema_unchanged(&mut tx, plan).await? {
+            return Ok(Verification::PlanOutdated);
         }
         refuse_created_again(&mut tx, actor, plan).await?;
         defer_constraints(&mut tx, erase).await?;
         // What has appeared since may be parents, too, and others may refer to it.
         let mut captured = load_residue(&mut tx, actor, erase).await?;
+        forget_keys_in_use(&mut tx, key, erase, &mut captured).await?;
         captured = capture(&mut tx, key, erase, captured).await?;
         preflight(&mut tx, key, erase.sweep_preflight.as_ref(), &captured).await?;
         detach(&mut tx, key, erase, &captured).await?;
         let swept = delete(&mut tx, key, erase, &erase.sweeps, None, &mut captured).await?;
+        parents_gone(&mut tx, key, erase, &captured).await?;
         let mut steps = entry.steps.clone();
         for (entity, rows) in erase.by_entity(&swept) {
             if let Some(step) = steps.iter_mut().find(|s| s.entity == entity) {
@@ -58,7 +75,7 @@ impl Database {
             // What was swept may be rows of one that was created meanwhile.
             refuse_created_again(&mut tx, actor, plan).await?;
             commit(tx).await?;
-            return Ok(None);
+            return Ok(Verification::Swept);
         }
         let left = numbers(&mut tx, &erase.recount, key, &captured)
             .await
@@ -69,8 +86,28 @@ impl Database {
         ledger::amend(&mut tx, actor, &steps, true).await?;
         drop_residue(&mut tx, actor).await?;
         commit(tx).await?;
-        Ok(Some(Settlement::erased(proof, steps)))
+        Ok(Verification::Settled(Settlement::erased(proof, steps)))
     }
+}
+
+/// Keys of parents that are there again belong to another organization now, and so does what is found by them.
+async fn forget_keys_in_use(
+    connection: &mut PgConnection,
+    key: &str,
+    erase: &ErasePlan,
+    captured: &mut Captured,
+) -> Result<(), Failure> {
+    let during = During::action("looking for keys that are in use again");
+    for back in &erase.parents_back {
+        let row = query(&back.statement, key, captured).fetch_one(&mut *connection).await;
+        let in_use: Vec<bool> = row.and_then(|row| row.try_get(0)).map_err(|e| failure(&e, during))?;
+        let Some(columns) = captured.get_mut(&back.step) else { continue };
+        for position in &back.positions {
+            let values = columns.get_mut(*position).into_iter().flatten();
+            values.zip(&in_use).filter(|(_, in_use)| **in_use).for_each(|(value, _)| *value = None);
+        }
+    }
+    Ok(())
 }
 
 /// An organization that has the id of an erased one makes the rows of the two indistinguishable.

@@ -40,9 +40,10 @@ pub struct Traits {
     pub partition_of: Option<String>,
     /// Tables that inherit from it, other than partitions.
     pub heirs: Vec<String>,
-    /// Of a view: foreign keys that change rows when a row is deleted from a table below the view, where that table is none
-    /// of the plan's.
+    /// Of a view: foreign keys that change rows when a row is deleted from a table below the view.
     pub below: Vec<KeyBelow>,
+    /// Of a view: tables of the plan that it reads.
+    pub reads: Vec<String>,
 }
 
 /// A foreign key to a table that a view is made of.
@@ -149,6 +150,8 @@ pub struct ColumnInfo {
     pub name: String,
     /// Type without a length, so that a cast to it never cuts a value off (`character varying`, not `varchar(36)`).
     pub type_name: String,
+    /// Its collation, quoted, if that calls values equal that are written differently (it is not deterministic).
+    pub collation: Option<String>,
     /// NULL is allowed.
     pub nullable: bool,
     /// The operator may update it.
@@ -186,8 +189,22 @@ pub struct ForeignKey {
     pub on_delete: OnDelete,
     /// It can be checked at COMMIT.
     pub deferrable: bool,
-    /// The database enforces it for new rows.
-    pub enforced: bool,
+    /// Whether the database enforces it for new rows.
+    pub enforcement: Enforcement,
+    /// It is the key of a single partition of the referring table.
+    pub partial: bool,
+}
+
+/// Whether the database enforces a foreign key for new rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Enforcement {
+    /// It does.
+    #[default]
+    Enforced,
+    /// It was declared `NOT ENFORCED` (PostgreSQL 18).
+    NotEnforced,
+    /// Its triggers are disabled (`ALTER TABLE .. DISABLE TRIGGER ALL`).
+    Disabled,
 }
 
 /// What deleting a parent row does to the rows that refer to it.
@@ -203,6 +220,14 @@ pub enum OnDelete {
     SetNull,
     /// Their columns become their default.
     SetDefault,
+}
+
+impl ForeignKey {
+    /// Every row of the referring table that is written has its parent.
+    #[must_use]
+    pub const fn holds(&self) -> bool {
+        matches!(self.enforcement, Enforcement::Enforced) && !self.partial
+    }
 }
 
 impl OnDelete {
@@ -246,6 +271,12 @@ impl Catalog {
 }
 
 impl Traits {
+    /// Whether a trigger may keep a row from being deleted.
+    #[must_use]
+    pub fn may_swallow(&self) -> bool {
+        self.triggers.iter().any(|t| t.fires && t.per_row && t.timing != Timing::After)
+    }
+
     /// Whether an index begins with these columns, in any order.
     #[must_use]
     pub fn indexed(&self, columns: &[String]) -> bool {

@@ -12,6 +12,7 @@ mod shared;
 mod statements;
 mod steps;
 mod ties;
+mod types;
 
 use super::catalog::{Catalog, OnDelete, TableId};
 use super::failure::Failure;
@@ -67,6 +68,8 @@ pub struct ErasePlan {
     pub recount: Statement,
     /// Captured parents that are still there after the last delete, one number for each of these tables.
     pub parents_left: (Statement, Vec<String>),
+    /// Which keys that are kept to count again belong to a parent that is there again.
+    pub parents_back: Vec<Back>,
     /// Deletes that are run again after COMMIT on tables that nothing fences.
     pub sweeps: Vec<Delete>,
     /// Tables in the order of the columns of `count`, `inventory` and `recount`.
@@ -149,6 +152,19 @@ pub struct Delete {
     pub left: Statement,
     /// A chain of foreign keys to the locked organization keeps new rows out.
     pub fenced: bool,
+    /// A trigger on the table may keep rows from being deleted.
+    pub swallows: bool,
+}
+
+/// A look whether keys of parents that are gone have been taken by others since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Back {
+    /// The parent's step.
+    pub step: usize,
+    /// Which of its captured columns make up the key.
+    pub positions: Vec<usize>,
+    /// Returns one row with one boolean for each captured key, in their order.
+    pub statement: Statement,
 }
 
 /// A foreign key over which rows outside may refer to rows inside.

@@ -256,8 +256,10 @@ pub fn explained(failure: &Failure, name: &str) -> String {
     }
     match (failure.reason, failure.reason.retry()) {
         _ if failure.of_the_plan() => {
-            text.push_str(" It holds for every organization. It is tried again when the schema has changed, \
-                 which is looked for at every poll.");
+            text.push_str(
+                " It holds for every organization. It is tried again when the schema has changed, \
+                 which is looked for at every poll.",
+            );
         }
         (Reason::OrganizationNotFound, _) => text.push_str(" The database is asked again regularly."),
         (_, Retry::Backoff) => text.push_str(" It is tried again within a minute."),

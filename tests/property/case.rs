@@ -7,6 +7,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use organization_operator::api::{DeletionPolicy, Reason};
 use organization_operator::db::erase::Erasure;
+use organization_operator::db::verify::Verification;
 use organization_operator::db::{Actor, Database, Settings, UrlSource};
 use organization_operator::domain::plan::Plan;
 use organization_operator::domain::settlement::Settlement;
@@ -98,6 +99,21 @@ impl Ground {
         self.erase(&subject(key, key), key, compiled).await.expect("an end")
     }
 
+    /// Erases one organization; right before the first delete something else happens.
+    pub async fn cascade_while(
+        &self,
+        compiled: &CompiledPlan,
+        key: &str,
+        happens: impl Future<Output = ()>,
+    ) -> Result<Erasure, Failure> {
+        let subject = subject(key, key);
+        let wanted = async {
+            happens.await;
+            Ok(true)
+        };
+        self.database.erase(Actor { cluster: CLUSTER, subject: &subject, key }, compiled, wanted).await
+    }
+
     /// Erases what nothing fences, and stops before the second count. Returns the plan for it.
     pub async fn unverified(&self, sql: &str, plan: &str, key: &str) -> CompiledPlan {
         let compiled = self.prepare(sql, plan).await.expect("compiled");
@@ -111,7 +127,7 @@ impl Ground {
     }
 
     /// The second count.
-    pub async fn verify(&self, compiled: &CompiledPlan, key: &str) -> Result<Option<Settlement>, Failure> {
+    pub async fn verify(&self, compiled: &CompiledPlan, key: &str) -> Result<Verification, Failure> {
         self.database.verify(CLUSTER, &subject(key, key), key, compiled).await
     }
 
@@ -209,7 +225,7 @@ impl Ground {
                 let mut compiled = CompiledPlan::new(&plan, &catalog, &role).ok()?;
                 // The look at parents that are still there would refuse it.
                 compiled.erase.as_mut()?.parents_left.1.clear();
-                return Some(Ok(compiled));
+                Some(Ok(compiled))
             }
             Breakage::NoCapture => {
                 let mut compiled = CompiledPlan::new(&plan, &catalog, &role).ok()?;
@@ -218,15 +234,22 @@ impl Ground {
                 erase.captures.retain(|c| c.columns.is_empty());
                 // What a delete returns would make up for it.
                 erase.deletes.iter_mut().chain(&mut erase.sweeps).for_each(|d| d.returns.clear());
-                return (erase.captures.len() < before).then_some(Ok(compiled));
+                (erase.captures.len() < before).then_some(Ok(compiled))
             }
             Breakage::NoTenant => {
-                for column in catalog.tables.iter_mut().flat_map(|t| &mut t.columns).filter(|c| c.name == "org") {
-                    column.type_name.push_str(" IS NOT NULL");
+                let whole = CompiledPlan::new(&plan, &catalog, &role).ok()?;
+                for table in &mut catalog.tables {
+                    let key = if table.id == whole.root.id { "id" } else { "org" };
+                    for column in table.columns.iter_mut().filter(|c| c.name == key) {
+                        column.type_name.push_str(" IS NOT NULL");
+                    }
                 }
+                let mut broken = CompiledPlan::new(&plan, &catalog, &role).ok()?;
+                // The organizations themselves are looked at one by one.
+                broken.erase.as_mut()?.delete_organization = whole.erase?.delete_organization;
+                Some(Ok(CompiledPlan { root: whole.root, ..broken }))
             }
         }
-        Some(CompiledPlan::new(&plan, &catalog, &role))
     }
 
     /// Erases, and counts again until nothing is found.
@@ -240,7 +263,7 @@ impl Ground {
         match self.database.erase(actor, compiled, std::future::ready(Ok(true))).await {
             Ok(Erasure::Settled(settlement)) => Ok(Ok(settlement)),
             Ok(Erasure::Unverified { .. }) => match self.database.verify(CLUSTER, subject, key, compiled).await {
-                Ok(Some(settlement)) => Ok(Ok(settlement)),
+                Ok(Verification::Settled(settlement)) => Ok(Ok(settlement)),
                 other => Err(format!("nobody writes, and yet the second count is no end: {other:?}")),
             },
             Ok(Erasure::Unwanted) => Err("it was wanted".to_owned()),

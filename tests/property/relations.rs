@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use organization_operator::api::Reason;
+use organization_operator::db::erase::Erasure;
 
 use super::case::Ground;
 use crate::support::World;
@@ -15,7 +16,8 @@ tests![
     a_table_that_inherits_later_is_noticed_by_the_cascade,
 ];
 
-const ORGANIZATIONS: &str = "CREATE TABLE organizations (id bigint PRIMARY KEY); INSERT INTO organizations VALUES (1), (2);";
+const ORGANIZATIONS: &str =
+    "CREATE TABLE organizations (id bigint PRIMARY KEY); INSERT INTO organizations VALUES (1), (2);";
 
 fn plan(table: &str) -> String {
     format!(
@@ -27,8 +29,8 @@ fn plan(table: &str) -> String {
 /// Where the key stands inside of a text, a view is how to say so.
 const VIEW: &str = "CREATE TABLE tuples (id bigint PRIMARY KEY, subject text NOT NULL); \
     INSERT INTO tuples VALUES (1, 'org:1'), (2, 'org:2'), (3, 'org:1'), (4, 'team:1'); \
-    CREATE VIEW members AS SELECT id, subject, (SELECT o.id FROM organizations o WHERE 'org:' || o.id = t.subject) \
-        AS organization_id FROM tuples t";
+    CREATE VIEW members AS SELECT id, subject, CASE WHEN subject LIKE 'org:%' THEN substr(subject, 5)::bigint END \
+        AS organization_id FROM tuples";
 
 async fn a_view_gives_rows_a_tenant_column(world: Arc<World>) {
     let ground = Ground::new(&world).await;
@@ -46,7 +48,11 @@ async fn what_hangs_on_a_table_below_a_view_is_not_deleted_unseen(world: Arc<Wor
              CREATE TABLE notes (tuple bigint REFERENCES tuples ON DELETE {action}); INSERT INTO notes VALUES (1), (2)"
         );
         let failure = ground.erased(&sql, &plan("users"), "1").await.expect_err("a note would change");
-        assert_eq!((failure.reason, failure.table.as_deref()), (Reason::SchemaMismatch, Some("public.users")), "{failure}");
+        assert_eq!(
+            (failure.reason, failure.table.as_deref()),
+            (Reason::SchemaMismatch, Some("public.users")),
+            "{failure}"
+        );
         for words in ["`public.notes`", "notes_tuple_fkey", action] {
             assert!(failure.message.contains(words), "{words}: {failure}");
         }
@@ -78,7 +84,9 @@ async fn what_escapes_the_plan_is_not_deleted_from(world: Arc<World>) {
             "NO INHERIT",
         ),
         (
-            format!("{users} PARTITION BY LIST (id); CREATE TABLE users_1 PARTITION OF users DEFAULT; INSERT INTO users VALUES (1, 1)"),
+            format!(
+                "{users} PARTITION BY LIST (id); CREATE TABLE users_1 PARTITION OF users DEFAULT; INSERT INTO users VALUES (1, 1)"
+            ),
             "users_1",
             "a partition of `public.users`",
             "name `public.users`",
@@ -105,10 +113,10 @@ async fn what_escapes_the_plan_is_not_deleted_from(world: Arc<World>) {
 /// The plan was compiled before it was there.
 async fn a_table_that_inherits_later_is_noticed_by_the_cascade(world: Arc<World>) {
     let ground = Ground::new(&world).await;
-    let sql = format!("{ORGANIZATIONS} CREATE TABLE users (id bigint, organization_id bigint REFERENCES organizations)");
+    let sql =
+        format!("{ORGANIZATIONS} CREATE TABLE users (id bigint, organization_id bigint REFERENCES organizations)");
     let compiled = ground.prepare(&sql, &plan("users")).await.expect("compiled");
     ground.execute("CREATE TABLE guests () INHERITS (users); INSERT INTO guests VALUES (1, 1)").await;
-    let failure = ground.cascade(&compiled, "1").await.expect_err("the schema is another one");
-    assert_eq!(failure.reason, Reason::SchemaMismatch, "{failure}");
+    assert_eq!(ground.cascade_while(&compiled, "1", async {}).await, Ok(Erasure::PlanOutdated));
     assert_eq!(ground.number("SELECT count(*) FROM guests").await, 1);
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use organization_operator::api::Reason;
+use organization_operator::db::verify::Verification;
 
 use super::case::Ground;
 use crate::support::World;
@@ -189,8 +190,8 @@ async fn what_appears_after_the_commit_takes_nothing_with_it(world: Arc<World>) 
     assert_eq!(failure.reason, Reason::ForeignKeyViolation, "{failure}");
     assert_eq!(ground.number("SELECT count(*) FROM notes").await, 1);
     ground.execute("DELETE FROM notes").await;
-    assert_eq!(ground.verify(&compiled, "1").await, Ok(None), "the log and its line went");
+    assert_eq!(ground.verify(&compiled, "1").await, Ok(Verification::Swept), "the log and its line went");
     assert_eq!(ground.number("SELECT (SELECT count(*) FROM logs) + (SELECT count(*) FROM lines)").await, 0);
-    let settled = ground.verify(&compiled, "1").await.expect("counted").expect("nothing appeared");
+    let Ok(Verification::Settled(settled)) = ground.verify(&compiled, "1").await else { panic!("nothing appeared") };
     assert_eq!(settled.steps().iter().map(|s| s.deleted).sum::<i64>(), 4);
 }

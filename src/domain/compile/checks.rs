@@ -52,9 +52,10 @@ fn defines_rows(steps: &[Resolved<'_>], key: &ForeignKey, root: &Root) -> bool {
 }
 
 /// Tables whose rows must be locked before the check: deleting them would change rows that refer to them, so no such
-/// row may appear between the check and the delete.
+/// row may appear between the check and the delete. Nor may one of the organization's own, which the check lets pass, become
+/// another organization's meanwhile.
 pub(super) fn to_lock(needs: &[Need<'_>]) -> Vec<TableId> {
-    needs.iter().filter(|n| n.key.on_delete.changes_rows()).map(|n| n.parent.id).collect()
+    needs.iter().filter(|n| n.key.on_delete.changes_rows()).flat_map(|n| [n.parent.id, n.child.id]).collect()
 }
 
 /// Those that matter when only these tables are deleted from.

@@ -11,14 +11,14 @@ pub(super) fn digest(plan: &Plan, catalog: &Catalog) -> String {
     let name = |id: TableId| catalog.table(id).map(|t| t.table.name());
     let mut lines = Vec::new();
     for table in &catalog.tables {
-        let columns: Vec<_> = table.columns.iter().map(|c| (&c.name, &c.type_name, c.nullable)).collect();
+        let columns: Vec<_> = table.columns.iter().map(|c| (&c.name, &c.type_name, &c.collation, c.nullable)).collect();
         let mut keys = table.unique_keys.clone();
         keys.sort();
         lines.push(format!("{:?} {columns:?} {keys:?}", table.table.name()));
     }
     for key in &catalog.foreign_keys {
         lines.push(format!(
-            "{:?} {:?} {:?} {:?} {:?} {:?} {} {}",
+            "{:?} {:?} {:?} {:?} {:?} {:?} {} {:?} {}",
             name(key.child),
             key.name,
             key.child_columns,
@@ -26,7 +26,8 @@ pub(super) fn digest(plan: &Plan, catalog: &Catalog) -> String {
             key.parent_columns,
             key.on_delete,
             key.deferrable,
-            key.enforced
+            key.enforcement,
+            key.partial
         ));
     }
     lines.sort();

@@ -1,13 +1,28 @@
 //! Which relations can be deleted from with what the plan promises.
 
 use super::faults::Faults;
-use crate::domain::catalog::{Catalog, Relation, Traits};
+use crate::domain::catalog::{Catalog, Relation, TableInfo, Traits};
 use crate::domain::plan::Plan;
 
 /// Relations that the plan names and whose rows, or what hangs on them, escape what the plan knows.
 pub(super) fn find(plan: &Plan, catalog: &Catalog, faults: &mut Faults) {
     let of_plan = |name: &String| *name == plan.organization.table || plan.steps.iter().any(|s| s.table == *name);
-    for table in catalog.tables.iter().filter(|t| t.declared.iter().any(of_plan)) {
+    let deleted: Vec<&TableInfo> = catalog.tables.iter().filter(|t| t.declared.iter().any(of_plan)).collect();
+    for keep in &plan.keep {
+        let Some(kept) = catalog.declared(&keep.table) else { continue };
+        let whole = catalog.traits(kept.id).and_then(|t| t.partition_of.as_ref());
+        if let Some(from) = deleted.iter().find(|t| t.id == kept.id || Some(&t.table.name()) == whole) {
+            let (name, from) = (kept.table.name(), from.table.name());
+            let why =
+                if name == from { "is a step as well" } else { "is a partition of one that the plan deletes from" };
+            faults.schema(
+                format!("`{name}` is kept ({}), and {why}", keep.reason),
+                Some(&name),
+                Some(format!("take `{}` off the list `cascade.keep`, or `{from}` out of the steps", keep.table)),
+            );
+        }
+    }
+    for table in deleted {
         let name = table.table.name();
         for (message, remedy) in catalog.traits(table.id).map(|t| refused(&name, t)).unwrap_or_default() {
             faults.schema(message, Some(&name), Some(remedy));
@@ -20,7 +35,9 @@ fn refused(name: &str, traits: &Traits) -> Vec<(String, String)> {
     if traits.relation == Relation::Foreign {
         // PostgreSQL cannot lock it, and the other server commits by itself.
         refused.push((
-            format!("`{name}` is a foreign table: its rows cannot be locked, and are not kept when the rest is rolled back"),
+            format!(
+                "`{name}` is a foreign table: its rows cannot be locked, and are not kept when the rest is rolled back"
+            ),
             format!("take `{name}` out of the plan (cascade), and erase its rows on the server that holds them"),
         ));
     }
@@ -37,6 +54,13 @@ fn refused(name: &str, traits: &Traits) -> Vec<(String, String)> {
         refused.push((
             format!("a delete from `{name}` reaches the tables that inherit from it ({heirs}), and no key or foreign key of `{name}` holds for them"),
             format!("make them partitions of `{name}`, or end the inheritance (ALTER TABLE ... NO INHERIT ...) and name each in the plan (cascade)"),
+        ));
+    }
+    for table in &traits.reads {
+        // What it shows changes while the rows of that table go: rows would be lost from sight before they are deleted.
+        refused.push((
+            format!("the view `{name}` reads `{table}`, from which the plan deletes"),
+            format!("let `{name}` compute its columns from its own rows alone, such as CASE WHEN subject LIKE 'org:%' THEN substr(subject, 5)::bigint END"),
         ));
     }
     for key in &traits.below {

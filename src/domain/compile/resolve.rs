@@ -2,6 +2,7 @@
 
 use super::faults::Faults;
 use super::root::Root;
+use super::types;
 use crate::domain::catalog::{Catalog, ForeignKey, TableId, TableInfo};
 use crate::domain::plan::{Plan, Step};
 
@@ -67,6 +68,9 @@ pub(super) fn resolve<'a>(
         if !complete {
             continue;
         }
+        if let Some(column) = &step.organization {
+            complete &= holds_the_key((&at, column), infos[i], root, catalog, faults);
+        }
         let mut links = Vec::new();
         if let Some(parent) = &step.parent {
             let parents: Vec<TableId> =
@@ -83,6 +87,9 @@ pub(super) fn resolve<'a>(
                     );
                     complete = false;
                 } else if let Some(pairs) = pairs(step, infos[i], infos[j], catalog) {
+                    for (child, parent) in &pairs {
+                        complete &= agree(&at, (infos[i], child), (infos[j], parent), faults);
+                    }
                     links.push((j, pairs));
                 } else {
                     let which = if step.column.is_some() {
@@ -108,6 +115,44 @@ pub(super) fn resolve<'a>(
         steps.push(Resolved { step, info: infos[i], links, organization: step.organization.clone() });
     }
     complete.then_some(steps)
+}
+
+/// Whether the column holds the organization's key, as far as the schema says.
+fn holds_the_key(
+    (at, column): (&str, &String),
+    child: &TableInfo,
+    root: &Root,
+    catalog: &Catalog,
+    faults: &mut Faults,
+) -> bool {
+    let keys = || catalog.foreign_keys.iter().filter(|k| k.child == child.id && k.child_columns == [column.clone()]);
+    let to_root = |k: &ForeignKey| k.parent == root.id && k.parent_columns == [root.key.name()];
+    if let Some(key) = keys().next().filter(|_| !keys().any(to_root)) {
+        let parent = catalog.table(key.parent).map_or_else(|| root.table.name(), |t| t.table.name());
+        faults.schema(
+            format!(
+                "`{at}.organization`: by the constraint {} the column `{column}` refers to `{parent}.{}`, which is not the organizations' key `{}.{}`",
+                key.name,
+                key.parent_columns.join(", "),
+                root.table.name(),
+                root.key.name()
+            ),
+            Some(&child.table.name()),
+            Some(format!("name the column that holds the organization's key in {at}, or a parent")),
+        );
+        return false;
+    }
+    catalog
+        .table(root.id)
+        .is_none_or(|organizations| agree(at, (child, column), (organizations, root.key.name()), faults))
+}
+
+/// Whether the column and the key that it holds agree about what is equal.
+fn agree(at: &str, child: (&TableInfo, &str), parent: (&TableInfo, &str), faults: &mut Faults) -> bool {
+    let (Some(column), Some(key)) = (child.0.column(child.1), parent.0.column(parent.1)) else { return false };
+    let Some((message, remedy)) = types::disagreement((child.0, column), (parent.0, key)) else { return true };
+    faults.schema(format!("`{at}`: {message}"), Some(&child.0.table.name()), Some(remedy));
+    false
 }
 
 /// The foreign key which says that `column` refers to another table of the plan than the parent: followed all the same, it

@@ -5,7 +5,7 @@ use super::Detach;
 use super::faults::Faults;
 use super::resolve::Resolved;
 use super::root::Root;
-use crate::domain::catalog::{Catalog, ForeignKey, OnDelete, TableId, TableInfo};
+use crate::domain::catalog::{Catalog, Enforcement, ForeignKey, OnDelete, TableId, TableInfo};
 use crate::domain::identifier::Column;
 use crate::domain::order::{self, Edge};
 use crate::domain::statement::{KeySource, RowSet, Writer, any_of};
@@ -43,7 +43,7 @@ pub(super) fn find<'a>(
     let (mut edges, mut broken) = (Vec::new(), Vec::new());
     for (number, key) in catalog.foreign_keys.iter().enumerate() {
         // A check at COMMIT asks for no order.
-        if !key.enforced || key.on_delete == OnDelete::NoAction && key.deferrable {
+        if key.enforcement == Enforcement::NotEnforced || key.on_delete == OnDelete::NoAction && key.deferrable {
             continue;
         }
         let (Some(child), Some(parent)) = (catalog.table(key.child), node(key.parent)) else { continue };

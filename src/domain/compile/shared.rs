@@ -1,12 +1,15 @@
-//! Rows that the plan gives to two organizations at once. They can only come about where a table's rows are found in
+//! Rows of which two columns disagree about whose they are. They can only come about where a table's rows can be found in
 //! more than one way: by an organization column or by a parent, or by parents in several tables.
 
 use super::resolve::Resolved;
+use super::root::Root;
+use super::statements::compared_as;
+use super::{COUNT_LIMIT, types};
 use crate::api::reason::Reason;
 use crate::api::status::ErrorCause;
-use crate::domain::catalog::TableId;
+use crate::domain::catalog::{Catalog, TableId};
 use crate::domain::failure::Failure;
-use crate::domain::identifier::literal;
+use crate::domain::identifier::{Column, literal};
 use crate::domain::statement::{KeySource, RowSet, Statement, Writer, any_of};
 
 /// A table whose rows may belong to several organizations.
@@ -21,7 +24,13 @@ pub struct SharedRows {
 }
 
 /// One statement that counts such rows in each table that may have them.
-pub(super) fn statement(steps: &[Resolved<'_>], live: &[RowSet]) -> Option<(Statement, Vec<SharedRows>)> {
+pub(super) fn statement(
+    tenant_columns: &[String],
+    steps: &[Resolved<'_>],
+    live: &[RowSet],
+    catalog: &Catalog,
+    root: &Root,
+) -> Option<(Statement, Vec<SharedRows>)> {
     let mut writer = Writer::default();
     let (mut columns, mut tables) = (Vec::new(), Vec::new());
     let mut seen: Vec<TableId> = Vec::new();
@@ -31,39 +40,83 @@ pub(super) fn statement(steps: &[Resolved<'_>], live: &[RowSet]) -> Option<(Stat
         }
         seen.push(step.info.id);
         let same: Vec<usize> = (0..steps.len()).filter(|&i| steps[i].info.id == step.info.id).collect();
-        let mut ways: Vec<Option<TableId>> = Vec::new();
-        for &i in &same {
-            ways.extend(steps[i].organization.iter().map(|_| None));
-            for (parent, _) in &steps[i].links {
-                if same.len() > 1 || !ways.contains(&Some(steps[*parent].info.id)) {
-                    ways.push(Some(steps[*parent].info.id));
-                }
+        let by_column = unused(tenant_columns, steps, &same, catalog, root);
+        let sets: Vec<&RowSet> = same.iter().map(|&i| &live[i]).collect();
+        let several = ways(steps, &same) > 1;
+        let conditions = |key: &KeySource, others: &KeySource, writer: &mut Writer| {
+            let inside = |writer: &mut Writer| any_of(&sets, "t", key, writer);
+            let mut conditions = Vec::new();
+            if several {
+                conditions.push(format!("{} AND {}", inside(writer), any_of(&sets, "t", others, writer)));
             }
-        }
-        if ways.len() < 2 {
+            for column in &by_column {
+                conditions.push(format!("{} AND {}", inside(writer), column.condition("t", others, writer)));
+                let by_key = column.condition("t", key, writer);
+                conditions.push(format!("{by_key} AND ({}) IS NOT TRUE", inside(writer)));
+            }
+            conditions
+        };
+        let counted = conditions(&KeySource::Bound, &KeySource::Others, &mut writer);
+        if counted.is_empty() {
             continue;
         }
-        let sets: Vec<&RowSet> = same.iter().map(|&i| &live[i]).collect();
-        let both = |key: &KeySource, others: &KeySource, writer: &mut Writer| {
-            format!(
-                "FROM {} t WHERE {} AND {}",
-                step.info.table,
-                any_of(&sets, "t", key, writer),
-                any_of(&sets, "t", others, writer)
-            )
-        };
-        let rows = both(&KeySource::Bound, &KeySource::Others, &mut writer);
-        columns.push(format!("(SELECT count(*) FROM (SELECT 1 {rows} LIMIT {}) s)", super::COUNT_LIMIT + 1));
+        let table = &step.info.table;
+        let counts = counted.iter().map(|condition| {
+            format!("(SELECT count(*) FROM (SELECT 1 FROM {table} t WHERE {condition} LIMIT {}) s)", COUNT_LIMIT + 1)
+        });
+        columns.push(counts.collect::<Vec<_>>().join(" + "));
         let key = ":key".to_owned();
-        let shown = both(&KeySource::Outer(key.clone()), &KeySource::NotOuter(key), &mut Writer::default());
+        let shown = conditions(&KeySource::Outer(key.clone()), &KeySource::NotOuter(key), &mut Writer::default());
+        let shown = shown.iter().map(|c| format!("({c})")).collect::<Vec<_>>().join(" OR ");
         tables.push(SharedRows {
             table: step.info.table.name(),
             entity: step.step.entity.clone(),
-            query: format!("SELECT t.* {shown}; -- then change these rows, so that each belongs to one organization"),
+            query: format!(
+                "SELECT t.* FROM {table} t WHERE {shown}; -- then change these rows, so that each belongs to one organization"
+            ),
         });
     }
     let sql = format!("SELECT ARRAY[{}]::bigint[] AS rows", columns.join(", "));
     (!tables.is_empty()).then(|| (writer.finish(sql), tables))
+}
+
+/// In how many ways the rows of one table are found.
+fn ways(steps: &[Resolved<'_>], same: &[usize]) -> usize {
+    let mut ways: Vec<Option<TableId>> = Vec::new();
+    for &i in same {
+        ways.extend(steps[i].organization.iter().map(|_| None));
+        for (parent, _) in &steps[i].links {
+            if same.len() > 1 || !ways.contains(&Some(steps[*parent].info.id)) {
+                ways.push(Some(steps[*parent].info.id));
+            }
+        }
+    }
+    ways.len()
+}
+
+/// Columns of the table that say whose its rows are, and by which no step finds them.
+fn unused(
+    tenant_columns: &[String],
+    steps: &[Resolved<'_>],
+    same: &[usize],
+    catalog: &Catalog,
+    root: &Root,
+) -> Vec<RowSet> {
+    let Some(organizations) = catalog.table(root.id) else { return Vec::new() };
+    let info = steps[same[0]].info;
+    let used = |name: &String| same.iter().any(|&i| steps[i].organization.as_ref() == Some(name));
+    tenant_columns
+        .iter()
+        .filter(|name| !used(name))
+        .filter_map(|name| {
+            let (column, key) = (info.column(name)?, organizations.column(root.key.name())?);
+            // Of another type: it holds something else, whatever it is called.
+            types::disagreement((info, column), (organizations, key)).is_none().then(|| RowSet::Direct {
+                column: Column::new(name),
+                type_name: compared_as(&column.type_name, &root.key_type),
+            })
+        })
+        .collect()
 }
 
 /// Turns the numbers into one failure that names every table. None: every row belongs to one organization.
@@ -74,7 +127,7 @@ pub fn shared_rows(tables: &[SharedRows], rows: &[i64], key: &str) -> Option<Fai
         .zip(rows)
         .filter(|(_, rows)| **rows > 0)
         .map(|(shared, rows)| {
-            let limit = super::COUNT_LIMIT;
+            let limit = COUNT_LIMIT;
             let number = if *rows > limit { format!("{limit}+") } else { rows.to_string() };
             ErrorCause {
                 message: format!("{number} in `{}`", shared.table),
@@ -91,7 +144,7 @@ pub fn shared_rows(tables: &[SharedRows], rows: &[i64], key: &str) -> Option<Fai
     let mut failure = Failure::new(
         Reason::ForeignKeyViolation,
         format!(
-            "rows belong to this organization and, by another column, to another one as well: {list}. Nothing was deleted"
+            "rows belong to this organization by one column, and by another to another one or to nobody: {list}. Nothing was deleted"
         ),
     );
     failure.entity = first.entity;

@@ -6,7 +6,8 @@ use super::resolve::Resolved;
 use super::root::Root;
 use super::steps::USERS;
 use super::ties::depth_of;
-use super::{Capture, PlanTable};
+use super::types::is_whole;
+use super::{Back, Capture, PlanTable};
 use crate::domain::catalog::TableInfo;
 use crate::domain::identifier::Column;
 use crate::domain::statement::{KeySource, Link, Pair, Param, RowSet, Statement, Writer, any_of};
@@ -56,9 +57,8 @@ fn type_of(info: &TableInfo, column: &str) -> String {
 
 /// The type as which a value is compared with a column: the column's own, so that its index is used; but whole numbers of
 /// any size compare with each other as they are, and a large one does not fit into a small column.
-fn compared_as(column: &str, value: &str) -> String {
-    let whole = |name: &str| ["smallint", "integer", "bigint"].contains(&name);
-    if whole(column) && whole(value) { value.to_owned() } else { column.to_owned() }
+pub(super) fn compared_as(column: &str, value: &str) -> String {
+    if is_whole(column) && is_whole(value) { value.to_owned() } else { column.to_owned() }
 }
 
 pub(super) fn count_statement(
@@ -197,6 +197,42 @@ pub(super) fn parents_left(steps: &[Resolved<'_>], keys: &[Vec<String>]) -> (Sta
         .collect();
     let tables = found.iter().map(|(step, _)| steps[*step].step.table.clone()).collect();
     (writer.finish(format!("SELECT ARRAY[{}]::bigint[] AS rows", counts.join(", "))), tables)
+}
+
+/// Which captured keys of the parents of what nothing fences are there again.
+pub(super) fn parents_back(steps: &[Resolved<'_>], keys: &[Vec<String>], fenced: &[bool]) -> Vec<Back> {
+    let mut found: Vec<(usize, Vec<usize>)> = Vec::new();
+    for (parent, pairs) in steps.iter().zip(fenced).filter(|(_, fenced)| !**fenced).flat_map(|(child, _)| &child.links)
+    {
+        let position = |column: &String| keys[*parent].iter().position(|k| k == column);
+        let key = (*parent, pairs.iter().filter_map(|(_, column)| position(column)).collect());
+        if !found.contains(&key) {
+            found.push(key);
+        }
+    }
+    found
+        .into_iter()
+        .map(|(step, positions)| {
+            let info = steps[step].info;
+            let mut writer = Writer::default();
+            let (mut arrays, mut names, mut same) = (Vec::new(), Vec::new(), Vec::new());
+            for &position in &positions {
+                let column = &keys[step][position];
+                arrays.push(writer.array(Param::Captured { step, position }, &type_of(info, column)));
+                names.push(format!("c{position}"));
+                same.push(format!("t.{} = k.c{position}", Column::new(column)));
+            }
+            let statement = writer.finish(format!(
+                "SELECT COALESCE(array_agg(EXISTS (SELECT FROM {} t WHERE {}) ORDER BY k.n), '{{}}') AS back \
+                 FROM unnest({}) WITH ORDINALITY k({}, n)",
+                info.table,
+                same.join(" AND "),
+                arrays.join(", "),
+                names.join(", ")
+            ));
+            Back { step, positions, statement }
+        })
+        .collect()
 }
 
 /// Keeps the shape of the schema, and no data, from changing until the transaction ends.

@@ -5,12 +5,13 @@ use super::resolve::{Resolved, resolve};
 use super::root::Root;
 use super::sequence::{self, Sequence};
 use super::statements::{
-    capture_statements, census_statement, count_statement, delete_statement, lock_statement, parents_left, row_set,
+    capture_statements, census_statement, count_statement, delete_statement, lock_statement, parents_back,
+    parents_left, row_set,
 };
 use super::ties::{captured_columns, fences, parent_keys, parents_to_lock};
 use super::{COUNT_LIMIT, Delete, Entity, ErasePlan, PlanTable};
 use super::{checks, shared};
-use crate::domain::catalog::{Catalog, TableId};
+use crate::domain::catalog::{Catalog, TableId, Traits};
 use crate::domain::plan::Plan;
 use crate::domain::statement::{KeySource, RowSet, Writer};
 
@@ -32,6 +33,8 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
     // Row sets as they are before the first delete, and as they are when captured parents may be gone.
     let live: Vec<RowSet> = (0..steps.len()).map(|i| row_set(&steps, root, i, None)).collect();
     let held: Vec<RowSet> = (0..steps.len()).map(|i| row_set(&steps, root, i, Some(&captured))).collect();
+    // The last count asks for rows of parents that are gone in any case.
+    let gone: Vec<RowSet> = (0..steps.len()).map(|i| row_set(&steps, root, i, Some(&keys))).collect();
 
     let tables = plan_tables(&steps, &sequence);
     let sets_of = |sets: &[RowSet], table: &PlanTable| -> Vec<RowSet> {
@@ -55,6 +58,7 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
                 statement: delete_statement(info, same, &held, &keys),
                 left: count_statement(&[(&tables[table], sets_of(&held, &tables[table]))], &steps, None),
                 fenced: same.iter().all(|&i| fenced[i]),
+                swallows: catalog.traits(info.id).is_some_and(Traits::may_swallow),
             })
         })
         .collect();
@@ -73,13 +77,14 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
         lock_tables: lock_statement(root, &steps),
         captures,
         parents_left: parents_left(&steps, &keys),
+        parents_back: parents_back(&steps, &keys, &fenced),
         detaches: sequence::detaches(&sequence, &steps, catalog, root, &held, faults),
         deletes,
-        recount: counts(&held, None),
+        recount: counts(&gone, None),
         sweeps,
         preflight: checks::statement(&needs.iter().collect::<Vec<_>>(), &steps, &live, root),
         sweep_preflight: checks::statement(&checks::into(&needs, &swept), &steps, &held, root),
-        shared: shared::statement(&steps, &live),
+        shared: shared::statement(&plan.tenant_columns, &steps, &live, catalog, root),
         delete_organization,
         census: census_statement(root, &steps, &live),
         defer_constraints: catalog.foreign_keys.iter().any(|k| k.deferrable),

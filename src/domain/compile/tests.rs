@@ -7,7 +7,7 @@ mod statements;
 use super::*;
 use crate::api::Reason;
 use crate::domain::blocker::blockers;
-use crate::domain::catalog::{ColumnInfo, ForeignKey, Privileges, TableInfo};
+use crate::domain::catalog::{ColumnInfo, Enforcement, ForeignKey, Privileges, TableInfo};
 use crate::domain::identifier::Table;
 
 /// How the platform's tables refer to each other.
@@ -30,6 +30,7 @@ fn table(id: TableId, name: &str, columns: &[&str]) -> TableInfo {
             .map(|c| ColumnInfo {
                 name: (*c).to_owned(),
                 type_name: if *c == "is_active" { "boolean".into() } else { "uuid".into() },
+                collation: None,
                 nullable: true,
                 updatable: true,
             })
@@ -53,7 +54,8 @@ fn key(name: &str, child: TableId, column: &str, parent: TableId, flavour: Flavo
             _ => OnDelete::NoAction,
         },
         deferrable: flavour == Flavour::Deferrable,
-        enforced: true,
+        enforcement: Enforcement::Enforced,
+        partial: false,
     }
 }
 
@@ -176,6 +178,10 @@ fn what_no_chain_of_keys_ties_to_the_organization_is_not_fenced() {
     assert_eq!(found, ["flow_executions", "task_outputs", "task_statuses"]);
     // A key that is not enforced (NOT VALID is; a disabled one is not) fences nothing either.
     let mut disabled = platform(Flavour::Ordinary);
-    disabled.foreign_keys.iter_mut().filter(|k| k.name == "outputs_execution").for_each(|k| k.enforced = false);
+    disabled
+        .foreign_keys
+        .iter_mut()
+        .filter(|k| k.name == "outputs_execution")
+        .for_each(|k| k.enforcement = Enforcement::NotEnforced);
     assert_eq!(unfenced(&disabled), ["task_outputs"]);
 }

@@ -9,7 +9,7 @@ use crate::domain::catalog::{Catalog, ForeignKey, OnDelete, TableId, TableInfo};
 pub(super) fn fences(steps: &[Resolved<'_>], catalog: &Catalog, root: &Root) -> Vec<bool> {
     let tied = |child: &TableInfo, parent: u32, pairs: &[(&str, &str)]| {
         catalog.foreign_keys.iter().any(|k| {
-            k.enforced
+            k.holds()
                 && k.child == child.id
                 && k.parent == parent
                 && k.child_columns.len() == pairs.len()

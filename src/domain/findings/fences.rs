@@ -2,7 +2,7 @@
 
 use super::{Finding, Kind, path_columns};
 use crate::domain::CompiledPlan;
-use crate::domain::catalog::{Catalog, Relation, TableInfo};
+use crate::domain::catalog::{Catalog, Enforcement, Relation, TableInfo};
 use crate::domain::identifier::Column;
 use crate::domain::plan::{Plan, Step};
 
@@ -17,7 +17,11 @@ pub(super) fn find(plan: &Plan, catalog: &Catalog, compiled: &CompiledPlan) -> V
             found.push(without_fence(plan, catalog, step, table));
         }
     }
-    for key in catalog.foreign_keys.iter().filter(|k| k.enforced && catalog.plan_tables.contains(&k.child)) {
+    for key in catalog
+        .foreign_keys
+        .iter()
+        .filter(|k| k.enforcement != Enforcement::NotEnforced && catalog.plan_tables.contains(&k.child))
+    {
         let never_checked = catalog.traits(key.child).is_some_and(|t| t.not_valid.contains(&key.name));
         if never_checked && let Some(table) = catalog.table(key.child) {
             let name = table.table.name();
@@ -75,6 +79,7 @@ fn missing(plan: &Plan, catalog: &Catalog, step: &Step, table: &TableInfo) -> (S
     };
     let key = catalog.foreign_keys.iter().find(|k| {
         k.child == table.id
+            && !k.partial
             && k.parent == parent.id
             && k.child_columns.len() == columns.len()
             && k.child_columns.iter().all(|c| columns.contains(c))
@@ -84,7 +89,15 @@ fn missing(plan: &Plan, catalog: &Catalog, step: &Step, table: &TableInfo) -> (S
     };
     let quoted = |columns: &[String]| columns.iter().map(|c| Column::new(c).to_string()).collect::<Vec<_>>().join(", ");
     match key {
-        Some(key) if key.enforced => (format!(" (the chain breaks above `{}`)", parent.table.name()), None),
+        Some(key) if key.holds() => (format!(" (the chain breaks above `{}`)", parent.table.name()), None),
+        Some(key) if key.enforcement == Enforcement::Disabled => (
+            format!(" (the triggers of the constraint {} are disabled)", key.name),
+            Some(format!(
+                "ALTER TABLE {table} ENABLE TRIGGER ALL; ALTER TABLE {parent} ENABLE TRIGGER ALL; -- triggers of your own, too",
+                table = table.table,
+                parent = parent.table
+            )),
+        ),
         Some(key) => (
             format!(" (the constraint {} is not enforced)", key.name),
             Some(format!("ALTER TABLE {} ALTER CONSTRAINT {} ENFORCED;", table.table, Column::new(&key.name))),

@@ -2,7 +2,7 @@
 //! table. The most common reason why deletions take hours.
 
 use super::{Finding, Kind, listed, path_columns};
-use crate::domain::catalog::{Catalog, Relation, TableInfo};
+use crate::domain::catalog::{Catalog, Enforcement, Relation, TableInfo};
 use crate::domain::identifier::Column;
 use crate::domain::plan::Plan;
 
@@ -16,7 +16,7 @@ struct Search<'a> {
 
 pub(super) fn find(plan: &Plan, catalog: &Catalog) -> Vec<Finding> {
     let mut searches: Vec<Search<'_>> = Vec::new();
-    for key in catalog.foreign_keys.iter().filter(|k| k.enforced) {
+    for key in catalog.foreign_keys.iter().filter(|k| k.enforcement != Enforcement::NotEnforced) {
         if let (Some(table), Some(parent)) = (catalog.table(key.child), catalog.table(key.parent)) {
             searches.push(Search {
                 table,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::domain::catalog::{
-    ColumnInfo, ForeignKey, OnDelete, Privileges, Relation, Rule, TableId, Timing, Traits, Trigger,
+    ColumnInfo, Enforcement, ForeignKey, OnDelete, Privileges, Relation, Rule, TableId, Timing, Traits, Trigger,
 };
 use crate::domain::identifier::Table;
 
@@ -20,7 +20,13 @@ fn table(id: TableId, name: &str, columns: &[&str]) -> TableInfo {
         declared: vec![name.to_owned()],
         columns: columns
             .iter()
-            .map(|c| ColumnInfo { name: (*c).into(), type_name: "uuid".into(), nullable: true, updatable: true })
+            .map(|c| ColumnInfo {
+                name: (*c).into(),
+                type_name: "uuid".into(),
+                collation: None,
+                nullable: true,
+                updatable: true,
+            })
             .collect(),
         unique_keys: vec![vec!["id".into()]],
         privileges: Privileges { usage: true, select: true, delete: true, lock: true },
@@ -37,7 +43,8 @@ fn key(name: &str, child: TableId, column: &str, parent: TableId) -> ForeignKey 
         parent_columns: vec!["id".into()],
         on_delete: OnDelete::NoAction,
         deferrable: false,
-        enforced: true,
+        enforcement: Enforcement::Enforced,
+        partial: false,
     }
 }
 
@@ -313,7 +320,7 @@ one!(
 );
 one!(
     a_key_that_is_not_enforced_is_no_fence,
-    |c| c.foreign_keys[1].enforced = false,
+    |c| c.foreign_keys[1].enforcement = Enforcement::NotEnforced,
     Unfenced,
     Warning,
     "app.notes",

@@ -24,7 +24,7 @@ fn trigger(table: &TableInfo, trigger: &Trigger) -> Finding {
     let (kind, can) = if swallows {
         (
             Kind::SwallowingTrigger,
-            "can keep a row by returning NULL. A deletion counts again, and where a row is left it deletes nothing (ContentChanged)",
+            "can keep a row by returning NULL. Where fewer rows go than were found, nothing is deleted (ContentChanged)",
         )
     } else {
         (

@@ -166,6 +166,16 @@ pub(super) fn remarks(survey: &Survey, placing: &Placing<'_>, table: &Surveyed, 
         };
         remarks.push(format!("{} may be NULL, and such rows are not found by it{also}", columns(tie)));
     }
+    let root = placing.placed.iter().find(|(_, placed)| placed.tie.is_none()).map(|(id, _)| *id);
+    if Some(tie.parent) != root {
+        let direct = placing.ties.iter().filter(|t| t.child == table.id() && Some(t.parent) == root);
+        remarks.extend(direct.map(|t| {
+            format!(
+                "{} says whose a row is, too: a row of which it says something else, or that no parent has, blocks the deletion; a second step of this table by it deletes the latter",
+                columns(t)
+            )
+        }));
+    }
     if !tie.indexed {
         remarks.push(format!("no index leads with {}: a deletion reads the whole table", columns(tie)));
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::catalog::{ColumnInfo, OnDelete, Privileges};
+use crate::domain::catalog::{ColumnInfo, Enforcement, OnDelete, Privileges};
 use crate::domain::identifier::Table;
 
 /// A schema: the first column of a table is its key, `column?` may be NULL, and all are uuid unless `column:type`.
@@ -11,7 +11,13 @@ fn survey(tables: &[(&str, &[&str])], keys: &[(&str, &str, &str, OnDelete)]) -> 
                 let nullable = text.ends_with('?');
                 let text = text.trim_end_matches('?');
                 let (name, type_name) = text.split_once(':').unwrap_or((text, "uuid"));
-                ColumnInfo { name: name.into(), type_name: type_name.into(), nullable, updatable: true }
+                ColumnInfo {
+                    name: name.into(),
+                    type_name: type_name.into(),
+                    collation: None,
+                    nullable,
+                    updatable: true,
+                }
             })
             .collect();
         Surveyed {
@@ -41,7 +47,8 @@ fn survey(tables: &[(&str, &[&str])], keys: &[(&str, &str, &str, OnDelete)]) -> 
             parent_columns: vec!["id".to_owned()],
             on_delete: *on_delete,
             deferrable: false,
-            enforced: true,
+            enforcement: Enforcement::Enforced,
+            partial: false,
         })
         .collect();
     Survey { tables, foreign_keys }
