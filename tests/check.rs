@@ -17,6 +17,7 @@ tests![
     what_blocks_is_found_with_its_grant_and_cured,
     a_rule_on_delete_blocks_a_deletion_until_it_is_dropped,
     rows_that_refer_from_outside_are_shown_with_the_way_to_the_organization,
+    rows_of_two_organizations_are_found_as_the_deletion_finds_them,
     an_object_is_checked_by_its_name,
     new_tables_show_without_a_restart,
     a_fault_of_the_plan_costs_each_object_one_write_and_its_cure_another,
@@ -310,6 +311,48 @@ async fn rows_that_refer_from_outside_are_shown_with_the_way_to_the_organization
     let answer = check(&scene, &["--id", "no uuid"]).await;
     assert_eq!(answer.code, Some(1), "{}", answer.text);
     assert_eq!(answer.of("InvalidOrganizationId").len(), 1, "{}", answer.text);
+}
+
+/// A table in two steps, whose columns disagree about a row.
+async fn rows_of_two_organizations_are_found_as_the_deletion_finds_them(world: Arc<World>) {
+    let scene = migrated(world, Variant::Ordinary).await;
+    let (acme, globex) = (scene.key(1), scene.key(2));
+    scene.seed(&acme).await;
+    scene.seed(&globex).await;
+    scene
+        .sql(&format!(
+            "ALTER TABLE flow_executions ADD organization_id uuid REFERENCES organizations;
+             CREATE INDEX ON flow_executions (organization_id);
+             UPDATE flow_executions SET organization_id = '{globex}' WHERE id = (SELECT e.id FROM flow_executions e
+                 JOIN flows f ON f.id = e.flow_id WHERE f.organization_id = '{acme}' LIMIT 1)"
+        ))
+        .await;
+    let config = json!({"cascade": {
+        "organization": {"table": "organizations", "key": "id"},
+        "steps": [
+            {"entity": "users", "table": "users", "organization": "organization_id"},
+            {"entity": "flows", "table": "flows", "organization": "organization_id"},
+            {"entity": "flowExecutions", "table": "flow_executions", "parent": "flows", "column": "flow_id"},
+            {"entity": "flowExecutions", "table": "flow_executions", "organization": "organization_id"},
+            {"entity": "taskOutputs", "table": "task_outputs", "parent": "flowExecutions", "column": "flow_execution_id"},
+            {"entity": "taskStatuses", "table": "task_statuses", "parent": "flowExecutions", "column": "flow_execution_id"},
+        ],
+    }});
+    let general = run(&scene, &config, &["-o", "json"], &scene.url()).await;
+    assert_eq!(general.code, Some(0), "{}", general.text);
+    for key in [&acme, &globex] {
+        let answer = run(&scene, &config, &["-o", "json", "--id", key], &scene.url()).await;
+        let found = answer.of("SharedRows");
+        assert_eq!((answer.code, found.len()), (Some(1), 1), "{}", answer.text);
+        let (severity, table, _, remedy) = &found[0];
+        assert_eq!((severity.as_str(), table.as_str()), ("Blocks", "public.flow_executions"), "{}", answer.text);
+        assert!(answer.text.contains("to another one as well: 1 in `public.flow_executions`"), "{}", answer.text);
+        // It shows the rows; which organization they belong to, only a person knows.
+        scene.sql(remedy).await;
+    }
+    scene.sql("UPDATE flow_executions SET organization_id = NULL").await;
+    let answer = run(&scene, &config, &["-o", "json", "--id", &acme], &scene.url()).await;
+    assert_eq!((answer.code, answer.of("SharedRows").len()), (Some(0), 0), "{}", answer.text);
 }
 
 async fn an_object_is_checked_by_its_name(world: Arc<World>) {

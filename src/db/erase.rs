@@ -210,7 +210,7 @@ pub(super) async fn preflight(
 }
 
 /// No row belongs to another organization as well.
-async fn nothing_shared(connection: &mut PgConnection, key: &str, erase: &ErasePlan) -> Result<(), Failure> {
+pub(super) async fn nothing_shared(connection: &mut PgConnection, key: &str, erase: &ErasePlan) -> Result<(), Failure> {
     let Some((statement, tables)) = &erase.shared else { return Ok(()) };
     let rows = numbers(connection, statement, key, &Captured::new())
         .await

@@ -105,6 +105,34 @@ impl Database {
         }
     }
 
+    /// Whether this may be the database with that identity: it says so itself, or has no schema of the operator that could say
+    /// otherwise.
+    ///
+    /// # Errors
+    /// Fails when the database cannot be read.
+    pub async fn may_be_installation(&self, id: &str) -> Result<bool, Failure> {
+        let during = During::table("asking for the database's identity in", None, "organization_operator.installation");
+        let mut tx = self.begin().await?;
+        let known = own("SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                         WHERE n.nspname = 'organization_operator' AND c.relname = 'installation')")
+        .fetch_one(&mut *tx)
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(|e| failure(&e, during))?;
+        let same = if known {
+            own("SELECT EXISTS (SELECT FROM organization_operator.installation WHERE id::text = $1)")
+                .bind(id)
+                .fetch_one(&mut *tx)
+                .await
+                .and_then(|row| row.try_get(0))
+                .map_err(|e| failure(&e, during))?
+        } else {
+            true
+        };
+        tx.rollback().await.map_err(|e| failure(&e, during))?;
+        Ok(same)
+    }
+
     /// Rows of the plan that are there for this key, whether or not the organization is.
     ///
     /// # Errors
