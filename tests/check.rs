@@ -18,6 +18,7 @@ tests![
     a_rule_on_delete_blocks_a_deletion_until_it_is_dropped,
     rows_that_refer_from_outside_are_shown_with_the_way_to_the_organization,
     rows_of_two_organizations_are_found_as_the_deletion_finds_them,
+    rows_behind_row_level_security_outside_the_plan_block,
     an_object_is_checked_by_its_name,
     new_tables_show_without_a_restart,
     a_fault_of_the_plan_costs_each_object_one_write_and_its_cure_another,
@@ -353,6 +354,41 @@ async fn rows_of_two_organizations_are_found_as_the_deletion_finds_them(world: A
     scene.sql("UPDATE flow_executions SET organization_id = NULL").await;
     let answer = run(&scene, &config, &["-o", "json", "--id", &acme], &scene.url()).await;
     assert_eq!((answer.code, answer.of("SharedRows").len()), (Some(0), 0), "{}", answer.text);
+}
+
+/// Whether such rows refer to an organization cannot be seen, and the deletion would fail when it looks.
+async fn rows_behind_row_level_security_outside_the_plan_block(world: Arc<World>) {
+    let scene = Scene::new(world, Variant::Ordinary).await;
+    let acme = scene.key(1);
+    scene.seed(&acme).await;
+    let operator = scene.start().await;
+    scene.apply(&scene.org("acme", &acme).policy("Delete")).await;
+    scene.until("acme", "DeletionReady", |s| s.is("DeletionReady", "True")).await;
+    scene
+        .sql(
+            "CREATE TABLE notes (id int PRIMARY KEY, user_id uuid REFERENCES users); CREATE INDEX ON notes (user_id);
+             GRANT SELECT ON notes TO organization_operator; ALTER TABLE notes ENABLE ROW LEVEL SECURITY",
+        )
+        .await;
+    for arguments in [vec![], vec!["--id", &acme]] {
+        let answer = check(&scene, &arguments).await;
+        let found = answer.of("RowSecurity");
+        assert_eq!((answer.code, found.len()), (Some(1), 1), "{}", answer.text);
+        assert_eq!(found[0].1, "public.notes", "{}", answer.text);
+        assert_eq!(found[0].3, "ALTER ROLE \"organization_operator\" BYPASSRLS;");
+    }
+    let seen = scene.until("acme", "DeletionReady=False", |s| s.is("DeletionReady", "False")).await;
+    assert_eq!(seen.reason("DeletionReady"), "PermissionDenied", "{}", seen.yaml());
+    assert!(
+        seen.message("DeletionReady").contains("row-level security of the table `public.notes`"),
+        "{}",
+        seen.yaml()
+    );
+
+    // The operator's role is shared by all tests: it is not cured by the remedy here.
+    scene.sql("ALTER TABLE notes DISABLE ROW LEVEL SECURITY").await;
+    scene.until("acme", "DeletionReady", |s| s.is("DeletionReady", "True")).await;
+    operator.stop().await;
 }
 
 async fn an_object_is_checked_by_its_name(world: Arc<World>) {

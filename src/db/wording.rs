@@ -109,7 +109,7 @@ pub(super) fn remedy(refusal: &Refusal<'_>, during: During<'_>) -> String {
             "create another object with the organization's primary key as spec.organizationId, and delete this one with deletionPolicy Retain"
         }
         (Reason::PermissionDenied, _) => {
-            "grant the privileges listed in docs/install.md to the operator's database role"
+            "grant the privileges listed in docs/install.md to the operator's database role, and BYPASSRLS where row-level security applies to it"
         }
         (Reason::AuthenticationFailed, "3D000") => {
             "correct the database name in the operator's database URL; the file with the URL is read again by itself"
