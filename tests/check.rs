@@ -18,6 +18,7 @@ tests![
     a_rule_on_delete_blocks_a_deletion_until_it_is_dropped,
     rows_that_refer_from_outside_are_shown_with_the_way_to_the_organization,
     rows_of_two_organizations_are_found_as_the_deletion_finds_them,
+    columns_that_cannot_be_compared_block,
     rows_behind_row_level_security_outside_the_plan_block,
     an_object_is_checked_by_its_name,
     new_tables_show_without_a_restart,
@@ -354,6 +355,41 @@ async fn rows_of_two_organizations_are_found_as_the_deletion_finds_them(world: A
     scene.sql("UPDATE flow_executions SET organization_id = NULL").await;
     let answer = run(&scene, &config, &["-o", "json", "--id", &acme], &scene.url()).await;
     assert_eq!((answer.code, answer.of("SharedRows").len()), (Some(0), 0), "{}", answer.text);
+}
+
+/// The built-in plan, and a table `notes` with a column for the organization.
+pub fn with_notes() -> Value {
+    json!({
+        "organization": {"table": "organizations", "key": "id", "active": {"column": "is_active", "inactive": false}},
+        "tenantColumns": ["organization_id"],
+        "steps": [
+            {"entity": "users", "table": "users", "organization": "organization_id"},
+            {"entity": "flows", "table": "flows", "organization": "organization_id"},
+            {"entity": "flowExecutions", "table": "flow_executions", "parent": "flows", "column": "flow_id"},
+            {"entity": "taskOutputs", "table": "task_outputs", "parent": "flowExecutions", "column": "flow_execution_id"},
+            {"entity": "taskStatuses", "table": "task_statuses", "parent": "flowExecutions", "column": "flow_execution_id"},
+            {"entity": "notes", "table": "notes", "organization": "organization_id"},
+        ],
+    })
+}
+
+/// The id is a good one: it is the schema that does not fit.
+async fn columns_that_cannot_be_compared_block(world: Arc<World>) {
+    let scene = migrated(world, Variant::Text).await;
+    let acme = scene.key(1);
+    scene.seed(&acme).await;
+    scene
+        .sql(
+            "CREATE TABLE notes (id int PRIMARY KEY, organization_id bigint NOT NULL);
+             GRANT SELECT, DELETE ON notes TO organization_operator",
+        )
+        .await;
+    let config = json!({"cascade": with_notes()});
+    let answer = run(&scene, &config, &["-o", "json", "--id", &acme], &scene.url()).await;
+    let found = answer.of("PlanMismatch");
+    assert_eq!((answer.code, found.len()), (Some(1), 1), "{}{}", answer.text, answer.errors);
+    assert!(found[0].3.contains("the type of those that they refer to"), "{}", answer.text);
+    assert_eq!(answer.of("InvalidOrganizationId").len(), 0, "{}", answer.text);
 }
 
 /// Whether such rows refer to an organization cannot be seen, and the deletion would fail when it looks.

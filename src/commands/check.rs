@@ -141,6 +141,11 @@ async fn examine(
             found.push(of_failure(Severity::Blocks, Kind::InvalidOrganizationId, &failure));
             return Ok(render::Organization::unseen(subject.name, subject.id));
         }
+        // Columns that cannot be compared: the deletion fails the same way.
+        Err(failure) if failure.reason == Reason::SchemaMismatch && !failure.of_the_plan() => {
+            found.push(of_failure(Severity::Blocks, Kind::PlanMismatch, &failure));
+            return Ok(render::Organization::unseen(subject.name, subject.id));
+        }
         // What hides the rows is among the findings of the plan.
         Err(failure) if failure.of_the_plan() => return Ok(render::Organization::unseen(subject.name, subject.id)),
         Err(failure) => return Err(failure.into()),

@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use super::bind::{Captured, own, query};
+use super::bind::{Captured, numbers, own, query};
 use super::connect::Database;
 use super::erase::{nothing_shared, preflight};
 use super::error::{During, failure};
@@ -27,13 +27,13 @@ pub struct Examined {
 }
 
 impl Database {
-    /// Looks for an organization, for rows outside that refer to its rows, and for rows that are another one's as well, in a
-    /// read-only transaction that is rolled back.
+    /// Looks for an organization, for rows outside that refer to its rows, and for rows that are another one's as well, and
+    /// whether its rows can be counted, in a read-only transaction that is rolled back.
     ///
     /// # Errors
     /// Fails when the database cannot be read or the id is no value of the key's type.
     pub async fn examine(&self, id: &str, plan: &CompiledPlan) -> Result<Examined, Failure> {
-        let during = During::action("looking at the organization");
+        let during = During::action("looking at the organization").id();
         let mut tx = self.begin().await?;
         own("SET TRANSACTION READ ONLY").execute(&mut *tx).await.map_err(|e| failure(&e, during))?;
         let row = query(&plan.root.observe, id, &Captured::new())
@@ -49,6 +49,10 @@ impl Database {
             let outside = preflight(&mut tx, &key, erase.preflight.as_ref(), &Captured::new()).await;
             blockers = found(outside).map_err(|f| plan.explain(f))?;
             shared = found(nothing_shared(&mut tx, &key, erase).await).map_err(|f| plan.explain(f))?;
+            // What cannot be counted cannot be deleted: a value, for example, that does not fit the column it is compared with.
+            numbers(&mut tx, &erase.inventory, &key, &Captured::new())
+                .await
+                .map_err(|e| plan.explain(failure(&e, During::action("counting"))))?;
         }
         tx.rollback().await.map_err(|e| failure(&e, during))?;
         Ok(Examined {

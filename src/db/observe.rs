@@ -99,7 +99,7 @@ impl Database {
         match query(&plan.root.observe, id, &Captured::new()).fetch_one(&mut *tx).await {
             Ok(row) => Ok(row.try_get("key").ok()),
             Err(e) => {
-                let failure = failure(&e, During::action("reading an id"));
+                let failure = failure(&e, During::action("reading an id").id());
                 if failure.reason == crate::api::Reason::InvalidOrganizationId { Ok(None) } else { Err(failure) }
             }
         }
@@ -174,7 +174,11 @@ pub(super) async fn look(
 
     let table = plan.root.table.name();
     let during = During::table("observing", None, &table);
-    let id = claimed_key.as_deref().unwrap_or(&subject.organization_id);
+    // A key that was claimed was one of the key's type: if it is none any more, the schema has changed.
+    let (id, during) = match &claimed_key {
+        Some(claimed) => (claimed, during),
+        None => (&subject.organization_id, during.id()),
+    };
     let row = query(&plan.root.observe, id, &Captured::new())
         .fetch_one(&mut *connection)
         .await
@@ -216,7 +220,7 @@ pub(super) async fn look(
 /// would end the transaction, so a savepoint stands around the question.
 async fn same_id(connection: &mut PgConnection, id: &str, key: &str, plan: &CompiledPlan) -> Result<bool, Failure> {
     use sqlx::Connection as _;
-    let during = During::action("comparing ids");
+    let during = During::action("comparing ids").id();
     let mut savepoint = connection.begin().await.map_err(|e| failure(&e, during))?;
     let row = query(&plan.root.observe, id, &Captured::new()).fetch_one(&mut *savepoint).await;
     savepoint.rollback().await.map_err(|e| failure(&e, during))?;
