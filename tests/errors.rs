@@ -16,6 +16,7 @@ tests![
     an_absent_organization_is_waited_for,
     deleting_an_absent_organization_is_recorded_as_not_found,
     an_id_of_the_wrong_type_is_named_and_can_be_let_go,
+    a_value_that_cannot_be_compared_says_nothing_about_the_id,
     foreign_keys_from_outside_are_all_named_and_the_remedy_unblocks,
     a_cascade_of_the_schema_never_reaches_another_tenant,
     starts_without_the_database_and_heals,
@@ -175,6 +176,36 @@ async fn an_id_of_the_wrong_type_is_named_and_can_be_let_go(world: Arc<World>) {
         scene.event("wrong", "Retained").await;
         assert_eq!(scene.others(&[]).await, others);
     }
+}
+
+/// The id is a good one: nobody is told that it has no data.
+async fn a_value_that_cannot_be_compared_says_nothing_about_the_id(world: Arc<World>) {
+    let scene = Scene::new(world, Variant::Text).await;
+    let acme = scene.key(1);
+    scene.seed(&acme).await;
+    let rows = scene.total(&acme).await;
+    scene
+        .sql(
+            "CREATE TABLE notes (id int PRIMARY KEY, organization_id text NOT NULL);
+             GRANT SELECT, DELETE ON notes TO organization_operator",
+        )
+        .await;
+    let operator = scene.operator().configure("cascade", crate::check::with_notes()).start().await;
+    scene.apply(&scene.org("acme", &acme).policy("Delete")).await;
+    scene.ready("acme").await;
+    scene.sql("ALTER TABLE notes ALTER organization_id TYPE bigint USING 0").await;
+    scene.delete("acme").await;
+    let error = blocked(&scene, "acme", Reason::SchemaMismatch).await;
+    assert_eq!(error.sql_state.as_deref(), Some("22P02"), "{error:?}");
+    assert!(error.message.contains("could not be converted to compare columns of different types"), "{error:?}");
+    let remedy = error.remedy.expect("a remedy");
+    assert!(remedy.contains("the type of those that they refer to") && !remedy.contains("Retain"), "{remedy}");
+    assert_eq!(scene.total(&acme).await, rows, "nothing was deleted");
+
+    scene.sql("ALTER TABLE notes ALTER organization_id TYPE text").await;
+    scene.gone("acme").await;
+    erased_once(&scene, &acme, rows).await;
+    operator.stop().await;
 }
 
 async fn foreign_keys_from_outside_are_all_named_and_the_remedy_unblocks(world: Arc<World>) {

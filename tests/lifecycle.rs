@@ -19,6 +19,8 @@ tests![
     help_tells_what_can_be_done,
     a_bad_configuration_names_its_field,
     migrations_run_once,
+    migrations_at_once_wait_for_each_other,
+    a_migration_does_not_wait_for_ever,
     an_administrator_can_make_the_schema,
     a_missing_schema_is_reported,
 ];
@@ -270,6 +272,52 @@ async fn migrations_run_once(world: Arc<World>) {
     let before: String = scene.value(identity).await;
     assert!(migrate().await.contains("up to date"));
     assert_eq!(scene.value::<String>(identity).await, before, "the database keeps its identity");
+}
+
+/// A session that holds the lock under which the operator's own schema is changed.
+async fn migrating(scene: &Scene) -> PgConnection {
+    let mut holder = scene.connect().await;
+    let lock = sqlx::query("SELECT pg_advisory_lock($1)").bind(organization_operator::db::migrate::LOCK);
+    lock.execute(&mut holder).await.expect("the lock");
+    holder
+}
+
+async fn migrations_at_once_wait_for_each_other(world: Arc<World>) {
+    let scene = Scene::new(world, Variant::Platform).await;
+    let limits = scene.file("patient.yaml", "database: {lockTimeoutSeconds: 60, statementTimeoutSeconds: 90}\n");
+    let url = scene.url();
+    let holder = migrating(&scene).await;
+    let both = tokio::spawn(async move {
+        let arguments = ["migrate", "--config", &limits, "--database-url", &url];
+        tokio::join!(command(&arguments, &[]), command(&arguments, &[]))
+    });
+    let waiting = "SELECT count(*) = 2 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
+                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    eventually("both to wait", || async { scene.value::<bool>(waiting).await.then_some(()) }).await;
+    // The lock of a session goes with it.
+    holder.close().await.expect("closed");
+    let (one, other) = both.await.expect("both end");
+    assert!(one.status.success() && other.status.success(), "{:?} {:?}", text(&one), text(&other));
+    let said = text(&one).0 + &text(&other).0;
+    assert!(said.contains("created or updated") && said.contains("up to date"), "one of them did it: {said}");
+    assert_eq!(scene.value::<i64>("SELECT count(*) FROM organization_operator.installation").await, 1);
+}
+
+async fn a_migration_does_not_wait_for_ever(world: Arc<World>) {
+    let scene = Scene::new(world, Variant::Platform).await;
+    let limits = scene.file("hasty.yaml", "database: {lockTimeoutSeconds: 1, statementTimeoutSeconds: 20}\n");
+    let url = scene.url();
+    let holder = migrating(&scene).await;
+    let output = command(&["migrate", "--config", &limits, "--database-url", &url], &[]).await;
+    let (_, said) = text(&output);
+    assert!(!output.status.success(), "{:?}", text(&output));
+    assert!(said.contains("LockTimeout") && said.contains("updating the schema organization_operator"), "{said}");
+    // An operator goes on by itself when the lock is free.
+    let operator = scene.operator().configure("database.lockTimeoutSeconds", json!(1)).launch().await;
+    eventually("the operator to be told", || async { operator.log().contains("LockTimeout").then_some(()) }).await;
+    holder.close().await.expect("closed");
+    operator.wait_ready().await;
+    operator.stop().await;
 }
 
 /// The operator's role owns nothing and may create nothing: a DBA runs the script.

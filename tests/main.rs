@@ -26,6 +26,7 @@ mod lifecycle;
 mod plan;
 mod property;
 mod rbac;
+mod settle;
 mod stuck_shapes;
 mod support;
 mod undo;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         property::relations::tests(),
         property::single::tests(),
         rbac::tests(),
+        settle::tests(),
         stuck_shapes::tests(),
         undo::tests(),
     ]

@@ -21,6 +21,7 @@ tests![
     a_rehearsal_that_cannot_be_tried_says_why,
     a_rehearsal_waits_for_a_lock_only_as_long_as_configured,
     rehearsals_do_not_hinder_a_deletion,
+    an_object_of_another_database_is_refused_by_every_command,
 ];
 
 /// What a command printed, and its exit code.
@@ -48,7 +49,13 @@ async fn run(scene: &Scene, arguments: &[&str]) -> Said {
 }
 
 async fn run_at(scene: &Scene, url: &str, arguments: &[&str]) -> Said {
+    run_for(scene, url, &scene.class, arguments).await
+}
+
+/// As the operator of another `spec.database`.
+async fn run_for(scene: &Scene, url: &str, database: &str, arguments: &[&str]) -> Said {
     let mut command = tokio::process::Command::new(binary());
+    command.env("DATABASE", database);
     command.args(arguments).env("DATABASE_URL", url).env("KUBECONFIG", scene.world.control_plane().admin_kubeconfig());
     let output = tokio::time::timeout(PATIENCE, command.env_remove("CONFIG").kill_on_drop(true).output()).await;
     let output = output.expect("it ends").expect("it runs");
@@ -495,4 +502,38 @@ async fn rehearsals_do_not_hinder_a_deletion(world: Arc<World>) {
     let ledger = scene.ledger().await;
     assert_eq!((ledger.len(), ledger[0].outcome.as_str()), (1, "Erased"));
     assert_eq!(scene.others(&[]).await, others);
+}
+
+/// The same id may be another tenant's in another database.
+async fn an_object_of_another_database_is_refused_by_every_command(world: Arc<World>) {
+    let scene = Scene::new(world.clone(), Variant::Ordinary).await;
+    let (copy, bare) = (Scene::new(world.clone(), Variant::Ordinary).await, Scene::new(world, Variant::Ordinary).await);
+    for place in [&scene, &copy, &bare] {
+        place.seed(&scene.key(1)).await;
+    }
+    let operator = scene.start().await;
+    copy.start().await.stop().await;
+    scene.apply(&scene.org("acme", &scene.key(1)).policy("Delete")).await;
+    scene.ready("acme").await;
+    operator.stop().await;
+    let installation: String = scene.value("SELECT id::text FROM organization_operator.installation").await;
+    let name = scene.name("acme");
+    let commands = [vec!["check", &name], vec!["plan", "show", &name], vec!["rehearse", &name]];
+    for command in &commands {
+        run(&scene, command).await.with(0);
+        let said = run_for(&scene, &scene.url(), "another", command).await.with(2);
+        let other = format!("--database {}", scene.class);
+        assert!(said.err.contains("is kept in the database") && said.err.contains(&other), "{command:?}: {}", said.err);
+        // The name of the configuration fits, and the database is not the one of the claim.
+        let said = run_at(&scene, &copy.url(), command).await.with(2);
+        for words in ["was claimed in another database", "use the configuration of the operator", &installation] {
+            assert!(said.err.contains(words), "{command:?}: {}", said.err);
+        }
+        assert_eq!(said.out, "", "{command:?}");
+        // By the id in the database itself nothing is compared.
+        let (id, last) = (scene.key(1), command.len() - 1);
+        run_at(&scene, &copy.url(), &[&command[..last], &["--id", &id]].concat()).await.with(0);
+        // A database without the operator's schema cannot say which one it is.
+        run_at(&scene, &bare.url(), command).await.with(0);
+    }
 }

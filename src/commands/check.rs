@@ -5,11 +5,10 @@ mod render;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use kube::Client;
 
+use super::target::{Identified, Target};
 use super::{CommandError, ConfigArgs};
 use crate::api::Reason;
-use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::db::Database;
 use crate::db::check::Examined;
@@ -21,7 +20,7 @@ use render::Checked;
 const HELP: &str = "\
 Compares the plan with the live schema: missing tables and columns, tables that nobody classified, tables outside that \
 refer to the plan, indexes, privileges, row-level security, triggers and rules. With NAME or --id it also looks for rows \
-outside that refer to rows of that organization, as the operator does before it deletes.
+outside that refer to rows of that organization, and for rows that are another one's as well, as the operator does before it deletes.
 
 Run it as the operator's database role, because privileges are part of the answer. In the cluster:
   kubectl exec -n organization-operator-system deploy/organization-operator -- \\
@@ -30,7 +29,7 @@ Run it as the operator's database role, because privileges are part of the answe
 Exit codes:
   0  nothing blocks; there may be warnings
   1  something blocks: each finding comes with what clears it
-  2  could not check: bad configuration, database or API server out of reach, no such object
+  2  could not check: bad configuration, database or API server out of reach, no such object, or one of another database
 
 Examples:
   organization-operator check               the schema, once for all organizations
@@ -42,15 +41,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub struct Check {
-    /// Name of an Organization object; it is read through the kubeconfig
-    #[arg(conflicts_with = "id")]
-    name: Option<String>,
-    /// Id of an organization in the database, in place of NAME
-    #[arg(long, value_name = "ID")]
-    id: Option<String>,
-    /// With NAME: the spec.database that this configuration is for
-    #[arg(long, env = "DATABASE", default_value = "default", value_name = "NAME")]
-    database: String,
+    #[command(flatten)]
+    target: Target,
     /// How to print it
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
@@ -88,40 +80,11 @@ impl Check {
 
     async fn check(self) -> Result<Checked, CommandError> {
         let (config, database) = self.config.load()?;
-        let subject = match (self.name, self.id) {
-            (Some(name), _) => Some(identify(&name, &self.database).await?),
-            (None, id) => id.map(|id| Identified { name: None, id }),
-        };
+        let subject = self.target.identify(&database).await?;
         let checked = look(&config, &database, subject).await;
         database.close().await;
         checked
     }
-}
-
-/// The organization that was asked for.
-struct Identified {
-    /// Name of its object.
-    name: Option<String>,
-    /// Its id as it was written, or as it was claimed.
-    id: String,
-}
-
-/// Reads the object. The operator acts on the id that it claimed, whatever the spec says later.
-async fn identify(name: &str, serving: &str) -> Result<Identified, CommandError> {
-    let client = Client::try_default()
-        .await
-        .map_err(|e| CommandError(format!("no way to the API server: {e}; set KUBECONFIG, or use --id")))?;
-    let object = Cluster::new(client, String::new()).live(name).await?.ok_or_else(|| {
-        CommandError(format!("there is no Organization `{name}` in this cluster; --id takes an id of the database"))
-    })?;
-    let database = &object.spec.database;
-    if database != serving {
-        return Err(CommandError(format!(
-            "the Organization `{name}` is kept in the database `{database}`, and this is the configuration of `{serving}`: use the other configuration, with --database {database}"
-        )));
-    }
-    let claimed = object.status.and_then(|s| s.claim).map(|c| c.organization_key);
-    Ok(Identified { name: Some(name.to_owned()), id: claimed.unwrap_or(object.spec.organization_id) })
 }
 
 async fn look(config: &Config, database: &Database, subject: Option<Identified>) -> Result<Checked, CommandError> {
@@ -178,6 +141,11 @@ async fn examine(
             found.push(of_failure(Severity::Blocks, Kind::InvalidOrganizationId, &failure));
             return Ok(render::Organization::unseen(subject.name, subject.id));
         }
+        // Columns that cannot be compared: the deletion fails the same way.
+        Err(failure) if failure.reason == Reason::SchemaMismatch && !failure.of_the_plan() => {
+            found.push(of_failure(Severity::Blocks, Kind::PlanMismatch, &failure));
+            return Ok(render::Organization::unseen(subject.name, subject.id));
+        }
         // What hides the rows is among the findings of the plan.
         Err(failure) if failure.of_the_plan() => return Ok(render::Organization::unseen(subject.name, subject.id)),
         Err(failure) => return Err(failure.into()),
@@ -190,6 +158,7 @@ async fn examine(
         ));
     }
     found.extend(examined.blockers.iter().flat_map(findings::of_blockers));
+    found.extend(examined.shared.iter().flat_map(findings::of_shared_rows));
     let Examined { key, organization, complete, .. } = examined;
     Ok(render::Organization { name: subject.name, key, presence: Some(organization), looked: complete })
 }

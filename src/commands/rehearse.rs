@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::output::{Format, explained, json, table};
-use super::target::Target;
+use super::target::{Identified, Target};
 use super::{CommandError, ConfigArgs, could_not};
 use crate::api::Reason;
 use crate::api::status::{DeletionStep, ErrorDetail};
@@ -21,7 +21,7 @@ use crate::domain::{CompiledPlan, Failure, report};
 /// While it runs it holds the same locks as a deletion: whoever writes to this organization waits until it is rolled back. It
 /// waits for locks itself, and for each statement, no longer than the configuration says. Triggers of the schema run: what they
 /// do outside of the transaction, such as advancing a sequence, stays. Only the cascade is rehearsed: not who owns the
-/// organization, not the deletion policy.
+/// organization, not the deletion policy. An object that belongs to another database is refused.
 ///
 /// Exit code: 0 a deletion would succeed, 1 it is blocked, 2 it could not be tried.
 #[derive(Debug, Args)]
@@ -67,10 +67,10 @@ impl Rehearse {
     }
 
     async fn run(&self) -> Result<ExitCode, CommandError> {
-        let Some(id) = self.target.resolve().await? else {
+        let (config, database) = self.config.load()?;
+        let Some(Identified { id, .. }) = self.target.identify(&database).await? else {
             return Err(CommandError("say which organization: NAME of its object, or --id ID".into()));
         };
-        let (config, database) = self.config.load()?;
         eprintln!(
             "Rehearsing the deletion of one organization. Its rows are locked until it is rolled back; whoever writes to it waits."
         );

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::CommandError;
 use crate::cluster::Cluster;
+use crate::db::Database;
 
 /// An organization, by its object or by its id.
 #[derive(Clone, Debug, Args)]
@@ -14,23 +15,55 @@ pub struct Target {
     /// The organization's primary key in the database instead; no API server is needed
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
+    /// With NAME: the spec.database that this configuration is for
+    #[arg(long, env = "DATABASE", default_value = "default", value_name = "NAME")]
+    pub database: String,
+}
+
+/// The organization that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identified {
+    /// Name of its object.
+    pub name: Option<String>,
+    /// Its id as it was written, or as it was claimed.
+    pub id: String,
 }
 
 impl Target {
-    /// The id of the organization; None where none was asked for.
+    /// The organization that was asked for; None where none was. The operator acts on the key that it claimed, whatever the
+    /// spec says later. An object is only looked for in the database that it belongs to: the same id may be another tenant's
+    /// elsewhere.
     ///
     /// # Errors
-    /// Fails when the API server cannot be asked, or has no such object.
-    pub async fn resolve(&self) -> Result<Option<String>, CommandError> {
-        let Some(name) = &self.name else { return Ok(self.id.clone()) };
+    /// Fails when the API server or the database cannot be asked, when there is no such object, and when it belongs to another
+    /// database than the one that the command is connected to.
+    pub async fn identify(&self, database: &Database) -> Result<Option<Identified>, CommandError> {
+        let Some(name) = &self.name else {
+            return Ok(self.id.clone().map(|id| Identified { name: None, id }));
+        };
         let client = kube::Client::try_default().await.map_err(|e| {
             CommandError(format!("no way to the API server: {e}; set KUBECONFIG, or give the id itself: --id ID"))
         })?;
         let Some(object) = Cluster::new(client, String::new()).live(name).await? else {
-            return Err(CommandError(format!("there is no Organization `{name}`; see: kubectl get organizations")));
+            return Err(CommandError(format!(
+                "there is no Organization `{name}` in this cluster; see: kubectl get organizations; --id takes an id of the database"
+            )));
         };
-        // The operator acts on the key that it claimed, whatever the spec says later.
-        let claimed = object.status.and_then(|s| s.claim).map(|c| c.organization_key);
-        Ok(Some(claimed.unwrap_or(object.spec.organization_id)))
+        let (kept, serving) = (&object.spec.database, &self.database);
+        if kept != serving {
+            return Err(CommandError(format!(
+                "the Organization `{name}` is kept in the database `{kept}`, and this is the configuration of `{serving}`: use the other configuration, with --database {kept}"
+            )));
+        }
+        let Some(claim) = object.status.and_then(|s| s.claim) else {
+            return Ok(Some(Identified { name: Some(name.clone()), id: object.spec.organization_id }));
+        };
+        if !database.may_be_installation(&claim.installation).await? {
+            return Err(CommandError(format!(
+                "the Organization `{name}` was claimed in another database than the one that this configuration connects to: use the configuration of the operator that serves it, whose database says {} to SELECT id FROM organization_operator.installation",
+                claim.installation
+            )));
+        }
+        Ok(Some(Identified { name: Some(name.clone()), id: claim.organization_key }))
     }
 }

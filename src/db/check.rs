@@ -2,10 +2,11 @@
 
 use sqlx::Row as _;
 
-use super::bind::{Captured, own, query};
+use super::bind::{Captured, numbers, own, query};
 use super::connect::Database;
-use super::erase::preflight;
+use super::erase::{nothing_shared, preflight};
 use super::error::{During, failure};
+use crate::api::Reason;
 use crate::domain::Failure;
 use crate::domain::compile::CompiledPlan;
 use crate::domain::facts::Presence;
@@ -19,18 +20,20 @@ pub struct Examined {
     pub organization: Presence,
     /// Rows outside that refer to its rows; None: there are none.
     pub blockers: Option<Failure>,
-    /// The blockers were looked for. They cannot be while the plan has no statements.
+    /// Rows that belong to another organization as well; None: there are none.
+    pub shared: Option<Failure>,
+    /// Both were looked for. They cannot be while the plan has no statements.
     pub complete: bool,
 }
 
 impl Database {
-    /// Looks for an organization, and for rows outside that refer to its rows, in a read-only transaction that is rolled
-    /// back.
+    /// Looks for an organization, for rows outside that refer to its rows, and for rows that are another one's as well, and
+    /// whether its rows can be counted, in a read-only transaction that is rolled back.
     ///
     /// # Errors
     /// Fails when the database cannot be read or the id is no value of the key's type.
     pub async fn examine(&self, id: &str, plan: &CompiledPlan) -> Result<Examined, Failure> {
-        let during = During::action("looking at the organization");
+        let during = During::action("looking at the organization").id();
         let mut tx = self.begin().await?;
         own("SET TRANSACTION READ ONLY").execute(&mut *tx).await.map_err(|e| failure(&e, during))?;
         let row = query(&plan.root.observe, id, &Captured::new())
@@ -41,20 +44,32 @@ impl Database {
         let key: String = row.try_get("key").map_err(read)?;
         let present: bool = row.try_get("present").map_err(read)?;
         let active = row.try_get("active").map_err(read)?;
-        let blockers = match &plan.erase {
-            None => None,
-            Some(erase) => match preflight(&mut tx, &key, erase.preflight.as_ref(), &Captured::new()).await {
-                Ok(()) => None,
-                Err(f) if f.reason == crate::api::Reason::ForeignKeyViolation => Some(f),
-                Err(f) => return Err(plan.explain(f)),
-            },
-        };
+        let (mut blockers, mut shared) = (None, None);
+        if let Some(erase) = &plan.erase {
+            let outside = preflight(&mut tx, &key, erase.preflight.as_ref(), &Captured::new()).await;
+            blockers = found(outside).map_err(|f| plan.explain(f))?;
+            shared = found(nothing_shared(&mut tx, &key, erase).await).map_err(|f| plan.explain(f))?;
+            // What cannot be counted cannot be deleted: a value, for example, that does not fit the column it is compared with.
+            numbers(&mut tx, &erase.inventory, &key, &Captured::new())
+                .await
+                .map_err(|e| plan.explain(failure(&e, During::action("counting"))))?;
+        }
         tx.rollback().await.map_err(|e| failure(&e, during))?;
         Ok(Examined {
             key,
             organization: if present { Presence::Present { active } } else { Presence::Absent },
             blockers,
+            shared,
             complete: plan.erase.is_some(),
         })
+    }
+}
+
+/// Rows that stand in the way are an answer, and no failure of the look.
+fn found(looked: Result<(), Failure>) -> Result<Option<Failure>, Failure> {
+    match looked {
+        Ok(()) => Ok(None),
+        Err(failure) if failure.reason == Reason::ForeignKeyViolation => Ok(Some(failure)),
+        Err(failure) => Err(failure),
     }
 }

@@ -134,13 +134,14 @@ pub(super) async fn note(connection: &mut PgConnection, actor: Actor<'_>) -> Res
     Ok(())
 }
 
-/// Records the deactivation that precedes an erasure. Returns its time by the database's clock.
+/// Records the deactivation that precedes an erasure. Returns its time by the database's clock: now, and not when the
+/// transaction began, which may have waited for locks since.
 pub(super) async fn start_window(
     connection: &mut PgConnection,
     actor: Actor<'_>,
     was_active: bool,
 ) -> Result<Timestamp, Failure> {
-    own("UPDATE organization_operator.claims SET window_started_at = now(), window_was_active = $2 \
+    own("UPDATE organization_operator.claims SET window_started_at = clock_timestamp(), window_was_active = $2 \
          WHERE organization_key = $1 RETURNING (extract(epoch FROM window_started_at) * 1000000)::bigint")
     .bind(actor.key)
     .bind(was_active)

@@ -43,6 +43,19 @@ pub struct Settings {
     pub statement_timeout: Duration,
 }
 
+impl Settings {
+    /// The statement with which every transaction begins.
+    pub(super) fn begin(&self) -> String {
+        // What triggers tell their client (NOTICE, WARNING) may hold values of rows, and the driver logs it.
+        format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL client_min_messages = error; SET LOCAL row_security = off; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {}",
+            self.lock_timeout.as_millis(),
+            self.statement_timeout.as_millis(),
+            self.statement_timeout.as_millis(),
+        )
+    }
+}
+
 /// The database.
 pub struct Database {
     source: UrlSource,
@@ -112,15 +125,8 @@ impl Database {
 
     async fn connect(&self) -> Result<Transaction<'static, Postgres>, Failure> {
         let (pool, options) = self.current();
-        // What triggers tell their client (NOTICE, WARNING) may hold values of rows, and the driver logs it.
-        let begin = format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL client_min_messages = error; SET LOCAL row_security = off; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {}",
-            self.settings.lock_timeout.as_millis(),
-            self.settings.statement_timeout.as_millis(),
-            self.settings.statement_timeout.as_millis(),
-        );
         let connecting = During::action("connecting");
-        match pool.begin_with(AssertSqlSafe(begin)).await {
+        match pool.begin_with(AssertSqlSafe(self.settings.begin())).await {
             Ok(transaction) => Ok(transaction),
             // The pool hides why: one direct connection tells.
             Err(sqlx::Error::PoolTimedOut) => Err(self.diagnose(&options).await),
@@ -136,6 +142,11 @@ impl Database {
             let options = current.options.clone();
             *current = Pool { pool: pool(&options, self.settings), options };
         }
+    }
+
+    /// Limits of the connections.
+    pub(super) const fn settings(&self) -> Settings {
+        self.settings
     }
 
     /// Longest wait for a lock.
@@ -160,7 +171,7 @@ impl Database {
         }
     }
 
-    /// One connection outside the pool, for migrations.
+    /// One connection outside the pool, for migrations and for looking at locks.
     ///
     /// # Errors
     /// Fails when the database cannot be reached.

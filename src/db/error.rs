@@ -16,8 +16,20 @@ pub struct During<'a> {
     pub entity: Option<&'a str>,
     /// Table.
     pub table: Option<&'a str>,
-    /// Rows of the platform were being changed: a value that is refused is then none of ours, but a trigger's.
-    pub changing: bool,
+    /// What a value that cannot be converted comes from.
+    pub values: Values,
+}
+
+/// What a value comes from that the server cannot convert.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Values {
+    /// Columns are compared whose types differ.
+    #[default]
+    Columns,
+    /// A person wrote it as the organization's id.
+    Id,
+    /// A trigger's, while rows of the platform are being changed.
+    Trigger,
 }
 
 impl<'a> During<'a> {
@@ -30,17 +42,23 @@ impl<'a> During<'a> {
     /// Something that concerns one table of the plan.
     #[must_use]
     pub fn table(action: &'a str, entity: Option<&'a str>, table: &'a str) -> Self {
-        Self { action, entity, table: Some(table), changing: false }
+        Self { action, entity, table: Some(table), values: Values::Columns }
     }
 
     /// A change of the platform's rows in one table.
     #[must_use]
     pub fn change(action: &'a str, entity: Option<&'a str>, table: &'a str) -> Self {
-        Self { changing: true, ..Self::table(action, entity, table) }
+        Self { values: Values::Trigger, ..Self::table(action, entity, table) }
+    }
+
+    /// The organization is looked up by an id as a person wrote it: only then it may be no value of the key's type.
+    #[must_use]
+    pub fn id(self) -> Self {
+        Self { values: Values::Id, ..self }
     }
 }
 
-/// The reason that an SQLSTATE stands for (PostgreSQL documentation, Appendix A).
+/// The reason that an SQLSTATE stands for (PostgreSQL documentation, Appendix A), when an organization is looked up by its id.
 #[must_use]
 pub fn reason(sql_state: &str) -> Reason {
     match sql_state {
@@ -131,9 +149,11 @@ fn untrusted(why: &str) -> Failure {
 
 fn from_server(pg: &PgDatabaseError, during: During<'_>) -> Failure {
     let code = pg.code();
-    let reason = match reason(code) {
-        Reason::InvalidOrganizationId if during.changing => Reason::ConstraintViolation,
-        reason => reason,
+    let reason = match (reason(code), during.values) {
+        // Anywhere else it says nothing about the id, and a person must not be told that there is no data.
+        (Reason::InvalidOrganizationId, Values::Columns) => Reason::SchemaMismatch,
+        (Reason::InvalidOrganizationId, Values::Trigger) => Reason::ConstraintViolation,
+        (reason, _) => reason,
     };
     let table = pg.table().map(|table| match pg.schema() {
         Some(schema) => format!("{schema}.{table}"),

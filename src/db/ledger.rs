@@ -57,11 +57,13 @@ pub(super) async fn find(connection: &mut PgConnection, actor: Actor<'_>) -> Res
     Ok(row.as_ref().map(read).transpose().map_err(|e| failure(&e, during))?.flatten())
 }
 
-/// Writes this object's entry.
+/// Writes this object's entry. It began with its transaction and ended when it is written: what is waited for in between must
+/// not count as time for writers to settle.
 pub(super) async fn write(connection: &mut PgConnection, actor: Actor<'_>, record: &Record<'_>) -> Result<(), Failure> {
     let written = own("INSERT INTO organization_operator.ledger (cluster_id, object_uid, object_name, organization_key, \
-         outcome, policy, policy_manager, steps, organizations_deleted, detail, plan_digest, operator_version, verified_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, CASE WHEN $13 THEN now() END) \
+         outcome, policy, policy_manager, steps, organizations_deleted, detail, plan_digest, operator_version, \
+         finished_at, verified_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, clock_timestamp(), CASE WHEN $13 THEN clock_timestamp() END) \
          ON CONFLICT (cluster_id, object_uid) DO NOTHING")
         .bind(actor.cluster)
         .bind(&actor.subject.uid)
@@ -96,14 +98,15 @@ pub(super) async fn amend(
     steps: &[DeletionStep],
     verified: bool,
 ) -> Result<(), Failure> {
-    own("UPDATE organization_operator.ledger SET steps = $3, finished_at = CASE WHEN $4 THEN finished_at ELSE now() END, \
-         verified_at = CASE WHEN $4 THEN now() END WHERE cluster_id = $1 AND object_uid = $2")
-        .bind(actor.cluster)
-        .bind(&actor.subject.uid)
-        .bind(sqlx::types::Json(steps))
-        .bind(verified)
-        .execute(connection)
-        .await
-        .map_err(|e| failure(&e, During::action("writing the ledger")))?;
+    own("UPDATE organization_operator.ledger SET steps = $3, \
+         finished_at = CASE WHEN $4 THEN finished_at ELSE clock_timestamp() END, \
+         verified_at = CASE WHEN $4 THEN clock_timestamp() END WHERE cluster_id = $1 AND object_uid = $2")
+    .bind(actor.cluster)
+    .bind(&actor.subject.uid)
+    .bind(sqlx::types::Json(steps))
+    .bind(verified)
+    .execute(connection)
+    .await
+    .map_err(|e| failure(&e, During::action("writing the ledger")))?;
     Ok(())
 }

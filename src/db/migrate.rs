@@ -1,11 +1,11 @@
 //! The operator's own schema, `organization_operator`.
 
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::{PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 use super::bind::own;
 use super::connect::Database;
-use super::error::{During, failure};
+use super::error::{During, Values, failure};
 use crate::api::Reason;
 use crate::api::status::ErrorCause;
 use crate::domain::Failure;
@@ -15,6 +15,10 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 
 const SCHEMA: &str = "organization_operator";
 const TABLE: &str = "organization_operator.migrations";
+
+/// Key of the advisory lock under which the schema is changed: "org-oper". Nobody else's business, and fixed for good, since
+/// operators of different versions have to agree on it.
+pub const LOCK: i64 = 0x6f72_672d_6f70_6572;
 
 /// The SQL that creates the schema, for a database administrator to read and run. The role that the operator connects as
 /// then needs nothing but the grants at its end.
@@ -67,43 +71,72 @@ pub enum Migrated {
 }
 
 impl Database {
-    /// Creates or updates the operator's own schema where `allowed`; else only checks that it is there.
+    /// Creates or updates the operator's own schema where `allowed`; else only checks that it is there. All or nothing, and
+    /// one after the other where several start at once: in one transaction, whose lock ends with it, also behind a pooler that
+    /// gives the session to somebody else afterwards.
     ///
     /// # Errors
-    /// Fails when the database cannot be reached, the schema is missing and may not be created, or a privilege is missing.
+    /// Fails when the database cannot be reached, the schema is missing and may not be created, or a privilege is missing; and
+    /// when another one holds the lock for longer than `lock_timeout`.
     pub async fn migrate(&self, allowed: bool) -> Result<Migrated, Failure> {
         let mut connection = self.connection().await?;
-        let during = During::table("creating", None, SCHEMA);
-        if applied(&mut connection).await.map_err(|e| failure(&e, during))? {
-            return Ok(Migrated::UpToDate);
+        let failed = |e: sqlx::Error| failure(&e, DURING);
+        let mut tx = connection.begin_with(AssertSqlSafe(self.settings().begin())).await.map_err(failed)?;
+        match migrate(&mut tx, allowed).await {
+            Ok(migrated) => tx.commit().await.map(|()| migrated).map_err(failed),
+            Err(refused) => {
+                // The server rolls back by itself, too, when the session ends; what was refused counts.
+                drop(tx.rollback().await);
+                Err(refused)
+            }
         }
-        if !allowed {
-            return Err(Failure::new(
-                Reason::SchemaMismatch,
-                format!("the operator's own schema {SCHEMA} is missing or old, and database.migrate is false"),
-            )
-            .remedy("run `organization-operator migrate`, or give the output of `organization-operator migrate --print` to the database administrator"));
-        }
-        // CREATE SCHEMA IF NOT EXISTS asks for the privilege even where the schema exists.
-        let exists: bool = own("SELECT to_regnamespace('organization_operator') IS NOT NULL")
-            .fetch_one(&mut connection)
-            .await
-            .and_then(|r| r.try_get(0))
-            .map_err(|e| failure(&e, during))?;
-        let mut migrator = Migrator { migrations: MIGRATIONS.migrations.clone(), ..Migrator::DEFAULT };
-        migrator.dangerous_set_table_name(TABLE);
-        if !exists {
-            migrator.create_schema(SCHEMA);
-        }
-        migrator.run_direct(None, &mut connection, false).await.map_err(|e| refused(&e))?;
-        Ok(Migrated::Changed)
     }
 }
 
+const DURING: During<'static> = During {
+    action: "creating or updating the schema organization_operator",
+    entity: None,
+    table: None,
+    values: Values::Columns,
+};
+
+async fn migrate(connection: &mut PgConnection, allowed: bool) -> Result<Migrated, Failure> {
+    let failed = |e: sqlx::Error| failure(&e, DURING);
+    if applied(connection).await.map_err(failed)? {
+        return Ok(Migrated::UpToDate);
+    }
+    if !allowed {
+        return Err(Failure::new(
+            Reason::SchemaMismatch,
+            format!("the operator's own schema {SCHEMA} is missing or old, and database.migrate is false"),
+        )
+        .remedy("run `organization-operator migrate`, or give the output of `organization-operator migrate --print` to the database administrator"));
+    }
+    own("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *connection).await.map_err(failed)?;
+    // Whoever had the lock before may have done it.
+    if applied(connection).await.map_err(failed)? {
+        return Ok(Migrated::UpToDate);
+    }
+    // CREATE SCHEMA IF NOT EXISTS asks for the privilege even where the schema exists.
+    let exists: bool = own("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'organization_operator')")
+        .fetch_one(&mut *connection)
+        .await
+        .and_then(|r| r.try_get(0))
+        .map_err(failed)?;
+    let mut migrator = Migrator { migrations: MIGRATIONS.migrations.clone(), ..Migrator::DEFAULT };
+    migrator.dangerous_set_table_name(TABLE);
+    // Its lock is one of the session, which outlives a failure, and behind a transaction pooler also the connection.
+    migrator.set_locking(false);
+    if !exists {
+        migrator.create_schema(SCHEMA);
+    }
+    migrator.run_direct(None, connection, false).await.map_err(|e| refused(&e))?;
+    Ok(Migrated::Changed)
+}
+
 fn refused(error: &MigrateError) -> Failure {
-    let during = During::table("creating", None, SCHEMA);
     let failed = match error {
-        MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _) => failure(e, during),
+        MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _) => failure(e, DURING),
         _ => Failure::new(
             Reason::SchemaMismatch,
             format!("the migrations of {SCHEMA} do not fit this version of the operator"),
@@ -118,12 +151,14 @@ fn refused(error: &MigrateError) -> Failure {
     failed
 }
 
-/// Whether every migration was applied.
+/// Whether every migration was applied. The catalogue is read itself: names may be resolved from a cache that is older than the
+/// lock.
 async fn applied(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let exists: bool = own("SELECT to_regclass('organization_operator.migrations') IS NOT NULL")
-        .fetch_one(&mut *connection)
-        .await?
-        .try_get(0)?;
+    let exists: bool = own("SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                            WHERE n.nspname = 'organization_operator' AND c.relname = 'migrations')")
+    .fetch_one(&mut *connection)
+    .await?
+    .try_get(0)?;
     if !exists {
         return Ok(false);
     }

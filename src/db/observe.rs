@@ -99,10 +99,38 @@ impl Database {
         match query(&plan.root.observe, id, &Captured::new()).fetch_one(&mut *tx).await {
             Ok(row) => Ok(row.try_get("key").ok()),
             Err(e) => {
-                let failure = failure(&e, During::action("reading an id"));
+                let failure = failure(&e, During::action("reading an id").id());
                 if failure.reason == crate::api::Reason::InvalidOrganizationId { Ok(None) } else { Err(failure) }
             }
         }
+    }
+
+    /// Whether this may be the database with that identity: it says so itself, or has no schema of the operator that could say
+    /// otherwise.
+    ///
+    /// # Errors
+    /// Fails when the database cannot be read.
+    pub async fn may_be_installation(&self, id: &str) -> Result<bool, Failure> {
+        let during = During::table("asking for the database's identity in", None, "organization_operator.installation");
+        let mut tx = self.begin().await?;
+        let known = own("SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                         WHERE n.nspname = 'organization_operator' AND c.relname = 'installation')")
+        .fetch_one(&mut *tx)
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(|e| failure(&e, during))?;
+        let same = if known {
+            own("SELECT EXISTS (SELECT FROM organization_operator.installation WHERE id::text = $1)")
+                .bind(id)
+                .fetch_one(&mut *tx)
+                .await
+                .and_then(|row| row.try_get(0))
+                .map_err(|e| failure(&e, during))?
+        } else {
+            true
+        };
+        tx.rollback().await.map_err(|e| failure(&e, during))?;
+        Ok(same)
     }
 
     /// Rows of the plan that are there for this key, whether or not the organization is.
@@ -146,7 +174,11 @@ pub(super) async fn look(
 
     let table = plan.root.table.name();
     let during = During::table("observing", None, &table);
-    let id = claimed_key.as_deref().unwrap_or(&subject.organization_id);
+    // A key that was claimed was one of the key's type: if it is none any more, the schema has changed.
+    let (id, during) = match &claimed_key {
+        Some(claimed) => (claimed, during),
+        None => (&subject.organization_id, during.id()),
+    };
     let row = query(&plan.root.observe, id, &Captured::new())
         .fetch_one(&mut *connection)
         .await
@@ -188,7 +220,7 @@ pub(super) async fn look(
 /// would end the transaction, so a savepoint stands around the question.
 async fn same_id(connection: &mut PgConnection, id: &str, key: &str, plan: &CompiledPlan) -> Result<bool, Failure> {
     use sqlx::Connection as _;
-    let during = During::action("comparing ids");
+    let during = During::action("comparing ids").id();
     let mut savepoint = connection.begin().await.map_err(|e| failure(&e, during))?;
     let row = query(&plan.root.observe, id, &Captured::new()).fetch_one(&mut *savepoint).await;
     savepoint.rollback().await.map_err(|e| failure(&e, during))?;

@@ -48,7 +48,7 @@ pub(super) async fn find(
     plan: &CompiledPlan,
 ) -> Result<(String, Presence), Failure> {
     let table = plan.root.table.name();
-    let during = During::table("looking for the organization in", None, &table);
+    let during = During::table("looking for the organization in", None, &table).id();
     let refused = |e: sqlx::Error| plan.explain(failure(&e, during));
     let row = query(&plan.root.observe, id, &Captured::new()).fetch_one(connection).await.map_err(refused)?;
     let present: bool = row.try_get("present").map_err(refused)?;

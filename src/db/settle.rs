@@ -9,7 +9,7 @@ use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use super::activate::switch;
 use super::bind::{Captured, numbers, query};
 use super::connect::Database;
-use super::error::{During, failure};
+use super::error::{During, Values, failure};
 use super::ledger::Record;
 use super::{Actor, claim, ledger, observe};
 use crate::api::condition::stage;
@@ -273,7 +273,8 @@ pub(super) async fn commit(tx: Transaction<'static, Postgres>) -> Result<(), Fai
 
 /// What the checks at COMMIT found.
 pub(super) fn refused_at_commit(error: &sqlx::Error) -> Failure {
-    let mut failure = failure(error, During::action("committing"));
+    // What runs at COMMIT are checks and triggers of the schema.
+    let mut failure = failure(error, During { values: Values::Trigger, ..During::action("committing") });
     // A deferred foreign key: rows that refer to deleted ones appeared after they were counted.
     if failure.reason == Reason::ForeignKeyViolation {
         failure.reason = Reason::ContentChanged;

@@ -77,6 +77,9 @@ pub(super) fn message(refusal: &Refusal<'_>, during: During<'_>) -> String {
             format!("the connection was ended by an administrator or by the server's shutdown, while {doing}")
         }
         (Reason::DatabaseUnavailable, _) => format!("the database is not available, while {doing}"),
+        (Reason::SchemaMismatch, code) if code.starts_with("22") => {
+            format!("a value could not be converted to compare columns of different types, while {doing}{function}")
+        }
         (Reason::SchemaMismatch, _) => format!(
             "a table, column or function that the plan or a trigger needs is not in the database, while {doing}{function}"
         ),
@@ -109,7 +112,7 @@ pub(super) fn remedy(refusal: &Refusal<'_>, during: During<'_>) -> String {
             "create another object with the organization's primary key as spec.organizationId, and delete this one with deletionPolicy Retain"
         }
         (Reason::PermissionDenied, _) => {
-            "grant the privileges listed in docs/install.md to the operator's database role"
+            "grant the privileges listed in docs/install.md to the operator's database role, and BYPASSRLS where row-level security applies to it"
         }
         (Reason::AuthenticationFailed, "3D000") => {
             "correct the database name in the operator's database URL; the file with the URL is read again by itself"
@@ -128,6 +131,9 @@ pub(super) fn remedy(refusal: &Refusal<'_>, during: During<'_>) -> String {
         }
         (Reason::ConstraintViolation, "23502") => return nullable(refusal),
         (Reason::ConstraintViolation, _) => return refusing(refusal, during),
+        (Reason::SchemaMismatch, code) if code.starts_with("22") => {
+            "give the columns by which the plan (cascade) finds rows the type of those that they refer to, or change the rows whose value is none of that type"
+        }
         (Reason::SchemaMismatch, _) => {
             "correct the plan (cascade) in the operator's configuration, or the trigger that needs what is missing"
         }

@@ -73,6 +73,8 @@ pub enum Kind {
     InvalidOrganizationId,
     /// Rows outside refer to rows of this organization.
     ReferenceFromOutside,
+    /// Rows belong to this organization and to another one.
+    SharedRows,
     /// A table that the plan does not name refers to one of its tables.
     UndeclaredReference,
     /// A table that the plan keeps refers to one that it deletes from.
@@ -91,7 +93,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::MissingTable,
         Self::MissingColumn,
         Self::PlanMismatch,
@@ -103,6 +105,7 @@ impl Kind {
         Self::OrganizationNotFound,
         Self::InvalidOrganizationId,
         Self::ReferenceFromOutside,
+        Self::SharedRows,
         Self::UndeclaredReference,
         Self::KeptReference,
         Self::Unindexed,
@@ -127,6 +130,7 @@ impl Kind {
             Self::OrganizationNotFound => "OrganizationNotFound",
             Self::InvalidOrganizationId => "InvalidOrganizationId",
             Self::ReferenceFromOutside => "ReferenceFromOutside",
+            Self::SharedRows => "SharedRows",
             Self::UndeclaredReference => "UndeclaredReference",
             Self::KeptReference => "KeptReference",
             Self::Unindexed => "Unindexed",
@@ -233,6 +237,22 @@ pub fn of_blockers(failure: &Failure) -> Vec<Finding> {
             rows: cause.rows,
             remedy: cause.remedy.clone(),
             ..Finding::new(Severity::Blocks, Kind::ReferenceFromOutside, &cause.message)
+        })
+        .collect()
+}
+
+/// Rows that the plan gives to two organizations, one finding for each table.
+#[must_use]
+pub fn of_shared_rows(failure: &Failure) -> Vec<Finding> {
+    let whose = "rows belong to this organization and, by another column, to another one as well";
+    failure
+        .causes
+        .iter()
+        .map(|cause| Finding {
+            table: cause.table.clone(),
+            rows: cause.rows,
+            remedy: cause.remedy.clone(),
+            ..Finding::new(Severity::Blocks, Kind::SharedRows, format!("{whose}: {}", cause.message))
         })
         .collect()
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::case::run;
 use super::schema::{every_action, raising};
 use super::sessions::a_lock_that_is_held;
-use super::stage::{Stage, Via};
+use super::stage::{Stage, Via, scene};
 use crate::database_errors::on;
-use crate::support::{Test, Variant, World};
+use crate::support::{PASSWORD, ROLE, Test, Variant, World, binary};
 
 pub fn tests() -> Vec<Test> {
-    on![(Via::Pooler, "pgbouncer"); deletions, activation]
+    on![(Via::Pooler, "pgbouncer"); deletions, activation, migrations]
 }
 
 async fn deletions(world: Arc<World>, via: Via) {
@@ -42,4 +42,37 @@ async fn activation(world: Arc<World>, via: Via) {
     stage.scene.gone(&kept.name).await;
     assert!(!stage.scene.active(&kept.key).await);
     stage.close().await;
+}
+
+/// A lock of the session would stay with the session of the server, and the next migration would wait for whoever has it.
+async fn migrations(world: Arc<World>, via: Via) {
+    let scene = scene(world, via, Variant::Ordinary).await;
+    scene.sql("DROP SCHEMA organization_operator CASCADE").await;
+    let url = scene.world.postgres().url_through(scene.world.pooler().await.port(), ROLE, PASSWORD, &scene.database);
+    let migrate = async || {
+        let mut command = tokio::process::Command::new(binary());
+        command.args(["migrate", "--database-url", &url]).env_remove("CONFIG").env_remove("DATABASE_URL");
+        let output = command.kill_on_drop(true).output().await.expect("it runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' \
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
+    // The role may not create the schema.
+    for _ in 0..2 {
+        let (done, said) = migrate().await;
+        assert!(!done && said.contains("GRANT CREATE ON DATABASE"), "{said}");
+        assert_eq!(scene.value::<i64>(locks).await, 0, "a migration that failed holds nothing");
+    }
+    scene.sql(&format!("CREATE SCHEMA organization_operator AUTHORIZATION {ROLE}")).await;
+    let all = tokio::join!(migrate(), migrate(), migrate());
+    for (done, said) in [&all.0, &all.1, &all.2] {
+        assert!(*done, "{said}");
+    }
+    let said = [all.0.1, all.1.1, all.2.1];
+    assert_eq!(said.iter().filter(|s| s.contains("created or updated")).count(), 1, "{said:?}");
+    let (done, said) = migrate().await;
+    assert!(done && said.contains("up to date"), "{said}");
+    assert_eq!(scene.value::<i64>(locks).await, 0);
 }

@@ -41,13 +41,13 @@ impl Show {
 
     async fn run(&self) -> Result<ExitCode, CommandError> {
         let (config, database) = self.config.load()?;
-        let id = self.target.resolve().await?;
+        let subject = self.target.identify(&database).await?;
         let plan = &config.cascade;
         let compiled = database.compile(plan).await;
         let view = match &compiled {
             Ok(compiled) => {
-                let preview = match &id {
-                    Some(id) => Some(database.preview(id, compiled).await?),
+                let preview = match &subject {
+                    Some(subject) => Some(database.preview(&subject.id, compiled).await?),
                     None => None,
                 };
                 View::new(plan, compiled, preview.as_ref(), self.sql)

@@ -116,7 +116,7 @@ impl Faults {
                 self.table_privileges(info, false);
             }
         }
-        // Tables outside that refer to the plan must be readable, or what blocks a deletion could not be seen.
+        // Every row of tables outside that refer to the plan must be readable, or what blocks a deletion could not be seen.
         for key in &catalog.foreign_keys {
             if let Some(info) = catalog.table(key.child)
                 && !seen.contains(&info.id)
@@ -125,9 +125,12 @@ impl Faults {
                 seen.push(info.id);
                 if !info.privileges.usage {
                     self.missing_usage(info);
-                } else if !info.privileges.select {
+                    continue;
+                }
+                if !info.privileges.select {
                     self.missing(info, "SELECT");
                 }
+                self.row_security(info);
             }
         }
     }
@@ -174,6 +177,12 @@ impl Faults {
         if lock && !info.privileges.lock {
             self.missing_lock(info);
         }
+        self.row_security(info);
+    }
+
+    /// Rows that it hides would be deleted, or would block, unseen. Transactions run with `row_security = off`, so the server
+    /// refuses to read the table at all.
+    fn row_security(&mut self, info: &TableInfo) {
         if info.row_security {
             let name = info.table.name();
             let message = format!(
