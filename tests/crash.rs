@@ -292,6 +292,8 @@ fn launch(scene: &Scene, sql: &SqlProxy, api: &ApiProxy) -> Launch {
     scene
         .operator()
         .configure("pollIntervalSeconds", json!(3600))
+        // Whoever is slow looks for what blocks it, after a quarter of this.
+        .configure("database.lockTimeoutSeconds", json!(18))
         .configure("retry.slow", json!({"initialSeconds": 3600, "maxSeconds": 3600}))
         .url(&scene.url_through(sql))
         .through(scene, api)

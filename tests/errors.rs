@@ -196,13 +196,12 @@ async fn a_value_that_cannot_be_compared_says_nothing_about_the_id(world: Arc<Wo
     scene.sql("ALTER TABLE notes ALTER organization_id TYPE bigint USING 0").await;
     scene.delete("acme").await;
     let error = blocked(&scene, "acme", Reason::SchemaMismatch).await;
-    assert_eq!(error.sql_state.as_deref(), Some("22P02"), "{error:?}");
-    assert!(error.message.contains("could not be converted to compare columns of different types"), "{error:?}");
+    assert!(error.message.contains("do not agree about what is equal"), "{error:?}");
     let remedy = error.remedy.expect("a remedy");
-    assert!(remedy.contains("the type of those that they refer to") && !remedy.contains("Retain"), "{remedy}");
+    assert!(!remedy.contains("Retain"), "{remedy}");
     assert_eq!(scene.total(&acme).await, rows, "nothing was deleted");
 
-    scene.sql("ALTER TABLE notes ALTER organization_id TYPE text").await;
+    scene.sql(&remedy).await;
     scene.gone("acme").await;
     erased_once(&scene, &acme, rows).await;
     operator.stop().await;
@@ -268,7 +267,7 @@ async fn a_cascade_of_the_schema_never_reaches_another_tenant(world: Arc<World>)
                 "ALTER TABLE flows DROP CONSTRAINT flows_created_by_fkey;
                  ALTER TABLE flows ADD CONSTRAINT flow_author FOREIGN KEY (created_by) REFERENCES users ON DELETE {action};
                  CREATE TABLE notes (n int PRIMARY KEY, user_id uuid CONSTRAINT note_author REFERENCES users ON DELETE {action});
-                 GRANT SELECT ON notes TO {ROLE}; GRANT UPDATE (id) ON users TO {ROLE};
+                 GRANT SELECT ON notes TO {ROLE}; GRANT UPDATE (id) ON users, flows TO {ROLE};
                  INSERT INTO notes SELECT 1, id FROM users WHERE organization_id = '{acme}' LIMIT 1;
                  UPDATE flows SET created_by = (SELECT id FROM users WHERE organization_id = '{acme}' LIMIT 1)
                      WHERE organization_id = '{globex}';"

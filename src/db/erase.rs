@@ -6,7 +6,7 @@ use super::bind::{Captured, columns, numbers, own, query};
 use super::connect::Database;
 use super::error::{During, failure};
 use super::ledger::Record;
-use super::settle::{commit, lock_organization, settled};
+use super::settle::{commit, lock_organization, refused_at_commit, settled};
 use super::verify::keep_residue;
 use super::{Actor, catalog, claim, ledger, observe};
 use crate::api::status::{DeletionStep, Outcome};
@@ -74,6 +74,10 @@ async fn erase_and_record(
         Cascade::Unwanted => return Ok(Erasure::Unwanted),
     };
     let verified = !erase.has_unfenced();
+    if !verified && erase.defer_constraints {
+        // Checks that would run at COMMIT must not count as time for writers to settle, which begins with the record.
+        own("SET CONSTRAINTS ALL IMMEDIATE").execute(&mut *tx).await.map_err(|e| refused_at_commit(&e))?;
+    }
     let record = Record {
         outcome: Outcome::Erased,
         policy: DeletionPolicy::Delete,

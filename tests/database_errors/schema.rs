@@ -3,17 +3,15 @@
 use std::sync::Arc;
 
 use organization_operator::api::Reason;
-use serde_json::json;
 
-use super::case::{Case, prove, run};
-use super::stage::{Stage, Via, launch, scene};
+use super::case::{Case, prove};
+use super::stage::Via;
 use crate::database_errors::on;
 use crate::support::{Test, Variant, World};
 
 pub fn tests() -> Vec<Test> {
     on![(Via::Default, "default"), (Via::Eighteen, "postgresql_18");
         foreign_keys, constraints, triggers_that_raise, triggers_that_swallow, triggers_that_write_again,
-        a_value_that_does_not_fit,
     ]
 }
 
@@ -271,42 +269,4 @@ async fn triggers_that_write_again(world: Arc<World>, via: Via) {
         .remedy(&["pg_get_triggerdef"]),
     ];
     prove(world, via, Variant::Platform, cases).await;
-}
-
-/// The id is a good one, and nobody is told that it has no data.
-async fn a_value_that_does_not_fit(world: Arc<World>, via: Via) {
-    let scene = scene(world, via, Variant::Bigint).await;
-    scene
-        .sql(
-            "CREATE TABLE notes (id bigint PRIMARY KEY, organization_id bigint NOT NULL REFERENCES organizations);
-             GRANT SELECT, DELETE ON notes TO organization_operator",
-        )
-        .await;
-    let cascade = json!({
-        "organization": {"table": "organizations", "key": "id", "active": {"column": "is_active", "inactive": false}},
-        "tenantColumns": ["organization_id"],
-        "steps": [
-            {"entity": "users", "table": "users", "organization": "organization_id"},
-            {"entity": "flows", "table": "flows", "organization": "organization_id"},
-            {"entity": "flowExecutions", "table": "flow_executions", "parent": "flows", "column": "flow_id"},
-            {"entity": "taskOutputs", "table": "task_outputs", "parent": "flowExecutions", "column": "flow_execution_id"},
-            {"entity": "taskStatuses", "table": "task_statuses", "parent": "flowExecutions", "column": "flow_execution_id"},
-            {"entity": "notes", "table": "notes", "organization": "organization_id"},
-        ],
-    });
-    let launch = launch(&scene, via).await.configure("cascade", cascade);
-    let mut stage = Stage::with(scene, launch).await;
-    // Beyond what an integer holds.
-    stage.number_from(3_000_000_000);
-    let case = Case::new(
-        "a column that is too small for the key that it refers to",
-        Reason::SchemaMismatch,
-        "ALTER TABLE notes ALTER organization_id TYPE integer",
-        "ALTER TABLE notes ALTER organization_id TYPE bigint",
-    )
-    .state("22003")
-    .says(&["a value could not be converted to compare columns of different types", "while counting"])
-    .remedy(&["give the columns by which the plan (cascade) finds rows the type of those that they refer to"]);
-    run(&mut stage, via, &case).await;
-    stage.close().await;
 }

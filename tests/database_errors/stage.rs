@@ -122,11 +122,6 @@ impl Stage {
         Self { scene, operator, number: 0, shown: Vec::new() }
     }
 
-    /// The tenants that follow have the keys from this number on.
-    pub const fn number_from(&mut self, number: u32) {
-        self.number = number;
-    }
-
     /// A new tenant, and an object that is ready to be deleted.
     pub async fn doomed(&mut self, window: i64) -> Doomed {
         let doomed = self.created(window).await;

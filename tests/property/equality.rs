@@ -61,7 +61,7 @@ async fn types_that_disagree_about_what_is_equal_are_refused(world: Arc<World>) 
                 assert!(failure.message.contains(words), "{words}: {failure}");
                 // The remedy cures it: the tables are empty, so any type can become any other.
                 let remedy = failure.remedy.expect("a remedy");
-                if !["uuid", "bigint"].contains(&column) {
+                if !["uuid", "bigint"].contains(&column) && key != "numeric" {
                     ground.erased(&remedy, plan, "1").await.expect(&remedy);
                 }
             }
