@@ -302,7 +302,7 @@ async fn meddling_trigger(world: &Arc<World>, variant: Variant, trigger: &str, t
     scene.delete("acme").await;
     let seen = scene.until("acme", "ContentChanged", |s| s.reason("DeletionBlocked") == "ContentChanged").await;
     let error = seen.error().expect("an error");
-    assert!(error.message.contains("nothing was deleted"), "{variant:?}: {}", error.message);
+    assert!(error.message.contains("othing was deleted"), "{variant:?}: {}", error.message);
     assert_eq!(error.table, Some(format!("public.{table}")), "{variant:?}: {error:?}");
     assert_eq!(scene.rows(&acme).await, rows, "{variant:?}: not everything was rolled back");
     assert!(scene.ledger().await.is_empty(), "{variant:?}");
