@@ -40,6 +40,23 @@ pub(super) fn find(plan: &Plan, catalog: &Catalog) -> Vec<Finding> {
             }
         }
     }
+    searches.extend(
+        plan.steps
+            .iter()
+            .filter(|s| s.parent.is_some())
+            .flat_map(|step| {
+                let table = catalog.declared(&step.table);
+                table.into_iter().flat_map(|table| plan.tenant_columns.iter().map(move |column| (table, column)))
+            })
+            .filter(|(table, column)| table.column(column).is_some())
+            .map(|(table, column)| Search {
+                table,
+                columns: vec![column.clone()],
+                constraint: None,
+                why: "rows of an organization that the plan does not find by their parent are looked for by it"
+                    .to_owned(),
+            }),
+    );
     let mut found: Vec<(Search<'_>, Finding)> = Vec::new();
     for search in searches {
         let same = |(s, _): &(Search<'_>, Finding)| {

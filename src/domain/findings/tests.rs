@@ -265,6 +265,36 @@ one!(
     "CREATE INDEX ON \"app\".\"notes\" (\"user_id\"); -- not CONCURRENTLY on a partitioned table: writers wait for it"
 );
 one!(
+    a_second_way_to_the_organization_is_looked_up_too,
+    |c| {
+        let column = c.tables[1].columns[1].clone();
+        c.tables[2].columns.push(column);
+    },
+    Unindexed,
+    Warning,
+    "app.notes",
+    ["tenant_id"],
+    "CREATE INDEX CONCURRENTLY ON \"app\".\"notes\" (\"tenant_id\");"
+);
+one!(
+    a_key_whose_triggers_are_disabled_is_no_fence,
+    |c| c.foreign_keys[1].enforcement = Enforcement::Disabled,
+    Unfenced,
+    Warning,
+    "app.notes",
+    ["user_id"],
+    "ALTER TABLE \"app\".\"notes\" ENABLE TRIGGER ALL; ALTER TABLE \"app\".\"users\" ENABLE TRIGGER ALL; -- triggers of your own, too"
+);
+one!(
+    a_key_of_one_partition_is_no_fence,
+    |c| c.foreign_keys[1].partial = true,
+    Unfenced,
+    Warning,
+    "app.notes",
+    ["user_id"],
+    "ALTER TABLE \"app\".\"notes\" ADD FOREIGN KEY (\"user_id\") REFERENCES \"app\".\"users\" (\"id\");"
+);
+one!(
     a_trigger_before_the_row_can_swallow,
     |c| traits(c, USERS).triggers.push(trigger(Timing::Before, true)),
     SwallowingTrigger,
