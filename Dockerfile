@@ -5,12 +5,12 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 
-# Dependencies first, with an empty program: this layer lasts until Cargo.toml or Cargo.lock changes. testbed/ is a workspace
-# member, so its manifest must be there; its code is not needed.
+# Dependencies first, with empty programs: this layer lasts until Cargo.toml or Cargo.lock changes. cargo wants every file that
+# a manifest names or implies: testbed/ (a workspace member, with `default-run`) and the benches. `.ci/image` tries these lines.
 COPY Cargo.toml Cargo.lock ./
 COPY testbed/Cargo.toml testbed/
-RUN mkdir -p src testbed/src \
- && echo 'fn main() {}' > src/main.rs \
+RUN mkdir -p src benches testbed/src \
+ && echo 'fn main() {}' | tee src/main.rs benches/deletions.rs benches/plan.rs > testbed/src/main.rs \
  && touch src/lib.rs testbed/src/lib.rs \
  && cargo build --release --locked --bin organization-operator
 

@@ -20,6 +20,8 @@ tests![
     writes_before_every_statement_ordinary,
     writes_before_every_statement_cascade,
     writes_before_every_statement_without_keys,
+    rows_of_an_organization_that_is_gone_are_erased,
+    a_row_that_appears_while_nothing_is_found_does_not_stay,
     writers_that_do_not_stop,
     a_row_that_moves_away_meanwhile_survives,
     a_parent_that_moves_away_meanwhile_keeps_its_children,
@@ -96,6 +98,64 @@ async fn writes_before_every_statement(world: Arc<World>, variant: Variant, time
     let ledger = scene.ledger().await;
     assert_eq!(ledger.len(), 1, "{ledger:?}");
     assert_eq!((ledger[0].outcome.as_str(), ledger[0].verified), ("Erased", true));
+    if variant != Variant::NoKeys {
+        // Where foreign keys fence, the lock on the organization keeps late rows out: no attempt is in vain.
+        let events = scene.events("acme").await;
+        assert!(events.iter().all(|(reason, _)| reason != "ContentChanged"), "{variant:?}: {events:?}");
+    }
+    operator.stop().await;
+}
+
+/// The organization's own row went by other means; what no foreign key tied to it did not.
+async fn rows_of_an_organization_that_is_gone_are_erased(world: Arc<World>) {
+    let scene = Scene::new(world, Variant::NoKeys).await;
+    let (acme, globex) = (scene.key(1), scene.key(2));
+    scene.seed(&acme).await;
+    scene.seed(&globex).await;
+    let others = scene.others(&[&acme]).await;
+    let operator = scene.start().await;
+    scene.apply(&scene.org("acme", &acme).policy("Delete")).await;
+    scene.ready("acme").await;
+    scene.sql(&format!("DELETE FROM organizations WHERE id = '{acme}'")).await;
+    scene.delete("acme").await;
+    scene.gone("acme").await;
+    assert_eq!(scene.total(&acme).await, 0);
+    assert_eq!(scene.others(&[&acme]).await, others);
+    let ledger = scene.ledger().await;
+    assert_eq!((ledger[0].outcome.as_str(), ledger[0].organizations_deleted), ("Erased", 0), "{ledger:?}");
+    operator.stop().await;
+}
+
+/// "Not found" counts every table again, under the locks.
+async fn a_row_that_appears_while_nothing_is_found_does_not_stay(world: Arc<World>) {
+    let scene = Scene::new(world, Variant::NoKeys).await;
+    let acme = scene.key(1);
+    let proxy = scene.sql_proxy().await;
+    let session = Mutex::new(scene.connect().await);
+    let fired = Arc::new(AtomicBool::new(false));
+    let once = fired.clone();
+    let late = format!("INSERT INTO users (organization_id, email) VALUES ('{acme}', 'late')");
+    proxy.count_only(move |statement| {
+        let locks = statement.contains("FROM \"public\".\"organizations\"") && statement.ends_with("FOR UPDATE");
+        if locks && !once.swap(true, Ordering::Relaxed) {
+            tokio::task::block_in_place(|| {
+                tokio::runtime::Handle::current().block_on(async {
+                    let mut session = session.lock().await;
+                    sqlx::query(AssertSqlSafe(late.clone())).execute(&mut *session).await.expect("a late row");
+                });
+            });
+        }
+        true
+    });
+    let operator = scene.operator().url(&scene.url_through(&proxy)).start().await;
+    scene.apply(&scene.org("acme", &acme).policy("Delete")).await;
+    scene.until("acme", "OrganizationNotFound", |s| s.reason("Ready") == "OrganizationNotFound").await;
+    proxy.record();
+    scene.delete("acme").await;
+    scene.gone("acme").await;
+    assert!(fired.load(Ordering::Relaxed), "it never appeared");
+    assert_eq!(scene.total(&acme).await, 0);
+    assert_eq!(scene.ledger().await[0].outcome, "Erased");
     operator.stop().await;
 }
 

@@ -58,7 +58,7 @@ impl Target {
         let Some(claim) = object.status.and_then(|s| s.claim) else {
             return Ok(Some(Identified { name: Some(name.clone()), id: object.spec.organization_id }));
         };
-        if !database.may_be_installation(&claim.installation).await? {
+        if !database.is_installation(&claim.installation).await? {
             return Err(CommandError(format!(
                 "the Organization `{name}` was claimed in another database than the one that this configuration connects to: use the configuration of the operator that serves it, whose database says {} to SELECT id FROM organization_operator.installation",
                 claim.installation

@@ -30,7 +30,7 @@ pub(super) fn query<'q>(
             Param::Keys => query.bind(vec![key.to_owned()]),
             Param::Captured { step, position } => {
                 let values = captured.get(step).and_then(|c| c.get(*position)).unwrap_or(&none);
-                query.bind(values.clone())
+                query.bind(values.as_slice())
             }
         };
     }

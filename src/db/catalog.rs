@@ -39,11 +39,13 @@ const FOREIGN_KEYS: &str = "WITH RECURSIVE off AS (SELECT t.tgconstraint AS oid 
     SELECT k.conname, k.conrelid, k.confrelid, k.confdeltype::text AS on_delete, k.condeferrable, \
     COALESCE((to_jsonb(k)->>'conenforced')::boolean, true) AS enforced, \
     k.oid IN (SELECT oid FROM off) AS disabled, \
+    CASE WHEN c.relispartition THEN n.nspname::text END AS partition_schema, c.relname::text AS owner, \
     (SELECT array_agg(a.attname::text ORDER BY u.o) FROM unnest(k.conkey) WITH ORDINALITY u(n, o) \
         JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.n) AS child_columns, \
     (SELECT array_agg(a.attname::text ORDER BY u.o) FROM unnest(k.confkey) WITH ORDINALITY u(n, o) \
         JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.n) AS parent_columns \
-    FROM pg_constraint k WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confrelid = ANY($1) ORDER BY k.conname, k.oid";
+    FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+    WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confrelid = ANY($1) ORDER BY k.conname, k.oid";
 
 /// Partitions of these tables, at any depth. A foreign key may belong to, or refer to, one of them alone.
 const PARTITIONS: &str = "WITH RECURSIVE d AS (SELECT i.inhrelid, i.inhparent AS ancestor FROM pg_inherits i \
@@ -156,10 +158,7 @@ async fn read(connection: &mut PgConnection, plan: &Plan) -> Result<(Catalog, St
     for key in &mut foreign_keys {
         // A partition's rows are those of the table that the plan names.
         key.parent = ancestors.get(&key.parent).copied().unwrap_or(key.parent);
-        if let Some(ancestor) = ancestors.get(&key.child) {
-            key.child = *ancestor;
-            key.partial = true;
-        }
+        key.child = ancestors.get(&key.child).copied().unwrap_or(key.child);
     }
     let mut ids: BTreeSet<u32> = declared.iter().map(|(_, id)| *id).collect();
     ids.extend(foreign_keys.iter().map(|k| k.child));
@@ -199,7 +198,10 @@ pub(super) async fn foreign_keys(
                     (true, true) => Enforcement::Disabled,
                     (true, false) => Enforcement::Enforced,
                 },
-                partial: false,
+                partition: row
+                    .try_get::<Option<String>, _>("partition_schema")?
+                    .map(|schema| Ok::<_, sqlx::Error>(Table::qualified(schema, row.try_get::<String, _>("owner")?)))
+                    .transpose()?,
             })
         })
         .collect()

@@ -1,5 +1,7 @@
 //! The cascade: everything in one transaction, under the locks of claim and organization, counted again before COMMIT.
 
+use std::collections::HashSet;
+
 use sqlx::{PgConnection, Postgres, Row as _, Transaction};
 
 use super::bind::{Captured, columns, numbers, own, query};
@@ -198,10 +200,22 @@ pub(super) async fn capture(
     Ok(captured)
 }
 
-fn add(captured: &mut Captured, step: usize, keys: Vec<Vec<Option<String>>>) {
-    let held = captured.entry(step).or_insert_with(|| vec![Vec::new(); keys.len()]);
-    for (all, new) in held.iter_mut().zip(keys) {
-        all.extend(new);
+fn key_of(columns: &[Vec<Option<String>>], row: usize) -> Vec<Option<&str>> {
+    columns.iter().map(|column| column.get(row).and_then(Option::as_deref)).collect()
+}
+
+/// Adds the keys that are not held yet: a delete returns those again that were captured before.
+fn add(captured: &mut Captured, step: usize, mut keys: Vec<Vec<Option<String>>>) {
+    let Some(held) = captured.get_mut(&step) else {
+        captured.insert(step, keys);
+        return;
+    };
+    let rows = keys.first().map_or(0, Vec::len);
+    let known: HashSet<_> = (0..held.first().map_or(0, Vec::len)).map(|row| key_of(held, row)).collect();
+    let new: Vec<usize> = (0..rows).filter(|&row| !known.contains(&key_of(&keys, row))).collect();
+    drop(known);
+    for (all, column) in held.iter_mut().zip(&mut keys) {
+        all.extend(new.iter().map(|&row| column[row].take()));
     }
 }
 
@@ -258,6 +272,13 @@ pub(super) async fn delete(
     for step in deletes {
         let table = &erase.tables[step.table];
         let during = During::change("deleting from", Some(&table.entity), &table.name);
+        // Triggers on other tables may have deleted some already.
+        let before = if step.swallows && found.is_some() {
+            let rows = numbers(connection, &step.left, key, captured).await.map_err(|e| failure(&e, during))?;
+            rows.iter().sum()
+        } else {
+            0
+        };
         let row = query(&step.statement, key, captured)
             .fetch_one(&mut *connection)
             .await
@@ -273,8 +294,8 @@ pub(super) async fn delete(
                 all[step.table] = left.iter().sum();
                 return Err(content_changed(erase, &all));
             }
-            if step.swallows {
-                return Err(swallowed(table, found[step.table] - deleted[step.table]));
+            if before > deleted[step.table] {
+                return Err(swallowed(table, before - deleted[step.table]));
             }
         }
         // Rows that appeared after the capture are parents too.

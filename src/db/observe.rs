@@ -105,12 +105,12 @@ impl Database {
         }
     }
 
-    /// Whether this may be the database with that identity: it says so itself, or has no schema of the operator that could say
-    /// otherwise.
+    /// Whether this is the database with that identity. One without the operator's schema is not: a claim is made where the
+    /// schema is.
     ///
     /// # Errors
     /// Fails when the database cannot be read.
-    pub async fn may_be_installation(&self, id: &str) -> Result<bool, Failure> {
+    pub async fn is_installation(&self, id: &str) -> Result<bool, Failure> {
         let during = During::table("asking for the database's identity in", None, "organization_operator.installation");
         let mut tx = self.begin().await?;
         let known = own("SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
@@ -127,7 +127,7 @@ impl Database {
                 .and_then(|row| row.try_get(0))
                 .map_err(|e| failure(&e, during))?
         } else {
-            true
+            false
         };
         tx.rollback().await.map_err(|e| failure(&e, during))?;
         Ok(same)

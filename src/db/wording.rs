@@ -78,7 +78,9 @@ pub(super) fn message(refusal: &Refusal<'_>, during: During<'_>) -> String {
         }
         (Reason::DatabaseUnavailable, _) => format!("the database is not available, while {doing}"),
         (Reason::SchemaMismatch, code) if code.starts_with("22") => {
-            format!("a value could not be converted to compare columns of different types, while {doing}{function}")
+            format!(
+                "a value could not be converted, by the expression of a view or to compare columns of different types, while {doing}{function}"
+            )
         }
         (Reason::SchemaMismatch, _) => format!(
             "a table, column or function that the plan or a trigger needs is not in the database, while {doing}{function}"

@@ -42,6 +42,8 @@ pub struct Traits {
     pub heirs: Vec<String>,
     /// Of a view: foreign keys that change rows when a row is deleted from a table below the view.
     pub below: Vec<KeyBelow>,
+    /// Foreign tables: itself, its partitions, or what a view is made of.
+    pub foreign: Vec<String>,
     /// Of a view: tables of the plan that it reads.
     pub reads: Vec<String>,
 }
@@ -191,8 +193,8 @@ pub struct ForeignKey {
     pub deferrable: bool,
     /// Whether the database enforces it for new rows.
     pub enforcement: Enforcement,
-    /// It is the key of a single partition of the referring table.
-    pub partial: bool,
+    /// The single partition of the referring table whose key it is.
+    pub partition: Option<Table>,
 }
 
 /// Whether the database enforces a foreign key for new rows.
@@ -226,7 +228,7 @@ impl ForeignKey {
     /// Every row of the referring table that is written has its parent.
     #[must_use]
     pub const fn holds(&self) -> bool {
-        matches!(self.enforcement, Enforcement::Enforced) && !self.partial
+        matches!(self.enforcement, Enforcement::Enforced) && self.partition.is_none()
     }
 }
 

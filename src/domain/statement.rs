@@ -121,6 +121,17 @@ pub(super) struct Pair {
     pub(super) parent_type: String,
 }
 
+impl Pair {
+    /// The parent's column as the child's type, for a parent known as `alias`.
+    fn parent_value(&self, alias: &str) -> String {
+        if self.child_type == self.parent_type {
+            format!("{alias}.{}", self.parent)
+        } else {
+            format!("{alias}.{}::text::{}", self.parent, self.child_type)
+        }
+    }
+}
+
 impl RowSet {
     /// The condition that holds for exactly the rows of this set, for a table known as `alias`.
     pub(super) fn condition(&self, alias: &str, key: &KeySource, writer: &mut Writer) -> String {
@@ -139,7 +150,53 @@ impl RowSet {
     }
 }
 
+impl RowSet {
+    /// Each way in which a row may belong to this set, alone.
+    pub(super) fn ways(&self) -> Vec<Self> {
+        match self {
+            Self::Direct { .. } => vec![self.clone()],
+            Self::Through(links) => links.iter().map(|link| Self::Through(vec![link.clone()])).collect(),
+        }
+    }
+
+    /// Both lead from the same columns to the same table: what they find there is that table's to answer for.
+    pub(super) fn is_same_way(&self, other: &Self) -> bool {
+        let ends = |set: &Self| match set {
+            Self::Direct { .. } => Vec::new(),
+            Self::Through(links) => links.iter().map(|l| (l.table.clone(), l.pairs.clone())).collect(),
+        };
+        !ends(self).is_empty() && ends(self) == ends(other)
+    }
+
+    /// The condition that holds for exactly the other rows, those without a way among them. Written so that PostgreSQL can join:
+    /// `NOT IN` walks through the whole set once for each row, where the set is large.
+    pub(super) fn outside(&self, alias: &str, key: &KeySource, writer: &mut Writer) -> String {
+        match self {
+            Self::Direct { .. } => format!("({}) IS NOT TRUE", self.condition(alias, key, writer)),
+            Self::Through(links) => {
+                let none: Vec<String> = links.iter().map(|link| link.absent(alias, key, writer)).collect();
+                none.join(" AND ")
+            }
+        }
+    }
+}
+
 impl Link {
+    fn absent(&self, alias: &str, key: &KeySource, writer: &mut Writer) -> String {
+        if self.captured.is_some() {
+            return format!("({}) IS NOT TRUE", self.condition(alias, key, writer));
+        }
+        let inner = format!("{alias}p");
+        let same: Vec<String> =
+            self.pairs.iter().map(|p| format!("{} = {alias}.{}", p.parent_value(&inner), p.child)).collect();
+        format!(
+            "NOT EXISTS (SELECT FROM {} {inner} WHERE {} AND {})",
+            self.table,
+            same.join(" AND "),
+            self.rows.condition(&inner, key, writer)
+        )
+    }
+
     fn condition(&self, alias: &str, key: &KeySource, writer: &mut Writer) -> String {
         let left = row(self.pairs.iter().map(|p| format!("{alias}.{}", p.child)));
         if let Some(positions) = &self.captured {
@@ -158,17 +215,7 @@ impl Link {
             };
         }
         let inner = format!("{alias}p");
-        let selected: Vec<String> = self
-            .pairs
-            .iter()
-            .map(|p| {
-                if p.child_type == p.parent_type {
-                    format!("{inner}.{}", p.parent)
-                } else {
-                    format!("{inner}.{}::text::{}", p.parent, p.child_type)
-                }
-            })
-            .collect();
+        let selected: Vec<String> = self.pairs.iter().map(|p| p.parent_value(&inner)).collect();
         format!(
             "{left} IN (SELECT {} FROM {} {inner} WHERE {})",
             selected.join(", "),
@@ -187,4 +234,10 @@ fn row(columns: impl Iterator<Item = String>) -> String {
 pub(super) fn any_of(sets: &[&RowSet], alias: &str, key: &KeySource, writer: &mut Writer) -> String {
     let parts: Vec<String> = sets.iter().map(|s| s.condition(alias, key, writer)).collect();
     if parts.len() == 1 { parts.concat() } else { format!("({})", parts.join(" OR ")) }
+}
+
+/// The condition for a row that belongs to none of these sets.
+pub(super) fn none_of(sets: &[&RowSet], alias: &str, key: &KeySource, writer: &mut Writer) -> String {
+    let parts: Vec<String> = sets.iter().map(|s| s.outside(alias, key, writer)).collect();
+    parts.join(" AND ")
 }

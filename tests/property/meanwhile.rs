@@ -20,6 +20,8 @@ tests![
     a_key_of_one_partition_fences_nothing,
     what_gets_past_a_foreign_key_is_counted_by_the_keys_of_what_is_gone,
     a_trigger_that_lets_rows_go_without_deleting_them_is_no_success,
+    what_another_trigger_deleted_is_not_swallowed,
+    a_trigger_on_a_partition_is_one_of_the_table,
     temporary_tables_do_not_outdate_the_plan,
 ];
 
@@ -203,6 +205,46 @@ async fn a_trigger_that_lets_rows_go_without_deleting_them_is_no_success(world: 
     assert_eq!((failure.reason, failure.rows), (Reason::ContentChanged, Some(2)), "{failure}");
     assert!(failure.remedy.as_ref().is_some_and(|r| r.contains("pg_get_triggerdef")), "{failure:?}");
     assert_eq!(ground.number("SELECT count(*) FROM users WHERE organization_id = 1").await, 2);
+}
+
+/// A cascade by hand, and an honest trigger on the table below.
+async fn what_another_trigger_deleted_is_not_swallowed(world: Arc<World>) {
+    let ground = Ground::new(&world).await;
+    let ended = ground
+        .erased(
+            "CREATE TABLE organizations (id bigint PRIMARY KEY); INSERT INTO organizations VALUES (1); \
+             CREATE TABLE flows (id bigint PRIMARY KEY, organization_id bigint REFERENCES organizations); \
+             CREATE TABLE runs (id bigint PRIMARY KEY, flow_id bigint); \
+             INSERT INTO flows VALUES (1, 1); INSERT INTO runs VALUES (1, 1), (2, 1); \
+             CREATE FUNCTION cascade_by_hand() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+                DELETE FROM runs WHERE flow_id = OLD.id; RETURN NULL; END $$; \
+             CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END'; \
+             CREATE TRIGGER by_hand AFTER DELETE ON flows FOR EACH ROW EXECUTE FUNCTION cascade_by_hand(); \
+             CREATE TRIGGER noted BEFORE DELETE ON runs FOR EACH ROW EXECUTE FUNCTION noted()",
+            FLOWS,
+            "1",
+        )
+        .await;
+    assert!(ended.is_ok(), "{ended:?}");
+    assert_eq!(ground.number("SELECT count(*) FROM runs").await, 0);
+}
+
+async fn a_trigger_on_a_partition_is_one_of_the_table(world: Arc<World>) {
+    let ground = Ground::new(&world).await;
+    let failure = ground
+        .erased(
+            "CREATE TABLE organizations (id bigint PRIMARY KEY); INSERT INTO organizations VALUES (1); \
+             CREATE TABLE users (id bigint, organization_id bigint REFERENCES organizations) PARTITION BY LIST (id); \
+             CREATE TABLE users_1 PARTITION OF users DEFAULT; INSERT INTO users VALUES (1, 1); \
+             CREATE FUNCTION hide() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+                UPDATE users SET organization_id = NULL WHERE id = OLD.id; RETURN NULL; END $$; \
+             CREATE TRIGGER hide BEFORE DELETE ON users_1 FOR EACH ROW EXECUTE FUNCTION hide()",
+            "{organization: {table: organizations, key: id}, steps: [{entity: users, table: users, organization: organization_id}]}",
+            "1",
+        )
+        .await
+        .expect_err("the user is still there");
+    assert_eq!((failure.reason, failure.rows), (Reason::ContentChanged, Some(1)), "{failure}");
 }
 
 async fn temporary_tables_do_not_outdate_the_plan(world: Arc<World>) {

@@ -9,6 +9,9 @@ const HEADER: &str = "\
 # - decide about everything under `unclassified`;
 # - `organization-operator plan show --config FILE` shows what the plan means, and what is left to do.
 # What is left out has its default: docs/configuration.md. How to read a plan: docs/plan.md.
+
+# In a cluster the database URL is in a mounted file (deploy/README.md); by hand, in DATABASE_URL:
+# database: {urlFile: /etc/organization-operator/database/url}
 ";
 
 pub(super) fn render(draft: &Draft) -> String {

@@ -6,7 +6,7 @@ use super::{COUNT_LIMIT, Check};
 use crate::domain::catalog::{Catalog, ForeignKey, TableId, TableInfo};
 use crate::domain::identifier::{Column, Table};
 use crate::domain::plan::Plan;
-use crate::domain::statement::{KeySource, RowSet, Statement, Writer, any_of};
+use crate::domain::statement::{KeySource, RowSet, Statement, Writer, any_of, none_of};
 
 /// A foreign key to look at before the first delete.
 pub(super) struct Need<'a> {
@@ -89,7 +89,7 @@ pub(super) fn statement(
         let outside = if inside_child.is_empty() {
             String::new()
         } else {
-            format!(" AND ({}) IS NOT TRUE", any_of(&inside_child, "c", &KeySource::Bound, &mut writer))
+            format!(" AND {}", none_of(&inside_child, "c", &KeySource::Bound, &mut writer))
         };
         let joined = need
             .key
@@ -156,10 +156,7 @@ fn shown(parent: &[&RowSet], child: &[&RowSet], joined: &str) -> String {
     let key = KeySource::Outer(":key".to_owned());
     let mut writer = Writer::default();
     let inside = any_of(parent, "p", &key, &mut writer);
-    let outside = if child.is_empty() {
-        String::new()
-    } else {
-        format!(" AND ({}) IS NOT TRUE", any_of(child, "c", &key, &mut writer))
-    };
+    let outside =
+        if child.is_empty() { String::new() } else { format!(" AND {}", none_of(child, "c", &key, &mut writer)) };
     format!("{joined} AND {inside}{outside}")
 }

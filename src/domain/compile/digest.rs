@@ -27,7 +27,7 @@ pub(super) fn digest(plan: &Plan, catalog: &Catalog) -> String {
             key.on_delete,
             key.deferrable,
             key.enforcement,
-            key.partial
+            key.partition.is_some()
         ));
     }
     lines.sort();

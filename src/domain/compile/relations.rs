@@ -1,7 +1,7 @@
 //! Which relations can be deleted from with what the plan promises.
 
 use super::faults::Faults;
-use crate::domain::catalog::{Catalog, Relation, TableInfo, Traits};
+use crate::domain::catalog::{Catalog, TableInfo, Traits};
 use crate::domain::plan::Plan;
 
 /// Relations that the plan names and whose rows, or what hangs on them, escape what the plan knows.
@@ -32,12 +32,11 @@ pub(super) fn find(plan: &Plan, catalog: &Catalog, faults: &mut Faults) {
 
 fn refused(name: &str, traits: &Traits) -> Vec<(String, String)> {
     let mut refused = Vec::new();
-    if traits.relation == Relation::Foreign {
+    for table in &traits.foreign {
         // PostgreSQL cannot lock it, and the other server commits by itself.
+        let below = if table == name { String::new() } else { format!("a delete from `{name}` reaches `{table}`: ") };
         refused.push((
-            format!(
-                "`{name}` is a foreign table: its rows cannot be locked, and are not kept when the rest is rolled back"
-            ),
+            format!("{below}`{table}` is a foreign table: its rows cannot be locked, and are not kept when the rest is rolled back"),
             format!("take `{name}` out of the plan (cascade), and erase its rows on the server that holds them"),
         ));
     }
@@ -60,7 +59,7 @@ fn refused(name: &str, traits: &Traits) -> Vec<(String, String)> {
         // What it shows changes while the rows of that table go: rows would be lost from sight before they are deleted.
         refused.push((
             format!("the view `{name}` reads `{table}`, from which the plan deletes"),
-            format!("let `{name}` compute its columns from its own rows alone, such as CASE WHEN subject LIKE 'org:%' THEN substr(subject, 5)::bigint END"),
+            format!("let `{name}` compute its columns from its own rows alone, such as CASE WHEN subject ~ '^org:[0-9]+$' THEN substr(subject, 5)::bigint END"),
         ));
     }
     for key in &traits.below {

@@ -3,7 +3,7 @@
 use super::faults::Faults;
 use super::root::Root;
 use super::types;
-use crate::domain::catalog::{Catalog, ForeignKey, TableId, TableInfo};
+use crate::domain::catalog::{Catalog, ForeignKey, Relation, TableId, TableInfo};
 use crate::domain::plan::{Plan, Step};
 
 /// A step with its names resolved.
@@ -43,11 +43,12 @@ pub(super) fn resolve<'a>(
     let mut complete = true;
     for (i, step) in plan.steps.iter().enumerate() {
         let at = format!("cascade.steps[{i}]");
+        let mut here = true;
         let mut has = |info: &TableInfo, field: &str, column: &str| {
             let found = info.column(column).is_some();
             if !found {
                 faults.missing_column(&format!("{at}.{field}"), &info.table.name(), column);
-                complete = false;
+                here = false;
             }
             found
         };
@@ -65,7 +66,8 @@ pub(super) fn resolve<'a>(
                 }
             }
         }
-        if !complete {
+        complete &= here;
+        if !here {
             continue;
         }
         if let Some(column) = &step.organization {
@@ -88,7 +90,7 @@ pub(super) fn resolve<'a>(
                     complete = false;
                 } else if let Some(pairs) = pairs(step, infos[i], infos[j], catalog) {
                     for (child, parent) in &pairs {
-                        complete &= agree(&at, (infos[i], child), (infos[j], parent), faults);
+                        complete &= agree(&at, (infos[i], child), (infos[j], parent), catalog, faults);
                     }
                     links.push((j, pairs));
                 } else {
@@ -126,8 +128,7 @@ fn holds_the_key(
     faults: &mut Faults,
 ) -> bool {
     let keys = || catalog.foreign_keys.iter().filter(|k| k.child == child.id && k.child_columns == [column.clone()]);
-    let to_root = |k: &ForeignKey| k.parent == root.id && k.parent_columns == [root.key.name()];
-    if let Some(key) = keys().next().filter(|_| !keys().any(to_root)) {
+    if let Some(key) = keys().next().filter(|_| !keys().any(|k| root.is_key(k))) {
         let parent = catalog.table(key.parent).map_or_else(|| root.table.name(), |t| t.table.name());
         faults.schema(
             format!(
@@ -144,13 +145,21 @@ fn holds_the_key(
     }
     catalog
         .table(root.id)
-        .is_none_or(|organizations| agree(at, (child, column), (organizations, root.key.name()), faults))
+        .is_none_or(|organizations| agree(at, (child, column), (organizations, root.key.name()), catalog, faults))
 }
 
 /// Whether the column and the key that it holds agree about what is equal.
-fn agree(at: &str, child: (&TableInfo, &str), parent: (&TableInfo, &str), faults: &mut Faults) -> bool {
+fn agree(
+    at: &str,
+    child: (&TableInfo, &str),
+    parent: (&TableInfo, &str),
+    catalog: &Catalog,
+    faults: &mut Faults,
+) -> bool {
     let (Some(column), Some(key)) = (child.0.column(child.1), parent.0.column(parent.1)) else { return false };
     let Some((message, remedy)) = types::disagreement((child.0, column), (parent.0, key)) else { return true };
+    let is_view = catalog.traits(child.0.id).is_some_and(|t| t.relation == Relation::View);
+    let remedy = if is_view { format!("let the view cast the column to {}", key.type_name) } else { remedy };
     faults.schema(format!("`{at}`: {message}"), Some(&child.0.table.name()), Some(remedy));
     false
 }

@@ -2,7 +2,7 @@
 
 use super::faults::Faults;
 use crate::api::Activation;
-use crate::domain::catalog::{Catalog, TableId};
+use crate::domain::catalog::{Catalog, ForeignKey, TableId};
 use crate::domain::identifier::{Column, Table};
 use crate::domain::plan::{Inactive, Plan};
 use crate::domain::statement::{Param, RowSet, Statement, Writer};
@@ -61,6 +61,11 @@ impl ActivationColumn {
 impl Root {
     pub(super) fn rows(&self) -> RowSet {
         RowSet::Direct { column: self.key.clone(), type_name: self.key_type.clone() }
+    }
+
+    /// Whether it refers to the organizations' key.
+    pub(super) fn is_key(&self, key: &ForeignKey) -> bool {
+        key.parent == self.id && key.parent_columns == [self.key.name()]
     }
 
     pub(super) fn active_expression(&self, alias: &str) -> String {

@@ -210,6 +210,7 @@ fn refers_to_a_step(child: &TableInfo, parent: &Resolved<'_>, key: &ForeignKey, 
 /// The SQL after which this foreign key asks for no order.
 fn make_deferrable(catalog: &Catalog, key: &ForeignKey) -> Option<String> {
     let (child, parent) = (&catalog.table(key.child)?.table, &catalog.table(key.parent)?.table);
+    let child = key.partition.as_ref().unwrap_or(child);
     let name = Column::new(&key.name);
     if key.on_delete == OnDelete::NoAction {
         return Some(format!("ALTER TABLE {child} ALTER CONSTRAINT {name} DEFERRABLE;"));

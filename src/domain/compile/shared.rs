@@ -10,7 +10,7 @@ use crate::api::status::ErrorCause;
 use crate::domain::catalog::{Catalog, TableId};
 use crate::domain::failure::Failure;
 use crate::domain::identifier::{Column, literal};
-use crate::domain::statement::{KeySource, RowSet, Statement, Writer, any_of};
+use crate::domain::statement::{KeySource, RowSet, Statement, Writer, none_of};
 
 /// A table whose rows may belong to several organizations.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,18 +41,29 @@ pub(super) fn statement(
         seen.push(step.info.id);
         let same: Vec<usize> = (0..steps.len()).filter(|&i| steps[i].info.id == step.info.id).collect();
         let by_column = unused(tenant_columns, steps, &same, catalog, root);
+        let ways: Vec<RowSet> = same.iter().flat_map(|&i| live[i].ways()).collect();
         let sets: Vec<&RowSet> = same.iter().map(|&i| &live[i]).collect();
-        let several = ways(steps, &same) > 1;
+        // One condition for each pair of ways: PostgreSQL joins each, and walks where several are under an OR.
         let conditions = |key: &KeySource, others: &KeySource, writer: &mut Writer| {
-            let inside = |writer: &mut Writer| any_of(&sets, "t", key, writer);
             let mut conditions = Vec::new();
-            if several {
-                conditions.push(format!("{} AND {}", inside(writer), any_of(&sets, "t", others, writer)));
+            let mut both = |one: &RowSet, other: &RowSet, writer: &mut Writer| {
+                conditions.push(format!(
+                    "{} AND {}",
+                    one.condition("t", key, writer),
+                    other.condition("t", others, writer)
+                ));
+            };
+            for (i, one) in ways.iter().enumerate() {
+                for (_, other) in ways.iter().enumerate().filter(|(j, other)| i != *j && !one.is_same_way(other)) {
+                    both(one, other, writer);
+                }
+                for column in &by_column {
+                    both(one, column, writer);
+                }
             }
             for column in &by_column {
-                conditions.push(format!("{} AND {}", inside(writer), column.condition("t", others, writer)));
                 let by_key = column.condition("t", key, writer);
-                conditions.push(format!("{by_key} AND ({}) IS NOT TRUE", inside(writer)));
+                conditions.push(format!("{by_key} AND {}", none_of(&sets, "t", key, writer)));
             }
             conditions
         };
@@ -65,6 +76,10 @@ pub(super) fn statement(
             format!("(SELECT count(*) FROM (SELECT 1 FROM {table} t WHERE {condition} LIMIT {}) s)", COUNT_LIMIT + 1)
         });
         columns.push(counts.collect::<Vec<_>>().join(" + "));
+        let off = match by_column.as_slice() {
+            [] => "",
+            _ => "; or take a column that does not hold an organization's key off cascade.tenantColumns",
+        };
         let key = ":key".to_owned();
         let shown = conditions(&KeySource::Outer(key.clone()), &KeySource::NotOuter(key), &mut Writer::default());
         let shown = shown.iter().map(|c| format!("({c})")).collect::<Vec<_>>().join(" OR ");
@@ -72,26 +87,12 @@ pub(super) fn statement(
             table: step.info.table.name(),
             entity: step.step.entity.clone(),
             query: format!(
-                "SELECT t.* FROM {table} t WHERE {shown}; -- then change these rows, so that each belongs to one organization"
+                "SELECT t.* FROM {table} t WHERE {shown}; -- then change these rows, so that each belongs to one organization{off}"
             ),
         });
     }
     let sql = format!("SELECT ARRAY[{}]::bigint[] AS rows", columns.join(", "));
     (!tables.is_empty()).then(|| (writer.finish(sql), tables))
-}
-
-/// In how many ways the rows of one table are found.
-fn ways(steps: &[Resolved<'_>], same: &[usize]) -> usize {
-    let mut ways: Vec<Option<TableId>> = Vec::new();
-    for &i in same {
-        ways.extend(steps[i].organization.iter().map(|_| None));
-        for (parent, _) in &steps[i].links {
-            if same.len() > 1 || !ways.contains(&Some(steps[*parent].info.id)) {
-                ways.push(Some(steps[*parent].info.id));
-            }
-        }
-    }
-    ways.len()
 }
 
 /// Columns of the table that say whose its rows are, and by which no step finds them.
@@ -104,10 +105,19 @@ fn unused(
 ) -> Vec<RowSet> {
     let Some(organizations) = catalog.table(root.id) else { return Vec::new() };
     let info = steps[same[0]].info;
-    let used = |name: &String| same.iter().any(|&i| steps[i].organization.as_ref() == Some(name));
+    let used = |name: &String| {
+        same.iter().any(|&i| {
+            let by_link = steps[i].links.iter().flat_map(|(_, pairs)| pairs).any(|(child, _)| child == name);
+            by_link || steps[i].organization.as_ref() == Some(name)
+        })
+    };
+    let elsewhere = |name: &String| {
+        let keys = || catalog.foreign_keys.iter().filter(|k| k.child == info.id && k.child_columns == [name.clone()]);
+        keys().next().is_some() && !keys().any(|k| root.is_key(k))
+    };
     tenant_columns
         .iter()
-        .filter(|name| !used(name))
+        .filter(|name| !used(name) && !elsewhere(name))
         .filter_map(|name| {
             let (column, key) = (info.column(name)?, organizations.column(root.key.name())?);
             // Of another type: it holds something else, whatever it is called.

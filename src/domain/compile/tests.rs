@@ -55,7 +55,7 @@ fn key(name: &str, child: TableId, column: &str, parent: TableId, flavour: Flavo
         },
         deferrable: flavour == Flavour::Deferrable,
         enforcement: Enforcement::Enforced,
-        partial: false,
+        partition: None,
     }
 }
 

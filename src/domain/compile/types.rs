@@ -19,8 +19,8 @@ pub(super) fn disagreement(
     }
     let collation = match (&key.collation, &column.collation) {
         (Some(collation), _) => format!(" COLLATE {collation}"),
-        (None, Some(_)) => " COLLATE \"default\"".to_owned(),
-        (None, None) => String::new(),
+        (None, Some(_)) if is_text(&key.type_name) => " COLLATE \"default\"".to_owned(),
+        (None, _) => String::new(),
     };
     Some((
         format!(
@@ -29,10 +29,10 @@ pub(super) fn disagreement(
             told(parent, key)
         ),
         format!(
-            "ALTER TABLE {} ALTER COLUMN {} TYPE {}{collation};",
+            "ALTER TABLE {} ALTER COLUMN {name} TYPE {key_type}{collation} USING {name}::text::{key_type};",
             child.table,
-            Column::new(&column.name),
-            key.type_name
+            name = Column::new(&column.name),
+            key_type = key.type_name
         ),
     ))
 }

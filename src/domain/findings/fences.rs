@@ -79,7 +79,7 @@ fn missing(plan: &Plan, catalog: &Catalog, step: &Step, table: &TableInfo) -> (S
     };
     let key = catalog.foreign_keys.iter().find(|k| {
         k.child == table.id
-            && !k.partial
+            && k.partition.is_none()
             && k.parent == parent.id
             && k.child_columns.len() == columns.len()
             && k.child_columns.iter().all(|c| columns.contains(c))

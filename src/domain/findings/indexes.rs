@@ -40,23 +40,14 @@ pub(super) fn find(plan: &Plan, catalog: &Catalog) -> Vec<Finding> {
             }
         }
     }
-    searches.extend(
-        plan.steps
-            .iter()
-            .filter(|s| s.parent.is_some())
-            .flat_map(|step| {
-                let table = catalog.declared(&step.table);
-                table.into_iter().flat_map(|table| plan.tenant_columns.iter().map(move |column| (table, column)))
-            })
-            .filter(|(table, column)| table.column(column).is_some())
-            .map(|(table, column)| Search {
-                table,
-                columns: vec![column.clone()],
-                constraint: None,
-                why: "rows of an organization that the plan does not find by their parent are looked for by it"
-                    .to_owned(),
-            }),
-    );
+    for table in plan.steps.iter().filter_map(|step| catalog.declared(&step.table)) {
+        let of_table = || plan.steps.iter().filter(|s| table.declared.contains(&s.table));
+        let found_by = |column: &String| of_table().any(|s| path_columns(s).contains(column));
+        for column in plan.tenant_columns.iter().filter(|c| table.column(c).is_some() && !found_by(c)) {
+            let why = "rows that say otherwise than the plan whose they are are looked for by it".to_owned();
+            searches.push(Search { table, columns: vec![column.clone()], constraint: None, why });
+        }
+    }
     let mut found: Vec<(Search<'_>, Finding)> = Vec::new();
     for search in searches {
         let same = |(s, _): &(Search<'_>, Finding)| {

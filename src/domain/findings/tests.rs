@@ -44,7 +44,7 @@ fn key(name: &str, child: TableId, column: &str, parent: TableId) -> ForeignKey 
         on_delete: OnDelete::NoAction,
         deferrable: false,
         enforcement: Enforcement::Enforced,
-        partial: false,
+        partition: None,
     }
 }
 
@@ -287,7 +287,7 @@ one!(
 );
 one!(
     a_key_of_one_partition_is_no_fence,
-    |c| c.foreign_keys[1].partial = true,
+    |c| c.foreign_keys[1].partition = Some(Table::qualified("app", "notes_1")),
     Unfenced,
     Warning,
     "app.notes",

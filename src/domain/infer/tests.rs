@@ -48,7 +48,7 @@ fn survey(tables: &[(&str, &[&str])], keys: &[(&str, &str, &str, OnDelete)]) -> 
             on_delete: *on_delete,
             deferrable: false,
             enforcement: Enforcement::Enforced,
-            partial: false,
+            partition: None,
         })
         .collect();
     Survey { tables, foreign_keys }
