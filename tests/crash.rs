@@ -225,6 +225,7 @@ impl Lane {
     async fn reference(&mut self) -> [(Proxy, u64); 2] {
         let what = format!("{:?} without a fault", self.story);
         let stage = self.stage().await;
+        self.quiet().await;
         self.sql.record();
         self.api.record();
         stage.act().await;
@@ -235,6 +236,18 @@ impl Lane {
         assert!(self.sql.count() >= 5, "{what} takes more statements than{}", list(self.sql.log()));
         assert!(self.api.count() >= 1, "{what} takes more writes than{}", list(self.api.log()));
         [(Proxy::Sql, self.sql.count()), (Proxy::Api, self.api.count())]
+    }
+
+    /// Waits until the operator has done everything that it still does because of what came before.
+    async fn quiet(&self) {
+        self.sql.record();
+        let mut seen = (0, Instant::now());
+        while seen.1.elapsed() < GRACE {
+            tokio::time::sleep(LOOK).await;
+            if self.sql.count() != seen.0 {
+                seen = (self.sql.count(), Instant::now());
+            }
+        }
     }
 
     /// One story with one fault. Returns whether it came up.

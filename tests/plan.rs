@@ -11,6 +11,7 @@ use crate::tests;
 tests![
     a_drafted_plan_fits_every_example,
     a_drafted_plan_fits_a_larger_platform,
+    the_documentation_shows_real_output,
     what_cannot_be_placed_blocks_until_a_person_has_decided,
     a_file_that_is_there_is_never_overwritten,
     a_plan_shows_what_would_be_deleted,
@@ -149,6 +150,32 @@ async fn larger(world: Arc<World>) -> (Scene, String) {
     scene.sql(&std::fs::read_to_string(path("tests/schemas/larger.sql")).expect("the schema")).await;
     let url = scene.world.postgres().admin_url(&scene.database);
     (scene, url)
+}
+
+/// Every line of the three examples of docs/plan.md is a line of real output, and the other way round.
+async fn the_documentation_shows_real_output(world: Arc<World>) {
+    let (scene, url) = larger(world).await;
+    let (file, text) = draft(&scene, &url, "organizations").await;
+    let shown = run_at(&scene, &url, &["plan", "show", "--config", &file, "--id", "1"]).await.with(0);
+    let rehearsed = run_at(&scene, &url, &["rehearse", "--config", &file, "--id", "1"]).await.with(0);
+    let documentation = std::fs::read_to_string(path("docs/plan.md")).expect("the documentation");
+    let block = |start: &str| {
+        let (_, rest) =
+            documentation.split_once(start).unwrap_or_else(|| panic!("{start} is not in the documentation"));
+        rest.split_once("```").expect("an end").0.to_owned()
+    };
+    // How long it took is another time each time, and what is on standard error comes first.
+    let lines = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|l| !l.is_empty() && !l.starts_with("Rehearsing"));
+        lines.map(|l| if l.contains(" rows in ") { "rows in".to_owned() } else { l.trim_end().to_owned() }).collect()
+    };
+    for (start, output) in [
+        ("```yaml\n", &text),
+        ("$ organization-operator plan show --config config.yaml --id 1\n", &shown.out),
+        ("$ organization-operator rehearse --config config.yaml --id 1\n", &rehearsed.out),
+    ] {
+        assert_eq!(lines(&block(start)), lines(output), "{start}");
+    }
 }
 
 async fn a_drafted_plan_fits_a_larger_platform(world: Arc<World>) {
@@ -533,7 +560,8 @@ async fn an_object_of_another_database_is_refused_by_every_command(world: Arc<Wo
         // By the id in the database itself nothing is compared.
         let (id, last) = (scene.key(1), command.len() - 1);
         run_at(&scene, &copy.url(), &[&command[..last], &["--id", &id]].concat()).await.with(0);
-        // A database without the operator's schema cannot say which one it is.
-        run_at(&scene, &bare.url(), command).await.with(0);
+        // A database without the operator's schema is not that of a claim.
+        let said = run_at(&scene, &bare.url(), command).await.with(2);
+        assert!(said.err.contains("was claimed in another database"), "{command:?}: {}", said.err);
     }
 }

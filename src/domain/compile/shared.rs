@@ -107,7 +107,8 @@ fn unused(
     let info = steps[same[0]].info;
     let used = |name: &String| {
         same.iter().any(|&i| {
-            let by_link = steps[i].links.iter().flat_map(|(_, pairs)| pairs).any(|(child, _)| child == name);
+            // One of several columns that lead to a parent may be there without the others.
+            let by_link = steps[i].links.iter().any(|(_, pairs)| pairs.len() == 1 && pairs[0].0 == *name);
             by_link || steps[i].organization.as_ref() == Some(name)
         })
     };
