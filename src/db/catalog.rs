@@ -25,11 +25,21 @@ const RESOLVE: &str = "WITH d AS MATERIALIZED (SELECT declared, \
             AND c.relname = substr(d.declared, position('.' IN d.declared) + 1) \
         WHERE position('.' IN d.declared) > 0";
 
-/// Tables with a tenant column. Partitions are covered by their parent.
-const TENANT_TABLES: &str = "SELECT DISTINCT c.oid FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
-    JOIN pg_namespace n ON n.oid = c.relnamespace \
-    WHERE a.attname = ANY($1::text[]) AND NOT a.attisdropped AND c.relkind IN ('r', 'p') AND NOT c.relispartition \
-    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'organization_operator') AND n.nspname NOT LIKE 'pg\\_%'";
+/// Tables with a tenant column. Partitions are covered by their parent, and nobody's temporary tables are the platform's.
+macro_rules! tenant_tables {
+    ($select:literal, $columns:literal) => {
+        concat!(
+            $select,
+            " FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE a.attname = ANY(",
+            $columns,
+            "::text[]) AND NOT a.attisdropped AND c.relkind IN ('r', 'p') AND NOT c.relispartition \
+             AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'organization_operator') AND n.nspname NOT LIKE 'pg\\_%'"
+        )
+    };
+}
+
+const TENANT_TABLES: &str = tenant_tables!("SELECT DISTINCT c.oid", "$1");
 
 /// Foreign keys that refer to these tables; clones on partitions are left out, but not that their triggers are disabled.
 /// `conenforced` exists since PostgreSQL 18.
@@ -76,19 +86,19 @@ const UNIQUE_KEYS: &str = "SELECT i.indrelid, \
     FROM pg_index i WHERE i.indrelid = ANY($1) AND i.indisunique AND i.indisvalid AND i.indimmediate \
     AND i.indpred IS NULL AND i.indexprs IS NULL ORDER BY i.indrelid, i.indisprimary DESC, i.indexrelid";
 
-/// Foreign keys to, triggers on and tables below the tables of the plan, and the tables with a tenant column, as one short text. What
-/// else may change makes a statement fail; these would be passed over in silence.
-const FINGERPRINT: &str = "SELECT COALESCE(md5(string_agg(x, ',' ORDER BY x)), '') FROM ( \
+/// Foreign keys to, triggers on and tables below the tables of the plan, and the tables with a tenant column, as one short
+/// text. What else may change makes a statement fail; these would be passed over in silence.
+const FINGERPRINT: &str = concat!(
+    "SELECT COALESCE(md5(string_agg(x, ',' ORDER BY x)), '') FROM ( \
     SELECT concat_ws(':', k.oid, k.conrelid, k.confdeltype, k.condeferrable, k.conkey, k.confkey) AS x FROM pg_constraint k \
         WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confrelid = ANY($1) \
     UNION ALL SELECT concat_ws(':', t.oid, t.tgenabled) FROM pg_trigger t WHERE t.tgrelid = ANY($1) \
         AND (NOT t.tgisinternal OR t.tgenabled NOT IN ('O', 'A')) \
     UNION ALL SELECT concat_ws(':', i.inhparent, i.inhrelid) FROM pg_inherits i WHERE i.inhparent = ANY($1) \
-    UNION ALL SELECT c.oid::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
-        JOIN pg_namespace n ON n.oid = c.relnamespace \
-        WHERE a.attname = ANY($2::text[]) AND NOT a.attisdropped AND c.relkind IN ('r', 'p') AND NOT c.relispartition \
-        AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'organization_operator') AND n.nspname NOT LIKE 'pg\\_%' \
-    ) s";
+    UNION ALL ",
+    tenant_tables!("SELECT c.oid::text", "$2"),
+    ") s"
+);
 
 impl Database {
     /// Reads the catalogue and compiles the plan against it.

@@ -20,44 +20,35 @@ const RELATIONS: &str = "SELECT c.oid AS id, c.relkind::text AS kind, \
     FROM pg_class c WHERE c.oid = ANY($1)";
 
 /// Relations with themselves and everything below them: what views are made of, and partitions.
-macro_rules! below {
-    ($rest:literal) => {
-        concat!(
-            "WITH RECURSIVE b AS (SELECT c.oid AS named, c.oid AS relation FROM pg_class c WHERE c.oid = ANY($1) \
-            UNION SELECT b.named, x.oid FROM b CROSS JOIN LATERAL ( \
-                SELECT d.refobjid AS oid FROM pg_class v JOIN pg_rewrite r ON r.ev_class = v.oid \
-                    JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid \
-                        AND d.refclassid = 'pg_class'::regclass \
-                    WHERE v.oid = b.relation AND v.relkind = 'v' \
-                UNION ALL SELECT i.inhrelid FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhrelid AND p.relispartition \
-                    WHERE i.inhparent = b.relation) x) ",
-            $rest
-        )
-    };
-}
+const WITH_BELOW: &str = "WITH RECURSIVE b AS (SELECT c.oid AS named, c.oid AS relation FROM pg_class c WHERE c.oid = ANY($1) \
+    UNION SELECT b.named, x.oid FROM b CROSS JOIN LATERAL ( \
+        SELECT d.refobjid AS oid FROM pg_class v JOIN pg_rewrite r ON r.ev_class = v.oid \
+            JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid \
+                AND d.refclassid = 'pg_class'::regclass \
+            WHERE v.oid = b.relation AND v.relkind = 'v' \
+        UNION ALL SELECT i.inhrelid FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhrelid AND p.relispartition \
+            WHERE i.inhparent = b.relation) x) \
+    SELECT named, relation FROM b";
 
-/// Tables of the plan that views read.
-const READS: &str = below!(
-    "SELECT b.named AS id, concat_ws('.', n.nspname, c.relname) AS name FROM b \
-     JOIN pg_class v ON v.oid = b.named AND v.relkind = 'v' JOIN pg_class c ON c.oid = b.relation \
-     JOIN pg_namespace n ON n.oid = c.relnamespace WHERE b.relation <> b.named AND b.relation = ANY($2) ORDER BY 1, 2"
-);
+/// Tables of the plan that views read; `$1` and `$2` are the pairs of [`WITH_BELOW`].
+const READS: &str = "SELECT b.named AS id, concat_ws('.', n.nspname, c.relname) AS name \
+    FROM unnest($1::oid[], $2::oid[]) b(named, relation) \
+    JOIN pg_class v ON v.oid = b.named AND v.relkind = 'v' JOIN pg_class c ON c.oid = b.relation \
+    JOIN pg_namespace n ON n.oid = c.relnamespace WHERE b.relation <> b.named AND b.relation = ANY($3) ORDER BY 1, 2";
 
 /// Foreign tables, themselves or below.
-const FOREIGN: &str = below!(
-    "SELECT b.named AS id, concat_ws('.', n.nspname, c.relname) AS name FROM b \
-     JOIN pg_class c ON c.oid = b.relation AND c.relkind = 'f' JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY 1, 2"
-);
+const FOREIGN: &str = "SELECT b.named AS id, concat_ws('.', n.nspname, c.relname) AS name \
+    FROM unnest($1::oid[], $2::oid[]) b(named, relation) \
+    JOIN pg_class c ON c.oid = b.relation AND c.relkind = 'f' JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY 1, 2";
 
 /// Foreign keys with an action that refer to what views are made of.
-const BELOW: &str = below!(
-    "SELECT b.named AS id, k.conname::text AS name, k.confdeltype::text AS on_delete, \
-        concat_ws('.', cn.nspname, c.relname) AS child, concat_ws('.', pn.nspname, p.relname) AS parent \
-    FROM b JOIN pg_class v ON v.oid = b.named AND v.relkind = 'v' JOIN pg_constraint k ON k.confrelid = b.relation AND k.contype = 'f' AND k.conparentid = 0 \
+const BELOW: &str = "SELECT b.named AS id, k.conname::text AS name, k.confdeltype::text AS on_delete, \
+    concat_ws('.', cn.nspname, c.relname) AS child, concat_ws('.', pn.nspname, p.relname) AS parent \
+    FROM unnest($1::oid[], $2::oid[]) b(named, relation) JOIN pg_class v ON v.oid = b.named AND v.relkind = 'v' \
+        JOIN pg_constraint k ON k.confrelid = b.relation AND k.contype = 'f' AND k.conparentid = 0 \
         JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace cn ON cn.oid = c.relnamespace \
         JOIN pg_class p ON p.oid = k.confrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace \
-    WHERE k.confdeltype IN ('c', 'n', 'd') ORDER BY 1, 2, 4"
-);
+    WHERE k.confdeltype IN ('c', 'n', 'd') ORDER BY 1, 2, 4";
 
 /// Indexes that serve `=` on their first columns: valid, without a condition, of a kind that is searched by equality.
 /// An expression ends what is read of an index. A partitioned table's index is valid once every partition has its part.
@@ -70,15 +61,13 @@ const INDEXES: &str = "SELECT i.indrelid AS id, \
     ORDER BY i.indexrelid";
 
 /// Bits of `tgtype` (`pg_trigger.h`): 1 for each row, 2 before, 8 DELETE, 64 instead. Clones on partitions are left out.
-const TRIGGERS: &str = below!(
-    "SELECT b.named AS id, t.tgname::text AS name, \
-        quote_ident(n.nspname) || '.' || quote_ident(p.proname) AS function, \
-        t.tgtype & 1 <> 0 AS per_row, t.tgtype & 2 <> 0 AS before, t.tgtype & 64 <> 0 AS instead, \
-        t.tgenabled IN ('O', 'A') AS fires \
-    FROM b JOIN pg_trigger t ON t.tgrelid = b.relation JOIN pg_proc p ON p.oid = t.tgfoid \
-        JOIN pg_namespace n ON n.oid = p.pronamespace \
-    WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgtype & 8 <> 0 ORDER BY t.tgname, b.relation"
-);
+const TRIGGERS: &str = "SELECT b.named AS id, t.tgname::text AS name, \
+    quote_ident(n.nspname) || '.' || quote_ident(p.proname) AS function, \
+    t.tgtype & 1 <> 0 AS per_row, t.tgtype & 2 <> 0 AS before, t.tgtype & 64 <> 0 AS instead, \
+    t.tgenabled IN ('O', 'A') AS fires \
+    FROM unnest($1::oid[], $2::oid[]) b(named, relation) JOIN pg_trigger t ON t.tgrelid = b.relation \
+        JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace \
+    WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgtype & 8 <> 0 ORDER BY t.tgname, b.relation";
 
 /// `ev_type` 4 is DELETE. An empty node list is written `<>`.
 const RULES: &str = "SELECT r.ev_class AS id, r.rulename::text AS name, r.is_instead AS instead, \
@@ -112,7 +101,13 @@ pub(super) async fn read(
             all.entry(id(&row)?).or_default().indexes.push(columns);
         }
     }
-    for row in own(TRIGGERS).bind(ids.clone()).fetch_all(&mut *connection).await? {
+    let (mut named, mut below): (Vec<Oid>, Vec<Oid>) = (Vec::new(), Vec::new());
+    for row in own(WITH_BELOW).bind(ids.clone()).fetch_all(&mut *connection).await? {
+        named.push(row.try_get("named")?);
+        below.push(row.try_get("relation")?);
+    }
+    let of_below = |sql: &'static str| own(sql).bind(named.clone()).bind(below.clone());
+    for row in of_below(TRIGGERS).fetch_all(&mut *connection).await? {
         let timing = match (row.try_get("before")?, row.try_get("instead")?) {
             (true, _) => Timing::Before,
             (_, true) => Timing::Instead,
@@ -126,13 +121,13 @@ pub(super) async fn read(
             fires: row.try_get("fires")?,
         });
     }
-    for row in own(READS).bind(ids.clone()).bind(plan_tables).fetch_all(&mut *connection).await? {
+    for row in of_below(READS).bind(plan_tables).fetch_all(&mut *connection).await? {
         all.entry(id(&row)?).or_default().reads.push(row.try_get("name")?);
     }
-    for row in own(FOREIGN).bind(ids.clone()).fetch_all(&mut *connection).await? {
+    for row in of_below(FOREIGN).fetch_all(&mut *connection).await? {
         all.entry(id(&row)?).or_default().foreign.push(row.try_get("name")?);
     }
-    for row in own(BELOW).bind(ids.clone()).fetch_all(&mut *connection).await? {
+    for row in of_below(BELOW).fetch_all(&mut *connection).await? {
         all.entry(id(&row)?).or_default().below.push(KeyBelow {
             name: row.try_get("name")?,
             child: row.try_get("child")?,

@@ -148,9 +148,7 @@ impl RowSet {
             }
         }
     }
-}
 
-impl RowSet {
     /// Each way in which a row may belong to this set, alone.
     pub(super) fn ways(&self) -> Vec<Self> {
         match self {

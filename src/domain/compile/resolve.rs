@@ -127,8 +127,7 @@ fn holds_the_key(
     catalog: &Catalog,
     faults: &mut Faults,
 ) -> bool {
-    let keys = || catalog.foreign_keys.iter().filter(|k| k.child == child.id && k.child_columns == [column.clone()]);
-    if let Some(key) = keys().next().filter(|_| !keys().any(|k| root.is_key(k))) {
+    if let Some(key) = root.refers_elsewhere(child.id, column, catalog) {
         let parent = catalog.table(key.parent).map_or_else(|| root.table.name(), |t| t.table.name());
         faults.schema(
             format!(

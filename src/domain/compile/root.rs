@@ -63,9 +63,16 @@ impl Root {
         RowSet::Direct { column: self.key.clone(), type_name: self.key_type.clone() }
     }
 
-    /// Whether it refers to the organizations' key.
-    pub(super) fn is_key(&self, key: &ForeignKey) -> bool {
-        key.parent == self.id && key.parent_columns == [self.key.name()]
+    /// The foreign key which says that the column refers to something else than the organizations' key.
+    pub(super) fn refers_elsewhere<'c>(
+        &self,
+        child: TableId,
+        column: &str,
+        catalog: &'c Catalog,
+    ) -> Option<&'c ForeignKey> {
+        let keys = || catalog.foreign_keys.iter().filter(|k| k.child == child && k.child_columns == [column]);
+        let to_key = |k: &ForeignKey| k.parent == self.id && k.parent_columns == [self.key.name()];
+        if keys().any(to_key) { None } else { keys().next() }
     }
 
     pub(super) fn active_expression(&self, alias: &str) -> String {

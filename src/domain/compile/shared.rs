@@ -112,13 +112,9 @@ fn unused(
             by_link || steps[i].organization.as_ref() == Some(name)
         })
     };
-    let elsewhere = |name: &String| {
-        let keys = || catalog.foreign_keys.iter().filter(|k| k.child == info.id && k.child_columns == [name.clone()]);
-        keys().next().is_some() && !keys().any(|k| root.is_key(k))
-    };
     tenant_columns
         .iter()
-        .filter(|name| !used(name) && !elsewhere(name))
+        .filter(|name| !used(name) && root.refers_elsewhere(info.id, name, catalog).is_none())
         .filter_map(|name| {
             let (column, key) = (info.column(name)?, organizations.column(root.key.name())?);
             // Of another type: it holds something else, whatever it is called.
