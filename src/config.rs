@@ -24,6 +24,8 @@ pub struct Config {
     pub poll_interval_seconds: u64,
     /// Longest pass over one object, in seconds.
     pub reconcile_timeout_seconds: u64,
+    /// How long an erasure waits for another object that takes the organization over, in seconds; 0: not at all.
+    pub handover_seconds: u32,
     /// How long writers of tables without a foreign key get to settle, in seconds.
     pub settle_seconds: u64,
     /// Bounds of the retries.
@@ -124,6 +126,7 @@ impl Default for Config {
             concurrency: 4,
             poll_interval_seconds: 15,
             reconcile_timeout_seconds: 300,
+            handover_seconds: 10,
             settle_seconds: 5,
             retry: RetryBounds::default(),
             cascade: Plan::default(),

@@ -81,7 +81,7 @@ async fn get_prints_the_columns(world: Arc<World>) {
     scene.ready("acme").await;
     let shown = columns(&scene, "acme").await;
     let headers: Vec<&str> = shown.iter().map(|(h, _)| h.as_str()).collect();
-    assert_eq!(headers, ["NAME", "STATE", "POLICY", "USERS", "READY", "REASON", "DELETING", "AGE"]);
+    assert_eq!(headers, ["NAME", "STATE", "POLICY", "USERS", "READY", "REASON", "DELETING", "ERASE", "AGE"]);
     for (header, expected) in [
         ("NAME", scene.name("acme").as_str()),
         ("STATE", "Active"),
@@ -90,6 +90,7 @@ async fn get_prints_the_columns(world: Arc<World>) {
         ("READY", "True"),
         ("REASON", "Reconciled"),
         ("DELETING", ""),
+        ("ERASE", ""),
     ] {
         assert_eq!(cell(&shown, header), expected, "{header}: {shown:?}");
     }
@@ -101,6 +102,7 @@ async fn get_prints_the_columns(world: Arc<World>) {
     assert_eq!(cell(&shown, "READY"), "False", "{shown:?}");
     assert_eq!(cell(&shown, "REASON"), "Deleting", "{shown:?}");
     assert!(cell(&shown, "DELETING").ends_with('s'), "the age of the deletion: {shown:?}");
+    assert!(cell(&shown, "ERASE").ends_with('Z'), "when the data will be erased: {shown:?}");
 
     let wide = scene.ok(&["get", "org", &scene.name("acme"), "-o", "wide"]).await;
     for expected in ["ID", "ROWS", "DATABASE", "DELETIONREADY", "MESSAGE", acme.as_str(), scene.class.as_str()] {

@@ -9,6 +9,7 @@
 
 mod activation;
 mod admission;
+mod blocked;
 mod budget;
 mod check;
 mod claims;
@@ -21,6 +22,7 @@ mod expiration;
 mod failure_shapes;
 mod fence;
 mod gitops;
+mod handover;
 mod layering;
 mod lifecycle;
 mod plan;
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
     let tests = [
         activation::tests(),
         admission::tests(),
+        blocked::tests(),
         budget::tests(),
         check::tests(),
         claims::tests(),
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         failure_shapes::tests(),
         fence::tests(),
         gitops::tests(),
+        handover::tests(),
         layering::tests(),
         lifecycle::tests(),
         plan::tests(),

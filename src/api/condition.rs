@@ -35,6 +35,8 @@ pub const NOT_BLOCKED: &str = "NotBlocked";
 pub mod stage {
     /// Not settled yet which way to go, or the way is blocked.
     pub const PENDING: &str = "Pending";
+    /// Nothing is changed yet; waiting for another object that takes the organization over.
+    pub const AWAITING_SUCCESSOR: &str = "AwaitingSuccessor";
     /// Deactivated; waiting for the recovery window to end.
     pub const RECOVERY_WINDOW: &str = "RecoveryWindow";
     /// Deactivated; waiting for writers of tables without a foreign key to settle.

@@ -30,6 +30,7 @@ use super::status::OrganizationStatus;
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
     printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
     printcolumn(name = "Deleting", type_ = "date", json_path = ".metadata.deletionTimestamp"),
+    printcolumn(name = "Erase", type_ = "string", json_path = ".status.deletion.eraseTime"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Id", type_ = "string", json_path = ".spec.organizationId", priority = 1),
     printcolumn(name = "Rows", type_ = "integer", json_path = ".status.inventory.total", priority = 1),

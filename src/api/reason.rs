@@ -34,6 +34,9 @@ pub enum Reason {
     SerializationFailure,
     /// The connection or TLS was lost, or the server is starting, stopping, full or read-only.
     DatabaseUnavailable,
+    /// An annotation tells a GitOps engine to delete the object and create it again (`Force=true`), so this deletion may be
+    /// half of a replacement; nothing is erased.
+    ReplacementSuspected,
     /// A check, a not-null or a trigger of the schema refuses (SQLSTATE 23502, 23514, P0001).
     ConstraintViolation,
     /// `spec.expirationTime` had passed before the operator saw it; it is not acted on.
@@ -55,7 +58,7 @@ pub enum Retry {
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::OrganizationNotFound,
         Self::InvalidOrganizationId,
         Self::ForeignKeyViolation,
@@ -70,6 +73,7 @@ impl Reason {
         Self::StatementTimeout,
         Self::SerializationFailure,
         Self::DatabaseUnavailable,
+        Self::ReplacementSuspected,
         Self::ConstraintViolation,
         Self::Expired,
         Self::InternalError,
@@ -93,6 +97,7 @@ impl Reason {
             Self::StatementTimeout => "StatementTimeout",
             Self::SerializationFailure => "SerializationFailure",
             Self::DatabaseUnavailable => "DatabaseUnavailable",
+            Self::ReplacementSuspected => "ReplacementSuspected",
             Self::ConstraintViolation => "ConstraintViolation",
             Self::Expired => "Expired",
             Self::InternalError => "InternalError",
@@ -109,6 +114,7 @@ impl Reason {
             | Self::ContentChanged
             | Self::OrganizationClaimed
             | Self::DatabaseMismatch
+            | Self::ReplacementSuspected
             | Self::ConstraintViolation => 409,
             Self::DeactivationUnsupported => 501,
             Self::SchemaMismatch | Self::InternalError => 500,
@@ -140,6 +146,7 @@ impl Reason {
             Self::OrganizationNotFound
             | Self::InvalidOrganizationId
             | Self::DeactivationUnsupported
+            | Self::ReplacementSuspected
             | Self::Expired => Retry::Change,
         }
     }

@@ -126,7 +126,7 @@ pub struct DeletionStatus {
     /// When the data was gone, or the deletion was otherwise settled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_time: Option<Time>,
-    /// During the recovery window: when the data will be erased.
+    /// While waiting for a successor, for the recovery window to end, or for writers: when the data will be erased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub erase_time: Option<Time>,
     /// Failed attempts so far, as of the last status write.

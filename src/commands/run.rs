@@ -112,6 +112,7 @@ async fn operate(
         concurrency: config.concurrency,
         poll_interval: Duration::from_secs(config.poll_interval_seconds),
         reconcile_timeout: Duration::from_secs(config.reconcile_timeout_seconds),
+        handover: Duration::from_secs(u64::from(config.handover_seconds)),
         settle: Duration::from_secs(config.settle_seconds),
         retry: config.retry,
     };

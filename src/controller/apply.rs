@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
+use kube::runtime::reflector::ObjectRef;
 
 use super::Context;
 use super::reconcile::Report;
@@ -60,6 +61,10 @@ async fn work(
         context.census.note(object, &facts.key, None);
     }
     let holder = holder(&facts, subject, context).await?;
+    if let Holder::Other { name, terminating: true } = &holder {
+        // It may wait for this very object: it hands over now and not when its wait ends.
+        context.census.poke(ObjectRef::new(name));
+    }
     let supported = plan.root.activation.is_some();
     match decide::apply(subject, &facts, &holder, supported) {
         Apply::Wait => Err(not_there()),
@@ -181,7 +186,9 @@ pub(super) async fn holder(facts: &Facts, subject: &Subject, context: &Context) 
     }
     let owner = context.cluster.live(&claim.name).await?;
     Ok(match owner.filter(|o| o.uid().as_ref() == Some(&claim.uid)) {
-        Some(owner) => Holder::Other { name: owner.name_any() },
+        Some(owner) => {
+            Holder::Other { name: owner.name_any(), terminating: owner.metadata.deletion_timestamp.is_some() }
+        }
         None => Holder::Gone { uid: claim.uid.clone() },
     })
 }

@@ -135,6 +135,7 @@ async fn look(context: &Context, told: &mut Told) -> Result<(), Failure> {
     context.census.keep_only(|uid| uids.contains(uid));
     context.backoff.keep_only(|uid| uids.contains(uid));
     context.written.keep_only(|uid| uids.contains(uid));
+    context.terminating.keep_only(|uid| uids.contains(uid));
 
     let refreshed = context.plan.refresh().await;
     match &refreshed {

@@ -1,5 +1,6 @@
 //! A pass over a terminating object. The object is read live first: what a person lowered a second ago counts.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use crate::cluster::{Announcement, Severity};
 use crate::db::erase::Erasure;
 use crate::db::verify::Verification;
 use crate::db::{Actor, settle};
-use crate::domain::decide::{self, Circumstances, KeepBecause, Remove};
+use crate::domain::decide::{self, Awaited, Circumstances, KeepBecause, Remove, keep_data};
 use crate::domain::facts::{Facts, Presence, Successor};
 use crate::domain::report::{self, Deletion, Pass, Seen};
 use crate::domain::settlement::Settlement;
@@ -80,7 +81,7 @@ fn with_way_out(failure: Failure, subject: &Subject) -> Failure {
     if failure.reason != Reason::InvalidOrganizationId {
         return failure;
     }
-    failure.remedy(format!("{} # an id that is no key has no data to delete", keep_data(subject)))
+    failure.remedy(format!("{} # an id that is no key has no data to delete", keep_data(&subject.name)))
 }
 
 async fn work(
@@ -91,6 +92,7 @@ async fn work(
     seen: &mut Seen,
 ) -> Result<Report, Failure> {
     let read = namesakes.asked;
+    let terminating_for = context.terminating.since(&subject.uid);
     let crd_terminating = match subject.policy {
         DeletionPolicy::Retain => false,
         _ => context.cluster.crd_terminating().await?,
@@ -116,6 +118,8 @@ async fn work(
         rows_left,
         activation_supported: plan.root.activation.is_some(),
         settle_seconds: settle_seconds(context, &plan),
+        handover: signed(context.settings.handover),
+        terminating_for: signed(terminating_for),
     };
     let decision = decide::remove(subject, &facts, &with);
     let act = Act { read, object, subject, context, plan: &plan, facts: &facts };
@@ -163,11 +167,24 @@ impl Act<'_> {
                 None => return Err(changed_between_looks()),
             },
             Remove::StartWindow { take_from } => {
+                // A recovery window deactivates whatever will stand in the way at its end, and says what that is.
+                let obstacle = match self.would_block().await {
+                    Err(failure) if self.subject.recovery_window_seconds == 0 => return Err(failure),
+                    examined => examined.err(),
+                };
                 let started = database.start_window(self.actor(), take_from.as_deref(), self.plan).await?;
-                return Ok(self.window_started(started, seen));
+                return Ok(self.window_started(started, obstacle, seen));
             }
-            Remove::Wait { until, settling } => return Ok(self.waiting(until, settling, seen)),
-            Remove::Erase { take_from } => match self.erase(take_from).await? {
+            Remove::Wait { until, awaited } => {
+                let obstacle = match awaited {
+                    // What is wrong with the plan is known already: nobody has to wait to hear of it.
+                    Awaited::Successor => self.plan.erase().map(|_| None)?,
+                    Awaited::RecoveryWindow => self.would_block().await.err(),
+                    Awaited::Writers => None,
+                };
+                return Ok(self.waiting(until, awaited, obstacle, seen));
+            }
+            Remove::Erase { take_from } => match self.erase_or_give_back(take_from).await? {
                 Erasure::Settled(settlement) => settlement,
                 Erasure::Unverified { steps } => return Ok(self.verifying(steps, seen)),
                 Erasure::PlanOutdated => return Err(outdated()),
@@ -176,6 +193,50 @@ impl Act<'_> {
             Remove::Verify => return self.verify(seen).await,
         };
         Ok(Report::settled(self.object, self.subject, std::mem::take(seen), settlement))
+    }
+
+    /// What is known to stand in the way, found before anything is changed. An attempt that failed before for a reason that
+    /// only the deletes themselves show, such as a trigger, is rehearsed, so that the organization is not deactivated in
+    /// vain again and again.
+    async fn would_block(&self) -> Result<(), Failure> {
+        // The schema of now: a table that came since the last poll may be what blocks.
+        let plan = self.context.plan.refresh().await?;
+        plan.erase()?;
+        let (database, key) = (&self.context.database, self.facts.key.as_str());
+        let error = self.object.status.as_ref().and_then(|s| s.error.as_ref());
+        if !error.is_some_and(|e| e.reason.needs_a_person()) {
+            let examined = database.examine(key, &plan).await?;
+            return examined.blockers.or(examined.shared).map_or(Ok(()), Err);
+        }
+        database.rehearse(key, &plan).await?.map(|_| ()).ok_or_else(outdated)
+    }
+
+    /// Erases. An organization that was deactivated only to erase it gets its activation back if that failed for a reason
+    /// that does not pass by itself: it stays in use until the deletion can succeed.
+    async fn erase_or_give_back(&self, take_from: Option<String>) -> Result<Erasure, Failure> {
+        let mut failure = match self.erase(take_from).await {
+            Err(failure) => failure,
+            done => return done,
+        };
+        let window = self.facts.claim.as_ref().filter(|_| self.mine()).and_then(|c| c.window);
+        let only_drained = self.subject.recovery_window_seconds == 0 && window.is_some_and(|w| w.was_active);
+        let lasts =
+            failure.reason.needs_a_person() || matches!(failure.reason, Reason::LockTimeout | Reason::StatementTimeout);
+        if only_drained && lasts {
+            let failure = &mut failure;
+            match self.context.database.end_window(self.actor(), self.plan).await {
+                Ok(()) => failure.message.push_str("; the organization is active again"),
+                Err(refused) => {
+                    tracing::warn!(object = self.subject.name, reason = refused.reason.as_str(), "{}", refused.message);
+                    let _ = write!(
+                        failure.message,
+                        "; the organization is still deactivated, because activating it again failed ({})",
+                        refused.reason
+                    );
+                }
+            }
+        }
+        Err(failure)
     }
 
     /// Runs the cascade; once more with a plan of now, if the schema has changed since it was compiled.
@@ -236,18 +297,20 @@ impl Act<'_> {
         erasing.await
     }
 
-    /// Whether the object still asks for the erasure. A policy that was lowered while locks were waited for, or rows were
-    /// counted, counts until the first row is gone.
+    /// Whether the object still asks for the erasure, and no other has come that takes the organization over. What changed
+    /// while locks were waited for, or rows were counted, counts until the first row is gone.
     async fn still_wanted(&self) -> Result<bool, Failure> {
         if self.read.elapsed() < FRESH {
             return Ok(true);
         }
-        let live = self.context.cluster.live(&self.subject.name).await?;
-        Ok(live.is_some_and(|live| {
-            let now = Subject::parse(&live);
-            let windows = (now.recovery_window_seconds, self.subject.recovery_window_seconds);
-            now.uid == self.subject.uid && now.policy == self.subject.policy && windows.0 <= windows.1
-        }))
+        let (live, namesakes) = read_live(self.subject, self.context).await?;
+        let Some(live) = live else { return Ok(false) };
+        let now = Subject::parse(&live);
+        let windows = (now.recovery_window_seconds, self.subject.recovery_window_seconds);
+        if now.uid != self.subject.uid || now.policy != self.subject.policy || windows.0 > windows.1 {
+            return Ok(false);
+        }
+        Ok(successor(self.facts, &now, namesakes, self.context, self.plan).await?.is_none())
     }
 
     async fn verify(&self, seen: &mut Seen) -> Result<Report, Failure> {
@@ -291,25 +354,35 @@ impl Act<'_> {
         self.stage(deletion, seen, self.context.settings.settle)
     }
 
-    fn window_started(&self, started: Timestamp, seen: &mut Seen) -> Report {
-        let seconds = self.subject.recovery_window_seconds.max(settle_seconds(self.context, self.plan));
+    fn window_started(&self, started: Timestamp, obstacle: Option<Failure>, seen: &mut Seen) -> Report {
+        let recovery = self.subject.recovery_window_seconds;
+        let seconds = recovery.max(settle_seconds(self.context, self.plan));
         let until = started + SignedDuration::from_secs(seconds);
-        let mut report = self.waiting(until, self.subject.recovery_window_seconds < seconds, seen);
-        report.seen.state = Some(ObservedState::Deactivated);
-        report
+        let awaited = if recovery < seconds { Awaited::Writers } else { Awaited::RecoveryWindow };
+        seen.state = Some(ObservedState::Deactivated);
+        self.waiting(until, awaited, obstacle, seen)
     }
 
-    fn waiting(&self, until: Timestamp, settling: bool, seen: &mut Seen) -> Report {
-        let (stage, then) = if settling {
-            (stage::SETTLING, "That is when writers have had time to settle.".to_owned())
-        } else {
-            (stage::RECOVERY_WINDOW, undo(self.subject))
+    /// `obstacle`: what will block the erasure unless somebody clears it before.
+    fn waiting(&self, until: Timestamp, awaited: Awaited, obstacle: Option<Failure>, seen: &mut Seen) -> Report {
+        let until = up_to_a_second(until);
+        let stage = match awaited {
+            Awaited::Successor => stage::AWAITING_SUCCESSOR,
+            Awaited::RecoveryWindow => stage::RECOVERY_WINDOW,
+            Awaited::Writers => stage::SETTLING,
         };
-        let message = format!("The organization is deactivated; its data will be erased at {until:.0}. {then}");
+        let deactivated = seen.state == Some(ObservedState::Deactivated);
+        let begins = awaited == Awaited::RecoveryWindow && !self.shows(stage);
+        // What passes by itself, such as a lock, says nothing about a time that is hours away.
+        let obstacle = obstacle.filter(|o| o.reason.needs_a_person());
+        let message = report::until_erasure(self.subject, awaited, until, deactivated, obstacle.as_ref());
+        if obstacle.is_some() {
+            seen.deletion_ready = obstacle.map(Err);
+        }
         let mut deletion = report::deleting(self.subject.policy, stage, message.clone());
         deletion.erase_time = Some(until);
         let mut report = self.stage(deletion, seen, wait(self.facts.now, until));
-        report.announce = (stage == stage::RECOVERY_WINDOW && !self.shows(stage)).then(|| Announcement {
+        report.announce = begins.then(|| Announcement {
             severity: Severity::Warning,
             reason: stage,
             action: "Delete",
@@ -341,15 +414,13 @@ fn wait(now: Timestamp, until: Timestamp) -> Duration {
     Duration::try_from(now.duration_until(until)).unwrap_or_default() + Duration::from_millis(50)
 }
 
-fn undo(subject: &Subject) -> String {
-    format!("To undo: {}", keep_data(subject))
+/// In whole seconds, never earlier, so that two looks at the same wait show the same time.
+fn up_to_a_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second() + i64::from(time.subsec_nanosecond() > 0)).unwrap_or(time)
 }
 
-fn keep_data(subject: &Subject) -> String {
-    format!(
-        "kubectl patch organization {} --type merge -p '{{\"spec\":{{\"deletionPolicy\":\"Retain\"}}}}'",
-        subject.name
-    )
+fn signed(duration: Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 
 fn settle_seconds(context: &Context, plan: &CompiledPlan) -> i64 {

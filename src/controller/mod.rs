@@ -4,6 +4,7 @@ mod apply;
 mod backoff;
 mod census;
 mod cleanup;
+mod first_seen;
 mod plan_cache;
 mod reconcile;
 mod watch;
@@ -27,6 +28,7 @@ use crate::db::Database;
 use crate::metrics::Metrics;
 use backoff::Backoff;
 use census::Census;
+use first_seen::FirstSeen;
 use written::Written;
 
 /// What the controller needs.
@@ -60,6 +62,8 @@ pub struct Settings {
     pub poll_interval: Duration,
     /// Longest pass over one object.
     pub reconcile_timeout: Duration,
+    /// How long an erasure waits for an object that takes the organization over.
+    pub handover: Duration,
     /// How long writers of tables without a foreign key get to settle.
     pub settle: Duration,
     /// Bounds of the retries.
@@ -77,6 +81,7 @@ pub(crate) struct Context {
     backoff: Backoff,
     census: Arc<Census>,
     written: Written,
+    terminating: FirstSeen,
 }
 
 /// Runs until `stop` turns true. Passes under way end first: a cascade commits or rolls back.
@@ -102,6 +107,7 @@ pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) {
         backoff: Backoff::new(settings.retry),
         census: census.clone(),
         written: Written::default(),
+        terminating: FirstSeen::default(),
         settings: settings.clone(),
     });
     let watching = {

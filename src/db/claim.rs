@@ -151,6 +151,18 @@ pub(super) async fn start_window(
     .map_err(|e| failure(&e, During::action("starting the recovery window")))
 }
 
+/// Forgets the deactivation that preceded an erasure.
+pub(super) async fn end_window(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
+    own("UPDATE organization_operator.claims SET window_started_at = NULL, window_was_active = NULL \
+         WHERE cluster_id = $1 AND object_uid = $2")
+    .bind(actor.cluster)
+    .bind(&actor.subject.uid)
+    .execute(connection)
+    .await
+    .map_err(|e| failure(&e, During::action("noting the end of the deactivation")))?;
+    Ok(())
+}
+
 /// Gives the claim to another object of this cluster.
 pub(super) async fn hand_over(
     connection: &mut PgConnection,

@@ -156,6 +156,23 @@ impl Database {
         self.naming_blockers(pid, Box::pin(work)).await
     }
 
+    /// Undoes the deactivation that preceded an erasure which failed; the claim stays.
+    ///
+    /// # Errors
+    /// Fails when the database refuses.
+    pub async fn end_window(&self, actor: Actor<'_>, plan: &CompiledPlan) -> Result<(), Failure> {
+        let mut tx = self.begin().await?;
+        let (_, pid) = observe::server(&mut tx).await?;
+        let work = async move {
+            if let Some((_, claim)) = claim::of_object(&mut tx, actor.cluster, &actor.subject.uid).await? {
+                restore(&mut tx, actor, &claim, plan).await?;
+                claim::end_window(&mut tx, actor).await?;
+            }
+            commit(tx).await
+        };
+        self.naming_blockers(pid, Box::pin(work)).await
+    }
+
     /// Records that there is nothing to delete: on a primary, with row-level security off, after counting every table of
     /// the plan again. None: there is something after all.
     ///

@@ -4,6 +4,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::facts::{Facts, Holder, Presence, Successor, Window};
 use super::failure::Failure;
+use super::replacement::ForceMark;
 use super::subject::Subject;
 use crate::api::reason::Reason;
 use crate::api::status::Outcome;
@@ -143,8 +144,8 @@ pub enum Remove {
     Wait {
         /// Until this time of the database's clock.
         until: Timestamp,
-        /// For writers to settle, not for the recovery window.
-        settling: bool,
+        /// What for.
+        awaited: Awaited,
     },
     /// Run the cascade.
     Erase {
@@ -153,6 +154,17 @@ pub enum Remove {
     },
     /// Do nothing, and say why.
     Refuse(Failure),
+}
+
+/// What an erasure waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// Another object that takes the organization over: a rename in Git may delete first and create afterwards.
+    Successor,
+    /// The end of the recovery window.
+    RecoveryWindow,
+    /// The end of transactions that write to tables which no foreign key protects.
+    Writers,
 }
 
 /// What else is known of a deletion.
@@ -168,6 +180,20 @@ pub struct Circumstances<'a> {
     pub activation_supported: bool,
     /// Seconds to wait between deactivation and erasure because some table is not fenced; 0 if all are.
     pub settle_seconds: i64,
+    /// How long an erasure waits for a successor; zero: not at all.
+    pub handover: SignedDuration,
+    /// How long ago this process saw first that the object is terminating, by its own clock.
+    pub terminating_for: SignedDuration,
+}
+
+impl Circumstances<'_> {
+    /// When the wait for a successor ends. No clock of another machine can shorten it: neither the one that set
+    /// `deletionTimestamp` nor the database's. A deactivation that precedes the erasure is younger than the deletion, so
+    /// its age counts, too: a process that has just started need not wait again.
+    fn handover_ends(&self, facts: &Facts, window: Option<Window>) -> Timestamp {
+        let by_own_clock = facts.now + (self.handover - self.terminating_for).max(SignedDuration::ZERO);
+        window.map_or(by_own_clock, |w| by_own_clock.min(w.started + self.handover))
+    }
 }
 
 /// Decides what to do with a terminating object. Read from top to bottom: the first line that fits holds.
@@ -185,7 +211,7 @@ pub fn remove(subject: &Subject, facts: &Facts, with: &Circumstances<'_>) -> Rem
     let take_from = match with.holder {
         Holder::Mine | Holder::Free => None,
         Holder::Gone { uid } | Holder::Foreign { adoptable: Some(uid), .. } => Some(uid.clone()),
-        Holder::Other { name } => return Remove::Retain(KeepBecause::NotOwner { owner: name.clone() }),
+        Holder::Other { name, .. } => return Remove::Retain(KeepBecause::NotOwner { owner: name.clone() }),
         Holder::Foreign { adoptable: None, .. } => return Remove::Refuse(claimed(with.holder)),
     };
     // 4. A rename hands over instead of deleting.
@@ -212,22 +238,55 @@ fn erase_or_wait(
     take_from: Option<String>,
     window: Option<Window>,
 ) -> Remove {
+    // 6. What may be half of a replacement is no request to erase.
+    if let Some(mark) = subject.force_mark {
+        return Remove::Refuse(replacement_suspected(subject, mark));
+    }
     let absent = facts.organization == Presence::Absent;
     let recovery = subject.recovery_window_seconds;
     // Settling needs the deactivation; where the plan has none, only the count after COMMIT protects.
     let settle = if with.activation_supported { with.settle_seconds } else { 0 };
-    let wait = recovery.max(settle);
-    if wait == 0 || absent {
-        return Remove::Erase { take_from };
-    }
-    if !with.activation_supported {
+    let deactivated_for = if absent { 0 } else { recovery.max(settle) };
+    if deactivated_for > 0 && !with.activation_supported {
         return Remove::Refuse(deactivation_unsupported());
     }
-    let Some(window) = window else {
-        return Remove::StartWindow { take_from };
+    // 7. A recovery window deactivates at once; what only drains does so when no successor has come.
+    let handover_ends = with.handover_ends(facts, window);
+    if facts.now < handover_ends && (recovery == 0 || absent) && window.is_none() {
+        return Remove::Wait { until: handover_ends, awaited: Awaited::Successor };
+    }
+    let deactivated = match window {
+        _ if deactivated_for == 0 => facts.now,
+        None => return Remove::StartWindow { take_from },
+        Some(window) => window.started + SignedDuration::from_secs(deactivated_for),
     };
-    let until = window.started + SignedDuration::from_secs(wait);
-    if facts.now < until { Remove::Wait { until, settling: recovery < settle } } else { Remove::Erase { take_from } }
+    let until = deactivated.max(handover_ends);
+    let awaited = if deactivated < handover_ends {
+        Awaited::Successor
+    } else if recovery < settle {
+        Awaited::Writers
+    } else {
+        Awaited::RecoveryWindow
+    };
+    if facts.now < until { Remove::Wait { until, awaited } } else { Remove::Erase { take_from } }
+}
+
+fn replacement_suspected(subject: &Subject, mark: ForceMark) -> Failure {
+    let name = &subject.name;
+    Failure::new(
+        Reason::ReplacementSuspected,
+        format!(
+            "this object has {}, so a GitOps engine may have deleted it only to create it again; nothing was touched",
+            mark.described()
+        ),
+    )
+    .remedy(format!("to erase the organization: {}; to keep it: {}", mark.removal(name), keep_data(name)))
+}
+
+/// The command that ends a deletion and keeps the data.
+#[must_use]
+pub fn keep_data(name: &str) -> String {
+    format!("kubectl patch organization {name} --type merge -p '{{\"spec\":{{\"deletionPolicy\":\"Retain\"}}}}'")
 }
 
 /// A standby proves nothing, and changes nothing.
@@ -254,8 +313,9 @@ fn database_mismatch(subject: &Subject, facts: &Facts) -> Option<Failure> {
             ),
         )
         .remedy(format!(
-            "point the operator's database URL at the database of the claim (SELECT id FROM organization_operator.installation must return {}), or keep the data: kubectl patch organization {} --type merge -p '{{\"spec\":{{\"deletionPolicy\":\"Retain\"}}}}'",
-            claimed.installation, subject.name
+            "point the operator's database URL at the database of the claim (SELECT id FROM organization_operator.installation must return {}), or keep the data: {}",
+            claimed.installation,
+            keep_data(&subject.name)
         ))
     })
 }
@@ -269,7 +329,12 @@ fn claimed(holder: &Holder) -> Failure {
         .remedy(format!(
             "delete the object in the cluster {cluster} with deletionPolicy Retain, or add `{cluster}` to `claims.adoptFrom` of the operator's configuration"
         )),
-        Holder::Other { name } => Failure::new(
+        Holder::Other { name, terminating: true } => Failure::new(
+            Reason::OrganizationClaimed,
+            format!("the object {name} of this cluster owns this organization and is being deleted; nothing was touched"),
+        )
+        .remedy(format!("nothing: this object takes over, unless {name} has begun to erase")),
+        Holder::Other { name, terminating: false } => Failure::new(
             Reason::OrganizationClaimed,
             format!("the object {name} of this cluster owns this organization; nothing was touched"),
         )

@@ -95,6 +95,8 @@ pub enum Holder {
     Other {
         /// Its name.
         name: String,
+        /// It is being deleted.
+        terminating: bool,
     },
     /// Another cluster.
     Foreign {

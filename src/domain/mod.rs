@@ -11,6 +11,7 @@ pub mod identifier;
 pub mod infer;
 mod order;
 pub mod plan;
+pub mod replacement;
 pub mod report;
 pub mod settlement;
 pub mod statement;

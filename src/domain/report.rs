@@ -1,8 +1,11 @@
 //! How the outcome of a pass becomes status.
 
+use std::fmt::Write as _;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
+use super::decide::{Awaited, keep_data};
 use super::failure::Failure;
 use super::subject::Subject;
 use crate::api::condition::{self, Status, Wanted, stage};
@@ -386,6 +389,42 @@ pub fn deleting(policy: DeletionPolicy, stage: &'static str, message: impl Into<
         outcome: None,
         failure: None,
     }
+}
+
+/// What a deletion that waits says about itself: what will happen and when, what will block it then (`obstacle`), and how to
+/// undo it.
+#[must_use]
+pub fn until_erasure(
+    subject: &Subject,
+    awaited: Awaited,
+    until: Timestamp,
+    deactivated: bool,
+    obstacle: Option<&Failure>,
+) -> String {
+    let state = if deactivated { "The organization is deactivated" } else { "Nothing has been changed yet" };
+    let mut text = match awaited {
+        Awaited::Successor => format!(
+            "{state}. The organization and its data will be erased at {until:.0}, unless another object with this \
+             spec.organizationId is created before: then that object takes over and nothing is erased."
+        ),
+        Awaited::RecoveryWindow => format!("{state}; its data will be erased at {until:.0}."),
+        Awaited::Writers => format!(
+            "{state}; its data will be erased at {until:.0}, when transactions that still write have had time to end."
+        ),
+    };
+    if let Some(obstacle) = obstacle {
+        let _ = write!(
+            text,
+            " As things stand, the erasure will be blocked then ({}): {}.",
+            obstacle.reason,
+            obstacle.message.trim_end_matches('.')
+        );
+        if let Some(remedy) = &obstacle.remedy {
+            let _ = write!(text, " To clear it: {}.", remedy.trim_end_matches('.'));
+        }
+    }
+    let _ = write!(text, " To undo: {}", keep_data(&subject.name));
+    text
 }
 
 /// A deletion that cannot go on. `erased`: its cascade was committed before, and the count after it is still to come.

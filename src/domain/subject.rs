@@ -3,6 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use k8s_openapi::jiff::Timestamp;
 
+use super::replacement::ForceMark;
 use crate::api::condition;
 use crate::api::status::{ClaimStatus, OrganizationStatus};
 use crate::api::{Activation, DeletionPolicy, FINALIZER, Organization};
@@ -38,6 +39,8 @@ pub struct Subject {
     pub claimed: Option<ClaimStatus>,
     /// The stage of the deletion that status shows: for words only.
     pub stage: Option<String>,
+    /// A GitOps engine may replace this object by deleting it and creating it again.
+    pub force_mark: Option<ForceMark>,
 }
 
 impl Subject {
@@ -74,6 +77,7 @@ impl Subject {
             stage: status
                 .and_then(|s| s.conditions.iter().find(|c| c.type_ == condition::DELETING))
                 .map(|c| c.reason.clone()),
+            force_mark: ForceMark::of(object),
         }
     }
 

@@ -325,6 +325,7 @@ fn subject(name: &str, key: &str) -> Subject {
         terminating_since: None,
         has_finalizer: true,
         stage: None,
+        force_mark: None,
         claimed: None,
     }
 }

@@ -33,6 +33,7 @@ impl Launch {
             // Fast, so that a test never waits for a timer of a person's size.
             "pollIntervalSeconds": 1,
             "settleSeconds": 1,
+            "handoverSeconds": 0,
             "database": {"maxConnections": 6, "lockTimeoutSeconds": 2, "statementTimeoutSeconds": 20},
             "retry": {
                 "backoff": {"initialSeconds": 1, "maxSeconds": 2},

@@ -20,6 +20,8 @@ struct Case {
     rows_left: bool,
     activation_supported: bool,
     settle_seconds: i64,
+    handover: i64,
+    terminating_for: i64,
     crd_terminating: bool,
 }
 
@@ -44,6 +46,7 @@ fn case() -> Case {
             has_finalizer: true,
             claimed: Some(ClaimStatus { installation: "db".into(), organization_key: "1".into() }),
             stage: None,
+            force_mark: None,
         },
         facts: Facts {
             installation: "db".into(),
@@ -67,6 +70,8 @@ fn case() -> Case {
         rows_left: false,
         activation_supported: true,
         settle_seconds: 0,
+        handover: 0,
+        terminating_for: 0,
         crd_terminating: false,
     }
 }
@@ -150,6 +155,18 @@ impl Case {
         })
     }
 
+    /// An erasure waits 10 s for a successor, and this process has known of the deletion for `seconds`.
+    fn handover(self, seconds: i64) -> Self {
+        self.with(|c| {
+            c.handover = 10;
+            c.terminating_for = seconds;
+        })
+    }
+
+    fn forced(self) -> Self {
+        self.with(|c| c.subject.force_mark = Some(ForceMark::ArgoCd))
+    }
+
     fn wants(self, state: Activation) -> Self {
         self.with(|c| c.subject.state = Some(state))
     }
@@ -174,6 +191,8 @@ impl Case {
             rows_left: self.rows_left,
             activation_supported: self.activation_supported,
             settle_seconds: self.settle_seconds,
+            handover: SignedDuration::from_secs(self.handover),
+            terminating_for: SignedDuration::from_secs(self.terminating_for),
         };
         match remove(&self.subject, &self.facts, &with) {
             Remove::Release(outcome) => format!("release, {}", outcome.as_str()),
@@ -183,9 +202,14 @@ impl Case {
             Remove::Deactivate { take_from } => from("deactivate", take_from),
             Remove::NotFound => "nothing there".into(),
             Remove::StartWindow { take_from } => from("start window", take_from),
-            Remove::Wait { until, settling } => {
+            Remove::Wait { until, awaited } => {
                 let left = until.duration_since(self.facts.now).as_secs();
-                format!("wait {left} s{}", if settling { " to settle" } else { "" })
+                let what = match awaited {
+                    Awaited::Successor => " for a successor",
+                    Awaited::RecoveryWindow => "",
+                    Awaited::Writers => " to settle",
+                };
+                format!("wait {left} s{what}")
             }
             Remove::Erase { take_from } => from("erase", take_from),
             Remove::Refuse(failure) => format!("refuse: {}", failure.reason),
@@ -234,7 +258,7 @@ fn gone() -> Holder {
 }
 
 fn other() -> Holder {
-    Holder::Other { name: "other".into() }
+    Holder::Other { name: "other".into(), terminating: false }
 }
 
 fn foreign(adoptable: bool) -> Holder {
@@ -346,6 +370,63 @@ fn terminating_objects() {
             ("settling runs", c().window(98).with(|c| c.settle_seconds = 5), "wait 3 s to settle"),
             ("settled", c().window(95).with(|c| c.settle_seconds = 5), "erase"),
             ("the longer of both counts", c().recovery(10).window(95).with(|c| c.settle_seconds = 5), "wait 5 s"),
+            // The wait for a successor.
+            ("a successor is waited for", c().handover(0), "wait 10 s for a successor"),
+            ("as long as it takes", c().handover(9), "wait 1 s for a successor"),
+            ("and no longer", c().handover(10), "erase"),
+            ("also long after", c().handover(500), "erase"),
+            ("it comes", c().handover(3).successor(), "hand over to heir"),
+            ("also for a free claim", c().handover(0).free(), "wait 10 s for a successor"),
+            (
+                "rows that are left wait, too",
+                c().handover(4).absent().with(|c| c.rows_left = true),
+                "wait 6 s for a successor",
+            ),
+            (
+                "a clock of the API server that is behind shortens nothing",
+                c().handover(0).with(|c| c.subject.terminating_since = Some(at(-5000))),
+                "wait 10 s for a successor",
+            ),
+            (
+                "nor does one of the database that is ahead",
+                c().handover(0).with(|c| c.facts.now = at(900_000)),
+                "wait 10 s for a successor",
+            ),
+            (
+                "nobody is deactivated meanwhile",
+                c().handover(4).with(|c| c.settle_seconds = 5),
+                "wait 6 s for a successor",
+            ),
+            ("settling starts then", c().handover(10).with(|c| c.settle_seconds = 5), "start window"),
+            ("settling runs", c().handover(12).window(98).with(|c| c.settle_seconds = 5), "wait 3 s to settle"),
+            (
+                "a restart while it settles waits from the deactivation",
+                c().handover(0).window(98).with(|c| c.settle_seconds = 5),
+                "wait 8 s for a successor",
+            ),
+            ("a recovery window starts at once", c().handover(0).recovery(500), "start window"),
+            ("the wait lies inside it", c().handover(2).recovery(500).window(98), "wait 498 s"),
+            (
+                "a short window is no shorter than the wait",
+                c().handover(2).recovery(3).window(98),
+                "wait 8 s for a successor",
+            ),
+            ("a window that is set to zero still waits", c().handover(2).window(98), "wait 8 s for a successor"),
+            ("a restart in an old window waits for nobody", c().handover(0).recovery(50).window(50), "erase"),
+            ("a restart in an old window that was shortened", c().handover(0).window(50), "erase"),
+            ("Deactivate does not wait", c().handover(0).policy(Deactivate), "deactivate"),
+            ("Retain does not wait", c().handover(0).policy(Retain), "at once: keep"),
+            ("nor does an absence", c().handover(0).absent(), "nothing there"),
+            ("nor what was done", c().handover(0).recorded(Outcome::Erased, true).absent(), "release, Erased"),
+            ("nor the second count", c().handover(0).recorded(Outcome::Erased, false).absent(), "count again"),
+            // What may be half of a replacement.
+            ("a replacement is no deletion", c().forced(), "refuse: ReplacementSuspected"),
+            ("nor with a recovery window", c().forced().recovery(500), "refuse: ReplacementSuspected"),
+            ("nor in one", c().forced().recovery(500).window(50), "refuse: ReplacementSuspected"),
+            ("Deactivate erases nothing", c().forced().policy(Deactivate), "deactivate"),
+            ("Retain neither", c().forced().policy(Retain), "at once: keep"),
+            ("a successor inherits all the same", c().forced().successor(), "hand over to heir"),
+            ("what was done is released", c().forced().recorded(Outcome::Erased, true), "release, Erased"),
             // No activation column.
             ("cannot deactivate", c().cannot_deactivate().policy(Deactivate), "refuse: DeactivationUnsupported"),
             ("can erase all the same", c().cannot_deactivate(), "erase"),
@@ -432,6 +513,7 @@ fn every_refusal_says_what_to_do() {
         c().held_by(foreign(false)),
         c().cannot_deactivate().recovery(5),
         c().cannot_deactivate().policy(DeletionPolicy::Deactivate),
+        c().forced(),
     ];
     for case in refusals {
         let with = Circumstances {
@@ -440,11 +522,16 @@ fn every_refusal_says_what_to_do() {
             rows_left: false,
             activation_supported: case.activation_supported,
             settle_seconds: 0,
+            handover: SignedDuration::ZERO,
+            terminating_for: SignedDuration::ZERO,
         };
         let Remove::Refuse(failure) = remove(&case.subject, &case.facts, &with) else { panic!("refused") };
         assert!(failure.remedy.is_some(), "{failure}");
     }
-    let Apply::Refuse(failure) = apply(&c().subject, &c().facts, &other(), true) else { panic!("refused") };
-    assert!(failure.message.contains("other"), "{failure}");
-    assert!(failure.remedy.is_some(), "{failure}");
+    for terminating in [false, true] {
+        let other = Holder::Other { name: "other".into(), terminating };
+        let Apply::Refuse(failure) = apply(&c().subject, &c().facts, &other, true) else { panic!("refused") };
+        assert!(failure.message.contains("other"), "{failure}");
+        assert!(failure.remedy.is_some(), "{failure}");
+    }
 }

@@ -25,6 +25,7 @@ fn subject() -> Subject {
         has_finalizer: true,
         claimed: None,
         stage: None,
+        force_mark: None,
     }
 }
 
