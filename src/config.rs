@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::db::{Settings, UrlSource};
 use crate::domain::Plan;
+use crate::domain::report::Waits;
 
 /// What an administrator configures. Every field has a default; unknown fields are refused.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -92,6 +93,14 @@ impl Bounds {
     #[must_use]
     pub const fn max(self) -> Duration {
         Duration::from_secs(self.max_seconds)
+    }
+}
+
+impl RetryBounds {
+    /// The longest waits between two attempts, which sentences name.
+    #[must_use]
+    pub const fn longest(&self) -> Waits {
+        Waits { backoff: self.backoff.max(), slow: self.slow.max() }
     }
 }
 
@@ -245,6 +254,23 @@ mod tests {
     #[test]
     fn the_defaults_are_valid() {
         Config::default().validate().expect("valid");
+    }
+
+    #[test]
+    fn the_documentation_says_the_defaults() {
+        let Config { retry, handover_seconds, .. } = Config::default();
+        let errors = include_str!("../docs/errors.md");
+        let (backoff, slow) = (retry.backoff, retry.slow);
+        for row in [
+            format!("| backoff | after {} s, doubling to {} s:", backoff.initial_seconds, backoff.max_seconds),
+            format!("| slow | after {} min, doubling to {} min:", slow.initial_seconds / 60, slow.max_seconds / 60),
+        ] {
+            assert!(errors.contains(&row), "{row}");
+        }
+        let organization = include_str!("../docs/organization.md");
+        assert!(organization.contains(&format!("(`handoverSeconds`, by default {handover_seconds};")));
+        let readme = include_str!("../README.md");
+        assert!(readme.contains(&format!("waits {handover_seconds} seconds (`handoverSeconds`)")));
     }
 
     #[test]

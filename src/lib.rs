@@ -4,6 +4,7 @@
 //! `docs/architecture.md` shows the way of the data on one screen.
 
 pub mod api;
+pub mod background;
 pub mod cluster;
 pub mod commands;
 pub mod config;

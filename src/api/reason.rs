@@ -24,6 +24,8 @@ pub enum Reason {
     SchemaMismatch,
     /// A privilege is missing or row-level security hides rows (SQLSTATE 42501).
     PermissionDenied,
+    /// An admission policy or webhook of the cluster refuses what the operator does to its object.
+    AdmissionDenied,
     /// The database refuses the credentials or does not exist (SQLSTATE class 28, 3D000).
     AuthenticationFailed,
     /// Another session holds a lock (SQLSTATE 55P03).
@@ -58,7 +60,7 @@ pub enum Retry {
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::OrganizationNotFound,
         Self::InvalidOrganizationId,
         Self::ForeignKeyViolation,
@@ -68,6 +70,7 @@ impl Reason {
         Self::DeactivationUnsupported,
         Self::SchemaMismatch,
         Self::PermissionDenied,
+        Self::AdmissionDenied,
         Self::AuthenticationFailed,
         Self::LockTimeout,
         Self::StatementTimeout,
@@ -92,6 +95,7 @@ impl Reason {
             Self::DeactivationUnsupported => "DeactivationUnsupported",
             Self::SchemaMismatch => "SchemaMismatch",
             Self::PermissionDenied => "PermissionDenied",
+            Self::AdmissionDenied => "AdmissionDenied",
             Self::AuthenticationFailed => "AuthenticationFailed",
             Self::LockTimeout => "LockTimeout",
             Self::StatementTimeout => "StatementTimeout",
@@ -118,7 +122,7 @@ impl Reason {
             | Self::ConstraintViolation => 409,
             Self::DeactivationUnsupported => 501,
             Self::SchemaMismatch | Self::InternalError => 500,
-            Self::PermissionDenied => 403,
+            Self::PermissionDenied | Self::AdmissionDenied => 403,
             Self::AuthenticationFailed => 401,
             Self::LockTimeout => 423,
             Self::StatementTimeout => 504,
@@ -141,6 +145,7 @@ impl Reason {
             | Self::DatabaseMismatch
             | Self::SchemaMismatch
             | Self::PermissionDenied
+            | Self::AdmissionDenied
             | Self::AuthenticationFailed
             | Self::ConstraintViolation => Retry::Slow,
             Self::OrganizationNotFound

@@ -11,7 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Resource as _, ResourceExt as _};
 
-use super::Cluster;
+use super::{Cluster, chain};
 use crate::api::condition::truncate;
 use crate::api::{FIELD_MANAGER, GROUP, Organization};
 
@@ -93,7 +93,7 @@ impl Cluster {
                 Err(kube::Error::Api(s)) if s.is_already_exists() => return,
                 Err(e) if tried < TRIES && passes(&e) => tokio::time::sleep(PAUSE * tried).await,
                 Err(e) => {
-                    tracing::warn!(error = %e, reason = what.reason, "an Event could not be written");
+                    tracing::warn!(error = chain(&e), reason = what.reason, "an Event could not be written");
                     return;
                 }
             }

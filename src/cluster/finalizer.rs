@@ -7,7 +7,7 @@ use kube::ResourceExt as _;
 use kube::api::{Patch as Body, PatchParams};
 use serde_json::{Value, json};
 
-use super::{Cluster, failure};
+use super::Cluster;
 use crate::api::{FIELD_MANAGER, FINALIZER, Organization, Reason};
 use crate::domain::Failure;
 use crate::domain::settlement::Settlement;
@@ -34,8 +34,10 @@ impl Cluster {
         ];
         match self.patch(object, operations).await {
             Ok(updated) => Ok(Some(updated)),
-            Err(kube::Error::Api(s)) if s.is_invalid() || s.is_conflict() || s.is_not_found() => Ok(None),
-            Err(e) => Err(failure(&e, "adding the finalizer")),
+            Err(e) => {
+                let as_read = |live: &Organization| live.resource_version() == object.resource_version();
+                self.too_late(e, object, "adding the finalizer", as_read).await.map(|_| None)
+            }
         }
     }
 
@@ -57,17 +59,14 @@ impl Cluster {
                 test(&at, json!(FINALIZER)),
                 PatchOperation::Remove(RemoveOperation { path: pointer(&at) }),
             ];
-            match self.patch(&current, operations).await {
+            let error = match self.patch(&current, operations).await {
                 Ok(_) => return Ok(()),
-                Err(kube::Error::Api(s)) if s.is_not_found() => return Ok(()),
-                // A test failed: the finalizer moved, or it is another object.
-                Err(kube::Error::Api(s)) if s.is_invalid() || s.is_conflict() => {
-                    match self.live(&object.name_any()).await? {
-                        Some(live) if live.uid() == object.uid() => current = live,
-                        _ => return Ok(()),
-                    }
-                }
-                Err(e) => return Err(failure(&e, "releasing the finalizer")),
+                Err(e) => e,
+            };
+            let unmoved = |live: &Organization| live.finalizers() == current.finalizers();
+            match self.too_late(error, object, "releasing the finalizer", unmoved).await? {
+                Some(live) => current = live,
+                None => return Ok(()),
             }
         }
         Err(Failure::new(

@@ -1,10 +1,12 @@
 //! The API server. This is the only place that writes to it.
 
 mod event;
+mod failure;
 mod finalizer;
 mod status;
 
 pub use event::{Announcement, Severity};
+pub(crate) use failure::chain;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,6 +21,7 @@ use tokio::sync::Mutex;
 
 use crate::api::{CRD_NAME, Organization, Reason};
 use crate::domain::Failure;
+use failure::failure;
 
 /// A client for Organizations and what belongs to them.
 #[derive(Clone)]
@@ -96,9 +99,16 @@ impl Cluster {
         Ok(terminating)
     }
 
-    /// Whether the API server serves Organizations.
-    pub async fn serves_organizations(&self) -> bool {
-        self.organizations.list_metadata(&ListParams::default().limit(1)).await.is_ok()
+    /// Whether the API server serves Organizations; not before the `CustomResourceDefinition` is there.
+    ///
+    /// # Errors
+    /// Fails when the API server cannot be asked, or forbids it.
+    pub async fn serves_organizations(&self) -> Result<bool, Failure> {
+        match self.organizations.list_metadata(&ListParams::default().limit(1)).await {
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(s)) if s.is_not_found() => Ok(false),
+            Err(e) => Err(failure(&e, "listing Organizations")),
+        }
     }
 
     /// Deletes the object whose expiration has passed. Only this very object, as it was read: uid and version are
@@ -111,8 +121,30 @@ impl Cluster {
         let params = DeleteParams { preconditions: Some(as_read), ..DeleteParams::background() };
         match self.organizations.delete(&object.name_any(), &params).await {
             Ok(_) => Ok(true),
-            Err(kube::Error::Api(s)) if s.is_not_found() || s.is_conflict() => Ok(false),
-            Err(e) => Err(failure(&e, "deleting the expired object")),
+            Err(e) => {
+                let as_read = |live: &Organization| live.resource_version() == object.resource_version();
+                self.too_late(e, object, "deleting the expired object", as_read).await.map(|_| false)
+            }
+        }
+    }
+
+    /// Tells a write that came too late from one that was refused. Both can have the same status: a policy chooses its own.
+    /// So the object is read again, and if `stands` finds in it all that the write presupposed, the API server refused for
+    /// another reason. Otherwise it is returned as it is now; None: it is gone, or another one has its name.
+    async fn too_late(
+        &self,
+        error: kube::Error,
+        object: &Organization,
+        doing: &str,
+        stands: impl Fn(&Organization) -> bool,
+    ) -> Result<Option<Organization>, Failure> {
+        match &error {
+            kube::Error::Api(s) if matches!(s.code, 404 | 409 | 422) => {}
+            _ => return Err(failure(&error, doing)),
+        }
+        match self.live(&object.name_any()).await?.filter(|live| live.uid() == object.uid()) {
+            Some(live) if stands(&live) => Err(failure(&error, doing)),
+            changed => Ok(changed),
         }
     }
 }
@@ -122,25 +154,9 @@ fn unreadable(object: &InvalidObject) -> Failure {
     let name = object.metadata.name.as_deref().unwrap_or_default();
     Failure::new(
         Reason::InternalError,
-        format!("the object {name} names the same organization, and this version of the operator cannot read it; nothing was touched"),
+        format!("the object {name} names the same organization, and this version of the operator cannot read it"),
     )
     .remedy(format!("look at it (kubectl get organization {name} -o yaml), then correct it or remove it"))
-}
-
-/// A failure of the API server as a person needs to read it.
-fn failure(error: &kube::Error, doing: &str) -> Failure {
-    let what = match error {
-        kube::Error::Api(status) if status.is_forbidden() => {
-            return Failure::new(
-                Reason::PermissionDenied,
-                format!("the API server forbids the operator {doing}; nothing was touched"),
-            )
-            .remedy("apply deploy/base, which holds the operator's ClusterRole");
-        }
-        kube::Error::Api(status) => format!("answered {} {}", status.code, status.reason),
-        _ => "could not be reached".to_owned(),
-    };
-    Failure::new(Reason::InternalError, format!("the API server {what} while {doing}; nothing was touched"))
 }
 
 /// Field selectors escape backslash, comma and equals sign with a backslash (apimachinery, `fields.EscapeValue`).

@@ -4,7 +4,7 @@ use kube::ResourceExt as _;
 use kube::api::{Patch, PatchParams};
 use serde::Serialize;
 
-use super::{Cluster, failure};
+use super::Cluster;
 use crate::api::{FIELD_MANAGER, GROUP, Organization, OrganizationStatus};
 use crate::domain::Failure;
 
@@ -46,8 +46,8 @@ impl Cluster {
         let params = PatchParams::apply(FIELD_MANAGER).force();
         match self.organizations.patch_status(&name, &params, &Patch::Apply(&body)).await {
             Ok(written) => Ok(Some(written)),
-            Err(kube::Error::Api(s)) if s.is_not_found() || s.is_conflict() => Ok(None),
-            Err(e) => Err(failure(&e, "writing the status")),
+            // The only thing that an apply presupposes is the uid.
+            Err(e) => self.too_late(e, object, "writing the status", |_| true).await,
         }
     }
 }

@@ -73,6 +73,12 @@ impl From<crate::config::ConfigError> for CommandError {
     }
 }
 
+impl From<crate::background::Lost> for CommandError {
+    fn from(lost: crate::background::Lost) -> Self {
+        Self(lost.to_string())
+    }
+}
+
 impl From<crate::domain::Failure> for CommandError {
     fn from(failure: crate::domain::Failure) -> Self {
         let remedy = failure.remedy.as_ref().map(|r| format!("\n{r}")).unwrap_or_default();

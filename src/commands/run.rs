@@ -9,12 +9,13 @@ use kube::Client;
 use kube::client::ClientBuilder;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tower::timeout::TimeoutLayer;
 
 use super::{CommandError, ConfigArgs};
 use crate::api::CRD_NAME;
-use crate::cluster::Cluster;
+use crate::background::{Background, Lost};
+use crate::cluster::{Cluster, chain};
 use crate::config::Config;
 use crate::controller::{self, Inputs, PlanCache, Settings};
 use crate::db::Database;
@@ -64,15 +65,17 @@ impl Run {
             .map_err(|e| CommandError(format!("cannot listen on {}: {e}", self.listen)))?;
         let address = listener.local_addr().map_err(|e| CommandError(e.to_string()))?;
         let metrics = Arc::new(Metrics::new());
-        let stop = stop_signal()?;
+        let (mut signals, stop) = stop_signal()?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), database = self.database, %address, "starting");
-        let serving = tokio::spawn(server::serve(listener, metrics.clone(), stop.clone()));
+        let mut serving = Background::spawn("HTTP server", stop.clone(), serve(listener, metrics.clone(), stop.clone()));
 
         let client = client(metrics.clone()).await?;
         let mut stopping = stop.clone();
-        let work = operate(&config, self.database, client, database.clone(), metrics, stop);
+        let work = operate(&config, self.database, client, database.clone(), metrics, stop.clone());
         tokio::select! {
-            () = work => {}
+            done = work => done?,
+            lost = serving.lost() => return Err(lost.into()),
+            lost = signals.lost() => return Err(lost.into()),
             () = async {
                 // The controller ends by itself, after the passes under way; only what comes before it is cut off.
                 drop(stopping.wait_for(|s| *s).await);
@@ -80,13 +83,17 @@ impl Run {
             } => tracing::warn!("a pass did not end in time; its transaction is rolled back"),
         }
         database.close().await;
-        match serving.await {
-            Ok(Ok(())) => {}
-            Ok(Err(e)) => tracing::warn!(error = %e, "the HTTP server broke"),
-            Err(e) => tracing::warn!(error = %e, "the HTTP server ended early"),
+        if !*stop.borrow() {
+            return Err(CommandError("the controller ended although nobody told it to stop".to_owned()));
         }
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+async fn serve(listener: TcpListener, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) {
+    if let Err(e) = server::serve(listener, metrics, stop).await {
+        tracing::warn!(error = %e, "the HTTP server broke");
     }
 }
 
@@ -97,12 +104,17 @@ async fn operate(
     database: Arc<Database>,
     metrics: Arc<Metrics>,
     mut stop: watch::Receiver<bool>,
-) {
+) -> Result<(), Lost> {
     let cluster = Cluster::new(client.clone(), instance());
     let plan = Arc::new(PlanCache::new(config.cascade.clone(), database.clone()));
+    let (tried, first_try) = oneshot::channel::<()>();
+    let preparing =
+        prepare_in_background(tried, config.clone(), database.clone(), plan.clone(), metrics.clone(), stop.clone());
+    let mut preparing = Background::spawn("database preparation", stop.clone(), preparing);
     let cluster_id = tokio::select! {
-        id = prepare(config, &cluster, &database, &plan, &metrics) => id,
-        _ = stop.wait_for(|s| *s) => return,
+        id = prepare(config, &cluster, first_try) => id,
+        lost = preparing.lost() => return Err(lost),
+        _ = stop.wait_for(|s| *s) => return Ok(()),
     };
     tracing::info!(cluster = cluster_id, database = serve, "serving");
     let settings = Settings {
@@ -116,33 +128,30 @@ async fn operate(
         settle: Duration::from_secs(config.settle_seconds),
         retry: config.retry,
     };
-    controller::run(Inputs { cluster, client, database, plan, metrics, settings }, stop).await;
+    tokio::select! {
+        done = controller::run(Inputs { cluster, client, database, plan, metrics, settings }, stop) => done,
+        lost = preparing.lost() => Err(lost),
+    }
 }
 
 /// What must be there before the first pass: the CRD and an id of the cluster. The database may come later: objects are
 /// then told so, and `Retain` works without it.
-async fn prepare(
-    config: &Config,
-    cluster: &Cluster,
-    database: &Arc<Database>,
-    plan: &Arc<PlanCache>,
-    metrics: &Arc<Metrics>,
-) -> String {
-    let (tried, first_try) = tokio::sync::oneshot::channel::<()>();
-    let (for_database, database, plan, metrics) = (config.clone(), database.clone(), plan.clone(), metrics.clone());
-    tokio::spawn(async move {
-        let mut tried = Some(tried);
-        while !prepare_database(&for_database, &database, &plan, &metrics).await {
-            drop(tried.take());
-            tokio::time::sleep(START_RETRY).await;
-        }
-    });
+async fn prepare(config: &Config, cluster: &Cluster, first_try: oneshot::Receiver<()>) -> String {
     // An error means that the database is ready, or that the first try failed. One that hangs must not stop `Retain`.
     drop(tokio::time::timeout(DATABASE_LIMIT, first_try).await);
-    while !cluster.serves_organizations().await {
-        tracing::warn!(
-            "waiting for the API server and the CustomResourceDefinition {CRD_NAME}: kubectl apply --server-side -f crds/"
-        );
+    loop {
+        match cluster.serves_organizations().await {
+            Ok(true) => break,
+            Ok(false) => tracing::warn!(
+                "waiting for the CustomResourceDefinition {CRD_NAME}: kubectl apply --server-side -f crds/"
+            ),
+            Err(failure) => tracing::warn!(
+                reason = failure.reason.as_str(),
+                remedy = failure.remedy.as_deref().unwrap_or_default(),
+                "waiting for the API server: {}",
+                failure.message
+            ),
+        }
         tokio::time::sleep(START_RETRY).await;
     }
     loop {
@@ -157,6 +166,27 @@ async fn prepare(
             }
         }
     }
+}
+
+/// Tries until the database is ready. Drops `tried` after the first try.
+async fn prepare_in_background(
+    tried: oneshot::Sender<()>,
+    config: Config,
+    database: Arc<Database>,
+    plan: Arc<PlanCache>,
+    metrics: Arc<Metrics>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut tried = Some(tried);
+    while !prepare_database(&config, &database, &plan, &metrics).await {
+        drop(tried.take());
+        tokio::select! {
+            () = tokio::time::sleep(START_RETRY) => {}
+            _ = stop.wait_for(|s| *s) => return,
+        }
+    }
+    drop(tried.take());
+    drop(stop.wait_for(|s| *s).await);
 }
 
 async fn prepare_database(config: &Config, database: &Database, plan: &PlanCache, metrics: &Metrics) -> bool {
@@ -194,13 +224,13 @@ async fn prepare_database(config: &Config, database: &Database, plan: &PlanCache
 async fn client(metrics: Arc<Metrics>) -> Result<Client, CommandError> {
     let config = kube::Config::infer()
         .await
-        .map_err(|e| CommandError(format!("no way to the API server: {e}; set KUBECONFIG or run in a cluster")))?;
+        .map_err(|e| CommandError(format!("no way to the API server: {}; set KUBECONFIG or run in a cluster", chain(&e))))?;
     let counting = tower::util::MapRequestLayer::new(move |request: axum::http::Request<_>| {
         metrics.api_call(request.method().as_str());
         request
     });
     let client = ClientBuilder::try_from(config)
-        .map_err(|e| CommandError(format!("the API server's address or certificate cannot be used: {e}")))?
+        .map_err(|e| CommandError(format!("the API server's address or certificate cannot be used: {}", chain(&e))))?
         .with_layer(&TimeoutLayer::new(API_LIMIT))
         .with_layer(&counting)
         .build();
@@ -211,13 +241,13 @@ fn instance() -> String {
     std::env::var("HOSTNAME").unwrap_or_else(|_| format!("organization-operator-{}", std::process::id()))
 }
 
-/// Turns true at SIGTERM or SIGINT.
-fn stop_signal() -> Result<watch::Receiver<bool>, CommandError> {
+/// What waits for signals, and what turns true at SIGTERM or SIGINT.
+fn stop_signal() -> Result<(Background, watch::Receiver<bool>), CommandError> {
     let refused = |e: std::io::Error| CommandError(format!("signals cannot be received: {e}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(refused)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(refused)?;
     let (sender, receiver) = watch::channel(false);
-    tokio::spawn(async move {
+    let signals = Background::spawn("signals", receiver.clone(), async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -227,5 +257,5 @@ fn stop_signal() -> Result<watch::Receiver<bool>, CommandError> {
         // Keeps the channel open for whoever looks later.
         std::future::pending::<()>().await;
     });
-    Ok(receiver)
+    Ok((signals, receiver))
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::CommandError;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, chain};
 use crate::db::Database;
 
 /// An organization, by its object or by its id.
@@ -42,7 +42,7 @@ impl Target {
             return Ok(self.id.clone().map(|id| Identified { name: None, id }));
         };
         let client = kube::Client::try_default().await.map_err(|e| {
-            CommandError(format!("no way to the API server: {e}; set KUBECONFIG, or give the id itself: --id ID"))
+            CommandError(format!("no way to the API server: {}; set KUBECONFIG, or give the id itself: --id ID", chain(&e)))
         })?;
         let Some(object) = Cluster::new(client, String::new()).live(name).await? else {
             return Err(CommandError(format!(

@@ -33,7 +33,7 @@ pub(super) async fn apply(object: &Arc<Organization>, subject: &Subject, context
         match context.cluster.add_finalizer(&object).await {
             Ok(Some(updated)) => object = Arc::new(updated),
             Ok(None) => return None,
-            Err(failure) => return Some(Report::failed(&object, subject, Seen::default(), failure)),
+            Err(failure) => return Some(Report::failed(&object, subject, Seen::default(), unguarded(failure))),
         }
     }
     let mut seen = Seen::default();
@@ -201,6 +201,15 @@ fn announcement(reason: &'static str, note: &str, subject: &Subject) -> Announce
         note: note.to_owned(),
         occurrence: format!(".{}", subject.generation),
     }
+}
+
+/// Without the finalizer the operator does nothing to the organization, and hears of a deletion when it is too late to act.
+fn unguarded(failure: Failure) -> Failure {
+    let message = format!(
+        "{}. Without the finalizer the operator leaves the organization alone: deleting the object now keeps its data",
+        failure.message.trim_end_matches('.')
+    );
+    Failure { message, ..failure }
 }
 
 fn not_there() -> Failure {

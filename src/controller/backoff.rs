@@ -8,16 +8,24 @@ use std::time::Duration;
 use crate::api::{Reason, Retry};
 use crate::config::{Bounds, RetryBounds};
 
-/// What was being done.
+/// What an object is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Phase {
     Live,
     Terminating,
 }
 
+/// What was being done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Doing {
+    Pass(Phase),
+    /// The API server is told what the pass came to.
+    Publishing,
+}
+
 pub(super) struct Backoff {
     bounds: RetryBounds,
-    failures: Mutex<HashMap<(String, Phase), (Reason, u32)>>,
+    failures: Mutex<HashMap<(String, Doing), (Reason, u32)>>,
 }
 
 impl Backoff {
@@ -27,9 +35,9 @@ impl Backoff {
 
     /// Counts a failure. Returns how many there were in a row with this reason, and when to try again; None: when
     /// something changes.
-    pub(super) fn failed(&self, uid: &str, phase: Phase, reason: Reason) -> (u32, Option<Duration>) {
+    pub(super) fn failed(&self, uid: &str, doing: Doing, reason: Reason) -> (u32, Option<Duration>) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = failures.entry((uid.to_owned(), phase)).or_insert((reason, 0));
+        let entry = failures.entry((uid.to_owned(), doing)).or_insert((reason, 0));
         if entry.0 != reason {
             *entry = (reason, 0);
         }
@@ -43,8 +51,8 @@ impl Backoff {
     }
 
     /// Forgets the failures of an object.
-    pub(super) fn succeeded(&self, uid: &str, phase: Phase) {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&(uid.to_owned(), phase));
+    pub(super) fn succeeded(&self, uid: &str, doing: Doing) {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&(uid.to_owned(), doing));
     }
 
     /// Forgets objects that are gone.
@@ -80,9 +88,9 @@ mod tests {
     fn f20_failures_of_the_live_object_do_not_delay_its_deletion() {
         let backoff = Backoff::new(RetryBounds { backoff: BOUNDS, slow: BOUNDS });
         for _ in 0..10 {
-            backoff.failed("u", Phase::Live, Reason::DatabaseUnavailable);
+            backoff.failed("u", Doing::Pass(Phase::Live), Reason::DatabaseUnavailable);
         }
-        let (count, delay) = backoff.failed("u", Phase::Terminating, Reason::DatabaseUnavailable);
+        let (count, delay) = backoff.failed("u", Doing::Pass(Phase::Terminating), Reason::DatabaseUnavailable);
         assert_eq!(count, 1);
         assert!(delay.expect("tried again") <= Duration::from_secs(1));
     }

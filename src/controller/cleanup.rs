@@ -38,7 +38,9 @@ pub(super) async fn cleanup(cached: &Arc<Organization>, subject: &Subject, conte
     let (live, namesakes) = match read_live(subject, context).await {
         Ok((Some(live), namesakes)) if live.uid() == cached.uid() => (live, namesakes),
         Ok(_) => return None,
-        Err(failure) => return Some(Report::blocked(cached, subject, Seen::default(), failure)),
+        Err(failure) => {
+            return Some(Report::blocked(cached, subject, Seen::default(), failure.attempt_deleted_nothing()));
+        }
     };
     let subject = Subject::parse(&live);
     let object = Arc::new(live);
@@ -280,8 +282,9 @@ impl Act<'_> {
         );
         let pass = Pass::Deleting(deletion);
         let before = self.object.status.as_ref();
-        let status =
-            report::status(self.subject, before, &pass, Seen::default(), report::Attempts::default(), Timestamp::now());
+        let waits = self.context.settings.retry.longest();
+        let (seen, attempts) = (Seen::default(), report::Attempts::default());
+        let status = report::status(self.subject, before, &pass, seen, attempts, &waits, Timestamp::now());
         if report::worth_writing(before, &status) {
             // The stage is a courtesy: the cascade goes on whether or not it can be shown. But it must not be shown after the
             // end, so the end waits for it, for a while.
@@ -532,7 +535,17 @@ fn changed_between_looks() -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::plain;
+    use super::{RECORD_LIMIT, SHOW_AFTER, plain};
+
+    #[test]
+    fn the_documentation_says_how_long_is_waited() {
+        let docs = include_str!("../../docs/organization.md");
+        let record = format!("`Retain` waits at most {} seconds for its row", RECORD_LIMIT.as_secs());
+        let shown = format!("Shown when it takes longer than {} seconds", SHOW_AFTER.as_secs());
+        for sentence in [record, shown] {
+            assert!(docs.contains(&sentence), "{sentence}");
+        }
+    }
 
     #[test]
     fn spellings_of_one_id_are_alike() {

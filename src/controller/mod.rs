@@ -6,6 +6,7 @@ mod census;
 mod cleanup;
 mod first_seen;
 mod plan_cache;
+mod publish;
 mod reconcile;
 mod watch;
 mod written;
@@ -22,7 +23,8 @@ use kube::runtime::{Controller, Predicate as _, WatchStreamExt as _, predicates}
 use tokio::sync::watch as signal;
 
 use crate::api::Organization;
-use crate::cluster::Cluster;
+use crate::background::{Background, Lost};
+use crate::cluster::{Cluster, chain};
 use crate::config::RetryBounds;
 use crate::db::Database;
 use crate::metrics::Metrics;
@@ -85,7 +87,10 @@ pub(crate) struct Context {
 }
 
 /// Runs until `stop` turns true. Passes under way end first: a cascade commits or rolls back.
-pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) {
+///
+/// # Errors
+/// Fails when the task that looks at all organizations is lost: without it nothing that changes in the database is noticed.
+pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) -> Result<(), Lost> {
     let Inputs { cluster, client, database, plan, metrics, settings } = inputs;
     let (store, writer) = reflector::store();
     // Own status writes change neither generation, finalizers nor annotations, so they trigger nothing.
@@ -110,16 +115,9 @@ pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) {
         terminating: FirstSeen::default(),
         settings: settings.clone(),
     });
-    let watching = {
-        let (context, mut stop) = (context.clone(), stop.clone());
-        tokio::spawn(async move {
-            tokio::select! {
-                () = census::look_regularly(context) => {}
-                _ = stop.wait_for(|s| *s) => {}
-            }
-        })
-    };
-    Controller::for_stream(objects, store)
+    let looking = stop_when(stop.clone(), census::look_regularly(context.clone()));
+    let mut looking = Background::spawn("census", stop.clone(), looking);
+    let controller = Controller::for_stream(objects, store)
         .with_config(Config::default().concurrency(settings.concurrency.max(1)))
         .reconcile_on(poked)
         .graceful_shutdown_on(async move {
@@ -130,9 +128,19 @@ pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) {
         .for_each(|result| async move {
             if let Err(e) = result {
                 // Normal for an object that went away while it waited for its next pass.
-                tracing::debug!(error = %e, "a scheduled pass did not take place");
+                tracing::debug!(error = chain(&e), "a scheduled pass did not take place");
             }
-        })
-        .await;
-    watching.abort();
+        });
+    tokio::select! {
+        () = controller => Ok(()),
+        lost = looking.lost() => Err(lost),
+    }
+}
+
+/// Does `work` until `stop` turns true.
+async fn stop_when(mut stop: signal::Receiver<bool>, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        _ = stop.wait_for(|s| *s) => {}
+    }
 }

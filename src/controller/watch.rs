@@ -9,6 +9,7 @@ use kube::runtime::{WatchStreamExt as _, watcher as watch};
 use kube::{Api, Client, ResourceExt as _};
 
 use crate::api::Organization;
+use crate::cluster::chain;
 use crate::metrics::Metrics;
 
 /// Events of the Organizations that this instance serves.
@@ -23,7 +24,7 @@ pub(super) fn organizations(
         future::ready(match event {
             Ok(event) => readable(event, &metrics).map(Ok),
             Err(e) => {
-                tracing::warn!(error = %e, "the watch was interrupted; it is started again");
+                tracing::warn!(error = chain(&e), "the watch was interrupted; it is started again");
                 Some(Err(e))
             }
         })

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::jiff::Timestamp;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row as _};
@@ -61,7 +62,32 @@ pub(super) fn columns(row: &PgRow, first: usize, count: usize) -> Result<Vec<Vec
     (first..first + count).map(|i| row.try_get(i)).collect()
 }
 
-/// A time that was selected as microseconds since 1970.
-pub(super) fn time(micros: i64) -> k8s_openapi::jiff::Timestamp {
-    k8s_openapi::jiff::Timestamp::from_microsecond(micros).unwrap_or_default()
+/// A time that was selected as microseconds since 1970. One that is out of range is an error and never another time: it
+/// would end a wait before it began.
+pub(super) fn time(micros: i64) -> Result<Timestamp, sqlx::Error> {
+    Timestamp::from_microsecond(micros).map_err(|_| Unreadable("a time").into())
+}
+
+/// Something that this version of the operator cannot read, in words that hold no value: a later version wrote it, or
+/// somebody by hand.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} cannot be read")]
+pub(super) struct Unreadable(pub(super) &'static str);
+
+impl From<Unreadable> for sqlx::Error {
+    fn from(unreadable: Unreadable) -> Self {
+        Self::Decode(Box::new(unreadable))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::time;
+
+    #[test]
+    fn a_time_out_of_range_is_no_other_time() {
+        assert_eq!(time(1_000_000).expect("a time").as_second(), 1);
+        assert!(time(i64::MAX).is_err());
+        assert!(time(i64::MIN).is_err());
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::postgres::types::Oid;
 use sqlx::{PgConnection, Row as _};
 
-use super::bind::own;
+use super::bind::{Unreadable, own};
 use super::connect::Database;
 use super::error::{During, failure};
 use super::{migrate, traits};
@@ -201,7 +201,7 @@ pub(super) async fn foreign_keys(
                 child_columns: row.try_get("child_columns")?,
                 parent: row.try_get::<Oid, _>("confrelid")?.0,
                 parent_columns: row.try_get("parent_columns")?,
-                on_delete: on_delete(row.try_get("on_delete")?),
+                on_delete: on_delete(row.try_get("on_delete")?)?,
                 deferrable: row.try_get("condeferrable")?,
                 enforcement: match (row.try_get("enforced")?, row.try_get("disabled")?) {
                     (false, _) => Enforcement::NotEnforced,
@@ -218,14 +218,15 @@ pub(super) async fn foreign_keys(
 }
 
 /// `confdeltype` of `pg_constraint`.
-pub(super) fn on_delete(code: &str) -> OnDelete {
-    match code {
+pub(super) fn on_delete(code: &str) -> Result<OnDelete, Unreadable> {
+    Ok(match code {
+        "a" => OnDelete::NoAction,
         "r" => OnDelete::Restrict,
         "c" => OnDelete::Cascade,
         "n" => OnDelete::SetNull,
         "d" => OnDelete::SetDefault,
-        _ => OnDelete::NoAction,
-    }
+        _ => return Err(Unreadable("what a foreign key does ON DELETE")),
+    })
 }
 
 pub(super) async fn tables(connection: &mut PgConnection, ids: &BTreeSet<u32>) -> Result<Vec<TableInfo>, sqlx::Error> {

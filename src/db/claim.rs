@@ -5,7 +5,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
 use super::Actor;
-use super::bind::{own, time};
+use super::bind::{Unreadable, own, time};
 use super::error::{During, failure};
 use crate::api::{DeletionPolicy, Reason};
 use crate::domain::Failure;
@@ -33,18 +33,26 @@ pub(super) fn read(row: &PgRow) -> Result<Option<Claim>, sqlx::Error> {
     let Some(cluster) = row.try_get::<Option<String>, _>("cluster_id")? else { return Ok(None) };
     let started: Option<i64> = row.try_get("window_started")?;
     let was_active: Option<bool> = row.try_get("window_was_active")?;
+    let window = match (started, was_active) {
+        (None, _) => None,
+        (Some(started), Some(was_active)) => Some(Window { started: time(started)?, was_active }),
+        (Some(_), None) => return Err(Unreadable("what a claim says of the time before the deactivation").into()),
+    };
     Ok(Some(Claim {
         cluster,
         uid: row.try_get("object_uid")?,
         name: row.try_get("object_name")?,
-        policy: policy(&row.try_get::<String, _>("policy")?),
-        expiration: row.try_get::<Option<i64>, _>("expiration")?.map(time),
-        window: started.map(|s| Window { started: time(s), was_active: was_active.unwrap_or_default() }),
+        policy: policy(&row.try_get::<String, _>("policy")?)?,
+        expiration: row.try_get::<Option<i64>, _>("expiration")?.map(time).transpose()?,
+        window,
     }))
 }
 
-fn policy(word: &str) -> DeletionPolicy {
-    [DeletionPolicy::Delete, DeletionPolicy::Deactivate].into_iter().find(|p| p.as_str() == word).unwrap_or_default()
+fn policy(word: &str) -> Result<DeletionPolicy, Unreadable> {
+    [DeletionPolicy::Delete, DeletionPolicy::Deactivate, DeletionPolicy::Retain]
+        .into_iter()
+        .find(|p| p.as_str() == word)
+        .ok_or(Unreadable("the policy of a claim"))
 }
 
 /// Locks the claim on the organization for this object, and makes it if nobody has it. `take_from` names the one other
@@ -147,7 +155,7 @@ pub(super) async fn start_window(
     .bind(was_active)
     .fetch_one(connection)
     .await
-    .and_then(|row| row.try_get(0).map(time))
+    .and_then(|row| time(row.try_get(0)?))
     .map_err(|e| failure(&e, During::action("starting the recovery window")))
 }
 

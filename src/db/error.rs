@@ -3,6 +3,7 @@
 
 use sqlx::postgres::PgDatabaseError;
 
+use super::bind::Unreadable;
 use super::wording::{self, Refusal};
 use crate::api::Reason;
 use crate::domain::Failure;
@@ -102,6 +103,7 @@ pub fn failure(error: &sqlx::Error, during: During<'_>) -> Failure {
             format!("the connection to the database was closed while {}", during.action),
         )
         .remedy(wording::LOOK_AFTER_THE_SERVER),
+        sqlx::Error::Decode(cause) if cause.is::<Unreadable>() => unreadable(cause.as_ref(), during),
         _ => Failure::new(
             Reason::InternalError,
             format!("the database driver could not read the server's answer while {}", during.action),
@@ -115,6 +117,12 @@ pub fn failure(error: &sqlx::Error, during: During<'_>) -> Failure {
         failure.table = during.table.map(str::to_owned);
     }
     failure
+}
+
+/// A record that this version of the operator does not understand is never taken for one that is not there.
+fn unreadable(cause: &dyn std::error::Error, during: During<'_>) -> Failure {
+    Failure::new(Reason::InternalError, format!("{cause} while {}: a later version wrote it, or somebody by hand", during.action))
+        .remedy("run the newest version of the operator; if somebody changed a row of the schema organization_operator by hand, correct it")
 }
 
 /// TLS fails as a broken socket. The words of the TLS library hold names of its errors, and nothing of a row.

@@ -4,7 +4,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
 use super::Actor;
-use super::bind::{own, time};
+use super::bind::{Unreadable, own, time};
 use super::error::{During, failure};
 use crate::api::status::{DeletionStep, Outcome};
 use crate::api::{DeletionPolicy, Reason};
@@ -29,16 +29,17 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Reads an entry from a row; None where the columns are NULL.
+/// Reads an entry from a row; None where the columns are NULL. What cannot be read is an error: as no entry, it would let a
+/// deletion that has ended begin anew.
 pub(super) fn read(row: &PgRow) -> Result<Option<LedgerEntry>, sqlx::Error> {
     let Some(word) = row.try_get::<Option<String>, _>("outcome")? else { return Ok(None) };
     let steps: sqlx::types::Json<Vec<DeletionStep>> = row.try_get("steps")?;
-    Ok(Outcome::parse(&word).map(|outcome| LedgerEntry {
-        outcome,
+    Ok(Some(LedgerEntry {
+        outcome: Outcome::parse(&word).ok_or(Unreadable("the outcome of a deletion in the ledger"))?,
         steps: steps.0,
-        started: time(row.try_get("ledger_started").unwrap_or_default()),
-        finished: time(row.try_get("ledger_finished").unwrap_or_default()),
-        verified: row.try_get("ledger_verified").unwrap_or_default(),
+        started: time(row.try_get("ledger_started")?)?,
+        finished: time(row.try_get("ledger_finished")?)?,
+        verified: row.try_get("ledger_verified")?,
     }))
 }
 

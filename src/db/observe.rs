@@ -207,7 +207,7 @@ pub(super) async fn look(
     Ok(Facts {
         installation: records.try_get("installation").map_err(read)?,
         standby: records.try_get("standby").map_err(read)?,
-        now: time(records.try_get("now").map_err(read)?),
+        now: records.try_get("now").and_then(time).map_err(read)?,
         key,
         id_changed,
         organization: if present { Presence::Present { active } } else { Presence::Absent },

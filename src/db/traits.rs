@@ -132,7 +132,7 @@ pub(super) async fn read(
             name: row.try_get("name")?,
             child: row.try_get("child")?,
             parent: row.try_get("parent")?,
-            on_delete: on_delete(row.try_get("on_delete")?),
+            on_delete: on_delete(row.try_get("on_delete")?)?,
         });
     }
     for row in own(RULES).bind(ids).fetch_all(connection).await? {

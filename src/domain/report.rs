@@ -1,12 +1,14 @@
 //! How the outcome of a pass becomes status.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::decide::{Awaited, keep_data};
 use super::failure::Failure;
+use super::settlement::Settlement;
 use super::subject::Subject;
 use crate::api::condition::{self, Status, Wanted, stage};
 use crate::api::status::{
@@ -24,6 +26,18 @@ pub enum Pass {
     Failed(Failure),
     /// The object is being deleted.
     Deleting(Deletion),
+}
+
+impl Pass {
+    /// What went wrong, if something did.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Failed(failure) => Some(failure),
+            Self::Deleting(deletion) => deletion.failure.as_ref(),
+            Self::Settled => None,
+        }
+    }
 }
 
 /// How a pass over a terminating object ended.
@@ -71,6 +85,15 @@ pub struct Attempts {
     pub next: Option<Timestamp>,
 }
 
+/// The longest waits between two attempts, as they are configured. Sentences name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waits {
+    /// After what is expected to pass by itself.
+    pub backoff: Duration,
+    /// After what a person has to clear.
+    pub slow: Duration,
+}
+
 /// The status after a pass.
 #[must_use]
 pub fn status(
@@ -79,17 +102,15 @@ pub fn status(
     pass: &Pass,
     seen: Seen,
     attempts: Attempts,
+    waits: &Waits,
     now: Timestamp,
 ) -> OrganizationStatus {
     let empty = OrganizationStatus::default();
     let before = previous.unwrap_or(&empty);
-    let failure = match pass {
-        Pass::Failed(failure) => Some(failure),
-        Pass::Deleting(deletion) => deletion.failure.as_ref(),
-        Pass::Settled => None,
-    };
+    let failure = pass.failure();
     let state = seen.state.or(before.state);
-    let wanted = wanted(subject, pass, failure, state, before, (seen.deletion_ready, seen.caveat));
+    let about = About { subject, waits };
+    let wanted = wanted(&about, pass, failure, state, before, (seen.deletion_ready, seen.caveat));
     OrganizationStatus {
         observed_generation: Some(subject.generation),
         state,
@@ -104,8 +125,20 @@ pub fn status(
     }
 }
 
+/// Whose conditions are written, and what their sentences need besides.
+struct About<'a> {
+    subject: &'a Subject,
+    waits: &'a Waits,
+}
+
+impl About<'_> {
+    fn explained(&self, failure: &Failure) -> String {
+        explained(failure, &self.subject.name, self.waits)
+    }
+}
+
 fn wanted(
-    subject: &Subject,
+    about: &About<'_>,
     pass: &Pass,
     failure: Option<&Failure>,
     state: Option<ObservedState>,
@@ -114,26 +147,26 @@ fn wanted(
 ) -> Vec<Wanted> {
     let mut conditions = Vec::new();
     match pass {
-        Pass::Settled => conditions.push(settled(subject, state)),
+        Pass::Settled => conditions.push(settled(about.subject, state)),
         Pass::Failed(failure) => {
             conditions.push(Wanted {
                 kind: condition::READY,
                 status: Status::False,
                 reason: failure.reason.as_str(),
-                message: explained(failure, &subject.name),
+                message: about.explained(failure),
             });
         }
         Pass::Deleting(deletion) => {
             let (reason, message) = match failure {
-                Some(f) => (f.reason.as_str(), explained(f, &subject.name)),
+                Some(f) => (f.reason.as_str(), about.explained(f)),
                 None => (condition::DELETING, deletion.message.clone()),
             };
             conditions.push(Wanted { kind: condition::READY, status: Status::False, reason, message });
         }
     }
-    conditions.extend(progress(subject, pass, failure));
+    conditions.extend(progress(about, pass, failure));
     let blocked = matches!(pass, Pass::Deleting(_)).then(|| failure.cloned().map(Err)).flatten();
-    conditions.push(ready_to_delete(subject, before, blocked.or(deletion_ready), caveat.as_deref()));
+    conditions.push(ready_to_delete(about, before, blocked.or(deletion_ready), caveat.as_deref()));
     if let Pass::Deleting(deletion) = pass {
         conditions.push(Wanted {
             kind: condition::DELETING,
@@ -146,7 +179,7 @@ fn wanted(
                 kind: condition::DELETION_BLOCKED,
                 status: Status::True,
                 reason: f.reason.as_str(),
-                message: explained(f, &subject.name),
+                message: about.explained(f),
             },
             None => Wanted {
                 kind: condition::DELETION_BLOCKED,
@@ -170,19 +203,19 @@ fn settled(subject: &Subject, state: Option<ObservedState>) -> Wanted {
 }
 
 /// `Reconciling` while work is left, `Stalled` while only a person can help (kstatus).
-fn progress(subject: &Subject, pass: &Pass, failure: Option<&Failure>) -> Option<Wanted> {
+fn progress(about: &About<'_>, pass: &Pass, failure: Option<&Failure>) -> Option<Wanted> {
     match failure {
         Some(f) if f.reason.needs_a_person() => Some(Wanted {
             kind: condition::STALLED,
             status: Status::True,
             reason: f.reason.as_str(),
-            message: explained(f, &subject.name),
+            message: about.explained(f),
         }),
         Some(f) => Some(Wanted {
             kind: condition::RECONCILING,
             status: Status::True,
             reason: condition::PROGRESSING_WITH_RETRY,
-            message: explained(f, &subject.name),
+            message: about.explained(f),
         }),
         None => match pass {
             Pass::Deleting(deletion) => Some(Wanted {
@@ -197,7 +230,7 @@ fn progress(subject: &Subject, pass: &Pass, failure: Option<&Failure>) -> Option
 }
 
 fn ready_to_delete(
-    subject: &Subject,
+    about: &About<'_>,
     before: &OrganizationStatus,
     seen: Option<Result<(), Failure>>,
     caveat: Option<&str>,
@@ -217,7 +250,7 @@ fn ready_to_delete(
             kind: condition::DELETION_READY,
             status: Status::False,
             reason: f.reason.as_str(),
-            message: explained(&f, &subject.name),
+            message: about.explained(&f),
         },
         None => before
             .conditions
@@ -245,7 +278,7 @@ fn ready_to_delete(
 
 /// The message of a condition: what happened, what clears it, when it is tried again.
 #[must_use]
-pub fn explained(failure: &Failure, name: &str) -> String {
+pub fn explained(failure: &Failure, name: &str, waits: &Waits) -> String {
     let mut text = failure.message.clone();
     if !text.ends_with('.') {
         text.push('.');
@@ -265,15 +298,30 @@ pub fn explained(failure: &Failure, name: &str) -> String {
             );
         }
         (Reason::OrganizationNotFound, _) => text.push_str(" The database is asked again regularly."),
-        (_, Retry::Backoff) => text.push_str(" It is tried again within a minute."),
+        (_, Retry::Backoff) => {
+            let _ = write!(text, " It is tried again after at most {}.", length(waits.backoff));
+        }
         (_, Retry::Slow) => {
-            text.push_str(" It is tried again after at most 15 minutes; at once after: kubectl annotate organization ");
-            text.push_str(name);
-            text.push_str(" organization-operator.io/retry=\"$(date +%s)\" --overwrite");
+            let _ = write!(
+                text,
+                " It is tried again after at most {}; at once after: kubectl annotate organization {name} \
+                 organization-operator.io/retry=\"$(date +%s)\" --overwrite",
+                length(waits.slow)
+            );
         }
         (_, Retry::Change) => text.push_str(" It is tried again when the object changes."),
     }
     text
+}
+
+/// A wait in the words of a person: whole minutes as such, all else in seconds.
+fn length(wait: Duration) -> String {
+    match wait.as_secs() {
+        60 => "a minute".to_owned(),
+        1 => "a second".to_owned(),
+        seconds if seconds > 0 && seconds % 60 == 0 => format!("{} minutes", seconds / 60),
+        seconds => format!("{seconds} seconds"),
+    }
 }
 
 fn deletion_status(
@@ -436,6 +484,27 @@ pub fn blocked(policy: DeletionPolicy, failure: Failure, erased: bool) -> Deleti
         deleting(policy, stage::PENDING, "The deletion is blocked; nothing was deleted.")
     };
     Deletion { failure: Some(failure), ..deletion }
+}
+
+/// A deletion that is dealt with, of an object that the API server does not let go.
+#[must_use]
+pub fn held(policy: DeletionPolicy, settlement: &Settlement, refusal: Failure) -> Deletion {
+    let message = format!(
+        "{}. The deletion itself is done ({}); only the object is still there",
+        refusal.message.trim_end_matches('.'),
+        settlement.outcome().as_str()
+    );
+    Deletion { failure: Some(Failure { message, ..refusal }), ..settled_as(policy, settlement) }
+}
+
+/// A deletion that is dealt with.
+#[must_use]
+pub fn settled_as(policy: DeletionPolicy, settlement: &Settlement) -> Deletion {
+    Deletion {
+        outcome: Some(settlement.outcome()),
+        steps: settlement.steps().to_vec(),
+        ..deleting(policy, stage::COMPLETED, settlement.sentence())
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use k8s_openapi::jiff::SignedDuration;
 use super::*;
 use crate::api::status::ErrorCause;
 
+const WAITS: Waits = Waits { backoff: Duration::from_mins(1), slow: Duration::from_mins(15) };
+
 fn at(second: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second)
 }
@@ -42,7 +44,7 @@ fn attempt(count: i32) -> Attempts {
 }
 
 fn after(previous: Option<&OrganizationStatus>, pass: &Pass, attempts: Attempts, now: i64) -> OrganizationStatus {
-    status(&subject(), previous, pass, seen(ObservedState::Active), attempts, at(now))
+    status(&subject(), previous, pass, seen(ObservedState::Active), attempts, &WAITS, at(now))
 }
 
 fn condition<'a>(status: &'a OrganizationStatus, kind: &str) -> Option<(&'a str, &'a str)> {
@@ -164,7 +166,7 @@ fn nothing_new_is_not_worth_a_write() {
     }
     let before = after(None, &Pass::Settled, Attempts::default(), 1);
     let deactivated =
-        status(&subject(), Some(&before), &Pass::Settled, seen(ObservedState::Deactivated), Attempts::default(), at(2));
+        status(&subject(), Some(&before), &Pass::Settled, seen(ObservedState::Deactivated), Attempts::default(), &WAITS, at(2));
     assert!(worth_writing(Some(&before), &deactivated));
     assert_eq!(condition(&deactivated, "Ready"), Some(("True", "Deactivated")));
 }
@@ -179,15 +181,15 @@ fn what_was_not_seen_stays() {
         deletion_ready: Some(Err(failure(Reason::SchemaMismatch))),
         ..seen(ObservedState::Active)
     };
-    let before = status(&subject(), None, &Pass::Settled, full, Attempts::default(), at(1));
+    let before = status(&subject(), None, &Pass::Settled, full, Attempts::default(), &WAITS, at(1));
     let pass = Pass::Failed(failure(Reason::DatabaseUnavailable));
-    let after = status(&subject(), Some(&before), &pass, Seen::default(), attempt(1), at(2));
+    let after = status(&subject(), Some(&before), &pass, Seen::default(), attempt(1), &WAITS, at(2));
     assert_eq!(
         (after.state, &after.claim, &after.inventory),
         (Some(ObservedState::Active), &Some(claim), &Some(inventory))
     );
     assert_eq!(condition(&after, "DeletionReady"), Some(("False", "SchemaMismatch")));
-    let first = status(&subject(), None, &pass, Seen::default(), attempt(1), at(2));
+    let first = status(&subject(), None, &pass, Seen::default(), attempt(1), &WAITS, at(2));
     assert_eq!(condition(&first, "DeletionReady"), Some(("Unknown", "Unknown")));
 }
 
@@ -213,4 +215,28 @@ fn everything_stays_within_the_bounds_of_the_schema() {
     for condition in &status.conditions {
         within(&condition.message, 32_768);
     }
+}
+
+#[test]
+fn sentences_name_the_configured_waits() {
+    let waits = Waits { backoff: Duration::from_secs(90), slow: Duration::from_hours(1) };
+    let told = |reason| explained(&failure(reason), "acme", &waits);
+    let text = told(Reason::LockTimeout);
+    assert!(text.ends_with(" It is tried again after at most 90 seconds."), "{text}");
+    let text = told(Reason::AdmissionDenied);
+    assert!(text.contains(" It is tried again after at most 60 minutes; at once after: kubectl annotate"), "{text}");
+    let text = explained(&failure(Reason::LockTimeout), "acme", &WAITS);
+    assert!(text.ends_with(" after at most a minute."), "{text}");
+}
+
+#[test]
+fn an_object_that_is_held_shows_how_its_deletion_ended() {
+    let refusal = failure(Reason::AdmissionDenied);
+    let pass = Pass::Deleting(held(DeletionPolicy::Deactivate, &Settlement::deactivated(), refusal));
+    let status = after(None, &pass, attempt(1), 1);
+    assert_eq!(status.deletion.as_ref().and_then(|d| d.outcome), Some(Outcome::Deactivated));
+    assert_eq!(condition(&status, condition::DELETION_BLOCKED), Some(("True", "AdmissionDenied")));
+    assert_eq!(condition(&status, condition::DELETING), Some(("True", stage::COMPLETED)));
+    let message = status.error.expect("an error").message;
+    assert!(message.ends_with("The deletion itself is done (Deactivated); only the object is still there"), "{message}");
 }
