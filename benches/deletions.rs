@@ -114,7 +114,11 @@ async fn ceiling(world: Arc<World>, number: u32) {
     });
     let deletion = delete_all(&scene).await;
     answering.abort();
-    println!("{:<10} {number} objects, three writes each and nothing else: {}", "ceiling", deletion.told(number, Duration::ZERO));
+    println!(
+        "{:<10} {number} objects, three writes each and nothing else: {}",
+        "ceiling",
+        deletion.told(number, Duration::ZERO)
+    );
     println!("           {}", deletion.spent);
 }
 
@@ -154,7 +158,8 @@ impl Deletion {
     /// The rate is that of the time after the wait for a successor, which all deletions of a burst share.
     fn told(&self, number: u32, wait: Duration) -> String {
         let rate = f64::from(number) / self.gone.saturating_sub(wait).as_secs_f64();
-        let waited = if wait.is_zero() { String::new() } else { format!(", {wait:.0?} of them a wait for a successor") };
+        let waited =
+            if wait.is_zero() { String::new() } else { format!(", {wait:.0?} of them a wait for a successor") };
         format!("deletion accepted after {:.2?}, all gone after {:.2?}{waited} ({rate:.0}/s)", self.accepted, self.gone)
     }
 }

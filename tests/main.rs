@@ -28,6 +28,7 @@ mod lifecycle;
 mod plan;
 mod property;
 mod rbac;
+mod refused;
 mod settle;
 mod stuck_shapes;
 mod support;
@@ -76,6 +77,7 @@ fn main() -> ExitCode {
         property::relations::tests(),
         property::single::tests(),
         rbac::tests(),
+        refused::tests(),
         settle::tests(),
         stuck_shapes::tests(),
         undo::tests(),

@@ -23,7 +23,9 @@ pub(super) fn failure(error: &kube::Error, doing: &str) -> Failure {
             Reason::InternalError,
             format!("no answer of the API server could be used while {doing}: {}", innermost(error)),
         )
-        .remedy("check that the API server runs and that the operator may reach it; the operator's log has every cause"),
+        .remedy(
+            "check that the API server runs and that the operator may reach it; the operator's log has every cause",
+        ),
     }
 }
 
@@ -39,7 +41,9 @@ fn refused(status: &Status, doing: &str) -> Failure {
             Reason::AdmissionDenied,
             format!("an admission policy or webhook of the cluster refused {doing}: {words}"),
         )
-        .remedy("change the policy or webhook that the message names so that it lets the operator's ServiceAccount do this"),
+        .remedy(
+            "change the policy or webhook that the message names so that it lets the operator's ServiceAccount do this",
+        ),
         Refusal::Other => Failure::new(
             Reason::InternalError,
             format!("the API server answered {} {} while {doing}: {words}", status.code, status.reason),
@@ -116,7 +120,8 @@ mod tests {
     fn a_missing_right_is_not_a_refusal_by_a_policy() {
         let rights = "organizations.organization-operator.io \"acme\" is forbidden: User \"system:serviceaccount:a:b\" cannot patch resource \"organizations\" in API group \"organization-operator.io\" at the cluster scope";
         assert_eq!(refusal(&status(403, rights)), Refusal::Rights);
-        let webhook = "admission webhook \"validate.kyverno.svc\" denied the request: User \"u\" cannot do this on a Friday";
+        let webhook =
+            "admission webhook \"validate.kyverno.svc\" denied the request: User \"u\" cannot do this on a Friday";
         assert_eq!(refusal(&status(403, webhook)), Refusal::Admission);
         assert_eq!(refusal(&status(400, webhook)), Refusal::Admission);
         let policy = "organizations.organization-operator.io \"acme\" is forbidden: ValidatingAdmissionPolicy 'freeze' with binding 'freeze' denied request: not on a Friday";
@@ -127,7 +132,8 @@ mod tests {
 
     #[test]
     fn the_words_of_the_server_are_kept_and_bounded() {
-        let failure = refused(&status(422, &format!("policy denied request: {}", "x".repeat(5000))), "writing the status");
+        let failure =
+            refused(&status(422, &format!("policy denied request: {}", "x".repeat(5000))), "writing the status");
         assert!(failure.message.contains("policy denied request: xxx"), "{failure}");
         assert!(failure.message.len() < 1200, "{}", failure.message.len());
         assert_eq!(words(" two\n lines "), "two lines");

@@ -67,7 +67,8 @@ impl Run {
         let metrics = Arc::new(Metrics::new());
         let (mut signals, stop) = stop_signal()?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), database = self.database, %address, "starting");
-        let mut serving = Background::spawn("HTTP server", stop.clone(), serve(listener, metrics.clone(), stop.clone()));
+        let mut serving =
+            Background::spawn("HTTP server", stop.clone(), serve(listener, metrics.clone(), stop.clone()));
 
         let client = client(metrics.clone()).await?;
         let mut stopping = stop.clone();
@@ -222,9 +223,9 @@ async fn prepare_database(config: &Config, database: &Database, plan: &PlanCache
 
 /// A client that counts its requests.
 async fn client(metrics: Arc<Metrics>) -> Result<Client, CommandError> {
-    let config = kube::Config::infer()
-        .await
-        .map_err(|e| CommandError(format!("no way to the API server: {}; set KUBECONFIG or run in a cluster", chain(&e))))?;
+    let config = kube::Config::infer().await.map_err(|e| {
+        CommandError(format!("no way to the API server: {}; set KUBECONFIG or run in a cluster", chain(&e)))
+    })?;
     let counting = tower::util::MapRequestLayer::new(move |request: axum::http::Request<_>| {
         metrics.api_call(request.method().as_str());
         request

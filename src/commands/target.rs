@@ -42,7 +42,10 @@ impl Target {
             return Ok(self.id.clone().map(|id| Identified { name: None, id }));
         };
         let client = kube::Client::try_default().await.map_err(|e| {
-            CommandError(format!("no way to the API server: {}; set KUBECONFIG, or give the id itself: --id ID", chain(&e)))
+            CommandError(format!(
+                "no way to the API server: {}; set KUBECONFIG, or give the id itself: --id ID",
+                chain(&e)
+            ))
         })?;
         let Some(object) = Cluster::new(client, String::new()).live(name).await? else {
             return Err(CommandError(format!(

@@ -39,7 +39,8 @@ pub(super) async fn publish(report: Report, phase: Phase, context: &Context) -> 
     }
     let newest = context.written.newest(&object);
     let previous = newest.as_ref();
-    let status = report::status(&subject, previous, &pass, seen, attempts, &context.settings.retry.longest(), teller.now);
+    let status =
+        report::status(&subject, previous, &pass, seen, attempts, &context.settings.retry.longest(), teller.now);
     // What the live object showed without an Event is news once it blocks a deletion.
     let shown = previous.filter(|s| s.deletion.is_some() || !failure.as_ref().is_some_and(Failure::of_the_plan));
     let news = failure.as_ref().filter(|f| shown.and_then(|s| s.error.as_ref()).map(|e| e.reason) != Some(f.reason));

@@ -165,8 +165,15 @@ fn nothing_new_is_not_worth_a_write() {
         );
     }
     let before = after(None, &Pass::Settled, Attempts::default(), 1);
-    let deactivated =
-        status(&subject(), Some(&before), &Pass::Settled, seen(ObservedState::Deactivated), Attempts::default(), &WAITS, at(2));
+    let deactivated = status(
+        &subject(),
+        Some(&before),
+        &Pass::Settled,
+        seen(ObservedState::Deactivated),
+        Attempts::default(),
+        &WAITS,
+        at(2),
+    );
     assert!(worth_writing(Some(&before), &deactivated));
     assert_eq!(condition(&deactivated, "Ready"), Some(("True", "Deactivated")));
 }
@@ -238,5 +245,8 @@ fn an_object_that_is_held_shows_how_its_deletion_ended() {
     assert_eq!(condition(&status, condition::DELETION_BLOCKED), Some(("True", "AdmissionDenied")));
     assert_eq!(condition(&status, condition::DELETING), Some(("True", stage::COMPLETED)));
     let message = status.error.expect("an error").message;
-    assert!(message.ends_with("The deletion itself is done (Deactivated); only the object is still there"), "{message}");
+    assert!(
+        message.ends_with("The deletion itself is done (Deactivated); only the object is still there"),
+        "{message}"
+    );
 }
