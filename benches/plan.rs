@@ -133,6 +133,7 @@ async fn erased(database: &Database, key: &str, plan: &CompiledPlan) -> Duration
         terminating_since: None,
         has_finalizer: true,
         stage: None,
+        force_mark: None,
         claimed: None,
     };
     let began = Instant::now();

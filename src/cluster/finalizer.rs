@@ -59,10 +59,7 @@ impl Cluster {
                 test(&at, json!(FINALIZER)),
                 PatchOperation::Remove(RemoveOperation { path: pointer(&at) }),
             ];
-            let error = match self.patch(&current, operations).await {
-                Ok(_) => return Ok(()),
-                Err(e) => e,
-            };
+            let Err(error) = self.patch(&current, operations).await else { return Ok(()) };
             let unmoved = |live: &Organization| live.finalizers() == current.finalizers();
             match self.too_late(error, object, "releasing the finalizer", unmoved).await? {
                 Some(live) => current = live,

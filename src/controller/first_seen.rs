@@ -12,13 +12,11 @@ impl FirstSeen {
     /// How long ago the object was first seen terminating; it is now, if it was not before.
     pub(super) fn since(&self, uid: &str) -> Duration {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match seen.get(uid) {
-            Some(first) => first.elapsed(),
-            None => {
-                seen.insert(uid.to_owned(), Instant::now());
-                Duration::ZERO
-            }
+        if let Some(first) = seen.get(uid) {
+            return first.elapsed();
         }
+        seen.insert(uid.to_owned(), Instant::now());
+        Duration::ZERO
     }
 
     /// Forgets objects that are gone.

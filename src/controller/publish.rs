@@ -114,10 +114,10 @@ impl Teller<'_> {
 
     /// Writes the status, if it is worth a write.
     async fn write(&self, previous: Option<&OrganizationStatus>, status: &OrganizationStatus) -> Result<(), Failure> {
-        if report::worth_writing(previous, status) {
-            if let Some(written) = self.context.cluster.write_status(self.object, status).await? {
-                self.context.written.note(&written, status);
-            }
+        if report::worth_writing(previous, status)
+            && let Some(written) = self.context.cluster.write_status(self.object, status).await?
+        {
+            self.context.written.note(&written, status);
         }
         Ok(())
     }

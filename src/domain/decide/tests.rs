@@ -346,79 +346,6 @@ fn terminating_objects() {
             ("rows left of nobody's claim", c().absent().free().with(|c| c.rows_left = true), "erase"),
             ("rows are left, to deactivate", c().absent().policy(Deactivate).with(|c| c.rows_left = true), "keep"),
             ("absent with a window", c().absent().recovery(500).with(|c| c.rows_left = true), "erase"),
-            // The recovery window.
-            ("the window starts", c().recovery(500), "start window"),
-            (
-                "also for a claim taken over",
-                c().recovery(500).held_by(gone()),
-                "start window, taking the claim of uid-of-gone",
-            ),
-            ("the window runs", c().recovery(500).window(50), "wait 450 s"),
-            ("a longer window counts from its start", c().recovery(900).window(50), "wait 850 s"),
-            ("the window ends on time", c().recovery(50).window(50), "erase"),
-            ("and not before", c().recovery(51).window(50), "wait 1 s"),
-            ("a window set to zero ends at once", c().recovery(0).window(99), "erase"),
-            (
-                "a window taken over starts again",
-                c().recovery(10).window(50).held_by(gone()),
-                "start window, taking the claim of uid-of-gone",
-            ),
-            ("lowered to Deactivate in the window", c().recovery(500).window(50).policy(Deactivate), "deactivate"),
-            ("lowered to Retain in the window", c().recovery(500).window(50).policy(Retain), "at once: keep"),
-            // Settling, where a table is not fenced.
-            ("settling starts", c().with(|c| c.settle_seconds = 5), "start window"),
-            ("settling runs", c().window(98).with(|c| c.settle_seconds = 5), "wait 3 s to settle"),
-            ("settled", c().window(95).with(|c| c.settle_seconds = 5), "erase"),
-            ("the longer of both counts", c().recovery(10).window(95).with(|c| c.settle_seconds = 5), "wait 5 s"),
-            // The wait for a successor.
-            ("a successor is waited for", c().handover(0), "wait 10 s for a successor"),
-            ("as long as it takes", c().handover(9), "wait 1 s for a successor"),
-            ("and no longer", c().handover(10), "erase"),
-            ("also long after", c().handover(500), "erase"),
-            ("it comes", c().handover(3).successor(), "hand over to heir"),
-            ("also for a free claim", c().handover(0).free(), "wait 10 s for a successor"),
-            (
-                "rows that are left wait, too",
-                c().handover(4).absent().with(|c| c.rows_left = true),
-                "wait 6 s for a successor",
-            ),
-            (
-                "a clock of the API server that is behind shortens nothing",
-                c().handover(0).with(|c| c.subject.terminating_since = Some(at(-5000))),
-                "wait 10 s for a successor",
-            ),
-            (
-                "nor does one of the database that is ahead",
-                c().handover(0).with(|c| c.facts.now = at(900_000)),
-                "wait 10 s for a successor",
-            ),
-            (
-                "nobody is deactivated meanwhile",
-                c().handover(4).with(|c| c.settle_seconds = 5),
-                "wait 6 s for a successor",
-            ),
-            ("settling starts then", c().handover(10).with(|c| c.settle_seconds = 5), "start window"),
-            ("settling runs", c().handover(12).window(98).with(|c| c.settle_seconds = 5), "wait 3 s to settle"),
-            (
-                "a restart while it settles waits from the deactivation",
-                c().handover(0).window(98).with(|c| c.settle_seconds = 5),
-                "wait 8 s for a successor",
-            ),
-            ("a recovery window starts at once", c().handover(0).recovery(500), "start window"),
-            ("the wait lies inside it", c().handover(2).recovery(500).window(98), "wait 498 s"),
-            (
-                "a short window is no shorter than the wait",
-                c().handover(2).recovery(3).window(98),
-                "wait 8 s for a successor",
-            ),
-            ("a window that is set to zero still waits", c().handover(2).window(98), "wait 8 s for a successor"),
-            ("a restart in an old window waits for nobody", c().handover(0).recovery(50).window(50), "erase"),
-            ("a restart in an old window that was shortened", c().handover(0).window(50), "erase"),
-            ("Deactivate does not wait", c().handover(0).policy(Deactivate), "deactivate"),
-            ("Retain does not wait", c().handover(0).policy(Retain), "at once: keep"),
-            ("nor does an absence", c().handover(0).absent(), "nothing there"),
-            ("nor what was done", c().handover(0).recorded(Outcome::Erased, true).absent(), "release, Erased"),
-            ("nor the second count", c().handover(0).recorded(Outcome::Erased, false).absent(), "count again"),
             // What may be half of a replacement.
             ("a replacement is no deletion", c().forced(), "refuse: ReplacementSuspected"),
             ("nor with a recovery window", c().forced().recovery(500), "refuse: ReplacementSuspected"),
@@ -534,4 +461,89 @@ fn every_refusal_says_what_to_do() {
         assert!(failure.message.contains("other"), "{failure}");
         assert!(failure.remedy.is_some(), "{failure}");
     }
+}
+
+#[test]
+fn what_an_erasure_waits_for() {
+    use DeletionPolicy::{Deactivate, Retain};
+    let case = case();
+    let c = || case.clone();
+    check(
+        &[
+            // The recovery window.
+            ("the window starts", c().recovery(500), "start window"),
+            (
+                "also for a claim taken over",
+                c().recovery(500).held_by(gone()),
+                "start window, taking the claim of uid-of-gone",
+            ),
+            ("the window runs", c().recovery(500).window(50), "wait 450 s"),
+            ("a longer window counts from its start", c().recovery(900).window(50), "wait 850 s"),
+            ("the window ends on time", c().recovery(50).window(50), "erase"),
+            ("and not before", c().recovery(51).window(50), "wait 1 s"),
+            ("a window set to zero ends at once", c().recovery(0).window(99), "erase"),
+            (
+                "a window taken over starts again",
+                c().recovery(10).window(50).held_by(gone()),
+                "start window, taking the claim of uid-of-gone",
+            ),
+            ("lowered to Deactivate in the window", c().recovery(500).window(50).policy(Deactivate), "deactivate"),
+            ("lowered to Retain in the window", c().recovery(500).window(50).policy(Retain), "at once: keep"),
+            // Settling, where a table is not fenced.
+            ("settling starts", c().with(|c| c.settle_seconds = 5), "start window"),
+            ("settling runs", c().window(98).with(|c| c.settle_seconds = 5), "wait 3 s to settle"),
+            ("settled", c().window(95).with(|c| c.settle_seconds = 5), "erase"),
+            ("the longer of both counts", c().recovery(10).window(95).with(|c| c.settle_seconds = 5), "wait 5 s"),
+            // The wait for a successor.
+            ("a successor is waited for", c().handover(0), "wait 10 s for a successor"),
+            ("as long as it takes", c().handover(9), "wait 1 s for a successor"),
+            ("and no longer", c().handover(10), "erase"),
+            ("also long after", c().handover(500), "erase"),
+            ("it comes", c().handover(3).successor(), "hand over to heir"),
+            ("also for a free claim", c().handover(0).free(), "wait 10 s for a successor"),
+            (
+                "rows that are left wait, too",
+                c().handover(4).absent().with(|c| c.rows_left = true),
+                "wait 6 s for a successor",
+            ),
+            (
+                "a clock of the API server that is behind shortens nothing",
+                c().handover(0).with(|c| c.subject.terminating_since = Some(at(-5000))),
+                "wait 10 s for a successor",
+            ),
+            (
+                "nor does one of the database that is ahead",
+                c().handover(0).with(|c| c.facts.now = at(900_000)),
+                "wait 10 s for a successor",
+            ),
+            (
+                "nobody is deactivated meanwhile",
+                c().handover(4).with(|c| c.settle_seconds = 5),
+                "wait 6 s for a successor",
+            ),
+            ("settling starts then", c().handover(10).with(|c| c.settle_seconds = 5), "start window"),
+            ("settling runs", c().handover(12).window(98).with(|c| c.settle_seconds = 5), "wait 3 s to settle"),
+            (
+                "a restart while it settles waits from the deactivation",
+                c().handover(0).window(98).with(|c| c.settle_seconds = 5),
+                "wait 8 s for a successor",
+            ),
+            ("a recovery window starts at once", c().handover(0).recovery(500), "start window"),
+            ("the wait lies inside it", c().handover(2).recovery(500).window(98), "wait 498 s"),
+            (
+                "a short window is no shorter than the wait",
+                c().handover(2).recovery(3).window(98),
+                "wait 8 s for a successor",
+            ),
+            ("a window that is set to zero still waits", c().handover(2).window(98), "wait 8 s for a successor"),
+            ("a restart in an old window waits for nobody", c().handover(0).recovery(50).window(50), "erase"),
+            ("a restart in an old window that was shortened", c().handover(0).window(50), "erase"),
+            ("Deactivate does not wait", c().handover(0).policy(Deactivate), "deactivate"),
+            ("Retain does not wait", c().handover(0).policy(Retain), "at once: keep"),
+            ("nor does an absence", c().handover(0).absent(), "nothing there"),
+            ("nor what was done", c().handover(0).recorded(Outcome::Erased, true).absent(), "release, Erased"),
+            ("nor the second count", c().handover(0).recorded(Outcome::Erased, false).absent(), "count again"),
+        ],
+        Case::remove,
+    );
 }
