@@ -44,7 +44,7 @@ pub struct DatabaseConfig {
     pub url_file: Option<PathBuf>,
     /// Create and update the operator's own schema at start.
     pub migrate: bool,
-    /// Size of the connection pool.
+    /// Most connections at one time, whatever they are for.
     pub max_connections: u32,
     /// Longest wait for a connection, in seconds.
     pub connect_timeout_seconds: u64,
@@ -214,10 +214,9 @@ impl Config {
             // Else a wait for a lock would be reported as a slow statement.
             problems.push("`database.lockTimeoutSeconds` must be less than `database.statementTimeoutSeconds`".into());
         }
-        // One connection is for the census, so that it never waits for deletions.
-        if database.max_connections <= u32::from(self.concurrency) {
+        if database.max_connections < u32::from(self.concurrency) + 2 {
             problems.push(
-                "`database.maxConnections` must be greater than `concurrency`: every object that is worked on holds one connection".into(),
+                "`database.maxConnections` must be at least `concurrency` + 2: one for each object that is worked on, one for the regular look at all organizations, one for looking at locks".into(),
             );
         }
         if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }

@@ -37,19 +37,15 @@ impl Database {
     ) -> Result<T, Failure> {
         let seen = Mutex::new(Vec::new());
         let looking = async {
-            // A connection of its own, so that those of the pool stay for who has work to do. All of it is a courtesy:
-            // whoever cannot be asked is not named.
-            let mut connection = None;
+            // The connection beside the pool, so that those of the pool stay for who has work to do; given back after each
+            // look, since others wait for locks, too. All of it is a courtesy: whoever cannot be asked is not named.
             loop {
                 tokio::time::sleep((self.lock_timeout() / LOOKS).max(SHORTEST)).await;
-                if connection.is_none() {
-                    connection = self.connection().await.ok();
-                }
-                let Some(open) = &mut connection else { continue };
-                match holders(open, pid).await {
-                    Ok(holders) if holders.is_empty() => {}
-                    Ok(holders) => *seen.lock().unwrap_or_else(PoisonError::into_inner) = holders,
-                    Err(_) => connection = None,
+                let Ok(mut connection) = self.connection().await else { continue };
+                if let Ok(holders) = holders(&mut connection, pid).await
+                    && !holders.is_empty()
+                {
+                    *seen.lock().unwrap_or_else(PoisonError::into_inner) = holders;
                 }
             }
         };

@@ -1,13 +1,17 @@
 //! Connections: where the URL comes from, the pool, and the one way to begin a transaction.
 
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Postgres, Row as _, Transaction};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::bind::own;
 use super::error::{self, During};
+use super::url::{self, Target};
 use crate::api::Reason;
 use crate::domain::Failure;
 
@@ -33,7 +37,7 @@ impl std::fmt::Debug for UrlSource {
 /// Limits of the connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Size of the pool.
+    /// Most connections at one time, whatever they are for. At least 2.
     pub max_connections: u32,
     /// Longest wait for a connection.
     pub connect_timeout: Duration,
@@ -60,7 +64,13 @@ impl Settings {
 pub struct Database {
     source: UrlSource,
     settings: Settings,
-    pool: RwLock<Pool>,
+    /// All connections but one. It is never replaced, so that its size bounds them also while the URL changes.
+    pool: PgPool,
+    /// The one place beside the pool: for migrations, for looking at locks, and for finding out why nobody answers.
+    beside: Arc<Semaphore>,
+    servers: RwLock<Servers>,
+    /// Connections of the pool that are older lead to where nobody wants to go any more.
+    renewed: Arc<Mutex<Option<Instant>>>,
     /// The last failure to connect. For a moment it answers for others, too: while the database is down nobody holds a
     /// place that an object which does not need the database is waiting for.
     down: Mutex<Option<(Instant, Failure)>>,
@@ -69,10 +79,52 @@ pub struct Database {
 /// How long a failure to connect answers for others.
 const DOWN: Duration = Duration::from_secs(1);
 
-struct Pool {
-    options: PgConnectOptions,
-    pool: PgPool,
+/// The servers of the URL.
+struct Servers {
+    text: String,
+    target: Target,
+    /// The one that is used. None: it has to be found among several.
+    chosen: Option<usize>,
 }
+
+impl Servers {
+    fn new(text: String) -> Result<Self, Failure> {
+        let target = url::parse(&text)?;
+        let chosen = (target.endpoints.len() == 1).then_some(0);
+        Ok(Self { text, target, chosen })
+    }
+
+    fn endpoint(&self) -> Option<&PgConnectOptions> {
+        self.chosen.and_then(|index| self.target.endpoints.get(index))
+    }
+
+    const fn several(&self) -> bool {
+        self.target.endpoints.len() > 1
+    }
+}
+
+/// A connection beside the pool, and its place.
+pub(super) struct Beside {
+    connection: PgConnection,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Deref for Beside {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Beside {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+}
+
+/// Whether a session takes no writes: of a standby, or of a server that was told so.
+const READ_ONLY: &str = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean";
 
 impl Database {
     /// Prepares a pool; no connection is made yet, so the operator starts while the database is down.
@@ -80,26 +132,31 @@ impl Database {
     /// # Errors
     /// Fails when the file cannot be read or the URL cannot be parsed. The message does not repeat the URL.
     pub fn new(source: UrlSource, settings: Settings) -> Result<Self, Failure> {
-        let options = options(&source)?;
-        let pool = RwLock::new(Pool { pool: pool(&options, settings), options });
-        Ok(Self { source, settings, pool, down: Mutex::default() })
+        let servers = Servers::new(text(&source)?)?;
+        let renewed = Arc::default();
+        let first = servers.target.endpoints.first().cloned().unwrap_or_default();
+        Ok(Self {
+            source,
+            settings,
+            pool: pool(first, settings, &renewed),
+            beside: Arc::new(Semaphore::new(1)),
+            servers: RwLock::new(servers),
+            renewed,
+            down: Mutex::default(),
+        })
     }
 
     /// Reads the URL again. True: it changed, and new connections use the new one.
     pub fn reload(&self) -> bool {
-        let Ok(options) = options(&self.source) else { return false };
-        let mut current = self.pool.write().unwrap_or_else(PoisonError::into_inner);
-        // Debug of the options is the only comparison that sqlx offers; it is not shown to anybody.
-        if format!("{options:?}") == format!("{:?}", current.options) {
+        let Ok(text) = text(&self.source) else { return false };
+        if self.read().text == text {
             return false;
         }
-        *current = Pool { pool: pool(&options, self.settings), options };
+        let Ok(servers) = Servers::new(text) else { return false };
+        let mut current = self.write();
+        *current = servers;
+        self.renew(&current);
         true
-    }
-
-    fn current(&self) -> (PgPool, PgConnectOptions) {
-        let current = self.pool.read().unwrap_or_else(PoisonError::into_inner);
-        (current.pool.clone(), current.options.clone())
     }
 
     /// Begins a transaction with row-level security off (hidden rows are an error, not a silence) and with timeouts.
@@ -113,8 +170,8 @@ impl Database {
             return Err(failure.clone());
         }
         let begun = match self.connect().await {
-            // The file may hold another URL by now.
-            Err(_) if self.reload() => self.connect().await,
+            // The file may hold another URL by now, and another server may have become the primary.
+            Err(_) if self.reload() || self.look_again() => self.connect().await,
             begun => begun,
         };
         if let Err(failure) = &begun {
@@ -124,23 +181,28 @@ impl Database {
     }
 
     async fn connect(&self) -> Result<Transaction<'static, Postgres>, Failure> {
-        let (pool, options) = self.current();
-        let connecting = During::action("connecting");
-        match pool.begin_with(AssertSqlSafe(self.settings.begin())).await {
-            Ok(transaction) => Ok(transaction),
+        let endpoint = self.server().await?;
+        let mut transaction = match self.pool.begin_with(AssertSqlSafe(self.settings.begin())).await {
+            Ok(transaction) => transaction,
             // The pool hides why: one direct connection tells.
-            Err(sqlx::Error::PoolTimedOut) => Err(self.diagnose(&options).await),
-            Err(e) => Err(error::failure(&e, connecting)),
+            Err(sqlx::Error::PoolTimedOut) => return Err(self.diagnose(&endpoint).await),
+            Err(e) => return Err(at(&endpoint, &e)),
+        };
+        let asked = {
+            let servers = self.read();
+            servers.several() && servers.target.writable
+        };
+        if asked && read_only(&mut transaction).await.map_err(|e| at(&endpoint, &e))? {
+            return Err(no_writes(&endpoint));
         }
+        Ok(transaction)
     }
 
     /// Learns from a failure: a session that was refused as read-only may be one of a server that is no longer the primary,
     /// or have settings that were changed since, so new sessions are made.
     pub fn heard(&self, failure: &Failure) {
-        if failure.sql_state.as_deref() == Some("25006") {
-            let mut current = self.pool.write().unwrap_or_else(PoisonError::into_inner);
-            let options = current.options.clone();
-            *current = Pool { pool: pool(&options, self.settings), options };
+        if failure.sql_state.as_deref() == Some("25006") && !self.look_again() {
+            self.renew(&self.read());
         }
     }
 
@@ -154,79 +216,166 @@ impl Database {
         self.settings.lock_timeout
     }
 
-    async fn diagnose(&self, options: &PgConnectOptions) -> Failure {
-        let connecting = During::action("connecting");
-        let attempt = PgConnection::connect_with(options);
-        match tokio::time::timeout(self.settings.connect_timeout, attempt).await {
-            Ok(Ok(connection)) => {
+    async fn diagnose(&self, endpoint: &PgConnectOptions) -> Failure {
+        match self.beside(endpoint).await {
+            Ok(Beside { connection, _place }) => {
                 // Nothing depends on how the probe ends.
                 drop(connection.close().await);
-                error::failure(&sqlx::Error::PoolTimedOut, connecting)
+                at(endpoint, &sqlx::Error::PoolTimedOut)
             }
-            Ok(Err(e)) => error::failure(&e, connecting),
-            Err(_) => {
-                Failure::new(Reason::DatabaseUnavailable, "the database server did not answer in time while connecting")
-                    .remedy("check that the database server runs and that the operator may reach it")
-            }
+            Err(failure) => failure,
         }
     }
 
-    /// One connection outside the pool, for migrations and for looking at locks.
+    /// The connection beside the pool, for migrations and for looking at locks. Whoever comes second waits.
     ///
     /// # Errors
     /// Fails when the database cannot be reached.
-    pub(super) async fn connection(&self) -> Result<PgConnection, Failure> {
-        let (_, options) = self.current();
-        let attempt = PgConnection::connect_with(&options);
+    pub(super) async fn connection(&self) -> Result<Beside, Failure> {
+        let endpoint = self.server().await?;
+        self.beside(&endpoint).await
+    }
+
+    async fn beside(&self, endpoint: &PgConnectOptions) -> Result<Beside, Failure> {
+        let attempt = async {
+            // It is never closed.
+            let place = self.beside.clone().acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
+            Ok(Beside { connection: PgConnection::connect_with(endpoint).await?, _place: place })
+        };
         match tokio::time::timeout(self.settings.connect_timeout, attempt).await {
-            Ok(result) => result.map_err(|e| error::failure(&e, During::action("connecting"))),
+            Ok(result) => result.map_err(|e| at(endpoint, &e)),
             Err(_) => Err(Failure::new(
                 Reason::DatabaseUnavailable,
-                "the database server did not answer in time while connecting",
+                format!(
+                    "the database server {} did not answer within {} s while connecting",
+                    url::name(endpoint),
+                    self.settings.connect_timeout.as_secs()
+                ),
             )
             .remedy("check that the database server runs and that the operator may reach it")),
         }
     }
 
+    /// The server that is used. Among several, each is asked in the order of the URL, until one takes writes.
+    async fn server(&self) -> Result<PgConnectOptions, Failure> {
+        let Target { endpoints, writable } = {
+            let servers = self.read();
+            if let Some(endpoint) = servers.endpoint() {
+                return Ok(endpoint.clone());
+            }
+            servers.target.clone()
+        };
+        let mut refusals = Vec::new();
+        for (index, endpoint) in endpoints.iter().enumerate() {
+            match self.suits(endpoint, writable).await {
+                Ok(()) => {
+                    let mut current = self.write();
+                    // Unless the URL has changed meanwhile: then the next attempt looks among the new ones.
+                    if current.target.endpoints.len() == endpoints.len() && current.chosen != Some(index) {
+                        current.chosen = Some(index);
+                        tracing::info!(
+                            server = url::name(endpoint),
+                            "the primary among the servers of the database URL"
+                        );
+                        self.renew(&current);
+                    }
+                    return Ok(endpoint.clone());
+                }
+                Err(refusal) => refusals.push(refusal),
+            }
+        }
+        Err(none_suits(refusals))
+    }
+
+    async fn suits(&self, endpoint: &PgConnectOptions, writable: bool) -> Result<(), Failure> {
+        let mut beside = self.beside(endpoint).await?;
+        let refused = writable && read_only(&mut beside).await.map_err(|e| at(endpoint, &e))?;
+        // Nothing depends on how the probe ends.
+        drop(beside.connection.close().await);
+        if refused { Err(no_writes(endpoint)) } else { Ok(()) }
+    }
+
+    /// Forgets which of several servers is used. False: there is only one.
+    fn look_again(&self) -> bool {
+        let mut current = self.write();
+        let several = current.several();
+        if several {
+            current.chosen = None;
+        }
+        several
+    }
+
+    /// New connections of the pool go to the server that is used now, and old ones are not used again.
+    fn renew(&self, servers: &Servers) {
+        if let Some(endpoint) = servers.endpoint() {
+            self.pool.set_connect_options(endpoint.clone());
+        }
+        *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Servers> {
+        self.servers.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Servers> {
+        self.servers.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Closes all connections, waiting for transactions under way.
     pub async fn close(&self) {
-        let (pool, _) = self.current();
-        pool.close().await;
+        self.pool.close().await;
     }
 }
 
-fn pool(options: &PgConnectOptions, settings: Settings) -> PgPool {
+fn pool(first: PgConnectOptions, settings: Settings, renewed: &Arc<Mutex<Option<Instant>>>) -> PgPool {
+    let renewed = renewed.clone();
     PgPoolOptions::new()
-        .max_connections(settings.max_connections)
+        // One place is beside it.
+        .max_connections(settings.max_connections.saturating_sub(1).max(1))
         .acquire_timeout(settings.connect_timeout)
         // Connections behind a load balancer die silently; a short life finds a new primary soon.
         .max_lifetime(Duration::from_mins(10))
         .idle_timeout(Duration::from_mins(2))
-        .connect_lazy_with(options.clone())
+        .before_acquire(move |_, connection| {
+            let renewed = *renewed.lock().unwrap_or_else(PoisonError::into_inner);
+            Box::pin(std::future::ready(Ok(renewed.is_none_or(|at| connection.age < at.elapsed()))))
+        })
+        .connect_lazy_with(first)
 }
 
-fn options(source: &UrlSource) -> Result<PgConnectOptions, Failure> {
-    let text = match source {
-        UrlSource::Text(text) => text.clone(),
+async fn read_only(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    own(READ_ONLY).fetch_one(connection).await?.try_get(0)
+}
+
+/// A failure to connect, which says where to.
+fn at(endpoint: &PgConnectOptions, error: &sqlx::Error) -> Failure {
+    error::failure(error, During::action(&format!("connecting to {}", url::name(endpoint))))
+}
+
+fn no_writes(endpoint: &PgConnectOptions) -> Failure {
+    Failure::new(Reason::DatabaseUnavailable, format!("the database server {} takes no writes", url::name(endpoint)))
+        .remedy("put the primary into the database URL, or promote one of its servers")
+}
+
+/// What all servers of a URL answered. The reason is that of the first one that a person has to see to.
+fn none_suits(refusals: Vec<Failure>) -> Failure {
+    let told: Vec<&str> = refusals.iter().map(|f| f.message.as_str()).collect();
+    let message = format!("no server of the database URL can be used: {}", told.join("; "));
+    let worst = refusals.into_iter().reduce(|worst, next| if worst.reason.needs_a_person() { worst } else { next });
+    worst
+        .map(|failure| Failure { message: message.clone(), ..failure })
+        .unwrap_or_else(|| Failure::new(Reason::DatabaseUnavailable, message))
+}
+
+fn text(source: &UrlSource) -> Result<String, Failure> {
+    match source {
+        UrlSource::Text(text) => Ok(text.clone()),
         UrlSource::File(path) => std::fs::read_to_string(path).map_err(|e| {
             Failure::new(
                 Reason::AuthenticationFailed,
                 format!("the file {} with the database URL cannot be read ({})", path.display(), e.kind()),
             )
             .remedy("mount the Secret with the key `url`, or set DATABASE_URL")
-        })?,
-    };
-    let refused = || {
-        Failure::new(Reason::AuthenticationFailed, "the database URL cannot be parsed")
-            .remedy("write it as postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full")
-    };
-    let text = text.trim();
-    // sqlx takes any scheme, and what it does not understand becomes its default: the server on localhost.
-    if !["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) {
-        return Err(refused());
+        }),
     }
-    let options: PgConnectOptions = text.parse().map_err(|_| refused())?;
-    // No statement stays prepared on the server: a transaction pooler may hand out another server connection.
-    // Nor is anything set at the start of a session that poolers do not know.
-    Ok(options.application_name("organization-operator").statement_cache_capacity(0).extra_float_digits(None))
 }

@@ -71,7 +71,7 @@ pub fn reason(sql_state: &str) -> Reason {
         "57014" | "25P03" | "25P04" => Reason::StatementTimeout,
         "40001" | "40P01" => Reason::SerializationFailure,
         "25006" => Reason::DatabaseUnavailable,
-        "42P01" | "42703" | "42883" | "42804" | "3F000" => Reason::SchemaMismatch,
+        "42P01" | "42703" | "42883" | "42704" | "42804" | "3F000" => Reason::SchemaMismatch,
         other => match other.get(..2) {
             // Constraints of every kind, and what PL/pgSQL raises.
             Some("23" | "P0" | "44") => Reason::ConstraintViolation,
@@ -139,9 +139,11 @@ fn from_socket(io: &std::io::Error, during: During<'_>) -> Failure {
             "it cannot be verified"
         });
     }
+    // The words of the system or the resolver: "Connection refused", "Name or service not known".
+    let words: String = io.to_string().chars().filter(|c| !c.is_control()).take(200).collect();
     Failure::new(
         Reason::DatabaseUnavailable,
-        format!("the connection to the database failed ({}) while {}", io.kind(), during.action),
+        format!("the connection to the database failed while {}: {words}", during.action),
     )
     .remedy(wording::LOOK_AFTER_THE_SERVER)
 }
@@ -174,6 +176,7 @@ fn from_server(pg: &PgDatabaseError, during: During<'_>) -> Failure {
         column: pg.column(),
         constraint: pg.constraint(),
         function: pg.r#where().and_then(wording::function),
+        missing: wording::missing(code, pg.message()),
     };
     let mut failure = Failure::new(reason, format!("{} (SQLSTATE {code})", wording::message(&refusal, during)));
     failure.remedy = Some(wording::remedy(&refusal, during));
@@ -195,6 +198,8 @@ mod tests {
             ("23001", Reason::ForeignKeyViolation),
             ("42P01", Reason::SchemaMismatch),
             ("42703", Reason::SchemaMismatch),
+            ("42883", Reason::SchemaMismatch),
+            ("42704", Reason::SchemaMismatch),
             ("42501", Reason::PermissionDenied),
             ("28P01", Reason::AuthenticationFailed),
             ("28000", Reason::AuthenticationFailed),

@@ -20,6 +20,7 @@ pub mod rehearse;
 pub mod settle;
 pub mod survey;
 mod traits;
+mod url;
 pub mod verify;
 mod wording;
 

@@ -20,6 +20,18 @@ pub(super) struct Refusal<'a> {
     pub(super) constraint: Option<&'a str>,
     /// The trigger's function in which it happened.
     pub(super) function: Option<String>,
+    /// What is not there, in the server's words.
+    pub(super) missing: Option<String>,
+}
+
+/// What the server says of a name that it does not find (42P01 table, 42703 column, 42883 function, 42704 other object). It is
+/// the only message of the server that is repeated: it holds names, and no value of a row.
+pub(super) fn missing(code: &str, message: &str) -> Option<String> {
+    if !matches!(code, "42P01" | "42703" | "42883" | "42704") {
+        return None;
+    }
+    let line = message.lines().next().unwrap_or_default();
+    Some(line.chars().filter(|c| !c.is_control()).take(256).collect())
 }
 
 /// The innermost function of the server's context, `name(types)`. Only the name is taken: the rest may quote statements.
@@ -82,9 +94,12 @@ pub(super) fn message(refusal: &Refusal<'_>, during: During<'_>) -> String {
                 "a value could not be converted, by the expression of a view or to compare columns of different types, while {doing}{function}"
             )
         }
-        (Reason::SchemaMismatch, _) => format!(
-            "a table, column or function that the plan or a trigger needs is not in the database, while {doing}{function}"
-        ),
+        (Reason::SchemaMismatch, _) => {
+            let missing = refusal.missing.as_ref().map(|m| format!(": {m}")).unwrap_or_default();
+            format!(
+                "a table, column or function that the plan or a trigger needs is not in the database{missing}, while {doing}{function}"
+            )
+        }
         _ => format!("the database reported an unexpected error while {doing}{function}"),
     }
 }
@@ -120,7 +135,7 @@ pub(super) fn remedy(refusal: &Refusal<'_>, during: During<'_>) -> String {
             "correct the database name in the operator's database URL; the file with the URL is read again by itself"
         }
         (Reason::AuthenticationFailed, _) => {
-            "put a valid user and password into the operator's database URL; the file with the URL is read again by itself"
+            "put a valid user and password into the operator's database URL, in which the characters @ / : ? # % of both are written as %40 %2F %3A %3F %23 %25; the file with the URL is read again by itself"
         }
         (Reason::LockTimeout, _) => {
             "SELECT pid, application_name, state, xact_start FROM pg_stat_activity WHERE xact_start IS NOT NULL ORDER BY xact_start; -- then end the oldest that should not be there"
@@ -231,6 +246,7 @@ mod tests {
                 column: named.then_some("C"),
                 constraint: named.then_some("K"),
                 function: None,
+                missing: None,
             };
             let during = During::change("deleting from", None, "T");
             let after = docs.split(&format!("\n## {reason}\n")).nth(1).expect("an entry");

@@ -202,7 +202,38 @@ async fn triggers_that_raise(world: Arc<World>, via: Via) {
         )
         .state("42P01")
         .at("users", "public.users")
-        .says(&["the plan or a trigger needs", "in the function `ending()`"]),
+        .says(&[
+            "the plan or a trigger needs",
+            "relation \"audit\" does not exist",
+            "in the function `ending()`",
+        ]),
+        Case::new(
+            "a trigger that needs a column that is not there",
+            Reason::SchemaMismatch,
+            ending!("UPDATE flows SET archived_by = OLD.email WHERE false;"),
+            NO_ENDING,
+        )
+        .state("42703")
+        .at("users", "public.users")
+        .says(&["column \"archived_by\" of relation \"flows\" does not exist", "in the function `ending()`"]),
+        Case::new(
+            "a trigger that needs a function that is not there",
+            Reason::SchemaMismatch,
+            ending!("PERFORM publish_event(OLD.email);"),
+            NO_ENDING,
+        )
+        .state("42883")
+        .at("users", "public.users")
+        .says(&["function publish_event(", "does not exist", "in the function `ending()`"]),
+        Case::new(
+            "a trigger that needs a setting that is not there",
+            Reason::SchemaMismatch,
+            ending!("PERFORM current_setting('app.tenant');"),
+            NO_ENDING,
+        )
+        .state("42704")
+        .at("users", "public.users")
+        .says(&["unrecognized configuration parameter \"app.tenant\"", "in the function `ending()`"]),
         Case::new(
             "a code that nobody knows",
             Reason::InternalError,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use organization_operator::api::Reason;
 use serde_json::json;
+use sqlx::Connection as _;
 use testbed::{PgBouncer, PgBouncerOptions, PostgresOptions, quote};
 
 use super::access::disconnect;
@@ -16,7 +17,8 @@ use crate::support::{PASSWORD, ROLE, Scene, Test, Variant, World, eventually};
 
 pub fn tests() -> Vec<Test> {
     let both = on![(Via::Default, "default"), (Via::Eighteen, "postgresql_18"); no_way_in, a_full_disk];
-    let once = on![(Via::Default, "default"); a_certificate_that_is_not_trusted, a_standby_that_is_promoted];
+    let once = on![(Via::Default, "default"); a_certificate_that_is_not_trusted, a_standby_that_is_promoted,
+        a_primary_among_several_servers, nobody_answers, connections_have_a_bound];
     [both, once].concat()
 }
 
@@ -30,7 +32,7 @@ async fn no_way_in(world: Arc<World>, via: Via) {
     let scene = scene(world, via, Variant::Ordinary).await;
     // With one session, whatever is wrong with a session stays wrong until the operator makes another one.
     let launch = launch(&scene, via).await.configure("pollIntervalSeconds", json!(3600));
-    let launch = launch.configure("concurrency", json!(1)).configure("database.maxConnections", json!(2));
+    let launch = launch.configure("concurrency", json!(1)).configure("database.maxConnections", json!(3));
     let mut stage = Stage::with(scene, launch).await;
 
     let doomed = stage.doomed(0).await;
@@ -207,5 +209,127 @@ async fn a_standby_that_is_promoted(world: Arc<World>, via: Via) {
     let promoted: bool = stage.scene.value("SELECT pg_promote()").await;
     assert!(promoted);
     stage.healed(&doomed).await;
+    stage.close().await;
+}
+
+/// What libpq and every set-up with a standby knows: `postgres://h1,h2/db?target_session_attrs=read-write`.
+async fn a_primary_among_several_servers(world: Arc<World>, via: Via) {
+    let primary = Arc::new(world.with_postgres(PostgresOptions::default()).await);
+    let scene = scene(primary.clone(), via, Variant::Ordinary).await;
+    let standby = primary.postgres().standby().await.expect("a standby");
+    let ports = (standby.port(), primary.postgres().port());
+    let url = format!(
+        "postgres://{ROLE}:{PASSWORD}@127.0.0.1:{},127.0.0.1:{}/{}?target_session_attrs=read-write&sslmode=disable",
+        ports.0, ports.1, scene.database
+    );
+    let launched = launch(&scene, via).await.url(&url);
+    let mut stage = Stage::with(scene, launched).await;
+    let gone = stage.doomed(0).await;
+    stage.delete(&gone).await;
+    stage.healed(&gone).await;
+
+    let doomed = stage.doomed(0).await;
+    // The standby has what the primary has.
+    let caught_up =
+        format!("SELECT count(*) FROM organization_operator.claims WHERE organization_key = '{}'", doomed.key);
+    eventually("the standby to catch up", || async {
+        let url = standby.admin_url(&stage.scene.database);
+        let mut connection = sqlx::PgConnection::connect(&url).await.ok()?;
+        let rows: i64 =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(caught_up.as_str())).fetch_one(&mut connection).await.ok()?;
+        (rows == 1).then_some(())
+    })
+    .await;
+    primary.postgres().stop().await.expect("the primary is gone");
+    stage.delete(&doomed).await;
+    let expect = Expect {
+        says: &["no server of the database URL can be used", "takes no writes", "refused"],
+        ..Expect::new(Reason::DatabaseUnavailable)
+    };
+    let Scene { variant, database, class, world: _ } = stage.scene;
+    stage.scene = Scene { world: Arc::new(primary.beside(standby)), variant, database, class };
+    stage.blocked(&doomed, &expect).await;
+    let promoted: bool = stage.scene.value("SELECT pg_promote()").await;
+    assert!(promoted);
+    stage.healed(&doomed).await;
+    stage.close().await;
+}
+
+async fn nobody_answers(world: Arc<World>, via: Via) {
+    let scene = scene(world, via, Variant::Ordinary).await;
+    // A port that is free: it was taken for this moment only.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let url = |host: &str| format!("postgres://{ROLE}:{PASSWORD}@{host}/{}?sslmode=disable", scene.database);
+    let file = scene.file("url", &url(&free.to_string()));
+    let unknown = url("no-such-host.invalid:6000");
+    let right = scene.url();
+    let launch = launch(&scene, via).await.url_file(&file);
+    let mut stage = Stage::unready(scene, launch).await;
+    let doomed = stage.created(0).await;
+    let said = |words: Vec<String>| {
+        move |s: &crate::support::Seen| {
+            s.reason("Ready") == "DatabaseUnavailable" && words.iter().all(|w| s.message("Ready").contains(w))
+        }
+    };
+    let refused = vec![format!("connecting to {free}"), "Connection refused".to_owned()];
+    stage.scene.until(&doomed.name, "refused", said(refused)).await;
+    std::fs::write(&file, unknown).expect("a file");
+    let words = vec!["connecting to no-such-host.invalid:6000".to_owned(), "lookup".to_owned()];
+    stage.scene.until(&doomed.name, "an unknown host", said(words)).await;
+    std::fs::write(&file, right).expect("a file");
+    stage.delete(&doomed).await;
+    stage.healed(&doomed).await;
+    stage.close().await;
+}
+
+/// The most sessions of the operator's role in a database, until `done` is dropped.
+async fn most_sessions(stage: &Stage, mut done: tokio::sync::oneshot::Receiver<()>) -> i64 {
+    let url = stage.scene.world.postgres().admin_url("postgres");
+    let sql = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = '{ROLE}' AND datname = '{}'",
+        stage.scene.database
+    );
+    let mut connection = sqlx::PgConnection::connect(&url).await.expect("a connection");
+    let mut most = 0;
+    while done.try_recv() == Err(tokio::sync::oneshot::error::TryRecvError::Empty) {
+        let now: i64 =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(sql.as_str())).fetch_one(&mut connection).await.expect("a number");
+        most = most.max(now);
+        tokio::task::yield_now().await;
+    }
+    most
+}
+
+/// Also while every deletion waits for a lock, and somebody has to be asked who holds it.
+async fn connections_have_a_bound(world: Arc<World>, via: Via) {
+    const BOUND: i64 = 6;
+    let scene = scene(world, via, Variant::Ordinary).await;
+    let launch = launch(&scene, via).await;
+    let launch = launch.configure("database.maxConnections", json!(BOUND)).configure("concurrency", json!(BOUND - 2));
+    let mut stage = Stage::with(scene, launch).await;
+    let mut doomed = Vec::new();
+    for _ in 0..BOUND - 2 {
+        doomed.push(stage.doomed(0).await);
+    }
+    let mut holder = stage.scene.connect().await;
+    let lock = "SET application_name = 'the-holder'; BEGIN; SELECT FROM organizations FOR UPDATE";
+    sqlx::raw_sql(lock).execute(&mut holder).await.expect("a lock");
+    let (waiting, done) = tokio::sync::oneshot::channel();
+    let all_are_named = async {
+        for tenant in &doomed {
+            stage.delete(tenant).await;
+        }
+        for tenant in &doomed {
+            let named = |s: &crate::support::Seen| s.message("DeletionBlocked").contains("the-holder");
+            stage.scene.until(&tenant.name, "who holds the lock", named).await;
+        }
+        drop(waiting);
+    };
+    let (most, ()) = tokio::join!(most_sessions(&stage, done), all_are_named);
+    assert!((BOUND - 2..=BOUND).contains(&most), "{most} sessions at one time");
+    sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.expect("no lock");
+    for tenant in &doomed {
+        stage.scene.gone(&tenant.name).await;
+    }
     stage.close().await;
 }

@@ -1,0 +1,279 @@
+//! The database URL, as libpq understands it (PostgreSQL documentation, Connection Strings): also one with several hosts,
+//! which sqlx does not know. No message repeats a part of the URL that may be a piece of a password.
+
+use sqlx::postgres::PgConnectOptions;
+
+use crate::api::Reason;
+use crate::domain::Failure;
+
+const FORM: &str = "write it as postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full; in USER and PASSWORD the characters @ / : ? # % are written as %40 %2F %3A %3F %23 %25";
+const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
+
+/// Parameters that sqlx takes as they are.
+const PASSED_ON: [&str; 14] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
+/// Where the servers are.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    /// One for each host, in the order of the URL.
+    pub(super) endpoints: Vec<PgConnectOptions>,
+    /// Only a server that takes writes will do. Asked only where there are several: of one it is found out anyway.
+    pub(super) writable: bool,
+}
+
+/// Host and port, or the socket: what a person looks for when nobody answers there.
+pub(super) fn name(endpoint: &PgConnectOptions) -> String {
+    match endpoint.get_socket() {
+        Some(socket) => format!("{}, port {}", socket.display(), endpoint.get_port()),
+        None => format!("{}:{}", endpoint.get_host(), endpoint.get_port()),
+    }
+}
+
+/// Reads a database URL.
+pub(super) fn parse(text: &str) -> Result<Target, Failure> {
+    let text = text.trim();
+    let Some(rest) = SCHEMES.iter().find_map(|scheme| text.strip_prefix(scheme)) else {
+        return Err(refused(if text.contains("host=") || text.contains("dbname=") {
+            "the database URL is a string of keywords (host=... port=...), which the operator does not take"
+        } else {
+            "the database URL does not begin with postgres://"
+        }));
+    };
+    let parts = Parts::split(rest)?;
+    let query = Query::read(parts.query, parts.user_info.is_none())?;
+    let hosts = hosts(&parts, &query)?;
+    let writable = match query.session_attrs {
+        None => true,
+        Some(attrs) => writable(attrs)?,
+    };
+    let endpoints = hosts.iter().map(|host| endpoint(&parts, &query, host)).collect::<Result<_, _>>()?;
+    Ok(Target { endpoints, writable })
+}
+
+/// The URL, taken apart.
+struct Parts<'a> {
+    user_info: Option<&'a str>,
+    hosts: &'a str,
+    path: &'a str,
+    query: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn split(rest: &'a str) -> Result<Self, Failure> {
+        let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
+        // A URL parser sees an end of the authority in the middle of a password, and a host in the user's name.
+        if tail.contains('#') || path.contains('@') {
+            return Err(unencoded());
+        }
+        let (user_info, hosts) = match authority.rsplit_once('@') {
+            Some((user_info, hosts)) => (Some(user_info), hosts),
+            None => (None, authority),
+        };
+        Ok(Self { user_info, hosts, path, query })
+    }
+}
+
+/// The parameters, still encoded.
+#[derive(Default)]
+struct Query<'a> {
+    hosts: Option<&'a str>,
+    ports: Option<&'a str>,
+    session_attrs: Option<&'a str>,
+    passed_on: Vec<&'a str>,
+}
+
+impl<'a> Query<'a> {
+    fn read(text: &'a str, nobody: bool) -> Result<Self, Failure> {
+        let mut query = Self::default();
+        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+            let Some((key, value)) = pair.split_once('=') else { return Err(unencoded()) };
+            match key {
+                "host" | "hostaddr" => query.hosts = Some(value),
+                "port" => query.ports = Some(value),
+                "target_session_attrs" => query.session_attrs = Some(value),
+                _ if PASSED_ON.contains(&key) || key.starts_with("options[") => query.passed_on.push(pair),
+                // What looks like a parameter may be the rest of a password, before its `@`.
+                _ if nobody && value.contains('@') => return Err(unencoded()),
+                _ if key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')) => {
+                    tracing::warn!(parameter = key, "the operator does not know this parameter of the database URL");
+                }
+                _ => return Err(unencoded()),
+            }
+        }
+        Ok(query)
+    }
+}
+
+/// A host with its port, still encoded.
+struct Host<'a> {
+    name: &'a str,
+    port: Option<&'a str>,
+}
+
+/// The hosts: those of the parameter `host` before those of the authority.
+fn hosts<'a>(parts: &Parts<'a>, query: &Query<'a>) -> Result<Vec<Host<'a>>, Failure> {
+    let mut hosts: Vec<Host<'a>> = match query.hosts {
+        Some(names) => separate(names).into_iter().map(|name| Host { name, port: None }).collect(),
+        None => parts.hosts.split(',').map(with_port).collect(),
+    };
+    let ports = query.ports.map(separate).unwrap_or_default();
+    if !matches!(ports.len(), 0 | 1) && ports.len() != hosts.len() {
+        return Err(refused("the database URL does not name as many ports as hosts"));
+    }
+    for (index, host) in hosts.iter_mut().enumerate() {
+        host.port = ports.get(index).or(ports.first()).copied().or(host.port).filter(|port| !port.is_empty());
+        if host.port.is_some_and(|port| port.parse::<u16>().is_err()) {
+            return Err(refused("a port of the database URL is not a number from 1 to 65535"));
+        }
+    }
+    if hosts.len() > 1 && hosts.iter().any(|host| host.name.is_empty()) {
+        return Err(refused("a host of the database URL has no name"));
+    }
+    Ok(hosts)
+}
+
+/// The items of a list, whose commas may be encoded.
+fn separate(list: &str) -> Vec<&str> {
+    list.split("%2C").flat_map(|part| part.split("%2c")).flat_map(|part| part.split(',')).collect()
+}
+
+/// `HOST`, `HOST:PORT` or `[IPV6]:PORT`.
+fn with_port(text: &str) -> Host<'_> {
+    match text.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => Host { name, port: Some(port) },
+        _ => Host { name: text, port: None },
+    }
+}
+
+/// Whether only a server that takes writes will do.
+fn writable(attrs: &str) -> Result<bool, Failure> {
+    match attrs {
+        "any" => Ok(false),
+        "read-write" | "primary" => Ok(true),
+        "read-only" | "standby" | "prefer-standby" => Err(refused(
+            "target_session_attrs of the database URL asks for a server that takes no writes, and the operator deletes: set it to read-write",
+        )),
+        _ => Err(refused("target_session_attrs of the database URL must be any, read-write or primary")),
+    }
+}
+
+/// One host of the URL, as sqlx takes it.
+fn endpoint(parts: &Parts<'_>, query: &Query<'_>, host: &Host<'_>) -> Result<PgConnectOptions, Failure> {
+    let user_info = parts.user_info.map(|u| format!("{u}@")).unwrap_or_default();
+    let port = host.port.map(|port| format!(":{port}")).unwrap_or_default();
+    let mut pairs = query.passed_on.clone();
+    let (authority, parameter) = match query.hosts {
+        Some(_) => (format!("localhost{port}"), format!("host={}", host.name)),
+        None => (format!("{}{port}", host.name), String::new()),
+    };
+    pairs.extend([parameter.as_str()].into_iter().filter(|pair| !pair.is_empty()));
+    let url = format!("postgres://{user_info}{authority}{}?{}", parts.path, pairs.join("&"));
+    let options: PgConnectOptions = url.parse().map_err(|_| refused("the database URL cannot be parsed"))?;
+    // No statement stays prepared on the server: a transaction pooler may hand out another server connection.
+    // Nor is anything set at the start of a session that poolers do not know.
+    Ok(options.application_name("organization-operator").statement_cache_capacity(0).extra_float_digits(None))
+}
+
+fn unencoded() -> Failure {
+    refused("the user or the password in the database URL holds a character that ends it there")
+}
+
+fn refused(message: &str) -> Failure {
+    Failure::new(Reason::AuthenticationFailed, message).remedy(FORM)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(text: &str) -> Vec<String> {
+        parse(text).unwrap_or_else(|f| panic!("{text}: {f}")).endpoints.iter().map(name).collect()
+    }
+
+    #[test]
+    fn hosts_and_ports_as_in_libpq() {
+        for (url, expected) in [
+            ("postgres://u:p@db/flows", vec!["db:5432"]),
+            (" postgresql://u:p@db:6000/flows?sslmode=require\n", vec!["db:6000"]),
+            ("postgres://u:p@h1:5432,h2:5433/db?target_session_attrs=read-write", vec!["h1:5432", "h2:5433"]),
+            ("postgres://u:p@h1,h2:7000/db", vec!["h1:5432", "h2:7000"]),
+            ("postgres://u@[::1]:5433,[fe80::1]/db", vec!["[::1]:5433", "[fe80::1]:5432"]),
+            ("postgres://u@/db?host=h1,h2&port=1,2", vec!["h1:1", "h2:2"]),
+            ("postgres://u@/db?host=h1%2Ch2&port=6000", vec!["h1:6000", "h2:6000"]),
+            ("postgres://u@ignored:1/db?hostaddr=10.0.0.1&port=2", vec!["10.0.0.1:2"]),
+            ("postgres:///db?host=/run/postgresql", vec!["/run/postgresql, port 5432"]),
+            ("postgres://%2Frun%2Fpostgresql:6000/db?user=u", vec!["/run/postgresql, port 6000"]),
+        ] {
+            assert_eq!(names(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_every_host_is_passed_on() {
+        let target =
+            parse("postgres://us%40er:pa%2Fss@h1,h2/flows?sslmode=disable&options=-c%20x.y%3D1").expect("a URL");
+        for endpoint in &target.endpoints {
+            assert_eq!((endpoint.get_username(), endpoint.get_database()), ("us@er", Some("flows")));
+            assert_eq!(endpoint.get_options(), Some("-c x.y=1"));
+            assert!(matches!(endpoint.get_ssl_mode(), sqlx::postgres::PgSslMode::Disable));
+            assert_eq!(endpoint.get_application_name(), Some("organization-operator"));
+        }
+    }
+
+    #[test]
+    fn a_primary_is_looked_for_unless_any_server_will_do() {
+        for (attrs, expected) in
+            [("", true), ("?target_session_attrs=any", false), ("?target_session_attrs=primary", true)]
+        {
+            assert_eq!(parse(&format!("postgres://h1,h2/db{attrs}")).expect("a URL").writable, expected, "{attrs}");
+        }
+        for attrs in ["standby", "read-only", "prefer-standby", "primry"] {
+            let refused = parse(&format!("postgres://h1,h2/db?target_session_attrs={attrs}")).expect_err("refused");
+            assert!(refused.message.contains("target_session_attrs"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn characters_that_end_a_password_are_named_and_nothing_of_it_is_repeated() {
+        for url in [
+            "postgres://user:canary/secret@db/flows",
+            "postgres://user:12/secret@db:5432/flows",
+            "postgres://user:canary?secret@db/flows",
+            "postgres://user:canary?secret=canary@db/flows",
+            "postgres://user:canary#secret@db/flows",
+            "postgres://user:canary",
+            "postgres://user:canary,secret:canary@",
+            "host=db port=5432 password=canary",
+            "mysql://user:canary@db/flows",
+        ] {
+            let refused = parse(url).expect_err(url);
+            let text = format!("{refused} {}", refused.remedy.clone().unwrap_or_default());
+            assert!(text.contains("%40 %2F %3A %3F %23"), "{url}: {text}");
+            assert!(!text.contains("canary") && !text.contains("secret"), "{url}: {text}");
+            if url.contains("secret@") || url.contains("canary@db/flows") && url.contains("user:canary?") {
+                assert!(text.contains("holds a character that ends it"), "{url}: {text}");
+            }
+        }
+        let keywords = parse("host=db port=5432 password=canary").expect_err("refused");
+        assert!(keywords.message.contains("host=... port=..."), "{keywords}");
+        // These end nothing: the last `@` counts, and the first `:`.
+        assert_eq!(names("postgres://user:p@ss:word@db/flows"), ["db:5432"]);
+        assert_eq!(names("postgres://h:5432/db?user=u&password=a@b"), ["h:5432"]);
+    }
+}
