@@ -35,8 +35,18 @@ impl Background {
         Self { name, task }
     }
 
-    /// Waits until the task is lost. It never is while all is well.
-    pub async fn lost(&mut self) -> Lost {
+    /// Does `work`, unless the task is lost before it is done.
+    ///
+    /// # Errors
+    /// Fails when the task is lost.
+    pub async fn guard<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Lost> {
+        tokio::select! {
+            done = work => Ok(done),
+            lost = self.lost() => Err(lost),
+        }
+    }
+
+    async fn lost(&mut self) -> Lost {
         let how = match (&mut self.task).await {
             Ok(()) => "ended".to_owned(),
             Err(error) => told(error),
@@ -68,9 +78,10 @@ mod tests {
     async fn a_task_that_panics_or_ends_is_lost_and_named() {
         let (_sender, stop) = watch::channel(false);
         let mut panics = Background::spawn("census", stop.clone(), async { panic!("no more {}", "rows") });
-        let lost = panics.lost().await.to_string();
+        let lost = panics.guard(std::future::pending::<()>()).await.expect_err("lost").to_string();
         assert!(lost.starts_with("the background task \"census\" panicked: no more rows;"), "{lost}");
-        let lost = Background::spawn("server", stop, async {}).lost().await.to_string();
+        let mut ends = Background::spawn("server", stop, async {});
+        let lost = ends.guard(std::future::pending::<()>()).await.expect_err("lost").to_string();
         assert!(lost.starts_with("the background task \"server\" ended;"), "{lost}");
     }
 
@@ -85,7 +96,8 @@ mod tests {
         });
         sender.send_replace(true);
         assert!(ended.await.is_err(), "its work is done");
-        assert!(futures::poll!(Box::pin(task.lost())).is_pending());
+        assert!(futures::poll!(Box::pin(task.guard(std::future::pending::<()>()))).is_pending());
+        assert_eq!(task.guard(async { 7 }).await.expect("not lost"), 7);
     }
 
     #[tokio::test]

@@ -72,11 +72,9 @@ impl Run {
 
         let client = client(metrics.clone()).await?;
         let mut stopping = stop.clone();
-        let work = operate(&config, self.database, client, database.clone(), metrics, stop.clone());
+        let work = Box::pin(operate(&config, self.database, client, database.clone(), metrics, stop.clone()));
         tokio::select! {
-            done = work => done?,
-            lost = serving.lost() => return Err(lost.into()),
-            lost = signals.lost() => return Err(lost.into()),
+            done = signals.guard(serving.guard(work)) => done???,
             () = async {
                 // The controller ends by itself, after the passes under way; only what comes before it is cut off.
                 drop(stopping.wait_for(|s| *s).await);
@@ -113,8 +111,7 @@ async fn operate(
         prepare_in_background(tried, config.clone(), database.clone(), plan.clone(), metrics.clone(), stop.clone());
     let mut preparing = Background::spawn("database preparation", stop.clone(), preparing);
     let cluster_id = tokio::select! {
-        id = prepare(config, &cluster, first_try) => id,
-        lost = preparing.lost() => return Err(lost),
+        id = preparing.guard(prepare(config, &cluster, first_try)) => id?,
         _ = stop.wait_for(|s| *s) => return Ok(()),
     };
     tracing::info!(cluster = cluster_id, database = serve, "serving");
@@ -129,10 +126,7 @@ async fn operate(
         settle: Duration::from_secs(config.settle_seconds),
         retry: config.retry,
     };
-    tokio::select! {
-        done = controller::run(Inputs { cluster, client, database, plan, metrics, settings }, stop) => done,
-        lost = preparing.lost() => Err(lost),
-    }
+    preparing.guard(controller::run(Inputs { cluster, client, database, plan, metrics, settings }, stop)).await?
 }
 
 /// What must be there before the first pass: the CRD and an id of the cluster. The database may come later: objects are

@@ -131,10 +131,7 @@ pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) -> Result<(),
                 tracing::debug!(error = chain(&e), "a scheduled pass did not take place");
             }
         });
-    tokio::select! {
-        () = controller => Ok(()),
-        lost = looking.lost() => Err(lost),
-    }
+    looking.guard(controller).await
 }
 
 /// Does `work` until `stop` turns true.

@@ -69,6 +69,8 @@ pub struct Database {
     /// The one place beside the pool: for migrations, for looking at locks, and for finding out why nobody answers.
     beside: Arc<Semaphore>,
     servers: RwLock<Servers>,
+    /// Held while the primary is looked for among several servers.
+    looking: tokio::sync::Mutex<()>,
     /// Connections of the pool that are older lead to where nobody wants to go any more.
     renewed: Arc<Mutex<Option<Instant>>>,
     /// The last failure to connect. For a moment it answers for others, too: while the database is down nobody holds a
@@ -141,6 +143,7 @@ impl Database {
             pool: pool(first, settings, &renewed),
             beside: Arc::new(Semaphore::new(1)),
             servers: RwLock::new(servers),
+            looking: tokio::sync::Mutex::default(),
             renewed,
             down: Mutex::default(),
         })
@@ -237,19 +240,18 @@ impl Database {
     }
 
     async fn beside(&self, endpoint: &PgConnectOptions) -> Result<Beside, Failure> {
-        let attempt = async {
-            // It is never closed.
-            let place = self.beside.clone().acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
-            Ok(Beside { connection: PgConnection::connect_with(endpoint).await?, _place: place })
-        };
-        match tokio::time::timeout(self.settings.connect_timeout, attempt).await {
-            Ok(result) => result.map_err(|e| at(endpoint, &e)),
+        let limit = self.settings.connect_timeout;
+        let place = tokio::time::timeout(limit, self.beside.clone().acquire_owned()).await;
+        let Ok(Ok(place)) = place else { return Err(at(endpoint, &sqlx::Error::PoolTimedOut)) };
+        match tokio::time::timeout(limit, PgConnection::connect_with(endpoint)).await {
+            Ok(Ok(connection)) => Ok(Beside { connection, _place: place }),
+            Ok(Err(e)) => Err(at(endpoint, &e)),
             Err(_) => Err(Failure::new(
                 Reason::DatabaseUnavailable,
                 format!(
                     "the database server {} did not answer within {} s while connecting",
                     url::name(endpoint),
-                    self.settings.connect_timeout.as_secs()
+                    limit.as_secs()
                 ),
             )
             .remedy("check that the database server runs and that the operator may reach it")),
@@ -258,6 +260,11 @@ impl Database {
 
     /// The server that is used. Among several, each is asked in the order of the URL, until one takes writes.
     async fn server(&self) -> Result<PgConnectOptions, Failure> {
+        if let Some(endpoint) = self.read().endpoint() {
+            return Ok(endpoint.clone());
+        }
+        // One looks for all.
+        let _looking = self.looking.lock().await;
         let Target { endpoints, writable } = {
             let servers = self.read();
             if let Some(endpoint) = servers.endpoint() {
@@ -362,9 +369,10 @@ fn none_suits(refusals: Vec<Failure>) -> Failure {
     let told: Vec<&str> = refusals.iter().map(|f| f.message.as_str()).collect();
     let message = format!("no server of the database URL can be used: {}", told.join("; "));
     let worst = refusals.into_iter().reduce(|worst, next| if worst.reason.needs_a_person() { worst } else { next });
-    worst
-        .map(|failure| Failure { message: message.clone(), ..failure })
-        .unwrap_or_else(|| Failure::new(Reason::DatabaseUnavailable, message))
+    match worst {
+        Some(failure) => Failure { message, ..failure },
+        None => Failure::new(Reason::DatabaseUnavailable, message),
+    }
 }
 
 fn text(source: &UrlSource) -> Result<String, Failure> {
