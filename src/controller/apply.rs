@@ -107,7 +107,7 @@ async fn settled(
 ) -> Result<Report, Failure> {
     let actor = Actor { cluster: &context.settings.cluster_id, subject, key: &facts.key };
     if settle.changes_database() {
-        context.database.settle(actor, settle, plan).await?;
+        context.database.settle(actor, settle, plan).await.map_err(|f| plan.explain(f))?;
     }
     seen.claim = Some(ClaimStatus { installation: facts.installation.clone(), organization_key: facts.key.clone() });
     let active = match (settle.activation, facts.organization) {

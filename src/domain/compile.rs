@@ -204,6 +204,7 @@ impl CompiledPlan {
     /// All other faults leave a plan that can observe and deactivate, with [`CompiledPlan::fault`] set.
     pub fn new(plan: &Plan, catalog: &Catalog, role: &str) -> Result<Self, Failure> {
         let mut faults = faults::Faults::new(role);
+        faults.own_privileges(catalog);
         let Some(root) = root::resolve(plan, catalog, &mut faults) else {
             return Err(faults.into_failure());
         };
