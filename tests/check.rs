@@ -535,7 +535,7 @@ async fn new_tables_show_without_a_restart(world: Arc<World>) {
     assert!(seen.is("DeletionReady", "True"), "a warning never blocks: {}", seen.yaml());
     let answer = check(&scene, &[]).await;
     assert_eq!(answer.code, Some(0), "{}", answer.text);
-    let step = "add a step {entity: api_tokens, table: public.api_tokens, parent: users, column: user_id} or a keep {table: public.api_tokens, reason: ...} to the plan (cascade)";
+    let step = "add a step {entity: apiTokens, table: public.api_tokens, parent: users, column: user_id} or a keep {table: public.api_tokens, reason: ...} to the plan (cascade)";
     assert_eq!(answer.of("UndeclaredReference")[0].3, step);
     assert_eq!(answer.of("Unindexed").len(), 1, "{}", answer.text);
     eventually("the metric", || findings(&operator, "UndeclaredReference", "Warning")).await;

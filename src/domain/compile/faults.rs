@@ -4,6 +4,7 @@ use super::resolve::Resolved;
 use crate::api::reason::Reason;
 use crate::api::status::ErrorCause;
 use crate::domain::catalog::{Catalog, OwnPrivilege, TableId, TableInfo};
+use crate::domain::entity;
 use crate::domain::failure::Failure;
 use crate::domain::findings::{Finding, Kind, Severity, scalar};
 use crate::domain::identifier::{Table, quote};
@@ -69,6 +70,7 @@ impl Faults {
 
     /// Tables with a tenant column that the plan neither deletes nor keeps.
     pub(super) fn unclassified(&mut self, plan: &Plan, catalog: &Catalog) {
+        let entities = entity::proposed(plan, catalog);
         for table in &catalog.tables {
             let known = |name: &str| table.declared.iter().any(|d| d == name);
             if known(&plan.organization.table)
@@ -86,7 +88,7 @@ impl Faults {
                 self.found(Finding {
                     remedy: Some(format!(
                         "add a step {{entity: {}, table: {full}, organization: {}}} or a keep {{table: {full}, reason: ...}} to the plan (cascade)",
-                        scalar(table.table.bare()),
+                        scalar(entities.get(&table.id).map_or_else(|| table.table.bare(), String::as_str)),
                         scalar(column),
                         full = scalar(&name)
                     )),
