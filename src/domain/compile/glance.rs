@@ -1,0 +1,40 @@
+//! What a short look may cost: rows are looked for by an index, or in a small table.
+
+use crate::domain::catalog::{Catalog, Relation, TableInfo};
+
+/// A table of up to so many bytes is walked through as fast as an index is searched.
+pub(super) const SMALL: u32 = 1 << 20;
+
+/// How far rows are looked for.
+#[derive(Clone, Copy)]
+pub(super) enum Effort<'a> {
+    /// Whatever it takes: a deletion must not miss one.
+    Whole,
+    /// No walk through a large table: nobody deletes, and the look is repeated for every organization.
+    Glance(&'a Catalog),
+}
+
+impl Effort<'_> {
+    /// `count`, or 0 where no index serves one of these searches and the table is not small. How large it is is asked when the
+    /// statement runs: the catalogue's own estimate knows nothing of a table that was never analyzed.
+    pub(super) fn bounded<'c>(
+        self,
+        count: String,
+        table: &TableInfo,
+        mut searches: impl Iterator<Item = &'c [String]>,
+    ) -> String {
+        let Self::Glance(catalog) = self else { return count };
+        let traits = catalog.traits(table.id);
+        if traits.is_some_and(|traits| searches.all(|columns| traits.indexed(columns))) {
+            return count;
+        }
+        let id = table.id;
+        let size = if traits.is_some_and(|t| t.relation == Relation::Partitioned) {
+            format!("(SELECT sum(pg_relation_size(t.relid)) FROM pg_partition_tree({id}) t)")
+        } else {
+            format!("pg_relation_size({id})")
+        };
+        // A scalar subquery runs only when its value is asked for.
+        format!("CASE WHEN {size} <= {SMALL} THEN {count} ELSE 0 END")
+    }
+}
