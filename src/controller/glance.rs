@@ -109,6 +109,16 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_says_how_often_and_for_how_long() {
+        let docs = include_str!("../../docs/organization.md");
+        let limit = format!("for at most {} seconds a statement", crate::db::check::GLANCE_LIMIT.as_secs());
+        assert_eq!((SELDOM.as_secs(), RESYNC.as_secs()), (3600, 600));
+        for part in [limit.as_str(), "else once an hour; every ten minutes while something blocks"] {
+            assert!(docs.contains(part), "{part}");
+        }
+    }
+
+    #[test]
     fn what_was_seen_holds_for_an_hour_or_until_the_next_regular_pass_while_something_blocks() {
         let minutes = |n| Duration::from_secs(n * 60);
         for (blocked, mark, age, holds) in [

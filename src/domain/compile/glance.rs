@@ -38,3 +38,46 @@ impl Effort<'_> {
         format!("CASE WHEN {size} <= {SMALL} THEN {count} ELSE 0 END")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::catalog::{Privileges, Traits};
+    use crate::domain::identifier::Table;
+
+    fn bounded(traits: Option<Traits>) -> String {
+        let table = TableInfo {
+            id: 7,
+            table: Table::qualified("app", "notes"),
+            declared: Vec::new(),
+            columns: Vec::new(),
+            unique_keys: Vec::new(),
+            privileges: Privileges::default(),
+            row_security: false,
+        };
+        let catalog = Catalog { traits: traits.map(|t| (7, t)).into_iter().collect(), ..Catalog::default() };
+        let searches = [["user_id".to_owned()]];
+        Effort::Glance(&catalog).bounded("(n)".into(), &table, searches.iter().map(<[String; 1]>::as_slice))
+    }
+
+    #[test]
+    fn without_an_index_only_a_small_table_is_looked_through() {
+        let traits = |columns: &[&str], relation| Traits {
+            indexes: vec![columns.iter().map(|c| (*c).to_owned()).collect()],
+            relation,
+            ..Traits::default()
+        };
+        assert_eq!(bounded(Some(traits(&["user_id", "id"], Relation::Table))), "(n)");
+        let guarded = "CASE WHEN pg_relation_size(7) <= 1048576 THEN (n) ELSE 0 END";
+        assert_eq!(bounded(Some(traits(&["id", "user_id"], Relation::Table))), guarded);
+        assert_eq!(bounded(None), guarded, "nobody looked");
+        // A partitioned table has no rows of its own.
+        assert!(bounded(Some(traits(&["id"], Relation::Partitioned))).contains("pg_partition_tree(7)"));
+    }
+
+    #[test]
+    fn the_documentation_says_what_is_small() {
+        let small = format!("in tables of up to {} MiB", SMALL >> 20);
+        assert!(include_str!("../../../docs/organization.md").contains(&small), "{small}");
+    }
+}
