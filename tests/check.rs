@@ -15,6 +15,7 @@ tests![
     every_remedy_cures_its_finding,
     a_key_that_is_not_enforced_is_named_where_postgres_has_such,
     what_blocks_is_found_with_its_grant_and_cured,
+    a_missing_privilege_on_the_operators_own_schema_blocks,
     a_rule_on_delete_blocks_a_deletion_until_it_is_dropped,
     rows_that_refer_from_outside_are_shown_with_the_way_to_the_organization,
     rows_of_two_organizations_are_found_as_the_deletion_finds_them,
@@ -236,6 +237,56 @@ async fn what_blocks_is_found_with_its_grant_and_cured(world: Arc<World>) {
     scene.sql("ALTER TABLE organizations RENAME TO tenants").await;
     let answer = check(&scene, &["--id", &scene.key(1)]).await;
     assert_eq!((answer.code, answer.kinds()), (Some(1), vec!["MissingTable".to_owned()]), "{}", answer.text);
+}
+
+/// Each privilege in turn, then all of them. What the finding says is what cures it, word for word.
+async fn a_missing_privilege_on_the_operators_own_schema_blocks(world: Arc<World>) {
+    let scene = Scene::new(world, Variant::Ordinary).await;
+    let acme = scene.key(1);
+    scene.seed(&acme).await;
+    let operator = scene.start().await;
+    scene.apply(&scene.org("acme", &acme).policy("Delete")).await;
+    scene.ready("acme").await;
+    operator.stop().await;
+    let mut wanted = vec![("USAGE", String::new(), "SCHEMA \"organization_operator\"".to_owned())];
+    for (table, privileges) in [
+        ("installation", &["SELECT"][..]),
+        ("migrations", &["SELECT"]),
+        ("ledger", &["SELECT", "INSERT", "UPDATE"]),
+        ("claims", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+        ("residue", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+    ] {
+        for privilege in privileges {
+            let quoted = format!("\"organization_operator\".\"{table}\"");
+            wanted.push((privilege, format!("organization_operator.{table}"), quoted));
+        }
+    }
+    for (privilege, table, object) in &wanted {
+        scene.sql(&format!("REVOKE {privilege} ON {object} FROM organization_operator")).await;
+        // Its own records also tell in which database an object was claimed.
+        for arguments in [vec![], vec!["--id", &acme], vec![&scene.name("acme")]] {
+            let answer = check(&scene, &arguments).await;
+            let what = format!("{privilege} {object} {arguments:?}: {}{}", answer.text, answer.errors);
+            let found = answer.of("MissingPrivilege");
+            assert_eq!((answer.code, found.len()), (Some(1), 1), "{what}");
+            let grant = format!("GRANT {privilege} ON {object} TO \"organization_operator\";");
+            assert_eq!(found[0], ("Blocks".to_owned(), table.clone(), String::new(), grant), "{what}");
+        }
+        let table = run(&scene, &json!({}), &[], &scene.url()).await;
+        assert!(table.text.contains("1 finding blocks the deletion of an organization"), "{}", table.text);
+        scene.sql(&check(&scene, &[]).await.of("MissingPrivilege")[0].3).await;
+    }
+    for (privilege, _, object) in &wanted {
+        scene.sql(&format!("REVOKE {privilege} ON {object} FROM organization_operator")).await;
+    }
+    let answer = check(&scene, &[]).await;
+    let found = answer.of("MissingPrivilege");
+    assert_eq!((answer.code, found.len()), (Some(1), wanted.len()), "{}", answer.text);
+    for (_, _, _, remedy) in &found {
+        scene.sql(remedy).await;
+    }
+    let answer = check(&scene, &[]).await;
+    assert_eq!((answer.code, answer.kinds()), (Some(0), Vec::new()), "{}", answer.text);
 }
 
 async fn a_rule_on_delete_blocks_a_deletion_until_it_is_dropped(world: Arc<World>) {
@@ -484,7 +535,7 @@ async fn new_tables_show_without_a_restart(world: Arc<World>) {
     assert!(seen.is("DeletionReady", "True"), "a warning never blocks: {}", seen.yaml());
     let answer = check(&scene, &[]).await;
     assert_eq!(answer.code, Some(0), "{}", answer.text);
-    let step = "add a step {entity: api_tokens, table: public.api_tokens, parent: users, column: user_id} or a keep {table: public.api_tokens, reason: ...} to the plan (cascade)";
+    let step = "add a step {entity: apiTokens, table: public.api_tokens, parent: users, column: user_id} or a keep {table: public.api_tokens, reason: ...} to the plan (cascade)";
     assert_eq!(answer.of("UndeclaredReference")[0].3, step);
     assert_eq!(answer.of("Unindexed").len(), 1, "{}", answer.text);
     eventually("the metric", || findings(&operator, "UndeclaredReference", "Warning")).await;

@@ -21,6 +21,7 @@ mod errors;
 mod expiration;
 mod failure_shapes;
 mod fence;
+mod foreseen;
 mod gitops;
 mod handover;
 mod layering;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         expiration::tests(),
         failure_shapes::tests(),
         fence::tests(),
+        foreseen::tests(),
         gitops::tests(),
         handover::tests(),
         layering::tests(),

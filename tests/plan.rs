@@ -12,6 +12,7 @@ tests![
     a_drafted_plan_fits_every_example,
     a_drafted_plan_fits_a_larger_platform,
     the_documentation_shows_real_output,
+    a_table_has_one_entity_in_a_draft_and_in_a_check,
     what_cannot_be_placed_blocks_until_a_person_has_decided,
     a_file_that_is_there_is_never_overwritten,
     a_plan_shows_what_would_be_deleted,
@@ -150,6 +151,33 @@ async fn larger(world: Arc<World>) -> (Scene, String) {
     scene.sql(&std::fs::read_to_string(path("tests/schemas/larger.sql")).expect("the schema")).await;
     let url = scene.world.postgres().admin_url(&scene.database);
     (scene, url)
+}
+
+/// Whoever copies a step from a check into a drafted plan must not meet two spellings of one name.
+async fn a_table_has_one_entity_in_a_draft_and_in_a_check(world: Arc<World>) {
+    let scene = Scene::new(world, Variant::Ordinary).await;
+    scene
+        .sql(
+            "CREATE TABLE \"IntegrationDeployment\" (id int PRIMARY KEY, organization_id uuid REFERENCES organizations);
+             CREATE TABLE \"Flow notes\" (id int PRIMARY KEY, flow_id uuid REFERENCES flows);
+             CREATE SCHEMA apart; CREATE TABLE apart.users (id int PRIMARY KEY, organization_id uuid REFERENCES organizations);
+             GRANT SELECT ON \"IntegrationDeployment\", \"Flow notes\" TO organization_operator",
+        )
+        .await;
+    let drafted = run(&scene, &["plan", "init", "--organization", "organizations"]).await.with(0).out;
+    let checked = run(&scene, &["check", "--config", &config(&scene)]).await.with(1).out;
+    for (table, entity) in
+        [("IntegrationDeployment", "integrationDeployment"), ("Flow notes", "flowNotes"), ("apart.users", "apartUsers")]
+    {
+        // A table is written with its schema where it may be another one of the search path.
+        let named = |text: &str| {
+            let of_table = |l: &&str| l.contains("entity: ") && l.contains(table) && l.contains("table: ");
+            let line = text.lines().find(of_table).unwrap_or_else(|| panic!("{table} in {text}"));
+            let rest = line.split_once("entity: ").expect("an entity").1;
+            rest.split_once(',').expect("an end").0.to_owned()
+        };
+        assert_eq!((named(&drafted).as_str(), named(&checked).as_str()), (entity, entity), "{drafted}{checked}");
+    }
 }
 
 /// Every line of the three examples of docs/plan.md is a line of real output, and the other way round.

@@ -89,27 +89,19 @@ async fn f13_a_missing_privilege_is_known_before_anybody_deletes(world: Arc<Worl
     }
     let revokes: Vec<String> = lost.iter().map(|(p, t)| format!("REVOKE {p} ON \"{t}\" FROM {ROLE}")).collect();
     scene.sql(&revokes.join(";")).await;
-    // The operator's own tables come last, as long as others are in the way.
-    let mut said = String::new();
-    for _ in 0..2 {
-        let unable = |s: &Seen| s.is("DeletionReady", "False") && s.message("DeletionReady") != said;
-        let seen = scene.until("acme", "DeletionReady=False", unable).await;
-        assert_eq!(seen.reason("DeletionReady"), "PermissionDenied", "{}", seen.yaml());
-        assert!(seen.0.metadata.deletion_timestamp.is_none());
-        said = seen.message("DeletionReady");
-        let grants: Vec<&str> = said
-            .lines()
-            .filter_map(|line| line.get(line.find("GRANT ")?..))
-            .filter_map(|line| line.get(..=line.find(';')?))
-            .collect();
-        lost.retain(|(privilege, table)| {
-            !grants.contains(&format!("GRANT {privilege} ON \"{table}\" TO \"{ROLE}\";").as_str())
-        });
-        scene.sql(&grants.join("\n")).await;
-        if lost.is_empty() {
-            break;
-        }
-    }
+    let seen = scene.until("acme", "DeletionReady=False", |s| s.is("DeletionReady", "False")).await;
+    assert_eq!(seen.reason("DeletionReady"), "PermissionDenied", "{}", seen.yaml());
+    assert!(seen.0.metadata.deletion_timestamp.is_none());
+    let said = seen.message("DeletionReady");
+    let grants: Vec<&str> = said
+        .lines()
+        .filter_map(|line| line.get(line.find("GRANT ")?..))
+        .filter_map(|line| line.get(..=line.find(';')?))
+        .collect();
+    lost.retain(|(privilege, table)| {
+        !grants.contains(&format!("GRANT {privilege} ON \"{table}\" TO \"{ROLE}\";").as_str())
+    });
+    scene.sql(&grants.join("\n")).await;
     assert!(lost.is_empty(), "nobody was told to grant {lost:?}; last said: {said}");
     scene.until("acme", "DeletionReady", able).await;
     scene.delete("acme").await;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use super::target::{Identified, Target};
+use super::target::{Identified, Target, Unidentified};
 use super::{CommandError, ConfigArgs};
 use crate::api::Reason;
 use crate::config::Config;
@@ -80,38 +80,50 @@ impl Check {
 
     async fn check(self) -> Result<Checked, CommandError> {
         let (config, database) = self.config.load()?;
-        let subject = self.target.identify(&database).await?;
-        let checked = look(&config, &database, subject).await;
+        let checked = look(&config, &database, &self.target).await;
         database.close().await;
         checked
     }
 }
 
-async fn look(config: &Config, database: &Database, subject: Option<Identified>) -> Result<Checked, CommandError> {
-    let mut found = own_schema(config, database).await?;
-    let plan = match database.compile(&config.cascade).await {
-        Ok(plan) => plan,
-        // Not even the organization's table can be used, so nothing else can be looked at.
-        Err(failure) if failure.of_the_plan() => {
-            found.extend(failure.findings);
-            let organization = subject.map(|s| render::Organization::unseen(s.name, s.id));
-            return Ok(Checked { organization, findings: found, order: Vec::new() });
+async fn look(config: &Config, database: &Database, target: &Target) -> Result<Checked, CommandError> {
+    let (plan, known) = match database.compile(&config.cascade).await {
+        Ok(plan) => {
+            let known = plan.findings.clone();
+            (Some(plan), known)
         }
+        // Not even the organization's table can be used, so nothing else can be looked at.
+        Err(failure) if failure.of_the_plan() => (None, failure.findings),
         Err(failure) => return Err(failure.into()),
     };
-    let organization = match subject {
-        None => None,
-        Some(subject) => Some(examine(database, &plan, subject, &mut found).await?),
+    // A refusal of the operator's own schema is told with its GRANT, and is no reason to tell nothing.
+    let missing = known.iter().any(|f| f.kind == Kind::MissingPrivilege);
+    let told = |failure: &Failure| missing && failure.reason == Reason::PermissionDenied;
+    let subject = match target.identify(database).await {
+        Ok(subject) => subject,
+        Err(Unidentified::Failed(failure)) if told(&failure) => None,
+        Err(error) => return Err(error.into()),
     };
-    found.extend(plan.findings);
+    let mut found = match own_schema(config, database).await {
+        Ok(found) => found,
+        Err(failure) if told(&failure) => Vec::new(),
+        Err(failure) => return Err(failure.into()),
+    };
+    let organization = match (&plan, subject) {
+        (_, None) => None,
+        (None, Some(subject)) => Some(render::Organization::unseen(subject.name, subject.id)),
+        (Some(plan), Some(subject)) => Some(examine(database, plan, subject, &mut found).await?),
+    };
+    found.extend(known);
     // What blocks comes first; the order within is that of the findings.
     found.sort_by_key(|f| f.severity);
-    let order = plan.erase.map(|e| e.entities.into_iter().map(|e| e.name).collect()).unwrap_or_default();
+    let erase = plan.and_then(|p| p.erase);
+    let order = erase.map(|e| e.entities.into_iter().map(|e| e.name).collect()).unwrap_or_default();
     Ok(Checked { organization, findings: found, order })
 }
 
 /// The operator's own schema. It is created at start, where that is allowed.
-async fn own_schema(config: &Config, database: &Database) -> Result<Vec<Finding>, CommandError> {
+async fn own_schema(config: &Config, database: &Database) -> Result<Vec<Finding>, Failure> {
     match database.migrate(false).await {
         Ok(_) => Ok(Vec::new()),
         Err(failure) if failure.reason == Reason::SchemaMismatch => {
@@ -125,7 +137,7 @@ async fn own_schema(config: &Config, database: &Database) -> Result<Vec<Finding>
             };
             Ok(vec![Finding { remedy: failure.remedy.clone(), ..Finding::new(severity, Kind::OwnSchema, message) }])
         }
-        Err(failure) => Err(failure.into()),
+        Err(failure) => Err(failure),
     }
 }
 

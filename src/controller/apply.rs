@@ -8,6 +8,7 @@ use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
 use super::Context;
+use super::glance;
 use super::reconcile::Report;
 use crate::api::condition;
 use crate::api::status::{ClaimStatus, ObservedState, Outcome};
@@ -24,7 +25,7 @@ use crate::domain::{CompiledPlan, Failure, Subject};
 /// When to look again at an object that had changed meanwhile.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How often a healthy object is looked at although nothing changed: capped counts are refreshed then.
-const RESYNC: Duration = Duration::from_mins(10);
+pub(super) const RESYNC: Duration = Duration::from_mins(10);
 
 /// None: the object changed meanwhile.
 pub(super) async fn apply(object: &Arc<Organization>, subject: &Subject, context: &Context) -> Option<Report> {
@@ -107,7 +108,7 @@ async fn settled(
 ) -> Result<Report, Failure> {
     let actor = Actor { cluster: &context.settings.cluster_id, subject, key: &facts.key };
     if settle.changes_database() {
-        context.database.settle(actor, settle, plan).await?;
+        context.database.settle(actor, settle, plan).await.map_err(|f| plan.explain(f))?;
     }
     seen.claim = Some(ClaimStatus { installation: facts.installation.clone(), organization_key: facts.key.clone() });
     let active = match (settle.activation, facts.organization) {
@@ -119,6 +120,11 @@ async fn settled(
     seen.inventory = context.database.inventory(&facts.key, plan).await.map_err(|f| plan.explain(f))?;
     if let Some(inventory) = &mut seen.inventory {
         inventory.observed_time = Some(Time(facts.now));
+    }
+    if matches!(seen.deletion_ready, Some(Ok(())))
+        && let Some(blocked) = glance::look(object, &facts.key, plan, context).await
+    {
+        seen.deletion_ready = Some(Err(blocked));
     }
     let users = seen.inventory.as_ref().and_then(|i| i.users);
     context.census.note(object, &facts.key, Some(CensusEntry { active, users }));

@@ -136,6 +136,7 @@ async fn look(context: &Context, told: &mut Told) -> Result<(), Failure> {
     context.backoff.keep_only(|uid| uids.contains(uid));
     context.written.keep_only(|uid| uids.contains(uid));
     context.terminating.keep_only(|uid| uids.contains(uid));
+    context.glances.keep_only(|uid| uids.contains(uid));
 
     let refreshed = context.plan.refresh().await;
     match &refreshed {

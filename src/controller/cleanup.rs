@@ -10,6 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::Context;
 use super::apply::{LOOK_AGAIN, compiled, holder, see};
+use super::glance;
 use super::reconcile::Report;
 use crate::api::condition::{self, stage};
 use crate::api::status::{ClaimStatus, DeletionStep, ObservedState};
@@ -180,7 +181,10 @@ impl Act<'_> {
             Remove::Wait { until, awaited } => {
                 let obstacle = match awaited {
                     // What is wrong with the plan is known already: nobody has to wait to hear of it.
-                    Awaited::Successor => self.plan.erase().map(|_| None)?,
+                    Awaited::Successor => {
+                        self.plan.erase()?;
+                        self.known_to_block().await
+                    }
                     Awaited::RecoveryWindow => self.would_block().await.err(),
                     Awaited::Writers => None,
                 };
@@ -211,6 +215,12 @@ impl Act<'_> {
             return examined.blockers.or(examined.shared).map_or(Ok(()), Err);
         }
         database.rehearse(key, &plan).await?.map(|_| ()).ok_or_else(outdated)
+    }
+
+    /// What stood in the way while nobody had asked for the deletion, if it still does.
+    async fn known_to_block(&self) -> Option<Failure> {
+        self.context.glances.blocked(&self.subject.uid)?;
+        glance::look(self.object, &self.facts.key, self.plan, self.context).await
     }
 
     /// Erases. An organization that was deactivated only to erase it gets its activation back if that failed for a reason

@@ -5,6 +5,7 @@ mod backoff;
 mod census;
 mod cleanup;
 mod first_seen;
+mod glance;
 mod plan_cache;
 mod publish;
 mod reconcile;
@@ -31,6 +32,7 @@ use crate::metrics::Metrics;
 use backoff::Backoff;
 use census::Census;
 use first_seen::FirstSeen;
+use glance::Glances;
 use written::Written;
 
 /// What the controller needs.
@@ -84,6 +86,7 @@ pub(crate) struct Context {
     census: Arc<Census>,
     written: Written,
     terminating: FirstSeen,
+    glances: Glances,
 }
 
 /// Runs until `stop` turns true. Passes under way end first: a cascade commits or rolls back.
@@ -113,6 +116,7 @@ pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) -> Result<(),
         census: census.clone(),
         written: Written::default(),
         terminating: FirstSeen::default(),
+        glances: Glances::default(),
         settings: settings.clone(),
     });
     let looking = stop_when(stop.clone(), census::look_regularly(context.clone()));

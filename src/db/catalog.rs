@@ -107,14 +107,7 @@ impl Database {
     /// Fails when the database cannot be read, or when the organization's own table cannot be resolved.
     pub async fn compile(&self, plan: &Plan) -> Result<CompiledPlan, Failure> {
         let (catalog, role) = self.catalog(plan).await?;
-        let mut tx = self.begin().await?;
-        let during = During::action("reading the catalogue");
-        let missing = migrate::missing_privileges(&mut tx, &role).await.map_err(|e| failure(&e, during))?;
-        // Nothing was changed; the connection is clean either way.
-        tx.rollback().await.map_err(|e| failure(&e, during))?;
-        let mut compiled = CompiledPlan::new(plan, &catalog, &role)?;
-        compiled.fault = compiled.fault.or(missing);
-        Ok(compiled)
+        CompiledPlan::new(plan, &catalog, &role)
     }
 
     /// Reads the part of the catalogue that the plan touches, and the name of the operator's role.
@@ -181,8 +174,9 @@ async fn read(connection: &mut PgConnection, plan: &Plan) -> Result<(Catalog, St
     }
     let plan_tables: Vec<u32> = plan_tables.into_iter().collect();
     let traits = traits::read(&mut *connection, oids(ids.into_iter()), oids(plan_tables.iter().copied())).await?;
+    let own_missing = migrate::missing_privileges(&mut *connection).await?;
     let fingerprint = fingerprint(connection, &plan_tables, &plan.tenant_columns).await?;
-    Ok((Catalog { tables, foreign_keys, plan_tables, fingerprint, traits }, role))
+    Ok((Catalog { tables, foreign_keys, plan_tables, fingerprint, traits, own_missing }, role))
 }
 
 pub(super) async fn foreign_keys(

@@ -1,4 +1,6 @@
-//! Looks at one organization as a deletion would before its first delete, and changes nothing.
+//! Looks at one organization as a deletion would before its first delete, in full or at a glance, and changes nothing.
+
+use std::time::Duration;
 
 use sqlx::Row as _;
 
@@ -48,7 +50,7 @@ impl Database {
         if let Some(erase) = &plan.erase {
             let outside = preflight(&mut tx, &key, erase.preflight.as_ref(), &Captured::new()).await;
             blockers = found(outside).map_err(|f| plan.explain(f))?;
-            shared = found(nothing_shared(&mut tx, &key, erase).await).map_err(|f| plan.explain(f))?;
+            shared = found(nothing_shared(&mut tx, &key, erase.shared.as_ref()).await).map_err(|f| plan.explain(f))?;
             // What cannot be counted cannot be deleted: a value, for example, that does not fit the column it is compared with.
             numbers(&mut tx, &erase.inventory, &key, &Captured::new())
                 .await
@@ -63,7 +65,38 @@ impl Database {
             complete: plan.erase.is_some(),
         })
     }
+
+    /// What would stand in the way of a deletion of the organization with this key, as far as a short look can tell. The
+    /// first thing found is enough. None: nothing was found.
+    ///
+    /// # Errors
+    /// Fails when the plan must not be used or the database cannot be read; with `StatementTimeout` or `LockTimeout` when the
+    /// look took longer than [`GLANCE_LIMIT`].
+    pub async fn glance(&self, key: &str, plan: &CompiledPlan) -> Result<Option<Failure>, Failure> {
+        let erase = plan.erase()?;
+        if erase.glance.is_none() && erase.glance_shared.is_none() {
+            return Ok(None);
+        }
+        let during = During::action("looking for what would block a deletion");
+        let mut tx = self.begin().await?;
+        let limit = GLANCE_LIMIT.min(self.settings().statement_timeout).as_millis().to_string();
+        own("SELECT set_config('transaction_read_only', 'on', true), set_config('statement_timeout', $1, true)")
+            .bind(limit)
+            .execute(&mut *tx)
+            .await
+            .map_err(|e| failure(&e, during))?;
+        let outside = preflight(&mut tx, key, erase.glance.as_ref(), &Captured::new()).await;
+        let blocked = match found(outside)? {
+            None => found(nothing_shared(&mut tx, key, erase.glance_shared.as_ref()).await)?,
+            blocked => blocked,
+        };
+        tx.rollback().await.map_err(|e| failure(&e, during))?;
+        Ok(blocked)
+    }
 }
+
+/// Longest statement of a look while nobody deletes.
+pub const GLANCE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Rows that stand in the way are an answer, and no failure of the look.
 fn found(looked: Result<(), Failure>) -> Result<Option<Failure>, Failure> {

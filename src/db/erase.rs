@@ -15,7 +15,7 @@ use crate::api::status::{DeletionStep, Outcome};
 use crate::api::{DeletionPolicy, Reason};
 use crate::domain::Failure;
 use crate::domain::blocker::blockers;
-use crate::domain::compile::{Check, CompiledPlan, Delete, ErasePlan, PlanTable, shared_rows};
+use crate::domain::compile::{Check, CompiledPlan, Delete, ErasePlan, PlanTable, SharedRows, shared_rows};
 use crate::domain::settlement::{NothingLeft, Settlement};
 use crate::domain::statement::Statement;
 
@@ -132,7 +132,7 @@ pub(super) async fn cascade(
     defer_constraints(connection, erase).await?;
     let mut captured = capture(connection, key, erase, Captured::new()).await?;
     preflight(connection, key, erase.preflight.as_ref(), &captured).await?;
-    nothing_shared(connection, key, erase).await?;
+    nothing_shared(connection, key, erase.shared.as_ref()).await?;
     let found = numbers(connection, &erase.count, key, &Captured::new())
         .await
         .map_err(|e| failure(&e, During::action("counting")))?;
@@ -233,8 +233,12 @@ pub(super) async fn preflight(
 }
 
 /// No row belongs to another organization as well.
-pub(super) async fn nothing_shared(connection: &mut PgConnection, key: &str, erase: &ErasePlan) -> Result<(), Failure> {
-    let Some((statement, tables)) = &erase.shared else { return Ok(()) };
+pub(super) async fn nothing_shared(
+    connection: &mut PgConnection,
+    key: &str,
+    shared: Option<&(Statement, Vec<SharedRows>)>,
+) -> Result<(), Failure> {
+    let Some((statement, tables)) = shared else { return Ok(()) };
     let rows = numbers(connection, statement, key, &Captured::new())
         .await
         .map_err(|e| failure(&e, During::action("looking for rows of several organizations")))?;

@@ -7,9 +7,8 @@ use super::bind::own;
 use super::connect::Database;
 use super::error::{During, Values, failure};
 use crate::api::Reason;
-use crate::api::status::ErrorCause;
 use crate::domain::Failure;
-use crate::domain::identifier::Table;
+use crate::domain::catalog::OwnPrivilege;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -169,39 +168,30 @@ async fn applied(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     Ok(newest.unwrap_or_default() >= MIGRATIONS.iter().map(|m| m.version).max().unwrap_or_default())
 }
 
-/// Privileges on the operator's own tables that a deletion needs, as [`script`] grants them.
-const MISSING: &str = "SELECT t.name, t.privilege FROM (VALUES ('installation', 'SELECT'), \
+/// Privileges on the operator's own schema that the operator needs, as [`script`] grants them. A privilege on a table is of
+/// no use without USAGE on its schema, and is asked for on its own.
+const MISSING: &str = "SELECT NULL AS name, 'USAGE' AS privilege FROM pg_namespace n \
+    WHERE n.nspname = 'organization_operator' AND NOT has_schema_privilege(n.oid, 'USAGE') \
+    UNION ALL SELECT t.name, t.privilege FROM (VALUES ('installation', 'SELECT'), ('migrations', 'SELECT'), \
     ('ledger', 'SELECT'), ('ledger', 'INSERT'), ('ledger', 'UPDATE'), \
     ('claims', 'SELECT'), ('claims', 'INSERT'), ('claims', 'UPDATE'), ('claims', 'DELETE'), \
     ('residue', 'SELECT'), ('residue', 'INSERT'), ('residue', 'UPDATE'), ('residue', 'DELETE')) t(name, privilege) \
     JOIN pg_namespace n ON n.nspname = 'organization_operator' \
     JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.name \
-    WHERE NOT has_table_privilege(c.oid, t.privilege) ORDER BY 1, 2";
+    WHERE NOT has_table_privilege(c.oid, t.privilege) ORDER BY 1 NULLS FIRST, 2";
 
-/// What the role lacks on the operator's own tables, so that it is known before anybody deletes.
-pub(super) async fn missing_privileges(
-    connection: &mut PgConnection,
-    role: &str,
-) -> Result<Option<Failure>, sqlx::Error> {
-    let mut causes = Vec::new();
-    for row in own(MISSING).fetch_all(connection).await? {
-        let (name, privilege): (String, String) = (row.try_get("name")?, row.try_get("privilege")?);
-        let table = Table::qualified(SCHEMA, name);
-        causes.push(ErrorCause {
-            message: format!("the role {role} lacks the privilege {privilege} on the table `{}`", table.name()),
-            table: Some(table.name()),
-            remedy: Some(format!("GRANT {privilege} ON {table} TO {};", crate::domain::identifier::quote(role))),
-            ..ErrorCause::default()
-        });
-    }
-    let Some(first) = causes.first().cloned() else { return Ok(None) };
-    let all = causes.iter().map(|c| c.message.as_str()).collect::<Vec<_>>().join("; ");
-    let mut failure = Failure::new(
-        Reason::PermissionDenied,
-        format!("the operator's own tables cannot be used: {all}. Nothing was deleted"),
-    );
-    failure.table = first.table;
-    failure.remedy = Some(causes.iter().filter_map(|c| c.remedy.as_deref()).collect::<Vec<_>>().join("\n"));
-    failure.causes = causes;
-    Ok(Some(failure))
+/// What the role lacks on the operator's own schema, so that it is known before anybody deletes.
+pub(super) async fn missing_privileges(connection: &mut PgConnection) -> Result<Vec<OwnPrivilege>, sqlx::Error> {
+    own(MISSING)
+        .fetch_all(connection)
+        .await?
+        .iter()
+        .map(|row| {
+            Ok(OwnPrivilege {
+                privilege: row.try_get("privilege")?,
+                schema: SCHEMA.to_owned(),
+                table: row.try_get("name")?,
+            })
+        })
+        .collect()
 }

@@ -21,6 +21,19 @@ pub struct Catalog {
     pub fingerprint: String,
     /// What each table does or costs when rows are deleted.
     pub traits: BTreeMap<TableId, Traits>,
+    /// Privileges that the operator's role lacks on the operator's own schema.
+    pub own_missing: Vec<OwnPrivilege>,
+}
+
+/// A privilege on the operator's own schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnPrivilege {
+    /// Its name in SQL.
+    pub privilege: String,
+    /// The schema.
+    pub schema: String,
+    /// The table; None: it is a privilege on the schema itself.
+    pub table: Option<String>,
 }
 
 /// What changes how a delete from a table behaves, or what it costs.

@@ -3,6 +3,7 @@
 mod checks;
 mod digest;
 pub(super) mod faults;
+mod glance;
 mod relations;
 mod resolve;
 mod root;
@@ -80,6 +81,10 @@ pub struct ErasePlan {
     pub sweep_preflight: Option<(Statement, Vec<Check>)>,
     /// Rows that the plan gives to this organization and to another one as well. One column a table.
     pub shared: Option<(Statement, Vec<SharedRows>)>,
+    /// The same as `preflight`, without what only a walk through a large table could tell.
+    pub glance: Option<(Statement, Vec<Check>)>,
+    /// The same of `shared`.
+    pub glance_shared: Option<(Statement, Vec<SharedRows>)>,
     /// Deletes the organization itself.
     pub delete_organization: Statement,
     /// Existence, activation and number of users of many organizations.
@@ -204,6 +209,7 @@ impl CompiledPlan {
     /// All other faults leave a plan that can observe and deactivate, with [`CompiledPlan::fault`] set.
     pub fn new(plan: &Plan, catalog: &Catalog, role: &str) -> Result<Self, Failure> {
         let mut faults = faults::Faults::new(role);
+        faults.own_privileges(catalog);
         let Some(root) = root::resolve(plan, catalog, &mut faults) else {
             return Err(faults.into_failure());
         };

@@ -178,7 +178,7 @@ pub fn infer(survey: &Survey, organization: &str, key: Option<&str>) -> Result<D
 
 fn step(survey: &Survey, root: Root<'_>, entities: &BTreeMap<TableId, String>, table: &Surveyed, tie: &Tie) -> Step {
     let mut step = Step {
-        entity: entities.get(&table.id()).cloned().unwrap_or_else(|| names::camel(table.info.table.bare())),
+        entity: entities.get(&table.id()).cloned().unwrap_or_default(),
         table: table.written(),
         organization: None,
         parent: None,

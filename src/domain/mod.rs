@@ -4,6 +4,7 @@ pub mod blocker;
 pub mod catalog;
 pub mod compile;
 pub mod decide;
+mod entity;
 pub mod facts;
 pub mod failure;
 pub mod findings;

@@ -135,6 +135,14 @@ impl About<'_> {
     fn explained(&self, failure: &Failure) -> String {
         explained(failure, &self.subject.name, self.waits)
     }
+
+    /// What would stand in the way of a deletion. Of rows, nothing was tried before somebody deletes: they were looked for.
+    fn foreseen(&self, failure: &Failure) -> String {
+        if failure.reason != Reason::ForeignKeyViolation || self.subject.terminating_since.is_some() {
+            return self.explained(failure);
+        }
+        format!("{} It is looked for again regularly; at once after: {}", cured(failure), try_again(&self.subject.name))
+    }
 }
 
 fn wanted(
@@ -250,7 +258,7 @@ fn ready_to_delete(
             kind: condition::DELETION_READY,
             status: Status::False,
             reason: f.reason.as_str(),
-            message: about.explained(&f),
+            message: about.foreseen(&f),
         },
         None => before
             .conditions
@@ -279,17 +287,7 @@ fn ready_to_delete(
 /// The message of a condition: what happened, what clears it, when it is tried again.
 #[must_use]
 pub fn explained(failure: &Failure, name: &str, waits: &Waits) -> String {
-    let mut text = failure.message.clone();
-    if !text.ends_with('.') {
-        text.push('.');
-    }
-    if let Some(remedy) = &failure.remedy {
-        text.push_str(" To clear it: ");
-        text.push_str(remedy);
-        if !remedy.ends_with(['.', ';']) {
-            text.push('.');
-        }
-    }
+    let mut text = cured(failure);
     match (failure.reason, failure.reason.retry()) {
         _ if failure.of_the_plan() => {
             text.push_str(
@@ -304,14 +302,35 @@ pub fn explained(failure: &Failure, name: &str, waits: &Waits) -> String {
         (_, Retry::Slow) => {
             let _ = write!(
                 text,
-                " It is tried again after at most {}; at once after: kubectl annotate organization {name} \
-                 organization-operator.io/retry=\"$(date +%s)\" --overwrite",
-                length(waits.slow)
+                " It is tried again after at most {}; at once after: {}",
+                length(waits.slow),
+                try_again(name)
             );
         }
         (_, Retry::Change) => text.push_str(" It is tried again when the object changes."),
     }
     text
+}
+
+/// What happened, and what clears it.
+fn cured(failure: &Failure) -> String {
+    let mut text = failure.message.clone();
+    if !text.ends_with('.') {
+        text.push('.');
+    }
+    if let Some(remedy) = &failure.remedy {
+        text.push_str(" To clear it: ");
+        text.push_str(remedy);
+        if !remedy.ends_with(['.', ';']) {
+            text.push('.');
+        }
+    }
+    text
+}
+
+/// What makes the operator look at an object at once.
+fn try_again(name: &str) -> String {
+    format!("kubectl annotate organization {name} organization-operator.io/retry=\"$(date +%s)\" --overwrite")
 }
 
 /// A wait in the words of a person: whole minutes as such, all else in seconds.

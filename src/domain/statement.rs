@@ -149,6 +149,14 @@ impl RowSet {
         }
     }
 
+    /// The column that holds the organization's key, if one does.
+    pub(super) fn column(&self) -> Option<&str> {
+        match self {
+            Self::Direct { column, .. } => Some(column.name()),
+            Self::Through(_) => None,
+        }
+    }
+
     /// Each way in which a row may belong to this set, alone.
     pub(super) fn ways(&self) -> Vec<Self> {
         match self {

@@ -1,5 +1,6 @@
 //! What may refer to an organization's rows from outside its row sets.
 
+use super::glance::Effort;
 use super::resolve::Resolved;
 use super::root::Root;
 use super::{COUNT_LIMIT, Check};
@@ -69,6 +70,7 @@ pub(super) fn statement(
     steps: &[Resolved<'_>],
     rows: &[RowSet],
     root: &Root,
+    effort: Effort<'_>,
 ) -> Option<(Statement, Vec<Check>)> {
     if needs.is_empty() {
         return None;
@@ -103,7 +105,8 @@ pub(super) fn statement(
             "FROM {} c JOIN {} p ON {joined} WHERE {inside_parent}{outside}",
             need.child.table, need.parent.table
         );
-        columns.push(format!("(SELECT count(*) FROM (SELECT 1 {rows} LIMIT {}) s)", COUNT_LIMIT + 1));
+        let count = format!("(SELECT count(*) FROM (SELECT 1 {rows} LIMIT {}) s)", COUNT_LIMIT + 1);
+        columns.push(effort.bounded(count, need.child, std::iter::once(need.key.child_columns.as_slice())));
         checks.push(Check {
             constraint: need.key.name.clone(),
             table: need.child.table.name(),

@@ -3,10 +3,11 @@
 use super::resolve::Resolved;
 use crate::api::reason::Reason;
 use crate::api::status::ErrorCause;
-use crate::domain::catalog::{Catalog, TableId, TableInfo};
+use crate::domain::catalog::{Catalog, OwnPrivilege, TableId, TableInfo};
+use crate::domain::entity;
 use crate::domain::failure::Failure;
 use crate::domain::findings::{Finding, Kind, Severity, scalar};
-use crate::domain::identifier::quote;
+use crate::domain::identifier::{Table, quote};
 use crate::domain::plan::Plan;
 
 /// Collects faults.
@@ -69,6 +70,7 @@ impl Faults {
 
     /// Tables with a tenant column that the plan neither deletes nor keeps.
     pub(super) fn unclassified(&mut self, plan: &Plan, catalog: &Catalog) {
+        let entities = entity::proposed(plan, catalog);
         for table in &catalog.tables {
             let known = |name: &str| table.declared.iter().any(|d| d == name);
             if known(&plan.organization.table)
@@ -86,7 +88,7 @@ impl Faults {
                 self.found(Finding {
                     remedy: Some(format!(
                         "add a step {{entity: {}, table: {full}, organization: {}}} or a keep {{table: {full}, reason: ...}} to the plan (cascade)",
-                        scalar(table.table.bare()),
+                        scalar(entities.get(&table.id).map_or_else(|| table.table.bare(), String::as_str)),
                         scalar(column),
                         full = scalar(&name)
                     )),
@@ -94,6 +96,35 @@ impl Faults {
                     ..Finding::new(Severity::Blocks, Kind::Unclassified, message).on(name)
                 });
             }
+        }
+    }
+
+    /// Privileges on the operator's own schema: without its records it deletes nothing.
+    pub(super) fn own_privileges(&mut self, catalog: &Catalog) {
+        let role = quote(&self.role);
+        for OwnPrivilege { privilege, schema, table } in &catalog.own_missing {
+            let finding = |message: String, object: String| Finding {
+                remedy: Some(format!("GRANT {privilege} ON {object} TO {role};")),
+                ..Finding::new(Severity::Blocks, Kind::MissingPrivilege, message)
+            };
+            self.permission.push(match table.as_ref().map(|table| Table::qualified(schema, table)) {
+                Some(table) => finding(
+                    format!(
+                        "the role {} lacks the privilege {privilege} on the operator's own table `{}`",
+                        self.role,
+                        table.name()
+                    ),
+                    table.to_string(),
+                )
+                .on(table.name()),
+                None => finding(
+                    format!(
+                        "the role {} lacks the privilege {privilege} on the operator's own schema `{schema}`",
+                        self.role
+                    ),
+                    format!("SCHEMA {}", quote(schema)),
+                ),
+            });
         }
     }
 

@@ -1,6 +1,7 @@
 //! Rows of which two columns disagree about whose they are. They can only come about where a table's rows can be found in
 //! more than one way: by an organization column or by a parent, or by parents in several tables.
 
+use super::glance::Effort;
 use super::resolve::Resolved;
 use super::root::Root;
 use super::statements::compared_as;
@@ -30,6 +31,7 @@ pub(super) fn statement(
     live: &[RowSet],
     catalog: &Catalog,
     root: &Root,
+    effort: Effort<'_>,
 ) -> Option<(Statement, Vec<SharedRows>)> {
     let mut writer = Writer::default();
     let (mut columns, mut tables) = (Vec::new(), Vec::new());
@@ -75,7 +77,10 @@ pub(super) fn statement(
         let counts = counted.iter().map(|condition| {
             format!("(SELECT count(*) FROM (SELECT 1 FROM {table} t WHERE {condition} LIMIT {}) s)", COUNT_LIMIT + 1)
         });
-        columns.push(counts.collect::<Vec<_>>().join(" + "));
+        // The other ways are those by which rows are counted all the time.
+        let searches: Vec<[String; 1]> = by_column.iter().filter_map(|c| Some([c.column()?.to_owned()])).collect();
+        let count = format!("({})", counts.collect::<Vec<_>>().join(" + "));
+        columns.push(effort.bounded(count, step.info, searches.iter().map(<[String; 1]>::as_slice)));
         let off = match by_column.as_slice() {
             [] => "",
             _ => "; or take a column that does not hold an organization's key off cascade.tenantColumns",

@@ -1,6 +1,7 @@
 //! The steps together: order, row sets, captures and the statements of the cascade.
 
 use super::faults::Faults;
+use super::glance::Effort;
 use super::resolve::{Resolved, resolve};
 use super::root::Root;
 use super::sequence::{self, Sequence};
@@ -64,6 +65,7 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
         .collect();
     let sweeps: Vec<Delete> = deletes.iter().filter(|d| !d.fenced).cloned().collect();
     let swept: Vec<TableId> = sweeps.iter().map(|d| tables[d.table].id).collect();
+    let all: Vec<&checks::Need<'_>> = needs.iter().collect();
     let captures = capture_statements(&steps, &keys, &held, &fenced, &to_lock);
 
     let mut writer = Writer::default();
@@ -82,9 +84,11 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
         deletes,
         recount: counts(&gone, None),
         sweeps,
-        preflight: checks::statement(&needs.iter().collect::<Vec<_>>(), &steps, &live, root),
-        sweep_preflight: checks::statement(&checks::into(&needs, &swept), &steps, &held, root),
-        shared: shared::statement(&plan.tenant_columns, &steps, &live, catalog, root),
+        preflight: checks::statement(&all, &steps, &live, root, Effort::Whole),
+        sweep_preflight: checks::statement(&checks::into(&needs, &swept), &steps, &held, root, Effort::Whole),
+        shared: shared::statement(&plan.tenant_columns, &steps, &live, catalog, root, Effort::Whole),
+        glance: checks::statement(&all, &steps, &live, root, Effort::Glance(catalog)),
+        glance_shared: shared::statement(&plan.tenant_columns, &steps, &live, catalog, root, Effort::Glance(catalog)),
         delete_organization,
         census: census_statement(root, &steps, &live),
         defer_constraints: catalog.foreign_keys.iter().any(|k| k.deferrable),

@@ -3,6 +3,7 @@
 use super::{Finding, Kind, listed, scalar};
 use crate::domain::CompiledPlan;
 use crate::domain::catalog::{Catalog, ForeignKey, TableInfo};
+use crate::domain::entity;
 use crate::domain::identifier::Column;
 use crate::domain::plan::Plan;
 
@@ -11,18 +12,27 @@ pub(super) fn find(plan: &Plan, catalog: &Catalog, compiled: &CompiledPlan, know
         let name = child.table.name();
         known.iter().any(|f| f.kind == Kind::Unclassified && f.table.as_ref() == Some(&name))
     };
+    let entities = entity::proposed(plan, catalog);
     catalog
         .foreign_keys
         .iter()
         .filter(|key| !catalog.plan_tables.contains(&key.child))
         .filter_map(|key| {
             let (child, parent) = (catalog.table(key.child)?, catalog.table(key.parent)?);
-            (!blocked(child)).then(|| finding(plan, compiled, key, child, parent))
+            let entity = entities.get(&child.id).map_or_else(|| child.table.bare(), String::as_str);
+            (!blocked(child)).then(|| finding(plan, compiled, entity, key, child, parent))
         })
         .collect()
 }
 
-fn finding(plan: &Plan, compiled: &CompiledPlan, key: &ForeignKey, child: &TableInfo, parent: &TableInfo) -> Finding {
+fn finding(
+    plan: &Plan,
+    compiled: &CompiledPlan,
+    entity: &str,
+    key: &ForeignKey,
+    child: &TableInfo,
+    parent: &TableInfo,
+) -> Finding {
     let kept = plan.keep.iter().any(|k| child.declared.contains(&k.table));
     let name = child.table.name();
     let checks = compiled.erase.iter().flat_map(|e| &e.preflight).flat_map(|(_, checks)| checks);
@@ -49,7 +59,7 @@ fn finding(plan: &Plan, compiled: &CompiledPlan, key: &ForeignKey, child: &Table
         (Kind::KeptReference, drop)
     } else {
         let keep = format!("keep {{table: {}, reason: ...}}", scalar(&name));
-        let step = step(plan, key, child, parent).map(|step| format!("step {step} or a ")).unwrap_or_default();
+        let step = step(plan, entity, key, child, parent).map(|step| format!("step {step} or a ")).unwrap_or_default();
         (Kind::UndeclaredReference, format!("add a {step}{keep} to the plan (cascade)"))
     };
     Finding {
@@ -61,13 +71,13 @@ fn finding(plan: &Plan, compiled: &CompiledPlan, key: &ForeignKey, child: &Table
 }
 
 /// The step that would delete the referring rows. None: only a person can know how they belong to an organization.
-fn step(plan: &Plan, key: &ForeignKey, child: &TableInfo, parent: &TableInfo) -> Option<String> {
-    let head = format!("entity: {}, table: {}", scalar(child.table.bare()), scalar(&child.table.name()));
+fn step(plan: &Plan, entity: &str, key: &ForeignKey, child: &TableInfo, parent: &TableInfo) -> Option<String> {
+    let head = format!("entity: {}, table: {}", scalar(entity), scalar(&child.table.name()));
     let root = parent.declared.contains(&plan.organization.table);
     if root && key.parent_columns == [plan.organization.key.clone()] {
         return Some(format!("{{{head}, organization: {}}}", scalar(&key.child_columns[0])));
     }
-    let entity = &plan.steps.iter().find(|s| parent.declared.contains(&s.table))?.entity;
+    let above = &plan.steps.iter().find(|s| parent.declared.contains(&s.table))?.entity;
     let columns = match key.child_columns.as_slice() {
         [only] => format!("column: {}", scalar(only)),
         several => {
@@ -76,5 +86,5 @@ fn step(plan: &Plan, key: &ForeignKey, child: &TableInfo, parent: &TableInfo) ->
             format!("columns: {{{}}}", pairs.join(", "))
         }
     };
-    Some(format!("{{{head}, parent: {}, {columns}}}", scalar(entity)))
+    Some(format!("{{{head}, parent: {}, {columns}}}", scalar(above)))
 }

@@ -214,7 +214,7 @@ one!(
     Warning,
     "app.API tokens",
     ["user_id"],
-    "add a step {entity: \"API tokens\", table: \"app.API tokens\", parent: users, column: user_id} or a keep {table: \"app.API tokens\", reason: ...} to the plan (cascade)"
+    "add a step {entity: apiTokens, table: \"app.API tokens\", parent: users, column: user_id} or a keep {table: \"app.API tokens\", reason: ...} to the plan (cascade)"
 );
 one!(
     an_undeclared_table_that_refers_to_the_organization_by_another_name,

@@ -1,11 +1,11 @@
-//! What names say: which table a column is called after, and what a table's entity is called.
+//! What names say: which table a column is called after.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::place::Placing;
 use super::{Survey, Surveyed};
 use crate::domain::catalog::TableId;
-use crate::domain::plan::ENTITY_LIMIT;
+use crate::domain::entity;
 
 /// Letters and digits in lower case: `organization_id` and `organizationId` are the same name.
 fn plain(name: &str) -> String {
@@ -70,55 +70,13 @@ impl<'a> Namesakes<'a> {
     }
 }
 
-/// `flow_executions` and `FlowExecutions` as `flowExecutions`.
-pub(super) fn camel(table: &str) -> String {
-    let mut name = String::new();
-    for word in table.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()) {
-        let mut letters = word.chars();
-        let Some(first) = letters.next() else { continue };
-        if name.is_empty() {
-            // `URL` stays readable as `url`; `FlowExecution` keeps its inner capital.
-            let rest = if word.chars().any(char::is_lowercase) {
-                letters.as_str().to_owned()
-            } else {
-                letters.as_str().to_lowercase()
-            };
-            name.extend(first.to_lowercase());
-            name.push_str(&rest);
-        } else {
-            name.extend(first.to_uppercase());
-            name.push_str(letters.as_str());
-        }
-    }
-    // Users are counted exactly and have a column of their own, under this name.
-    if name == "user" { "users".to_owned() } else { name }
-}
-
 /// One entity for each table of the plan, in this order.
 pub(super) fn entities(survey: &Survey, placing: &Placing<'_>, order: &[TableId]) -> BTreeMap<TableId, String> {
-    let mut taken: BTreeSet<String> = BTreeSet::new();
-    let mut entities = BTreeMap::new();
     let open = placing.unclassified.keys();
     // Tables on the search path first: they get the short names.
     let mut tables: Vec<&Surveyed> = order.iter().chain(open).filter_map(|id| survey.table(*id)).collect();
     tables.sort_by_key(|t| !t.visible);
-    for table in tables {
-        let bare = table.info.table.bare();
-        let with_schema = format!("{}_{bare}", table.info.table.schema().unwrap_or_default());
-        let names = [camel(bare), camel(&with_schema)];
-        let numbered = (2..).map(|n| format!("{}{n}", cut(&names[0], ENTITY_LIMIT - 4)));
-        let mut names = names.iter().map(|n| cut(n, ENTITY_LIMIT).to_owned()).chain(numbered);
-        if let Some(name) = names.find(|n| !n.is_empty() && !taken.contains(n)) {
-            taken.insert(name.clone());
-            entities.insert(table.id(), name);
-        }
-    }
-    entities
-}
-
-fn cut(name: &str, limit: usize) -> &str {
-    let end = (0..=limit.min(name.len())).rev().find(|&i| name.is_char_boundary(i)).unwrap_or(0);
-    &name[..end]
+    entity::names(tables.into_iter().map(|t| &t.info), BTreeSet::new())
 }
 
 #[cfg(test)]
@@ -145,20 +103,5 @@ mod tests {
         ] {
             assert!(!called_after(column, table, key), "{column} {table} {key}");
         }
-    }
-
-    #[test]
-    fn entities_are_camel_case_and_users_have_their_name() {
-        for (table, entity) in [
-            ("flow_executions", "flowExecutions"),
-            ("FlowExecution", "flowExecution"),
-            ("User", "users"),
-            ("users", "users"),
-            ("URL", "url"),
-            ("billing.Invoices", "billingInvoices"),
-        ] {
-            assert_eq!(camel(table), entity);
-        }
-        assert_eq!(cut("aä", 2), "a");
     }
 }

@@ -9,7 +9,7 @@ fn statements(compiled: &CompiledPlan) -> Vec<&Statement> {
     all.extend([&erase.count, &erase.inventory, &erase.recount, &erase.delete_organization, &erase.census]);
     all.extend(erase.captures.iter().map(|c| &c.statement));
     all.extend(erase.deletes.iter().chain(&erase.sweeps).map(|d| &d.statement));
-    all.extend(erase.preflight.iter().map(|p| &p.0));
+    all.extend(erase.preflight.iter().chain(&erase.glance).map(|p| &p.0));
     all
 }
 
