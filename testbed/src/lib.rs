@@ -12,6 +12,7 @@
 
 mod cache;
 mod control_plane;
+mod debian;
 mod error;
 mod http;
 mod leash;

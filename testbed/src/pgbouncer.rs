@@ -2,20 +2,21 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::debian::{self, Packaged, Search, library_path};
 use crate::error::{Error, Result};
 use crate::leash::{Leash, Signal};
 use crate::ports::free_port;
 use crate::postgres::{Postgres, account, give};
+use crate::progress::Progress;
 use crate::scratch::Scratch;
 
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);
 const GRACE: Duration = Duration::from_secs(5);
-/// Debian keeps it out of the `PATH` of ordinary users.
-const PLACES: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
+const PROGRAM: Packaged = Packaged { program: "pgbouncer", package: "pgbouncer" };
 
 /// How to start a [`PgBouncer`].
 #[derive(Clone, Debug, Default)]
@@ -24,6 +25,8 @@ pub struct PgBouncerOptions {
     pub users: Vec<(String, String)>,
     /// Insist on TLS with this certificate and key, as PEM.
     pub tls: Option<(String, String)>,
+    /// Where lines about long work go.
+    pub progress: Progress,
 }
 
 /// A `PgBouncer` in transaction mode. It ends when dropped.
@@ -35,15 +38,25 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
+    /// Finds the program, and fetches it first if need be, so that a start does not have to.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it can be had nowhere; the message says why, and what to do.
+    pub async fn prepare(progress: &Progress) -> Result<()> {
+        debian::locate(PROGRAM, &Search::here()?, progress).await.map(|_| ())
+    }
+
     /// Starts it in front of all databases of a server, and waits until it listens.
     ///
     /// # Errors
     ///
-    /// Fails when the program is not on this machine, or ends, or does not listen in time.
+    /// Fails when the program can be had nowhere, or ends, or does not listen in time.
     pub async fn start(postgres: &Postgres, options: PgBouncerOptions) -> Result<Self> {
-        let program = locate()?;
+        let found = debian::locate(PROGRAM, &Search::here()?, &options.progress).await?;
         let account = account()?;
         let scratch = Scratch::new("pgbouncer")?;
+        let (program, libraries) = found.within_reach(PROGRAM, account, &scratch)?;
         let port = free_port()?;
         let write = |name: &str, text: &str| -> Result<PathBuf> {
             let path = scratch.join(name);
@@ -77,13 +90,16 @@ impl PgBouncer {
             config.push_str(&tls);
         }
         let config = write("pgbouncer.ini", &config)?;
-        let running = Leash::program(program, scratch.join("pgbouncer.log"))
+        let mut launch = Leash::program(program, scratch.join("pgbouncer.log"))
             .arg(config)
             .current_dir(scratch.path())
             // It refuses to run as root.
             .run_as(account)
-            .stop_with(Signal::Interrupt, GRACE)
-            .start()?;
+            .stop_with(Signal::Interrupt, GRACE);
+        if let Some(libraries) = libraries {
+            launch = launch.env("LD_LIBRARY_PATH", library_path(&libraries));
+        }
+        let running = launch.start()?;
         let begin = Instant::now();
         while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
             if let Some(exit) = running.exit() {
@@ -104,13 +120,4 @@ impl PgBouncer {
     pub const fn port(&self) -> u16 {
         self.port
     }
-}
-
-fn locate() -> Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(PLACES.iter().map(|place| Path::new(place).to_owned()))
-        .map(|directory| directory.join("pgbouncer"))
-        .find(|program| program.is_file())
-        .ok_or(Error::PgBouncerMissing)
 }

@@ -151,7 +151,7 @@ async fn a_certificate_that_is_not_trusted(world: Arc<World>, via: Via) {
     let scene = scene(world, via, Variant::Ordinary).await;
     let (pem, key, path) = certificate(&scene);
     let users = vec![(ROLE.to_owned(), PASSWORD.to_owned())];
-    let options = PgBouncerOptions { users, tls: Some((pem, key)) };
+    let options = PgBouncerOptions { users, tls: Some((pem, key)), ..PgBouncerOptions::default() };
     let front = PgBouncer::start(scene.world.postgres(), options).await.unwrap_or_else(|e| panic!("{e}"));
     let url = |host: &str, more: &str| {
         let (port, database) = (front.port(), &scene.database);

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::leash::{Exit, Leash};
 use crate::progress::Progress;
 use server::Installation;
-pub(crate) use server::{account, give};
+pub(crate) use server::{account, give, within_reach};
 
 /// Which PostgreSQL to run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -231,7 +231,7 @@ pub(crate) fn give(path: &Path, account: Option<Account>) -> Result<()> {
 
 /// The programs in a place where the server's user can reach them. The cache of root is mostly
 /// closed to others, so they are copied from there.
-fn within_reach(programs: PathBuf, account: Option<Account>, scratch: &Scratch) -> Result<PathBuf> {
+pub(crate) fn within_reach(programs: PathBuf, account: Option<Account>, scratch: &Scratch) -> Result<PathBuf> {
     let open = |path: &Path| fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o001 != 0);
     let Some(installation) = programs.parent() else {
         return Ok(programs);
