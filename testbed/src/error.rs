@@ -203,13 +203,6 @@ pub enum Error {
         why: String,
     },
 
-    /// A standby needs a program that this PostgreSQL came without.
-    #[error("no `pg_basebackup` in {}: install the complete server, with Debian's package `postgresql`", directory.display())]
-    BaseBackupMissing {
-        /// Where the server's programs are.
-        directory: PathBuf,
-    },
-
     /// PostgreSQL refuses to run as root and there is nobody else.
     #[error(
         "PostgreSQL refuses to run as root, and neither the user `postgres` nor `nobody` exists: run as another user, or set DATABASE_URL to the URL of a superuser on a running server"

@@ -5,18 +5,17 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::debian::{self, Packaged, Search, library_path};
 use crate::error::{Error, Result};
 use crate::leash::{Leash, Signal};
 use crate::ports::free_port;
 use crate::postgres::{Postgres, account, give};
 use crate::progress::Progress;
 use crate::scratch::Scratch;
+use crate::tool::Tool;
 
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);
 const GRACE: Duration = Duration::from_secs(5);
-const PROGRAM: Packaged = Packaged { program: "pgbouncer", package: "pgbouncer" };
 
 /// How to start a [`PgBouncer`].
 #[derive(Clone, Debug, Default)]
@@ -38,25 +37,15 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Finds the program, and fetches it first if need be, so that a start does not have to.
-    ///
-    /// # Errors
-    ///
-    /// Fails when it can be had nowhere; the message says why, and what to do.
-    pub async fn prepare(progress: &Progress) -> Result<()> {
-        debian::locate(PROGRAM, &Search::here()?, progress).await.map(|_| ())
-    }
-
     /// Starts it in front of all databases of a server, and waits until it listens.
     ///
     /// # Errors
     ///
     /// Fails when the program can be had nowhere, or ends, or does not listen in time.
     pub async fn start(postgres: &Postgres, options: PgBouncerOptions) -> Result<Self> {
-        let found = debian::locate(PROGRAM, &Search::here()?, &options.progress).await?;
+        let found = Tool::PgBouncer.locate(&options.progress).await?;
         let account = account()?;
         let scratch = Scratch::new("pgbouncer")?;
-        let (program, libraries) = found.within_reach(PROGRAM, account, &scratch)?;
         let port = free_port()?;
         let write = |name: &str, text: &str| -> Result<PathBuf> {
             let path = scratch.join(name);
@@ -90,16 +79,13 @@ impl PgBouncer {
             config.push_str(&tls);
         }
         let config = write("pgbouncer.ini", &config)?;
-        let mut launch = Leash::program(program, scratch.join("pgbouncer.log"))
+        let running = found
+            // It refuses to run as root.
+            .launch(Tool::PgBouncer.packaged(), account, &scratch, scratch.join("pgbouncer.log"))?
             .arg(config)
             .current_dir(scratch.path())
-            // It refuses to run as root.
-            .run_as(account)
-            .stop_with(Signal::Interrupt, GRACE);
-        if let Some(libraries) = libraries {
-            launch = launch.env("LD_LIBRARY_PATH", library_path(&libraries));
-        }
-        let running = launch.start()?;
+            .stop_with(Signal::Interrupt, GRACE)
+            .start()?;
         let begin = Instant::now();
         while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
             if let Some(exit) = running.exit() {

@@ -33,8 +33,15 @@ pub(super) struct Apt<'a> {
 pub(super) struct Unpacked {
     /// The directory that stands for `/`.
     pub root: PathBuf,
-    /// Packages with libraries that it depends on.
-    pub libraries: Vec<String>,
+    /// Packages that it depends on.
+    pub depends: Vec<String>,
+}
+
+impl Unpacked {
+    /// Packages with libraries that it depends on: Debian calls them lib*.
+    pub(super) fn libraries(&self) -> Vec<String> {
+        self.depends.iter().filter(|name| name.starts_with("lib")).cloned().collect()
+    }
 }
 
 impl<'a> Apt<'a> {
@@ -60,10 +67,7 @@ impl<'a> Apt<'a> {
             return Ok(Err(why));
         }
         let show = self.tool("dpkg-deb").arg("--show").arg("--showformat=${Pre-Depends}, ${Depends}\n").arg(&archive);
-        Ok(self
-            .run(show, &format!("reading {package}"))
-            .await?
-            .map(|text| Unpacked { root, libraries: libraries(&text) }))
+        Ok(self.run(show, &format!("reading {package}")).await?.map(|text| Unpacked { root, depends: names(&text) }))
     }
 
     /// Whether the machine has a package, and so the libraries in it.
@@ -145,12 +149,12 @@ fn why(running: &Leash, exit: Exit) -> String {
     format!("`{name}` ended with {exit}: {}", last.unwrap_or("it said nothing"))
 }
 
-/// The names in a list of dependencies, with or without versions. Debian's packages with libraries are called lib*.
-fn libraries(depends: &str) -> Vec<String> {
+/// The names in a list of dependencies, with or without versions.
+fn names(depends: &str) -> Vec<String> {
     depends
         .split([',', '|', '\n'])
         .filter_map(|entry| entry.trim().split([' ', ':', '(']).next())
-        .filter(|name| name.starts_with("lib"))
+        .filter(|name| !name.is_empty())
         .map(str::to_owned)
         .collect()
 }
@@ -165,10 +169,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_names_of_libraries_are_read_from_dependencies() {
+    fn the_names_are_read_from_dependencies() {
         let depends = "libc6 (>= 2.36), lsb-base (>= 3.1), libevent-2.1-7:any, libssl3 | libssl1.1 (>= 1.1.0)\n";
-        assert_eq!(libraries(depends), ["libc6", "libevent-2.1-7", "libssl3", "libssl1.1"]);
-        assert!(libraries(", \n").is_empty());
+        assert_eq!(names(depends), ["libc6", "lsb-base", "libevent-2.1-7", "libssl3", "libssl1.1"]);
+        assert!(names(", \n").is_empty());
     }
 
     #[test]

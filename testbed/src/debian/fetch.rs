@@ -24,7 +24,7 @@ pub(super) async fn works(tree: &Path, wanted: Packaged) -> bool {
 }
 
 /// Fetches the package, and from the packages that it depends on the libraries that are missing. The directory named after the
-/// package appears by a rename, so that no half of it is ever found.
+/// program appears by a rename, so that no half of it is ever found.
 pub(super) async fn fetch(wanted: Packaged, search: &Search, shelf: &Path, progress: &Progress) -> Result<()> {
     let workshop = tempfile::tempdir_in(shelf).map_err(Error::file("create a directory in", shelf))?;
     let mut apt = Apt::new(&search.path, workshop.path(), progress);
@@ -34,14 +34,22 @@ pub(super) async fn fetch(wanted: Packaged, search: &Search, shelf: &Path, progr
         fs::create_dir_all(directory).map_err(Error::file("create", directory))?;
     }
 
-    let package = apt.unpack(wanted.package).await?.map_err(|why| wanted.missing(why))?;
-    let program = find(&package.root, &|path| path.ends_with(wanted.program) && in_bin(path))?
-        .ok_or_else(|| wanted.missing(format!("the package {} has no such program", wanted.package)))?;
+    let mut package = apt.unpack(wanted.package).await?.map_err(|why| wanted.missing(why))?;
+    let is_wanted = |path: &Path| path.ends_with(wanted.program) && in_bin(path);
+    let mut program = find(&package.root, &is_wanted)?;
+    // One such as `postgresql-client` only stands for `postgresql-client-15`.
+    let versioned = format!("{}-", wanted.package);
+    if let Some(name) = package.depends.iter().find(|name| program.is_none() && name.starts_with(&versioned)) {
+        package = apt.unpack(name).await?.map_err(|why| wanted.missing(why))?;
+        program = find(&package.root, &is_wanted)?;
+    }
+    let program =
+        program.ok_or_else(|| wanted.missing(format!("the package {} has no such program", wanted.package)))?;
     let installed = programs.join(wanted.program);
     fs::copy(&program, &installed).map_err(Error::file("copy", &program))?;
     fs::set_permissions(&installed, Permissions::from_mode(0o755)).map_err(Error::file("open up", &installed))?;
 
-    let (mut seen, mut candidates) = (BTreeSet::new(), VecDeque::from(package.libraries));
+    let (mut seen, mut candidates) = (BTreeSet::new(), VecDeque::from(package.libraries()));
     loop {
         let missing = apt.missing_libraries(&installed, &libraries).await?.map_err(|why| wanted.missing(why))?;
         if missing.is_empty() {
@@ -61,12 +69,12 @@ pub(super) async fn fetch(wanted: Packaged, search: &Search, shelf: &Path, progr
                 fs::copy(&file, &target).map_err(Error::file("copy", &file))?;
             }
         }
-        candidates.extend(unpacked.libraries);
+        candidates.extend(unpacked.libraries());
     }
     if !works(&tree, wanted).await {
         return Err(wanted.missing("what the package has does not run here"));
     }
-    let target = shelf.join(wanted.package);
+    let target = shelf.join(wanted.program);
     if target.exists() {
         fs::remove_dir_all(&target).map_err(Error::file("remove", &target))?;
     }
@@ -119,6 +127,10 @@ case "$1 ${2##*/} ${last##*/}" in
         printf '#!/bin/sh\nexit 0\n' > "$3/usr/sbin/thing-server" ;;
     "-x libone.deb "*) mkdir -p "$3/lib" && echo one > "$3/lib/libone.so.1.2" && ln -s libone.so.1.2 "$3/lib/libone.so.1" ;;
     "-x libtwo.deb "*) mkdir -p "$3/lib" && echo two > "$3/lib/libtwo.so.2" && : > "$3/lib/libunrelated.so" ;;
+    "-x stand-in.deb "*) mkdir -p "$3/usr/share/doc" ;;
+    "--show "*" stand-in.deb") echo "other, stand-in-15" ;;
+    "-x stand-in-15.deb "*)
+        mkdir -p "$3/usr/lib/stand/15/bin" && printf '#!/bin/sh\nexit 0\n' > "$3/usr/lib/stand/15/bin/thing-server" ;;
     "--show "*" thing.deb") echo "postgresql-common, libc6 (>= 2.36), libvirtual, libone | libother" ;;
     "--show "*" libone.deb") echo "libtwo:any" ;;
     "--show "*) echo ", " ;;
@@ -158,12 +170,21 @@ echo "	libc.so.6 => /lib/libc.so.6 (0x1)""#;
         let directory = tempfile::tempdir().unwrap();
         let search = machine(directory.path(), LDD);
         let found = locate(WANTED, &search, &Progress::silent()).await.unwrap();
-        let tree = search.cache.join("packages/thing");
+        let tree = search.cache.join("packages/thing-server");
         assert_eq!(found, Found::Cached(tree.clone()));
         assert_eq!(names(&tree.join("bin")), ["thing-server"]);
         assert_eq!(names(&tree.join("lib")), ["libone.so.1", "libtwo.so.2"]);
         assert_eq!(fs::read_to_string(tree.join("lib/libone.so.1")).unwrap(), "one\n");
-        assert_eq!(names(&search.cache.join("packages")), [".lock", "thing"]);
+        assert_eq!(names(&search.cache.join("packages")), [".lock", "thing-server"]);
+    }
+
+    #[tokio::test]
+    async fn a_package_that_stands_for_one_with_a_version_leads_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let search = machine(directory.path(), ":");
+        let wanted = Packaged { package: "stand-in", ..WANTED };
+        let found = locate(wanted, &search, &Progress::silent()).await.unwrap();
+        assert_eq!(names(&search.cache.join("packages/thing-server/bin")), ["thing-server"], "{found:?}");
     }
 
     #[tokio::test]

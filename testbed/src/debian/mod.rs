@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cache::{CacheLock, cache_directory, downloads_allowed};
 use crate::error::{Error, Result};
-use crate::leash::Account;
+use crate::leash::{Account, Launch, Leash};
 use crate::postgres::within_reach;
 use crate::progress::Progress;
 use crate::scratch::Scratch;
@@ -62,19 +62,41 @@ pub(crate) enum Found {
 }
 
 impl Found {
-    /// Where the program is, and the libraries that it needs beside those of the machine, both within reach of this account.
-    pub(crate) fn within_reach(
-        self,
+    /// The program's file.
+    pub(crate) fn program(&self, wanted: Packaged) -> PathBuf {
+        match self {
+            Self::Installed(program) => program.clone(),
+            Self::Cached(tree) => tree.join("bin").join(wanted.program),
+        }
+    }
+
+    /// The directory with what it needs beside the machine's own libraries.
+    pub(crate) fn libraries(&self) -> Option<PathBuf> {
+        match self {
+            Self::Installed(_) => None,
+            Self::Cached(tree) => Some(tree.join("lib")),
+        }
+    }
+
+    /// Prepares the program's start under an account. The cache of root is mostly closed to others, so it is copied from there.
+    pub(crate) fn launch(
+        &self,
         wanted: Packaged,
         account: Option<Account>,
         scratch: &Scratch,
-    ) -> Result<(PathBuf, Option<PathBuf>)> {
-        Ok(match self {
-            Self::Installed(program) => (program, None),
+        log: PathBuf,
+    ) -> Result<Launch> {
+        let reached = match self {
+            Self::Installed(_) => self.clone(),
             Self::Cached(tree) => {
                 let programs = within_reach(tree.join("bin"), account, scratch)?;
-                (programs.join(wanted.program), Some(programs.with_file_name("lib")))
+                Self::Cached(programs.parent().unwrap_or(tree).to_owned())
             }
+        };
+        let launch = Leash::program(reached.program(wanted), log).run_as(account);
+        Ok(match reached.libraries() {
+            Some(directory) => launch.env("LD_LIBRARY_PATH", library_path(&directory)),
+            None => launch,
         })
     }
 }
@@ -89,7 +111,7 @@ pub(crate) async fn locate(wanted: Packaged, search: &Search, progress: &Progres
         return Ok(Found::Installed(program));
     }
     let shelf = search.cache.join("packages");
-    let tree = shelf.join(wanted.package);
+    let tree = shelf.join(wanted.program);
     if fetch::works(&tree, wanted).await {
         return Ok(Found::Cached(tree));
     }

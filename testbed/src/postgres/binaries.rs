@@ -32,7 +32,7 @@ pub(super) async fn locate(version: PostgresVersion, progress: &Progress) -> Res
 }
 
 /// Directories with both programs, the preferred ones first.
-fn installed() -> Vec<PathBuf> {
+pub(crate) fn installed() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut directories: Vec<PathBuf> = std::env::split_paths(&path)
         // A server finds its files relative to its real place, and some links lead elsewhere.
