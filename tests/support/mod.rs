@@ -19,11 +19,14 @@ use std::time::{Duration, Instant};
 
 use testbed::Tool;
 
+/// The body of a test.
+pub type Body = fn(Arc<World>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// A test.
 #[derive(Clone, Copy, Debug)]
 pub struct Test {
     pub name: &'static str,
-    pub run: fn(Arc<World>) -> Pin<Box<dyn Future<Output = ()> + Send>>,
+    pub run: Body,
     /// What it needs beside the servers of every test.
     pub needs: &'static [Tool],
 }
