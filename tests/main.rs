@@ -29,6 +29,7 @@ mod needs;
 mod plan;
 mod property;
 mod rbac;
+mod readme;
 mod refused;
 mod settle;
 mod stuck_shapes;
@@ -79,6 +80,8 @@ fn main() -> ExitCode {
         property::relations::tests(),
         property::single::tests(),
         rbac::tests(),
+        readme::tests(),
+        readme::versions::tests(),
         refused::tests(),
         settle::tests(),
         stuck_shapes::tests(),

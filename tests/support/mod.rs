@@ -10,7 +10,7 @@ pub use needs::{Unmet, selected};
 pub use operator::{Launch, Operator};
 pub use organization::{Org, Seen};
 pub use scene::{OPERATOR, Scene, Variant};
-pub use world::{PASSWORD, ROLE, World, binary, path};
+pub use world::{NEWEST, OLDEST, PASSWORD, ROLE, World, binary, given, path};
 
 use std::future::Future;
 use std::pin::Pin;
