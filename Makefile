@@ -19,7 +19,7 @@ up: ## Start a control plane and a database to try things by hand, until Ctrl-C
 	@$(CARGO) build --locked --profile $(DEMO_PROFILE) --bins
 	@$(CARGO) run --locked --quiet --profile $(DEMO_PROFILE) --bin testbed
 
-test: ## Run every test on a real control plane and a real PostgreSQL, with the release build
+test: ## Run every test on real servers, with the release build; gets what the machine lacks
 	$(CARGO) test --locked --release --workspace
 
 fuzz: ## Try the cascade on CASES random schemas, from SEED on (CASES=1 SEED=... repeats one)

@@ -12,17 +12,23 @@ mod stage;
 
 use crate::support::Test;
 
-/// Lists tests that take a server: `on![Via::Default, "postgresql 15"; a, b]`.
+/// Lists tests that take a server: `on![(Via::Default, "postgresql 15"); a, b]`, and what they need beside it:
+/// `on![needs Tool::PgBouncer; (Via::Pooler, "pgbouncer"); a, b]`.
 macro_rules! on {
-    ($(($via:expr, $where:literal)),* ; $($name:path),* $(,)?) => { on!(@ [$(($via, $where))*] [$($name)*]) };
-    (@ $servers:tt [$($name:path)*]) => { [$(on!(@one $servers $name)),*].concat() };
-    (@one [$(($via:expr, $where:literal))*] $name:path) => {{
-        let tests: Vec<$crate::support::Test> = vec![$((
-            concat!(module_path!(), "::", stringify!($name), "::", $where),
-            |world| Box::pin($name(world, $via)),
-        )),*];
+    (needs $($need:expr),+; $($rest:tt)*) => { on!(@ [$($need),+] $($rest)*) };
+    (@ $needs:tt $(($via:expr, $where:literal)),*; $($name:path),* $(,)?) => {
+        on!(@all $needs [$(($via, $where))*] [$($name)*])
+    };
+    (@all $needs:tt $servers:tt [$($name:path)*]) => { [$(on!(@one $needs $servers $name)),*].concat() };
+    (@one $needs:tt [$(($via:expr, $where:literal))*] $name:path) => {{
+        let tests: Vec<$crate::support::Test> = vec![$($crate::support::Test {
+            name: concat!(module_path!(), "::", stringify!($name), "::", $where),
+            run: |world| Box::pin($name(world, $via)),
+            needs: &$needs,
+        }),*];
         tests
     }};
+    ($($rest:tt)*) => { on!(@ [] $($rest)*) };
 }
 pub(crate) use on;
 

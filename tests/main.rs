@@ -26,9 +26,11 @@ mod gitops;
 mod handover;
 mod layering;
 mod lifecycle;
+mod needs;
 mod plan;
 mod property;
 mod rbac;
+mod readme;
 mod refused;
 mod settle;
 mod stuck_shapes;
@@ -41,7 +43,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
-use support::World;
+use support::{Test, Unmet, World, selected};
 
 /// Tests wait most of the time, so more of them than there are cores can run at once.
 const THREADS: usize = 8;
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         handover::tests(),
         layering::tests(),
         lifecycle::tests(),
+        needs::tests(),
         plan::tests(),
         property::tests(),
         property::equality::tests(),
@@ -79,6 +82,8 @@ fn main() -> ExitCode {
         property::relations::tests(),
         property::single::tests(),
         rbac::tests(),
+        readme::tests(),
+        readme::versions::tests(),
         refused::tests(),
         settle::tests(),
         stuck_shapes::tests(),
@@ -87,20 +92,24 @@ fn main() -> ExitCode {
     .concat();
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    // Listing needs no servers.
-    let world = (!arguments.list).then(|| Arc::new(runtime.block_on(World::start()).expect("the servers start")));
-    let trials = tests
-        .into_iter()
-        .map(|(name, test)| {
-            let (world, handle) = (world.clone(), runtime.handle().clone());
-            Trial::test(name, move || {
-                let _running = watch(name);
-                handle.block_on(test(world.expect("servers")));
-                Ok(())
-            })
+    // Nothing is fetched and no server is started for what is not run.
+    let unmet = runtime.block_on(Unmet::resolve(&tests, &arguments));
+    let runs = |test: &Test| !arguments.ignored && selected(test, &arguments) && unmet.of(test).is_none();
+    let world = tests.iter().any(runs).then(|| Arc::new(runtime.block_on(World::start()).expect("the servers start")));
+    let trial = |test: &Test| {
+        let Test { name, run, .. } = *test;
+        if let Some(why) = unmet.of(test) {
+            return Trial::test(name, || Err(why.into())).with_ignored_flag(unmet.skips());
+        }
+        let (world, handle) = (world.clone(), runtime.handle().clone());
+        Trial::test(name, move || {
+            let _running = watch(name);
+            handle.block_on(run(world.expect("servers")));
+            Ok(())
         })
-        .collect();
-    let conclusion = libtest_mimic::run(&arguments, trials);
+    };
+    let conclusion = libtest_mimic::run(&arguments, tests.iter().map(trial).collect());
+    unmet.report(&tests, &arguments);
     // The servers end here, also when tests panicked.
     drop(world);
     conclusion.exit_code()

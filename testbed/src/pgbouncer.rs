@@ -2,20 +2,20 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::leash::{Leash, Signal};
 use crate::ports::free_port;
 use crate::postgres::{Postgres, account, give};
+use crate::progress::Progress;
 use crate::scratch::Scratch;
+use crate::tool::Tool;
 
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);
 const GRACE: Duration = Duration::from_secs(5);
-/// Debian keeps it out of the `PATH` of ordinary users.
-const PLACES: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
 
 /// How to start a [`PgBouncer`].
 #[derive(Clone, Debug, Default)]
@@ -24,6 +24,8 @@ pub struct PgBouncerOptions {
     pub users: Vec<(String, String)>,
     /// Insist on TLS with this certificate and key, as PEM.
     pub tls: Option<(String, String)>,
+    /// Where lines about long work go.
+    pub progress: Progress,
 }
 
 /// A `PgBouncer` in transaction mode. It ends when dropped.
@@ -39,9 +41,9 @@ impl PgBouncer {
     ///
     /// # Errors
     ///
-    /// Fails when the program is not on this machine, or ends, or does not listen in time.
+    /// Fails when the program can be had nowhere, or ends, or does not listen in time.
     pub async fn start(postgres: &Postgres, options: PgBouncerOptions) -> Result<Self> {
-        let program = locate()?;
+        let found = Tool::PgBouncer.locate(&options.progress).await?;
         let account = account()?;
         let scratch = Scratch::new("pgbouncer")?;
         let port = free_port()?;
@@ -77,11 +79,11 @@ impl PgBouncer {
             config.push_str(&tls);
         }
         let config = write("pgbouncer.ini", &config)?;
-        let running = Leash::program(program, scratch.join("pgbouncer.log"))
+        let running = found
+            // It refuses to run as root.
+            .launch(Tool::PgBouncer.packaged(), account, &scratch, scratch.join("pgbouncer.log"))?
             .arg(config)
             .current_dir(scratch.path())
-            // It refuses to run as root.
-            .run_as(account)
             .stop_with(Signal::Interrupt, GRACE)
             .start()?;
         let begin = Instant::now();
@@ -104,13 +106,4 @@ impl PgBouncer {
     pub const fn port(&self) -> u16 {
         self.port
     }
-}
-
-fn locate() -> Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(PLACES.iter().map(|place| Path::new(place).to_owned()))
-        .map(|directory| directory.join("pgbouncer"))
-        .find(|program| program.is_file())
-        .ok_or(Error::PgBouncerMissing)
 }

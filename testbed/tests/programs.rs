@@ -57,3 +57,16 @@ fn a_url_that_is_none_is_named() {
     let message = refusal(testbed);
     assert!(message.contains("DATABASE_URL is not a PostgreSQL URL"), "{message}");
 }
+
+#[test]
+fn a_postgresql_that_is_nowhere_is_named_and_not_downloaded_against_the_will() {
+    let cache = tempfile::tempdir().unwrap();
+    let mut testbed = bare(cache.path());
+    for program in ["kubectl", "etcd", "kube-apiserver"] {
+        std::fs::write(cache.path().join(program), "").unwrap();
+    }
+    testbed.args(["--postgres", "99"]).env("KUBEBUILDER_ASSETS", cache.path());
+    let message = refusal(testbed);
+    assert!(message.contains("no PostgreSQL 99 on this machine"), "{message}");
+    assert!(message.contains("(TESTBED_DOWNLOAD=0 forbids it): install the package `postgresql-99`"), "{message}");
+}

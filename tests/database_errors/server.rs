@@ -1,13 +1,13 @@
 //! The server itself: full, read-only, a standby, away, or not the one that it should be.
 
 use std::io::ErrorKind;
-use std::process::Command;
 use std::sync::Arc;
 
 use organization_operator::api::Reason;
+use rcgen::{CertificateParams, IsCa, KeyPair};
 use serde_json::json;
 use sqlx::Connection as _;
-use testbed::{PgBouncer, PgBouncerOptions, PostgresOptions, quote};
+use testbed::{PgBouncer, PgBouncerOptions, PostgresOptions, Tool, quote};
 
 use super::access::disconnect;
 use super::stage::{Expect, Stage, Via, launch, scene};
@@ -17,9 +17,15 @@ use crate::support::{PASSWORD, ROLE, Scene, Test, Variant, World, eventually};
 
 pub fn tests() -> Vec<Test> {
     let both = on![(Via::Default, "default"), (Via::Eighteen, "postgresql_18"); no_way_in, a_full_disk];
-    let once = on![(Via::Default, "default"); a_certificate_that_is_not_trusted, a_standby_that_is_promoted,
-        a_primary_among_several_servers, nobody_answers, connections_have_a_bound];
-    [both, once].concat()
+    let once = on![(Via::Default, "default"); nobody_answers, connections_have_a_bound];
+    let pooler = on![needs Tool::PgBouncer; (Via::Default, "default"); a_certificate_that_is_not_trusted];
+    let standby = on![
+        needs Tool::PgBaseBackup;
+        (Via::Default, "default");
+        a_standby_that_is_promoted,
+        a_primary_among_several_servers,
+    ];
+    [both, once, pooler, standby].concat()
 }
 
 /// SQL about a database, from outside of it.
@@ -135,25 +141,21 @@ async fn a_full_disk(world: Arc<World>, via: Via) {
     stage.close().await;
 }
 
-/// A certificate for 127.0.0.1 that nobody has signed, and its key.
+/// A certificate for 127.0.0.1 that nobody has signed, its key, and the certificate's file.
 fn certificate(scene: &Scene) -> (String, String, String) {
-    let (certificate, key) = (scene.file("server.crt", ""), scene.file("server.key", ""));
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
-        .args(["-subj", "/CN=database", "-addext", "subjectAltName=IP:127.0.0.1"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", &key, "-out", &certificate])
-        .output()
-        .expect("openssl runs: apt-get install -y openssl");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let read = |path: &str| std::fs::read_to_string(path).expect("a file");
-    (read(&certificate), read(&key), certificate)
+    let mut parameters = CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
+    parameters.is_ca = IsCa::ExplicitNoCa;
+    let key = KeyPair::generate().expect("a key");
+    let certificate = parameters.self_signed(&key).expect("a certificate").pem();
+    let path = scene.file("server.crt", &certificate);
+    (certificate, key.serialize_pem(), path)
 }
 
 async fn a_certificate_that_is_not_trusted(world: Arc<World>, via: Via) {
     let scene = scene(world, via, Variant::Ordinary).await;
     let (pem, key, path) = certificate(&scene);
     let users = vec![(ROLE.to_owned(), PASSWORD.to_owned())];
-    let options = PgBouncerOptions { users, tls: Some((pem, key)) };
+    let options = PgBouncerOptions { users, tls: Some((pem, key)), ..PgBouncerOptions::default() };
     let front = PgBouncer::start(scene.world.postgres(), options).await.unwrap_or_else(|e| panic!("{e}"));
     let url = |host: &str, more: &str| {
         let (port, database) = (front.port(), &scene.database);

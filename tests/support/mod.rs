@@ -1,35 +1,55 @@
 //! What the tests stand on. Nothing here asserts anything about the operator.
 
+mod needs;
 mod operator;
 mod organization;
 mod scene;
 mod world;
 
+pub use needs::{Unmet, selected};
 pub use operator::{Launch, Operator};
 pub use organization::{Org, Seen};
 pub use scene::{OPERATOR, Scene, Variant};
-pub use world::{PASSWORD, ROLE, World, binary, path};
+pub use world::{NEWEST, OLDEST, PASSWORD, ROLE, World, binary, given, path};
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A test with its name.
-pub type Test = (&'static str, fn(Arc<World>) -> Pin<Box<dyn Future<Output = ()> + Send>>);
+use testbed::Tool;
 
-/// Lists the tests of a module: `tests![a, b]`.
+/// The body of a test.
+pub type Body = fn(Arc<World>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A test.
+#[derive(Clone, Copy, Debug)]
+pub struct Test {
+    pub name: &'static str,
+    pub run: Body,
+    /// What it needs beside the servers of every test.
+    pub needs: &'static [Tool],
+}
+
+/// Lists the tests of a module: `tests![a, b]`. Those that need more than the servers have a list of their own:
+/// `tests![needs Tool::Psql; c]`.
 #[macro_export]
 macro_rules! tests {
-    ($($name:ident),* $(,)?) => {
+    (needs $($need:expr),+; $($name:ident),* $(,)?) => { $crate::tests!(@ [$($need),+] $($name),*); };
+    (@ $needs:tt $($name:ident),*) => {
         /// The tests of this module.
         pub fn tests() -> Vec<$crate::support::Test> {
-            vec![$((
-                concat!(module_path!(), "::", stringify!($name)),
-                |world| Box::pin($name(world)),
-            )),*]
+            vec![$($crate::tests!(@one $needs $name)),*]
         }
     };
+    (@one $needs:tt $name:ident) => {
+        $crate::support::Test {
+            name: concat!(module_path!(), "::", stringify!($name)),
+            run: |world| Box::pin($name(world)),
+            needs: &$needs,
+        }
+    };
+    ($($name:ident),* $(,)?) => { $crate::tests!(@ [] $($name),*); };
 }
 
 /// How long anything that should happen may take.

@@ -19,6 +19,10 @@ pub const ROLE: &str = "organization_operator";
 /// Its password in the tests. Recognisable, so that a leak is found.
 pub const PASSWORD: &str = "canary-password-7d1f";
 
+/// The major versions of PostgreSQL that are tested: the oldest that is supported, and the newest.
+pub const OLDEST: u16 = 15;
+pub const NEWEST: u16 = 18;
+
 /// Numbers that no two tests have, in whatever world.
 static NUMBERS: AtomicU32 = AtomicU32::new(1);
 
@@ -37,7 +41,7 @@ rules:
 pub struct World {
     control_plane: Arc<ControlPlane>,
     postgres: Postgres,
-    /// The same control plane with a PostgreSQL of this major version, started at the first use.
+    /// The same control plane with the newest PostgreSQL, started at the first use.
     newer: OnceCell<Arc<World>>,
     /// A transaction pooler in front of PostgreSQL, started at the first use.
     pooler: OnceCell<PgBouncer>,
@@ -50,8 +54,10 @@ pub struct World {
 }
 
 impl World {
+    /// The PostgreSQL is that of `DATABASE_URL`, else the oldest that is supported, whatever else this machine has.
     pub async fn start() -> Result<Self, Box<dyn std::error::Error>> {
-        let testbed = Testbed::start_with(audited(), testbed::PostgresOptions::default()).await?;
+        let options = if given() { PostgresOptions::default() } else { oldest() };
+        let testbed = Testbed::start_with(audited(), options).await?;
         Self::on(testbed).await
     }
 
@@ -64,14 +70,18 @@ impl World {
 
     /// Servers of a test's own, whose PostgreSQL may be stopped.
     pub async fn alone() -> Self {
-        let own = PostgresOptions { own: true, durable: true, ..PostgresOptions::default() };
+        let own = PostgresOptions { own: true, durable: true, ..oldest() };
         let testbed = Testbed::start_with(audited(), own).await.expect("the servers start");
         Self::on(testbed).await.expect("the servers are prepared")
     }
 
     /// The control plane of everybody, with a PostgreSQL of a test's own, which may be stopped.
-    pub async fn with_postgres(&self, options: PostgresOptions) -> Self {
-        let postgres = Postgres::start(PostgresOptions { own: true, ..options }).await.expect("PostgreSQL starts");
+    pub async fn with_postgres(&self, mut options: PostgresOptions) -> Self {
+        options.own = true;
+        if options.version == PostgresVersion::Any {
+            options.version = oldest().version;
+        }
+        let postgres = Postgres::start(options).await.expect("PostgreSQL starts");
         self.beside(postgres)
     }
 
@@ -89,10 +99,10 @@ impl World {
         }
     }
 
-    /// The control plane of everybody, with PostgreSQL 18: one server for the whole run.
+    /// The control plane of everybody, with the newest PostgreSQL: one server for the whole run.
     pub async fn newer(&self) -> Arc<Self> {
         let start = || async {
-            let version = PostgresVersion::Major(18);
+            let version = PostgresVersion::Major(NEWEST);
             Arc::new(self.with_postgres(PostgresOptions { version, ..PostgresOptions::default() }).await)
         };
         self.newer.get_or_init(start).await.clone()
@@ -199,6 +209,15 @@ impl World {
         self.postgres().create_database_from(&template, &name).await.expect("a fresh database");
         name
     }
+}
+
+/// Whether somebody else runs the PostgreSQL of the whole run.
+pub fn given() -> bool {
+    std::env::var_os("DATABASE_URL").is_some_and(|url| !url.is_empty())
+}
+
+fn oldest() -> PostgresOptions {
+    PostgresOptions { version: PostgresVersion::Major(OLDEST), ..PostgresOptions::default() }
 }
 
 fn audited() -> ControlPlaneOptions {

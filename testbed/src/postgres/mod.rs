@@ -12,8 +12,9 @@ use url::Url;
 use crate::error::{Error, Result};
 use crate::leash::{Exit, Leash};
 use crate::progress::Progress;
+pub(crate) use binaries::installed;
 use server::Installation;
-pub(crate) use server::{account, give};
+pub(crate) use server::{account, give, within_reach};
 
 /// Which PostgreSQL to run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,7 +82,7 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// Fails when this server is not the testbed's, when it came without `pg_basebackup`, or when the standby does not
+    /// Fails when this server is not the testbed's, when `pg_basebackup` can be had nowhere, or when the standby does not
     /// become ready.
     pub async fn standby(&self) -> Result<Self> {
         let primary = self.installation.as_ref().ok_or(Error::NotOurs { doing: "copy" })?;

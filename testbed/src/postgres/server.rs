@@ -17,6 +17,7 @@ use crate::leash::{Account, Leash, Signal};
 use crate::ports::free_port;
 use crate::scratch::Scratch;
 use crate::secret;
+use crate::tool::Tool;
 
 /// A busy machine may need long, and a server that recovers as well.
 const READY_TIMEOUT: Duration = Duration::from_mins(1);
@@ -53,20 +54,24 @@ impl Installation {
 
     /// Copies a running server and starts the copy as its hot standby.
     pub(super) async fn standby_of(primary: &Self) -> Result<(Self, Leash)> {
-        let program = primary.programs.join("pg_basebackup");
-        if !program.is_file() {
-            return Err(Error::BaseBackupMissing { directory: primary.programs.clone() });
-        }
         let scratch = Scratch::new("postgres")?;
         directories(primary.account, &scratch)?;
-        let copy = Leash::program(program, scratch.join("pg_basebackup.log"))
+        let log = scratch.join("pg_basebackup.log");
+        let own = primary.programs.join("pg_basebackup");
+        // A server that was downloaded comes without it.
+        let launch = if own.is_file() {
+            Leash::program(own, log).run_as(primary.account)
+        } else {
+            let found = Tool::PgBaseBackup.locate(&primary.options.progress).await?;
+            found.launch(Tool::PgBaseBackup.packaged(), primary.account, &scratch, log)?
+        };
+        let copy = launch
             .arg("-D")
             .arg(scratch.join("data"))
             .args(["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync"])
             .arg(format!("--dbname={}", primary.superuser))
             .env("LC_ALL", "C.UTF-8")
             .current_dir(scratch.path())
-            .run_as(primary.account)
             .start()?;
         let exit = match copy.wait_exit(READY_TIMEOUT).await {
             Some(exit) => exit,
@@ -231,7 +236,7 @@ pub(crate) fn give(path: &Path, account: Option<Account>) -> Result<()> {
 
 /// The programs in a place where the server's user can reach them. The cache of root is mostly
 /// closed to others, so they are copied from there.
-fn within_reach(programs: PathBuf, account: Option<Account>, scratch: &Scratch) -> Result<PathBuf> {
+pub(crate) fn within_reach(programs: PathBuf, account: Option<Account>, scratch: &Scratch) -> Result<PathBuf> {
     let open = |path: &Path| fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o001 != 0);
     let Some(installation) = programs.parent() else {
         return Ok(programs);

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha512};
 use tokio::sync::Mutex;
 
 use super::Program;
-use crate::cache::CacheLock;
+use crate::cache::{CacheLock, downloads_allowed};
 use crate::error::{Error, Result};
 use crate::http;
 use crate::progress::Progress;
@@ -73,7 +73,7 @@ pub(super) async fn try_once(directory: &Path, progress: &Progress) -> Result<()
 /// Downloads and unpacks the archive into `directory`. Does nothing where there is no archive
 /// for the platform, or where `TESTBED_DOWNLOAD=0` says so.
 async fn install(directory: &Path, progress: &Progress) -> Result<()> {
-    if std::env::var_os("TESTBED_DOWNLOAD").is_some_and(|value| value == "0") {
+    if !downloads_allowed() {
         return Ok(());
     }
     let Some((_, _, platform, checksum)) =
