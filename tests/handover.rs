@@ -287,6 +287,13 @@ async fn what_an_engine_may_replace_by_force_is_not_erased(world: Arc<World>) {
     );
     assert_eq!(scene.ledger().await, []);
 
+    // A label of Flux says the same, and the object hears of its removal, too.
+    scene.ok(&["label", "organization", &name, "kustomize.toolkit.fluxcd.io/force=enabled"]).await;
+    scene.ok(&["annotate", "organization", &name, "argocd.argoproj.io/sync-options-"]).await;
+    let labelled = |s: &crate::support::Seen| s.message("DeletionBlocked").contains("the label");
+    let seen = scene.until("old", "blocked by the label", labelled).await;
+    assert_eq!(scene.ledger().await, []);
+
     // It was meant, after all: the remedy says how.
     let remedy = seen.error().and_then(|e| e.remedy).expect("a remedy");
     let command = remedy.split(": ").nth(1).and_then(|c| c.split(';').next()).expect("a command").to_owned();

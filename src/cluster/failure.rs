@@ -21,7 +21,7 @@ pub(super) fn failure(error: &kube::Error, doing: &str) -> Failure {
         kube::Error::Api(status) => refused(status, doing),
         _ => Failure::new(
             Reason::InternalError,
-            format!("no answer of the API server could be used while {doing}: {}", innermost(error)),
+            format!("the API server gave no usable answer while {doing}: {}", innermost(error)),
         )
         .remedy(
             "check that the API server runs and that the operator may reach it; the operator's log has every cause",

@@ -210,7 +210,7 @@ impl Act<'_> {
         plan.erase()?;
         let (database, key) = (&self.context.database, self.facts.key.as_str());
         let error = self.object.status.as_ref().and_then(|s| s.error.as_ref());
-        if !error.is_some_and(|e| e.reason.needs_a_person()) {
+        if !error.is_some_and(|e| lasts(e.reason)) {
             let examined = database.examine(key, &plan).await?;
             return examined.blockers.or(examined.shared).map_or(Ok(()), Err);
         }
@@ -232,9 +232,7 @@ impl Act<'_> {
         };
         let window = self.facts.claim.as_ref().filter(|_| self.mine()).and_then(|c| c.window);
         let only_drained = self.subject.recovery_window_seconds == 0 && window.is_some_and(|w| w.was_active);
-        let lasts =
-            failure.reason.needs_a_person() || matches!(failure.reason, Reason::LockTimeout | Reason::StatementTimeout);
-        if only_drained && lasts {
+        if only_drained && lasts(failure.reason) {
             let failure = &mut failure;
             match self.context.database.end_window(self.actor(), self.plan).await {
                 Ok(()) => failure.message.push_str("; the organization is active again"),
@@ -320,7 +318,11 @@ impl Act<'_> {
         let Some(live) = live else { return Ok(false) };
         let now = Subject::parse(&live);
         let windows = (now.recovery_window_seconds, self.subject.recovery_window_seconds);
-        if now.uid != self.subject.uid || now.policy != self.subject.policy || windows.0 > windows.1 {
+        if now.uid != self.subject.uid
+            || now.policy != self.subject.policy
+            || now.force_mark.is_some()
+            || windows.0 > windows.1
+        {
             return Ok(false);
         }
         Ok(successor(self.facts, &now, namesakes, self.context, self.plan).await?.is_none())
@@ -369,9 +371,11 @@ impl Act<'_> {
 
     fn window_started(&self, started: Timestamp, obstacle: Option<Failure>, seen: &mut Seen) -> Report {
         let recovery = self.subject.recovery_window_seconds;
-        let seconds = recovery.max(settle_seconds(self.context, self.plan));
-        let until = started + SignedDuration::from_secs(seconds);
-        let awaited = if recovery < seconds { Awaited::Writers } else { Awaited::RecoveryWindow };
+        let settle = settle_seconds(self.context, self.plan);
+        let deactivated = started + SignedDuration::from_secs(recovery.max(settle));
+        let (handover, known) = (self.context.settings.handover, self.context.terminating.since(&self.subject.uid));
+        let handover_ends = started + signed(handover.saturating_sub(known));
+        let (until, awaited) = decide::due(deactivated, handover_ends, recovery < settle);
         seen.state = Some(ObservedState::Deactivated);
         self.waiting(until, awaited, obstacle, seen)
     }
@@ -430,6 +434,11 @@ fn wait(now: Timestamp, until: Timestamp) -> Duration {
 /// In whole seconds, never earlier, so that two looks at the same wait show the same time.
 fn up_to_a_second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second() + i64::from(time.subsec_nanosecond() > 0)).unwrap_or(time)
+}
+
+/// Whether a failure may be there for a while: a person has to act, or somebody holds a lock or makes everything slow.
+const fn lasts(reason: Reason) -> bool {
+    reason.needs_a_person() || matches!(reason, Reason::LockTimeout | Reason::StatementTimeout)
 }
 
 fn signed(duration: Duration) -> SignedDuration {

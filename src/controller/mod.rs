@@ -96,8 +96,11 @@ pub(crate) struct Context {
 pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) -> Result<(), Lost> {
     let Inputs { cluster, client, database, plan, metrics, settings } = inputs;
     let (store, writer) = reflector::store();
-    // Own status writes change neither generation, finalizers nor annotations, so they trigger nothing.
-    let interesting = predicates::generation.combine(predicates::finalizers).combine(predicates::annotations);
+    // Own status writes change none of these, so they trigger nothing.
+    let interesting = predicates::generation
+        .combine(predicates::finalizers)
+        .combine(predicates::annotations)
+        .combine(predicates::labels);
     let objects = watch::organizations(client, &settings.database, metrics.clone())
         .reflect(writer)
         .applied_objects()

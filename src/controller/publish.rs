@@ -1,5 +1,6 @@
-//! The end of a pass: Events, then status, then the object is let go. In this order, so that whoever watches the object sees
-//! how it ended before it is gone, and whatever the status shows was announced, also when the operator is killed in between.
+//! The end of a pass: the Event about a failure, then status, then the Event about the outcome, then the object is let go. In
+//! this order, so that whoever watches the object sees how it ended before it is gone, and a failure that the status shows
+//! was announced, also when the operator is killed in between.
 
 use std::time::Duration;
 
@@ -61,7 +62,8 @@ pub(super) async fn publish(report: Report, phase: Phase, context: &Context) -> 
         Ok(()) => context.backoff.succeeded(&subject.uid, Doing::Publishing),
         Err(refused) => delay = Some(refused.unwrap_or(REFUSED_AGAIN)).into_iter().chain(delay).min(),
     }
-    if failure.is_none() || shared {
+    // What a deletion waits for between two attempts is no success.
+    if phase == Phase::Live && (failure.is_none() || shared) {
         context.backoff.succeeded(&subject.uid, Doing::Pass(phase));
     }
     delay.map_or_else(Action::await_change, Action::requeue)

@@ -69,8 +69,8 @@ pub struct Database {
     /// The one place beside the pool: for migrations, for looking at locks, and for finding out why nobody answers.
     beside: Arc<Semaphore>,
     servers: RwLock<Servers>,
-    /// Held while the primary is looked for among several servers.
-    looking: tokio::sync::Mutex<()>,
+    /// Held by the one that finds out for all: which server is the primary, or why nobody answers. And what was found wrong.
+    asking: tokio::sync::Mutex<Option<(Instant, Failure)>>,
     /// Connections of the pool that are older lead to where nobody wants to go any more.
     renewed: Arc<Mutex<Option<Instant>>>,
     /// The last failure to connect. For a moment it answers for others, too: while the database is down nobody holds a
@@ -125,8 +125,10 @@ impl DerefMut for Beside {
     }
 }
 
-/// Whether a session takes no writes: of a standby, or of a server that was told so.
-const READ_ONLY: &str = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean";
+/// Whether the server is a standby, and whether the session was made read-only.
+const WRITES: &str = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean";
+/// How long a connection of the pool may take to show that it is alive.
+const PING: Duration = Duration::from_secs(1);
 
 impl Database {
     /// Prepares a pool; no connection is made yet, so the operator starts while the database is down.
@@ -143,23 +145,26 @@ impl Database {
             pool: pool(first, settings, &renewed),
             beside: Arc::new(Semaphore::new(1)),
             servers: RwLock::new(servers),
-            looking: tokio::sync::Mutex::default(),
+            asking: tokio::sync::Mutex::default(),
             renewed,
             down: Mutex::default(),
         })
     }
 
     /// Reads the URL again. True: it changed, and new connections use the new one.
-    pub fn reload(&self) -> bool {
-        let Ok(text) = text(&self.source) else { return false };
+    ///
+    /// # Errors
+    /// Fails when there is none that can be used: then the one of before goes on being used.
+    pub fn reload(&self) -> Result<bool, Failure> {
+        let text = text(&self.source)?;
         if self.read().text == text {
-            return false;
+            return Ok(false);
         }
-        let Ok(servers) = Servers::new(text) else { return false };
+        let servers = Servers::new(text)?;
         let mut current = self.write();
         *current = servers;
         self.renew(&current);
-        true
+        Ok(true)
     }
 
     /// Begins a transaction with row-level security off (hidden rows are an error, not a silence) and with timeouts.
@@ -173,8 +178,13 @@ impl Database {
             return Err(failure.clone());
         }
         let begun = match self.connect().await {
-            // The file may hold another URL by now, and another server may have become the primary.
-            Err(_) if self.reload() || self.look_again() => self.connect().await,
+            Err(failure) => match self.reload() {
+                // The file may hold another URL by now, and another server may have become the primary.
+                Ok(changed) if changed || self.look_again() => self.connect().await,
+                Ok(_) => Err(failure),
+                // A URL that cannot be read explains more than what the old one came to.
+                Err(unusable) => Err(unusable),
+            },
             begun => begun,
         };
         if let Err(failure) = &begun {
@@ -195,8 +205,8 @@ impl Database {
             let servers = self.read();
             servers.several() && servers.target.writable
         };
-        if asked && read_only(&mut transaction).await.map_err(|e| at(&endpoint, &e))? {
-            return Err(no_writes(&endpoint));
+        if asked {
+            takes_writes(&mut transaction, &endpoint).await?;
         }
         Ok(transaction)
     }
@@ -219,15 +229,21 @@ impl Database {
         self.settings.lock_timeout
     }
 
+    /// Why the pool has no connection. One asks for all who want to know at the same time.
     async fn diagnose(&self, endpoint: &PgConnectOptions) -> Failure {
-        match self.beside(endpoint).await {
-            Ok(Beside { connection, _place }) => {
-                // Nothing depends on how the probe ends.
-                drop(connection.close().await);
-                at(endpoint, &sqlx::Error::PoolTimedOut)
-            }
-            Err(failure) => failure,
+        let asked = Instant::now();
+        let mut last = self.asking.lock().await;
+        if let Some((since, failure)) = &*last
+            && *since >= asked
+        {
+            return failure.clone();
         }
+        let failure = match self.within_limit(endpoint, async |_| Ok(())).await {
+            Ok(()) => at(endpoint, &sqlx::Error::PoolTimedOut),
+            Err(failure) => failure,
+        };
+        *last = Some((Instant::now(), failure.clone()));
+        failure
     }
 
     /// The connection beside the pool, for migrations and for looking at locks. Whoever comes second waits.
@@ -236,54 +252,86 @@ impl Database {
     /// Fails when the database cannot be reached.
     pub(super) async fn connection(&self) -> Result<Beside, Failure> {
         let endpoint = self.server().await?;
-        self.beside(&endpoint).await
-    }
-
-    async fn beside(&self, endpoint: &PgConnectOptions) -> Result<Beside, Failure> {
-        let limit = self.settings.connect_timeout;
-        let place = tokio::time::timeout(limit, self.beside.clone().acquire_owned()).await;
-        let Ok(Ok(place)) = place else { return Err(at(endpoint, &sqlx::Error::PoolTimedOut)) };
-        match tokio::time::timeout(limit, PgConnection::connect_with(endpoint)).await {
+        let place = self.place(&endpoint).await?;
+        let attempt = PgConnection::connect_with(&endpoint);
+        match tokio::time::timeout(self.settings.connect_timeout, attempt).await {
             Ok(Ok(connection)) => Ok(Beside { connection, _place: place }),
-            Ok(Err(e)) => Err(at(endpoint, &e)),
-            Err(_) => Err(Failure::new(
-                Reason::DatabaseUnavailable,
-                format!(
-                    "the database server {} did not answer within {} s while connecting",
-                    url::name(endpoint),
-                    limit.as_secs()
-                ),
-            )
-            .remedy("check that the database server runs and that the operator may reach it")),
+            Ok(Err(e)) => Err(at(&endpoint, &e)),
+            Err(_) => Err(self.unanswered(&endpoint)),
         }
     }
 
-    /// The server that is used. Among several, each is asked in the order of the URL, until one takes writes.
+    async fn place(&self, endpoint: &PgConnectOptions) -> Result<OwnedSemaphorePermit, Failure> {
+        match tokio::time::timeout(self.settings.connect_timeout, self.beside.clone().acquire_owned()).await {
+            Ok(Ok(place)) => Ok(place),
+            _ => Err(at(endpoint, &sqlx::Error::PoolTimedOut)),
+        }
+    }
+
+    /// Connects beside the pool and asks something: all of it within the time of a connection, since a server may let
+    /// somebody in and then say nothing.
+    async fn within_limit(
+        &self,
+        endpoint: &PgConnectOptions,
+        ask: impl AsyncFnOnce(&mut PgConnection) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let _place = self.place(endpoint).await?;
+        let attempt = async {
+            let mut connection = PgConnection::connect_with(endpoint).await.map_err(|e| at(endpoint, &e))?;
+            let answer = ask(&mut connection).await;
+            // Nothing depends on how the probe ends.
+            drop(connection.close().await);
+            answer
+        };
+        let done = tokio::time::timeout(self.settings.connect_timeout, attempt).await;
+        done.unwrap_or_else(|_| Err(self.unanswered(endpoint)))
+    }
+
+    fn unanswered(&self, endpoint: &PgConnectOptions) -> Failure {
+        Failure::new(
+            Reason::DatabaseUnavailable,
+            format!(
+                "the database server {} did not answer within {} s while connecting",
+                url::name(endpoint),
+                self.settings.connect_timeout.as_secs()
+            ),
+        )
+        .remedy("check that the database server runs and that the operator may reach it")
+    }
+
+    /// The server that is used. Among several, each is asked in the order of the URL, until one takes writes. One asks for
+    /// all who want to know at the same time.
     async fn server(&self) -> Result<PgConnectOptions, Failure> {
+        let asked = Instant::now();
         if let Some(endpoint) = self.read().endpoint() {
             return Ok(endpoint.clone());
         }
-        // One looks for all.
-        let _looking = self.looking.lock().await;
-        let Target { endpoints, writable } = {
+        let mut last = self.asking.lock().await;
+        let (text, Target { endpoints, writable }) = {
             let servers = self.read();
             if let Some(endpoint) = servers.endpoint() {
                 return Ok(endpoint.clone());
             }
-            servers.target.clone()
+            (servers.text.clone(), servers.target.clone())
         };
+        if let Some((since, failure)) = &*last
+            && *since >= asked
+        {
+            return Err(failure.clone());
+        }
         let mut refusals = Vec::new();
         for (index, endpoint) in endpoints.iter().enumerate() {
-            match self.suits(endpoint, writable).await {
+            let suits = async |connection: &mut PgConnection| match writable {
+                true => takes_writes(connection, endpoint).await,
+                false => Ok(()),
+            };
+            match self.within_limit(endpoint, suits).await {
                 Ok(()) => {
                     let mut current = self.write();
                     // Unless the URL has changed meanwhile: then the next attempt looks among the new ones.
-                    if current.target.endpoints.len() == endpoints.len() && current.chosen != Some(index) {
+                    if current.text == text {
                         current.chosen = Some(index);
-                        tracing::info!(
-                            server = url::name(endpoint),
-                            "the primary among the servers of the database URL"
-                        );
+                        tracing::info!(server = url::name(endpoint), "this server of the database URL is used");
                         self.renew(&current);
                     }
                     return Ok(endpoint.clone());
@@ -291,25 +339,15 @@ impl Database {
                 Err(refusal) => refusals.push(refusal),
             }
         }
-        Err(none_suits(refusals))
+        let failure = none_suits(refusals);
+        *last = Some((Instant::now(), failure.clone()));
+        Err(failure)
     }
 
-    async fn suits(&self, endpoint: &PgConnectOptions, writable: bool) -> Result<(), Failure> {
-        let mut beside = self.beside(endpoint).await?;
-        let refused = writable && read_only(&mut beside).await.map_err(|e| at(endpoint, &e))?;
-        // Nothing depends on how the probe ends.
-        drop(beside.connection.close().await);
-        if refused { Err(no_writes(endpoint)) } else { Ok(()) }
-    }
-
-    /// Forgets which of several servers is used. False: there is only one.
+    /// Forgets which of several servers is used. False: there is only one, or none was found before.
     fn look_again(&self) -> bool {
         let mut current = self.write();
-        let several = current.several();
-        if several {
-            current.chosen = None;
-        }
-        several
+        current.several() && current.chosen.take().is_some()
     }
 
     /// New connections of the pool go to the server that is used now, and old ones are not used again.
@@ -343,25 +381,45 @@ fn pool(first: PgConnectOptions, settings: Settings, renewed: &Arc<Mutex<Option<
         // Connections behind a load balancer die silently; a short life finds a new primary soon.
         .max_lifetime(Duration::from_mins(10))
         .idle_timeout(Duration::from_mins(2))
-        .before_acquire(move |_, connection| {
+        // sqlx would ask each connection first whether it is alive, and wait for one whose server is gone without a word.
+        .test_before_acquire(false)
+        .before_acquire(move |connection, about| {
             let renewed = *renewed.lock().unwrap_or_else(PoisonError::into_inner);
-            Box::pin(std::future::ready(Ok(renewed.is_none_or(|at| connection.age < at.elapsed()))))
+            // One that was being made at that moment may lead to the old server, too.
+            let old = renewed.is_some_and(|at| about.age + settings.connect_timeout >= at.elapsed());
+            Box::pin(async move {
+                Ok(!old && tokio::time::timeout(PING, connection.ping()).await.is_ok_and(|answer| answer.is_ok()))
+            })
         })
         .connect_lazy_with(first)
 }
 
-async fn read_only(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    own(READ_ONLY).fetch_one(connection).await?.try_get(0)
+/// Whether the session is one of a server that takes writes.
+async fn takes_writes(connection: &mut PgConnection, endpoint: &PgConnectOptions) -> Result<(), Failure> {
+    let row = own(WRITES).fetch_one(connection).await.map_err(|e| at(endpoint, &e))?;
+    let answer = |column| row.try_get::<bool, _>(column).map_err(|e| at(endpoint, &e));
+    let refused = |why, remedy| {
+        let message = format!("the database server {} takes no writes: {why}", url::name(endpoint));
+        Err(Failure::new(Reason::DatabaseUnavailable, message).remedy(remedy))
+    };
+    if answer(0)? {
+        refused(
+            "it is a standby",
+            "put the primary into the database URL, or promote one of its servers: SELECT pg_promote();",
+        )
+    } else if answer(1)? {
+        refused(
+            "it is read-only",
+            "SHOW default_transaction_read_only; -- then switch it off; the operator goes on by itself",
+        )
+    } else {
+        Ok(())
+    }
 }
 
 /// A failure to connect, which says where to.
 fn at(endpoint: &PgConnectOptions, error: &sqlx::Error) -> Failure {
     error::failure(error, During::action(&format!("connecting to {}", url::name(endpoint))))
-}
-
-fn no_writes(endpoint: &PgConnectOptions) -> Failure {
-    Failure::new(Reason::DatabaseUnavailable, format!("the database server {} takes no writes", url::name(endpoint)))
-        .remedy("put the primary into the database URL, or promote one of its servers")
 }
 
 /// What all servers of a URL answered. The reason is that of the first one that a person has to see to.

@@ -141,11 +141,13 @@ fn from_socket(io: &std::io::Error, during: During<'_>) -> Failure {
     }
     // The words of the system or the resolver: "Connection refused", "Name or service not known".
     let words: String = io.to_string().chars().filter(|c| !c.is_control()).take(200).collect();
+    // A file that is missing is one of the URL's, or the socket of a server that does not run.
+    let file = matches!(io.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied);
     Failure::new(
         Reason::DatabaseUnavailable,
         format!("the connection to the database failed while {}: {words}", during.action),
     )
-    .remedy(wording::LOOK_AFTER_THE_SERVER)
+    .remedy(if file { wording::LOOK_AFTER_THE_FILES } else { wording::LOOK_AFTER_THE_SERVER })
 }
 
 /// The server could not prove who it is: like a password that is refused, only a person can clear it.
@@ -176,7 +178,7 @@ fn from_server(pg: &PgDatabaseError, during: During<'_>) -> Failure {
         column: pg.column(),
         constraint: pg.constraint(),
         function: pg.r#where().and_then(wording::function),
-        missing: wording::missing(code, pg.message()),
+        missing: wording::missing(pg.message(), pg.routine(), pg.r#where()),
     };
     let mut failure = Failure::new(reason, format!("{} (SQLSTATE {code})", wording::message(&refusal, during)));
     failure.remedy = Some(wording::remedy(&refusal, during));

@@ -55,13 +55,17 @@ pub(super) fn parse(text: &str) -> Result<Target, Failure> {
         }));
     };
     let parts = Parts::split(rest)?;
-    let query = Query::read(parts.query, parts.user_info.is_none())?;
+    let query = Query::read(parts.query)?;
     let hosts = hosts(&parts, &query)?;
     let writable = match query.session_attrs {
         None => true,
         Some(attrs) => writable(attrs)?,
     };
     let endpoints = hosts.iter().map(|host| endpoint(&parts, &query, host)).collect::<Result<_, _>>()?;
+    // Not before the whole URL was found to be one: else these may be pieces of a password.
+    for parameter in query.unknown {
+        tracing::warn!(parameter, "the operator does not know this parameter of the database URL and ignores it");
+    }
     Ok(Target { endpoints, writable })
 }
 
@@ -95,23 +99,33 @@ struct Query<'a> {
     hosts: Option<&'a str>,
     ports: Option<&'a str>,
     session_attrs: Option<&'a str>,
-    passed_on: Vec<&'a str>,
+    passed_on: Vec<String>,
+    unknown: Vec<&'a str>,
 }
 
 impl<'a> Query<'a> {
-    fn read(text: &'a str, nobody: bool) -> Result<Self, Failure> {
+    fn read(text: &'a str) -> Result<Self, Failure> {
         let mut query = Self::default();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let Some((key, value)) = pair.split_once('=') else { return Err(unencoded()) };
-            match key {
-                "host" | "hostaddr" => query.hosts = Some(value),
-                "port" => query.ports = Some(value),
-                "target_session_attrs" => query.session_attrs = Some(value),
-                _ if PASSED_ON.contains(&key) || key.starts_with("options[") => query.passed_on.push(pair),
+            match (key, value) {
+                ("host" | "hostaddr", _) => query.hosts = Some(value),
+                ("port", _) => query.ports = Some(value),
+                ("target_session_attrs", _) => query.session_attrs = Some(value),
+                ("ssl", "true") => query.passed_on.push("sslmode=require".to_owned()),
+                ("channel_binding" | "gssencmode", "require") | ("require_auth" | "sslcrl" | "sslcrldir", _) => {
+                    return Err(refused(&format!(
+                        "the parameter {key} of the database URL asks for a protection that the operator cannot give; remove it, and use sslmode=verify-full"
+                    )));
+                }
+                // sqlx reads a plus sign as a space, and libpq does not.
+                _ if PASSED_ON.contains(&key) || key.starts_with("options[") => {
+                    query.passed_on.push(pair.replace('+', "%2B"));
+                }
                 // What looks like a parameter may be the rest of a password, before its `@`.
-                _ if nobody && value.contains('@') => return Err(unencoded()),
+                _ if value.contains('@') => return Err(unencoded()),
                 _ if key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')) => {
-                    tracing::warn!(parameter = key, "the operator does not know this parameter of the database URL");
+                    query.unknown.push(key);
                 }
                 _ => return Err(unencoded()),
             }
@@ -128,17 +142,21 @@ struct Host<'a> {
 
 /// The hosts: those of the parameter `host` before those of the authority.
 fn hosts<'a>(parts: &Parts<'a>, query: &Query<'a>) -> Result<Vec<Host<'a>>, Failure> {
-    let mut hosts: Vec<Host<'a>> = match query.hosts {
-        Some(names) => separate(names).into_iter().map(|name| Host { name, port: None }).collect(),
-        None => parts.hosts.split(',').map(with_port).collect(),
+    let authority: Vec<Host<'a>> = parts.hosts.split(',').map(with_port).collect();
+    let ports: Vec<Option<&str>> = match query.ports {
+        Some(ports) => separate(ports).into_iter().map(Some).collect(),
+        None => authority.iter().map(|host| host.port).collect(),
     };
-    let ports = query.ports.map(separate).unwrap_or_default();
-    if !matches!(ports.len(), 0 | 1) && ports.len() != hosts.len() {
+    let mut hosts = match query.hosts {
+        Some(names) => separate(names).into_iter().map(|name| Host { name, port: None }).collect(),
+        None => authority,
+    };
+    if ports.len() != 1 && ports.len() != hosts.len() {
         return Err(refused("the database URL does not name as many ports as hosts"));
     }
     for (index, host) in hosts.iter_mut().enumerate() {
-        host.port = ports.get(index).or(ports.first()).copied().or(host.port).filter(|port| !port.is_empty());
-        if host.port.is_some_and(|port| port.parse::<u16>().is_err()) {
+        host.port = ports.get(index).or(ports.first()).copied().flatten().filter(|port| !port.is_empty());
+        if host.port.is_some_and(|port| port.parse::<u16>().unwrap_or_default() == 0) {
             return Err(refused("a port of the database URL is not a number from 1 to 65535"));
         }
     }
@@ -175,15 +193,24 @@ fn writable(attrs: &str) -> Result<bool, Failure> {
 
 /// One host of the URL, as sqlx takes it.
 fn endpoint(parts: &Parts<'_>, query: &Query<'_>, host: &Host<'_>) -> Result<PgConnectOptions, Failure> {
-    let user_info = parts.user_info.map(|u| format!("{u}@")).unwrap_or_default();
-    let port = host.port.map(|port| format!(":{port}")).unwrap_or_default();
     let mut pairs = query.passed_on.clone();
-    let (authority, parameter) = match query.hosts {
-        Some(_) => (format!("localhost{port}"), format!("host={}", host.name)),
-        None => (format!("{}{port}", host.name), String::new()),
+    pairs.extend(host.port.map(|port| format!("port={port}")));
+    // An authority with a user must have a host, or it is no URL.
+    let authority = match (query.hosts, parts.user_info) {
+        (None, Some(user_info)) if host.name.is_empty() => {
+            let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
+            let named = [("user", user), ("password", password)].into_iter().filter(|(_, value)| !value.is_empty());
+            pairs.extend(named.map(|(key, value)| format!("{key}={}", value.replace('+', "%2B").replace('&', "%26"))));
+            String::new()
+        }
+        (None, Some(user_info)) => format!("{user_info}@{}", host.name),
+        (None, None) => host.name.to_owned(),
+        (Some(_), user_info) => {
+            pairs.push(format!("host={}", host.name));
+            user_info.map(|u| format!("{u}@localhost")).unwrap_or_default()
+        }
     };
-    pairs.extend([parameter.as_str()].into_iter().filter(|pair| !pair.is_empty()));
-    let url = format!("postgres://{user_info}{authority}{}?{}", parts.path, pairs.join("&"));
+    let url = format!("postgres://{authority}{}?{}", parts.path, pairs.join("&"));
     let options: PgConnectOptions = url.parse().map_err(|_| refused("the database URL cannot be parsed"))?;
     // No statement stays prepared on the server: a transaction pooler may hand out another server connection.
     // Nor is anything set at the start of a session that poolers do not know.
@@ -191,7 +218,7 @@ fn endpoint(parts: &Parts<'_>, query: &Query<'_>, host: &Host<'_>) -> Result<PgC
 }
 
 fn unencoded() -> Failure {
-    refused("the user or the password in the database URL holds a character that ends it there")
+    refused("the user, the password or the database in the database URL holds a character that must be encoded")
 }
 
 fn refused(message: &str) -> Failure {
@@ -200,6 +227,8 @@ fn refused(message: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::ConnectOptions as _;
+
     use super::*;
 
     fn names(text: &str) -> Vec<String> {
@@ -218,6 +247,8 @@ mod tests {
             ("postgres://u@/db?host=h1%2Ch2&port=6000", vec!["h1:6000", "h2:6000"]),
             ("postgres://u@ignored:1/db?hostaddr=10.0.0.1&port=2", vec!["10.0.0.1:2"]),
             ("postgres:///db?host=/run/postgresql", vec!["/run/postgresql, port 5432"]),
+            ("postgres://u:p@db:6432/flows?hostaddr=10.0.0.5", vec!["10.0.0.5:6432"]),
+            ("postgres://u:p@localhost:6000/db?host=/run/postgresql", vec!["/run/postgresql, port 6000"]),
             ("postgres://%2Frun%2Fpostgresql:6000/db?user=u", vec!["/run/postgresql, port 6000"]),
         ] {
             assert_eq!(names(url), expected, "{url}");
@@ -234,6 +265,27 @@ mod tests {
             assert!(matches!(endpoint.get_ssl_mode(), sqlx::postgres::PgSslMode::Disable));
             assert_eq!(endpoint.get_application_name(), Some("organization-operator"));
         }
+    }
+
+    #[test]
+    fn a_host_may_be_left_out() {
+        for url in ["postgres:///db?port=6000", "postgres://u:p%40ss+@:6000/db", "postgres://u:p%40ss+@/db?port=6000"] {
+            let target = parse(url).unwrap_or_else(|f| panic!("{url}: {f}"));
+            let endpoint = target.endpoints.first().expect("an endpoint");
+            assert_eq!((endpoint.get_port(), endpoint.get_database()), (6000, Some("db")), "{url}");
+            if url.contains('u') && url.contains("p%40") {
+                assert_eq!(endpoint.get_username(), "u", "{url}");
+                assert!(endpoint.to_url_lossy().as_str().contains("p%40ss%2B"), "{url}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_protection_that_cannot_be_given_is_refused_by_name() {
+        let mode = |url: &str| parse(url).expect("a URL").endpoints[0].get_ssl_mode();
+        assert!(matches!(mode("postgres://u:p@db/d?ssl=true"), sqlx::postgres::PgSslMode::Require));
+        let refused = parse("postgres://u:p@db/d?sslmode=require&channel_binding=require").expect_err("refused");
+        assert!(refused.message.contains("channel_binding"), "{refused}");
     }
 
     #[test]
@@ -257,6 +309,9 @@ mod tests {
             "postgres://user:canary?secret@db/flows",
             "postgres://user:canary?secret=canary@db/flows",
             "postgres://user:canary#secret@db/flows",
+            "postgres://user:p@canary?secret=y@db/flows",
+            "postgres://user:p@canary/c?secret=y@db/flows",
+            "postgres://user:a?canary=b&secret=d@db/flows",
             "postgres://user:canary",
             "postgres://user:canary,secret:canary@",
             "host=db port=5432 password=canary",
@@ -266,8 +321,8 @@ mod tests {
             let text = format!("{refused} {}", refused.remedy.clone().unwrap_or_default());
             assert!(text.contains("%40 %2F %3A %3F %23"), "{url}: {text}");
             assert!(!text.contains("canary") && !text.contains("secret"), "{url}: {text}");
-            if url.contains("secret@") || url.contains("canary@db/flows") && url.contains("user:canary?") {
-                assert!(text.contains("holds a character that ends it"), "{url}: {text}");
+            if url.contains("@db/flows") && url.starts_with("postgres://") {
+                assert!(text.contains("holds a character that must be encoded"), "{url}: {text}");
             }
         }
         let keywords = parse("host=db port=5432 password=canary").expect_err("refused");

@@ -7,6 +7,7 @@ use crate::domain::identifier::{literal, quote};
 
 pub(super) const LOOK_AFTER_THE_SERVER: &str =
     "check that the database server runs and that the operator may reach it; the operator goes on by itself";
+pub(super) const LOOK_AFTER_THE_FILES: &str = "check that the files which sslrootcert, sslcert and sslkey of the database URL name are there and can be read, or that the server runs whose socket it names; the operator goes on by itself";
 pub(super) const REPORT: &str = "read the operator's log and the database server's log, and report this";
 pub(super) const TRUST: &str = "put the right host, sslmode and sslrootcert into the database URL, or give the server a certificate for that host; the file with the URL is read again by itself";
 
@@ -24,10 +25,34 @@ pub(super) struct Refusal<'a> {
     pub(super) missing: Option<String>,
 }
 
-/// What the server says of a name that it does not find (42P01 table, 42703 column, 42883 function, 42704 other object). It is
-/// the only message of the server that is repeated: it holds names, and no value of a row.
-pub(super) fn missing(code: &str, message: &str) -> Option<String> {
-    if !matches!(code, "42P01" | "42703" | "42883" | "42704") {
+/// Where PostgreSQL's parser says that a name is not there (PostgreSQL 15 to 18): a table (42P01), a column (42703), a
+/// function or an operator (42883), a type or a setting (42704).
+const PARSER: [&str; 15] = [
+    "parserOpenTable",
+    "errorMissingRTE",
+    "errorMissingColumn",
+    "checkInsertTargets",
+    "transformUpdateTargetList",
+    "transformAssignedExpr",
+    "ParseFuncOrColumn",
+    "LookupFuncNameInternal",
+    "LookupFuncWithArgs",
+    "op_error",
+    "unknown_attribute",
+    "typenameType",
+    "typenameTypeId",
+    "find_option",
+    "LookupExplicitNamespace",
+];
+
+/// What the server says of a name that it does not find. It is the only message of the server that is repeated, and only
+/// where its own parser read the name in a statement that somebody wrote: then it holds names, and no value of a row. A
+/// trigger can raise the same code with any text, and `EXECUTE` can make names of values.
+pub(super) fn missing(message: &str, routine: Option<&str>, context: Option<&str>) -> Option<String> {
+    let context = context.unwrap_or_default();
+    let made_of_values = ["EXECUTE", " at OPEN", " at RETURN QUERY"].iter().any(|part| context.contains(part));
+    let another_language = context.matches("PL/").count() != context.matches("PL/pgSQL ").count();
+    if !PARSER.contains(&routine?) || made_of_values || another_language {
         return None;
     }
     let line = message.lines().next().unwrap_or_default();

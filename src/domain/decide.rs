@@ -187,9 +187,9 @@ pub struct Circumstances<'a> {
 }
 
 impl Circumstances<'_> {
-    /// When the wait for a successor ends. No clock of another machine can shorten it: neither the one that set
-    /// `deletionTimestamp` nor the database's. A deactivation that precedes the erasure is younger than the deletion, so
-    /// its age counts, too: a process that has just started need not wait again.
+    /// When the wait for a successor ends. The clock that set `deletionTimestamp` cannot shorten it, nor can the database's
+    /// as long as nothing was deactivated. A deactivation that precedes the erasure is younger than the deletion, so its
+    /// age counts, too, by the database's clock: a process that has just started need not wait again.
     fn handover_ends(&self, facts: &Facts, window: Option<Window>) -> Timestamp {
         let by_own_clock = facts.now + (self.handover - self.terminating_for).max(SignedDuration::ZERO);
         window.map_or(by_own_clock, |w| by_own_clock.min(w.started + self.handover))
@@ -260,15 +260,20 @@ fn erase_or_wait(
         None => return Remove::StartWindow { take_from },
         Some(window) => window.started + SignedDuration::from_secs(deactivated_for),
     };
-    let until = deactivated.max(handover_ends);
-    let awaited = if deactivated < handover_ends {
-        Awaited::Successor
-    } else if recovery < settle {
-        Awaited::Writers
-    } else {
-        Awaited::RecoveryWindow
-    };
+    let (until, awaited) = due(deactivated, handover_ends, recovery < settle);
     if facts.now < until { Remove::Wait { until, awaited } } else { Remove::Erase { take_from } }
+}
+
+/// When an erasure is due, and what it waits for until then: the later one of the end of the deactivation and of the wait for
+/// a successor. `drains`: the deactivation lasts for the sake of writers, and longer than a recovery window would.
+#[must_use]
+pub fn due(deactivated: Timestamp, handover_ends: Timestamp, drains: bool) -> (Timestamp, Awaited) {
+    let awaited = match drains {
+        _ if deactivated < handover_ends => Awaited::Successor,
+        true => Awaited::Writers,
+        false => Awaited::RecoveryWindow,
+    };
+    (deactivated.max(handover_ends), awaited)
 }
 
 fn replacement_suspected(subject: &Subject, mark: ForceMark) -> Failure {

@@ -472,7 +472,7 @@ pub fn until_erasure(
     let mut text = match awaited {
         Awaited::Successor => format!(
             "{state}. The organization and its data will be erased at {until:.0}, unless another object with this \
-             spec.organizationId is created before: then that object takes over and nothing is erased."
+             spec.organizationId is created before then; that object then takes over, and nothing is erased."
         ),
         Awaited::RecoveryWindow => format!("{state}; its data will be erased at {until:.0}."),
         Awaited::Writers => format!(
