@@ -43,10 +43,9 @@ impl Glances {
         self.lock().get(uid).and_then(|glance| glance.blocked.clone())
     }
 
-    /// What was seen, if it need not be looked for again.
-    fn known(&self, uid: &str, mark: u64) -> Option<Option<Failure>> {
-        let glances = self.lock();
-        glances.get(uid).filter(|g| g.holds(mark, g.at.elapsed())).map(|g| g.blocked.clone())
+    /// Whether it need not be looked for again.
+    fn holds(&self, uid: &str, mark: u64) -> bool {
+        self.lock().get(uid).is_some_and(|glance| glance.holds(mark, glance.at.elapsed()))
     }
 
     fn note(&self, uid: &str, mark: u64, blocked: Option<Failure>) {
@@ -68,18 +67,17 @@ impl Glances {
 pub(super) async fn look(object: &Organization, key: &str, plan: &CompiledPlan, context: &Context) -> Option<Failure> {
     let uid = object.uid().unwrap_or_default();
     let mark = mark(object, plan);
-    if let Some(known) = context.glances.known(&uid, mark) {
-        return known;
+    if context.glances.holds(&uid, mark) {
+        return context.glances.blocked(&uid);
     }
-    let seen = context.database.glance(key, plan).await;
-    let blocked = match seen {
+    let blocked = match context.database.glance(key, plan).await {
         Ok(blocked) => blocked,
         Err(failure) => {
             tracing::debug!(object = object.name_any(), reason = failure.reason.as_str(), "{}", failure.message);
+            // What takes too long takes no shorter at the next pass; all else is tried there.
             if !matches!(failure.reason, Reason::StatementTimeout | Reason::LockTimeout) {
                 return None;
             }
-            // What takes too long takes no shorter at the next pass.
             None
         }
     };
@@ -120,7 +118,7 @@ mod tests {
 
     #[test]
     fn what_was_seen_holds_for_an_hour_or_until_the_next_regular_pass_while_something_blocks() {
-        let minutes = |n| Duration::from_secs(n * 60);
+        let minutes = Duration::from_mins;
         for (blocked, mark, age, holds) in [
             (false, 1, minutes(59), true),
             (false, 1, minutes(60), false),
