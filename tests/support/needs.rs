@@ -43,12 +43,15 @@ impl Need {
         }
     }
 
-    /// The package that has it.
-    fn package(self) -> String {
+    /// What a person does to have it.
+    fn remedy(self) -> String {
         match self {
-            Self::PgBouncer => "pgbouncer".to_owned(),
-            Self::PgBaseBackup | Self::Psql => "postgresql-client".to_owned(),
-            Self::Newest => format!("postgresql-{NEWEST}"),
+            Self::PgBouncer => "apt-get install pgbouncer".to_owned(),
+            Self::PgBaseBackup | Self::Psql => "apt-get install postgresql-client".to_owned(),
+            // No older distribution has it.
+            Self::Newest => {
+                format!("TESTBED_DOWNLOAD=1 make test, or apt-get install postgresql-{NEWEST} from apt.postgresql.org")
+            }
         }
     }
 }
@@ -85,7 +88,7 @@ impl Unmet {
     pub fn of(&self, test: &Test) -> Option<String> {
         let lines = test.needs.iter().filter_map(|need| {
             let why = self.missing.get(need)?;
-            Some(format!("needs {} ({why}); to run it: apt-get install {}", need.name(), need.package()))
+            Some(format!("needs {} ({why}); to run it: {}", need.name(), need.remedy()))
         });
         lines.reduce(|all, line| format!("{all}; {line}"))
     }
