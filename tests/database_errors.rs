@@ -12,8 +12,8 @@ mod stage;
 
 use crate::support::Test;
 
-/// Lists tests that take a server: `on![(Via::Default, "postgresql 15"); a, b]`, and what they need beside it:
-/// `on![needs Tool::PgBouncer; (Via::Pooler, "pgbouncer"); a, b]`.
+/// Lists tests that take a server, which may need something: `on![(Via::Default, "postgresql 15"); a, b]`, and what they need
+/// beside it: `on![needs Need::PgBaseBackup; (Via::Default, "default"); c]`.
 macro_rules! on {
     (needs $($need:expr),+; $($rest:tt)*) => { on!(@ [$($need),+] $($rest)*) };
     (@ $needs:tt $(($via:expr, $where:literal)),*; $($name:path),* $(,)?) => {
@@ -24,7 +24,7 @@ macro_rules! on {
         let tests: Vec<$crate::support::Test> = vec![$($crate::support::Test {
             name: concat!(module_path!(), "::", stringify!($name), "::", $where),
             run: |world| Box::pin($name(world, $via)),
-            needs: &$needs,
+            needs: [&$needs[..], $via.needs()].concat(),
         }),*];
         tests
     }};

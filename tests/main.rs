@@ -95,9 +95,11 @@ fn main() -> ExitCode {
     // Nothing is fetched and no server is started for what is not run.
     let unmet = runtime.block_on(Unmet::resolve(&tests, &arguments));
     let runs = |test: &Test| !arguments.ignored && selected(test, &arguments) && unmet.of(test).is_none();
-    let world = tests.iter().any(runs).then(|| Arc::new(runtime.block_on(World::start()).expect("the servers start")));
+    let world = tests.iter().any(runs).then(|| {
+        Arc::new(runtime.block_on(World::start()).unwrap_or_else(|e| panic!("the servers do not start: {e}")))
+    });
     let trial = |test: &Test| {
-        let Test { name, run, .. } = *test;
+        let &Test { name, run, .. } = test;
         if let Some(why) = unmet.of(test) {
             return Trial::test(name, || Err(why.into())).with_ignored_flag(unmet.skips());
         }

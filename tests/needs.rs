@@ -5,9 +5,15 @@ use std::path::Path;
 use std::process::Output;
 use std::sync::Arc;
 
-use crate::support::World;
+use crate::support::{Need, World};
 
-crate::tests![skipped_by_name, failed_where_ci_insists, failed_where_asked_for, nothing_is_fetched_for_what_is_not_run];
+crate::tests![
+    skipped_by_name,
+    failed_where_ci_insists,
+    failed_where_asked_for,
+    every_server_is_stated,
+    nothing_is_fetched_for_what_is_not_run
+];
 
 const TEST: &str = "suite::database_errors::pooler::activation::pgbouncer";
 const WHY: &str = "needs PgBouncer (TESTBED_DOWNLOAD=0 forbids it); to run it: apt-get install pgbouncer";
@@ -70,4 +76,17 @@ async fn nothing_is_fetched_for_what_is_not_run(_: Arc<World>) {
     let cache = cache();
     suite(cache.path(), &download, &["--exact", TEST]).await;
     assert!(cache.path().join("organization-operator/packages").is_dir());
+}
+
+/// Whoever takes a server that not every machine has says so.
+async fn every_server_is_stated(_: Arc<World>) {
+    let tests = crate::database_errors::tests();
+    for (server, need) in [("::postgresql_18", Need::Newest), ("::pgbouncer", Need::PgBouncer)] {
+        let mut named = tests.iter().filter(|test| test.name.ends_with(server)).peekable();
+        assert!(named.peek().is_some(), "{server}");
+        assert!(named.all(|test| test.needs.contains(&need)), "{server}");
+    }
+    let stated = |name: &str, need| tests.iter().any(|test| test.name.contains(name) && test.needs.contains(&need));
+    assert!(stated("a_certificate_that_is_not_trusted", Need::PgBouncer));
+    assert!(stated("a_standby_that_is_promoted", Need::PgBaseBackup));
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use testbed::{Progress, Tool};
 
-use crate::support::{World, path};
+use crate::support::{Need, World, path};
 
-crate::tests![needs Tool::Psql; the_files_are_loaded_without_a_word];
+crate::tests![needs Need::Psql; the_files_are_loaded_without_a_word];
 
 fn readme() -> String {
     std::fs::read_to_string(path("README.md")).expect("the README")

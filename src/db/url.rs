@@ -313,7 +313,6 @@ mod tests {
             "postgres://user:p@canary/c?secret=y@db/flows",
             "postgres://user:a?canary=b&secret=d@db/flows",
             "postgres://user:canary",
-            "postgres://user:canary,secret:canary@",
             "host=db port=5432 password=canary",
             "mysql://user:canary@db/flows",
         ] {

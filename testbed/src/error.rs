@@ -181,7 +181,7 @@ pub enum Error {
 
     /// PostgreSQL is neither on the machine nor to be had.
     #[error(
-        "no PostgreSQL {wanted} on this machine, and it cannot be downloaded ({why}): install the package `postgresql-{wanted}`, or set DATABASE_URL to the URL of a superuser on a running server"
+        "no PostgreSQL {wanted} on this machine, and it cannot be downloaded ({why}): install the package `postgresql-{wanted}` (apt.postgresql.org has it where the distribution has not), or set DATABASE_URL to the URL of a superuser on a running server"
     )]
     PostgresMissing {
         /// The major version asked for.

@@ -20,22 +20,6 @@ pub enum Tool {
 }
 
 impl Tool {
-    /// What people call it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::PgBouncer => "PgBouncer",
-            Self::PgBaseBackup => "pg_basebackup",
-            Self::Psql => "psql",
-        }
-    }
-
-    /// Debian's package that has it.
-    #[must_use]
-    pub const fn package(self) -> &'static str {
-        self.packaged().package
-    }
-
     /// Finds it, and fetches it first if need be.
     ///
     /// # Errors

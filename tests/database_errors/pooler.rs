@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use testbed::Tool;
-
 use super::case::run;
 use super::schema::{every_action, raising};
 use super::sessions::a_lock_that_is_held;
@@ -12,7 +10,7 @@ use crate::database_errors::on;
 use crate::support::{PASSWORD, ROLE, Test, Variant, World, binary};
 
 pub fn tests() -> Vec<Test> {
-    on![needs Tool::PgBouncer; (Via::Pooler, "pgbouncer"); deletions, activation, migrations]
+    on![(Via::Pooler, "pgbouncer"); deletions, activation, migrations]
 }
 
 async fn deletions(world: Arc<World>, via: Via) {

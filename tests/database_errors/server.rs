@@ -7,20 +7,20 @@ use organization_operator::api::Reason;
 use rcgen::{CertificateParams, IsCa, KeyPair};
 use serde_json::json;
 use sqlx::Connection as _;
-use testbed::{PgBouncer, PgBouncerOptions, PostgresOptions, Tool, quote};
+use testbed::{PgBouncer, PgBouncerOptions, PostgresOptions, quote};
 
 use super::access::disconnect;
 use super::stage::{Expect, Stage, Via, launch, scene};
 use crate::database_errors::on;
 use crate::errors::shows;
-use crate::support::{PASSWORD, ROLE, Scene, Test, Variant, World, eventually};
+use crate::support::{Need, PASSWORD, ROLE, Scene, Test, Variant, World, eventually};
 
 pub fn tests() -> Vec<Test> {
     let both = on![(Via::Default, "default"), (Via::Eighteen, "postgresql_18"); no_way_in, a_full_disk];
     let once = on![(Via::Default, "default"); nobody_answers, connections_have_a_bound];
-    let pooler = on![needs Tool::PgBouncer; (Via::Default, "default"); a_certificate_that_is_not_trusted];
+    let pooler = on![needs Need::PgBouncer; (Via::Default, "default"); a_certificate_that_is_not_trusted];
     let standby = on![
-        needs Tool::PgBaseBackup;
+        needs Need::PgBaseBackup;
         (Via::Default, "default");
         a_standby_that_is_promoted,
         a_primary_among_several_servers,

@@ -9,7 +9,7 @@ use organization_operator::api::status::ErrorDetail;
 use serde_json::json;
 
 use crate::errors::shows;
-use crate::support::{Launch, Operator, PASSWORD, Scene, Seen, Variant, World};
+use crate::support::{Launch, Need, Operator, PASSWORD, Scene, Seen, Variant, World};
 
 /// In every text of every row, in passwords and in what triggers say. Whatever shows it to anybody has leaked it.
 const CANARY: &str = "canary";
@@ -23,6 +23,17 @@ pub enum Via {
     Eighteen,
     /// The one of the whole run, through `PgBouncer` in transaction mode.
     Pooler,
+}
+
+impl Via {
+    /// What the server needs.
+    pub const fn needs(self) -> &'static [Need] {
+        match self {
+            Self::Default => &[],
+            Self::Eighteen => &[Need::Newest],
+            Self::Pooler => &[Need::PgBouncer],
+        }
+    }
 }
 
 /// What is to be told.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use testbed::{Postgres, PostgresOptions};
 
 use super::readme;
-use crate::support::{NEWEST, OLDEST, World, given};
+use crate::support::{NEWEST, Need, OLDEST, World, given};
 
-crate::tests![oldest_and_newest];
+crate::tests![needs Need::Newest; oldest_and_newest];
 
 async fn major(postgres: &Postgres) -> u16 {
     let mut connection = postgres.connect("postgres").await.expect("connected");

@@ -6,7 +6,7 @@ mod organization;
 mod scene;
 mod world;
 
-pub use needs::{Unmet, selected};
+pub use needs::{Need, Unmet, selected};
 pub use operator::{Launch, Operator};
 pub use organization::{Org, Seen};
 pub use scene::{OPERATOR, Scene, Variant};
@@ -17,22 +17,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use testbed::Tool;
-
 /// The body of a test.
 pub type Body = fn(Arc<World>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A test.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Test {
     pub name: &'static str,
     pub run: Body,
     /// What it needs beside the servers of every test.
-    pub needs: &'static [Tool],
+    pub needs: Vec<Need>,
 }
 
 /// Lists the tests of a module: `tests![a, b]`. Those that need more than the servers have a list of their own:
-/// `tests![needs Tool::Psql; c]`.
+/// `tests![needs Need::Psql; c]`.
 #[macro_export]
 macro_rules! tests {
     (needs $($need:expr),+; $($name:ident),* $(,)?) => { $crate::tests!(@ [$($need),+] $($name),*); };
@@ -46,7 +44,7 @@ macro_rules! tests {
         $crate::support::Test {
             name: concat!(module_path!(), "::", stringify!($name)),
             run: |world| Box::pin($name(world)),
-            needs: &$needs,
+            needs: vec!$needs,
         }
     };
     ($($name:ident),* $(,)?) => { $crate::tests!(@ [] $($name),*); };

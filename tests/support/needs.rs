@@ -3,14 +3,63 @@
 use std::collections::HashMap;
 
 use libtest_mimic::Arguments;
-use testbed::{Error, Progress, Tool};
+use testbed::{Error, Postgres, PostgresVersion, Progress, Tool};
 
 use super::Test;
+use super::world::NEWEST;
+
+/// What a test may need beside the servers of every test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Need {
+    /// A pooler.
+    PgBouncer,
+    /// The program that makes a standby.
+    PgBaseBackup,
+    /// The command line client of PostgreSQL.
+    Psql,
+    /// The newest PostgreSQL.
+    Newest,
+}
+
+impl Need {
+    /// Gets it, wherever from.
+    async fn meet(self) -> testbed::Result<()> {
+        let progress = Progress::default();
+        match self {
+            Self::PgBouncer => Tool::PgBouncer.prepare(&progress).await,
+            Self::PgBaseBackup => Tool::PgBaseBackup.prepare(&progress).await,
+            Self::Psql => Tool::Psql.prepare(&progress).await,
+            Self::Newest => Postgres::prepare(PostgresVersion::Major(NEWEST), &progress).await,
+        }
+    }
+
+    /// What people call it.
+    fn name(self) -> String {
+        match self {
+            Self::PgBouncer => "PgBouncer".to_owned(),
+            Self::PgBaseBackup => "pg_basebackup".to_owned(),
+            Self::Psql => "psql".to_owned(),
+            Self::Newest => format!("PostgreSQL {NEWEST}"),
+        }
+    }
+
+    /// What a person does to have it.
+    fn remedy(self) -> String {
+        match self {
+            Self::PgBouncer => "apt-get install pgbouncer".to_owned(),
+            Self::PgBaseBackup | Self::Psql => "apt-get install postgresql-client".to_owned(),
+            // No older distribution has it.
+            Self::Newest => {
+                format!("TESTBED_DOWNLOAD=1 make test, or apt-get install postgresql-{NEWEST} from apt.postgresql.org")
+            }
+        }
+    }
+}
 
 /// What is needed and cannot be had.
 pub struct Unmet {
     /// The reasons.
-    missing: HashMap<Tool, String>,
+    missing: HashMap<Need, String>,
     /// Tests that lack something are run, and so fail, where somebody insists on every test.
     strict: bool,
 }
@@ -19,17 +68,17 @@ impl Unmet {
     /// Gets what the selected tests need.
     pub async fn resolve(tests: &[Test], arguments: &Arguments) -> Self {
         let mut missing = HashMap::new();
-        let mut needed: Vec<Tool> = Vec::new();
+        let mut needed: Vec<Need> = Vec::new();
         for test in tests.iter().filter(|test| selected(test, arguments)) {
             needed.extend(test.needs.iter().filter(|need| !needed.contains(need)).collect::<Vec<_>>());
         }
-        for tool in needed {
-            if let Err(error) = tool.prepare(&Progress::default()).await {
+        for need in needed {
+            if let Err(error) = need.meet().await {
                 let why = match error {
-                    Error::PackageMissing { why, .. } => why,
+                    Error::PackageMissing { why, .. } | Error::PostgresMissing { why, .. } => why,
                     other => other.to_string(),
                 };
-                missing.insert(tool, why);
+                missing.insert(need, why);
             }
         }
         Self { missing, strict: std::env::var_os("CI").is_some_and(|value| value == "true") }
@@ -37,9 +86,9 @@ impl Unmet {
 
     /// Why a test cannot be run, and what would make it run.
     pub fn of(&self, test: &Test) -> Option<String> {
-        let lines = test.needs.iter().filter_map(|tool| {
-            let why = self.missing.get(tool)?;
-            Some(format!("needs {} ({why}); to run it: apt-get install {}", tool.name(), tool.package()))
+        let lines = test.needs.iter().filter_map(|need| {
+            let why = self.missing.get(need)?;
+            Some(format!("needs {} ({why}); to run it: {}", need.name(), need.remedy()))
         });
         lines.reduce(|all, line| format!("{all}; {line}"))
     }

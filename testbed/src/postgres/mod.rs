@@ -78,6 +78,15 @@ impl Postgres {
         })
     }
 
+    /// Finds the programs of a PostgreSQL, and downloads them first if need be, so that a start does not have to.
+    ///
+    /// # Errors
+    ///
+    /// Fails when they can be had nowhere; the message says why, and what to do.
+    pub async fn prepare(version: PostgresVersion, progress: &Progress) -> Result<()> {
+        binaries::locate(version, progress).await.map(|_| ())
+    }
+
     /// Starts a hot standby that follows this server, which must be the testbed's own.
     ///
     /// # Errors
