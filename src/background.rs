@@ -74,14 +74,21 @@ fn told(error: JoinError) -> String {
 mod tests {
     use super::*;
 
+    /// What is said of a task that is lost while other work would go on for ever.
+    async fn told_of(task: &mut Background) -> String {
+        let guarded = task.guard(std::future::pending::<()>());
+        let done = tokio::time::timeout(std::time::Duration::from_secs(10), guarded).await;
+        done.expect("it is noticed").expect_err("lost").to_string()
+    }
+
     #[tokio::test]
     async fn a_task_that_panics_or_ends_is_lost_and_named() {
         let (_sender, stop) = watch::channel(false);
         let mut panics = Background::spawn("census", stop.clone(), async { panic!("no more {}", "rows") });
-        let lost = panics.guard(std::future::pending::<()>()).await.expect_err("lost").to_string();
+        let lost = told_of(&mut panics).await;
         assert!(lost.starts_with("the background task \"census\" panicked: no more rows;"), "{lost}");
         let mut ends = Background::spawn("server", stop, async {});
-        let lost = ends.guard(std::future::pending::<()>()).await.expect_err("lost").to_string();
+        let lost = told_of(&mut ends).await;
         assert!(lost.starts_with("the background task \"server\" ended;"), "{lost}");
     }
 

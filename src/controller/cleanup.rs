@@ -382,7 +382,11 @@ impl Act<'_> {
 
     /// `obstacle`: what will block the erasure unless somebody clears it before.
     fn waiting(&self, until: Timestamp, awaited: Awaited, obstacle: Option<Failure>, seen: &mut Seen) -> Report {
-        let until = up_to_a_second(until);
+        let until = match awaited {
+            // The end by this process's clock moves with each look by a moment: what is shown does not.
+            Awaited::Successor => self.shown_end(up_to_a_second(until)),
+            Awaited::RecoveryWindow | Awaited::Writers => up_to_a_second(until),
+        };
         let stage = match awaited {
             Awaited::Successor => stage::AWAITING_SUCCESSOR,
             Awaited::RecoveryWindow => stage::RECOVERY_WINDOW,
@@ -407,6 +411,14 @@ impl Act<'_> {
             occurrence: String::new(),
         });
         report
+    }
+
+    /// The end of the wait that the status shows already, where it is this one to within two seconds.
+    fn shown_end(&self, until: Timestamp) -> Timestamp {
+        let newest = self.context.written.newest(self.object);
+        let shown = newest.and_then(|s| s.deletion).and_then(|d| d.erase_time).map(|t| t.0);
+        let near = |t: &Timestamp| until.duration_since(*t).abs() <= SignedDuration::from_secs(2);
+        shown.filter(near).unwrap_or(until)
     }
 
     /// Whether the object's status shows this stage already.

@@ -321,9 +321,8 @@ impl Database {
         }
         let mut refusals = Vec::new();
         for (index, endpoint) in endpoints.iter().enumerate() {
-            let suits = async |connection: &mut PgConnection| match writable {
-                true => takes_writes(connection, endpoint).await,
-                false => Ok(()),
+            let suits = async |connection: &mut PgConnection| {
+                if writable { takes_writes(connection, endpoint).await } else { Ok(()) }
             };
             match self.within_limit(endpoint, suits).await {
                 Ok(()) => {

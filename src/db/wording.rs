@@ -27,7 +27,7 @@ pub(super) struct Refusal<'a> {
 
 /// Where PostgreSQL's parser says that a name is not there (PostgreSQL 15 to 18): a table (42P01), a column (42703), a
 /// function or an operator (42883), a type or a setting (42704).
-const PARSER: [&str; 15] = [
+const PARSER: [&str; 16] = [
     "parserOpenTable",
     "errorMissingRTE",
     "errorMissingColumn",
@@ -40,6 +40,7 @@ const PARSER: [&str; 15] = [
     "op_error",
     "unknown_attribute",
     "typenameType",
+    "plpgsql_exec_get_datum_type_info",
     "typenameTypeId",
     "find_option",
     "LookupExplicitNamespace",
@@ -242,6 +243,22 @@ mod tests {
         let context = "SQL statement \"SELECT 'secret'\"\nPL/pgSQL function app.refuse(text) line 3 at RAISE";
         assert_eq!(function(context).as_deref(), Some("app.refuse(text)"));
         assert_eq!(function("SQL function \"f\" statement 1"), None);
+    }
+
+    #[test]
+    fn names_are_repeated_where_the_parser_read_them_in_a_statement_that_somebody_wrote() {
+        let said = |routine, context| missing("relation \"a@b\" does not exist", Some(routine), Some(context));
+        let written = "PL/pgSQL function ending() line 3 at SQL statement";
+        assert_eq!(said("parserOpenTable", written).as_deref(), Some("relation \"a@b\" does not exist"));
+        for (routine, context) in [
+            ("parserOpenTable", "PL/pgSQL function ending() line 3 at EXECUTE"),
+            ("parserOpenTable", "PL/Python function \"ending\""),
+            ("exec_stmt_raise", "PL/pgSQL function ending() line 3 at RAISE"),
+            ("get_role_oid", written),
+        ] {
+            assert_eq!(said(routine, context), None, "{routine}: {context}");
+        }
+        assert!(missing("relation \"t\" does not exist", Some("parserOpenTable"), None).is_some());
     }
 
     /// The part of a text that a person would search for: up to where names or further advice begin.

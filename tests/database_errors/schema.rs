@@ -197,7 +197,7 @@ async fn triggers_that_raise(world: Arc<World>, via: Via) {
         Case::new(
             "a trigger that needs a table that is not there",
             Reason::SchemaMismatch,
-            ending!("EXECUTE format('INSERT INTO audit VALUES (%L)', OLD.email);"),
+            ending!("INSERT INTO audit VALUES (OLD.email);"),
             NO_ENDING,
         )
         .state("42P01")
@@ -207,6 +207,24 @@ async fn triggers_that_raise(world: Arc<World>, via: Via) {
             "relation \"audit\" does not exist",
             "in the function `ending()`",
         ]),
+        Case::new(
+            "a trigger that makes the name of a table of a value",
+            Reason::SchemaMismatch,
+            ending!("EXECUTE format('INSERT INTO %I VALUES (1)', OLD.email);"),
+            NO_ENDING,
+        )
+        .state("42P01")
+        .at("users", "public.users")
+        .says(&["not in the database, while", "in the function `ending()`"]),
+        Case::new(
+            "a trigger that says with a value that something is missing",
+            Reason::SchemaMismatch,
+            ending!("RAISE 'no account for %', OLD.email USING ERRCODE = '42704';"),
+            NO_ENDING,
+        )
+        .state("42704")
+        .at("users", "public.users")
+        .says(&["not in the database, while", "in the function `ending()`"]),
         Case::new(
             "a trigger that needs a column that is not there",
             Reason::SchemaMismatch,
