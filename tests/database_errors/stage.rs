@@ -88,7 +88,7 @@ pub struct Doomed {
 pub async fn scene(world: Arc<World>, via: Via, variant: Variant) -> Scene {
     let world = if via == Via::Eighteen { world.newer().await } else { world };
     let scene = Scene::new(world, variant).await;
-    seed(&scene, &scene.key(9)).await;
+    seed(&scene, &scene.key(99)).await;
     scene
 }
 
