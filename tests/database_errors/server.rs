@@ -219,10 +219,14 @@ async fn a_primary_among_several_servers(world: Arc<World>, via: Via) {
     let primary = Arc::new(world.with_postgres(PostgresOptions::default()).await);
     let scene = scene(primary.clone(), via, Variant::Ordinary).await;
     let standby = primary.postgres().standby().await.expect("a standby");
-    let ports = (standby.port(), primary.postgres().port());
+    // One that takes connections and never says a word.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let hosts = [silent.local_addr().expect("an address").port(), standby.port(), primary.postgres().port()]
+        .map(|port| format!("127.0.0.1:{port}"))
+        .join(",");
     let url = format!(
-        "postgres://{ROLE}:{PASSWORD}@127.0.0.1:{},127.0.0.1:{}/{}?target_session_attrs=read-write&sslmode=disable",
-        ports.0, ports.1, scene.database
+        "postgres://{ROLE}:{PASSWORD}@{hosts}/{}?target_session_attrs=read-write&sslmode=disable",
+        scene.database
     );
     let launched = launch(&scene, via).await.url(&url);
     let mut stage = Stage::with(scene, launched).await;
@@ -245,7 +249,7 @@ async fn a_primary_among_several_servers(world: Arc<World>, via: Via) {
     primary.postgres().stop().await.expect("the primary is gone");
     stage.delete(&doomed).await;
     let expect = Expect {
-        says: &["no server of the database URL can be used", "takes no writes", "refused"],
+        says: &["no server of the database URL can be used", "did not answer within 2 s", "it is a standby", "refused"],
         ..Expect::new(Reason::DatabaseUnavailable)
     };
     let Scene { variant, database, class, world: _ } = stage.scene;
@@ -264,6 +268,7 @@ async fn nobody_answers(world: Arc<World>, via: Via) {
     let url = |host: &str| format!("postgres://{ROLE}:{PASSWORD}@{host}/{}?sslmode=disable", scene.database);
     let file = scene.file("url", &url(&free.to_string()));
     let unknown = url("no-such-host.invalid:6000");
+    let unencoded = url("db").replace(PASSWORD, &format!("{PASSWORD}/"));
     let right = scene.url();
     let launch = launch(&scene, via).await.url_file(&file);
     let mut stage = Stage::unready(scene, launch).await;
@@ -278,6 +283,11 @@ async fn nobody_answers(world: Arc<World>, via: Via) {
     std::fs::write(&file, unknown).expect("a file");
     let words = vec!["connecting to no-such-host.invalid:6000".to_owned(), "lookup".to_owned()];
     stage.scene.until(&doomed.name, "an unknown host", said(words)).await;
+    std::fs::write(&file, unencoded).expect("a file");
+    let said = |s: &crate::support::Seen| {
+        s.reason("Ready") == "AuthenticationFailed" && s.message("Ready").contains("must be encoded")
+    };
+    stage.scene.until(&doomed.name, "a character that ends the password", said).await;
     std::fs::write(&file, right).expect("a file");
     stage.delete(&doomed).await;
     stage.healed(&doomed).await;
