@@ -210,6 +210,8 @@ impl Stage {
         let password = self.scene.world.postgres().admin_url("postgres");
         for secret in [CANARY, PASSWORD, "postgres://", "postgresql://", &password, &self.scene.world.token] {
             for text in &self.shown {
+                // How a URL is written is no URL.
+                let text = text.replace("postgres://USER:PASSWORD@HOST", "");
                 if let Some(at) = text.find(secret) {
                     let from = text[..at].char_indices().rev().nth(600).map_or(0, |(i, _)| i);
                     panic!("`{secret}` is shown: {}", &text[from..(at + secret.len()).min(text.len())]);
