@@ -206,15 +206,15 @@ async fn unreadable(scene: Scene, acme: &str, damage: &str, cure: &str, words: &
 }
 
 async fn a_ledger_that_cannot_be_read_stops_the_deletion(world: Arc<World>) {
-    for (outcome, started) in [("Shredded", "now()"), ("Retained", "'290000-01-01'")] {
+    for (outcome, finished) in [("Shredded", "now()"), ("Retained", "'290000-01-01'")] {
         let scene = Scene::new(world.clone(), Variant::Platform).await;
         let acme = scene.key(1);
         scene.seed(&acme).await;
         let damage = format!(
             "ALTER TABLE organization_operator.ledger DROP CONSTRAINT ledger_outcome_check; \
              INSERT INTO organization_operator.ledger (cluster_id, object_uid, object_name, organization_key, outcome, policy, \
-             operator_version, started_at, verified_at) \
-             VALUES ('CLUSTER', 'UID', 'acme', '{acme}', '{outcome}', 'Delete', '99', {started}, now())"
+             operator_version, finished_at, verified_at) \
+             VALUES ('CLUSTER', 'UID', 'acme', '{acme}', '{outcome}', 'Delete', '99', {finished}, now())"
         );
         let words = if outcome == "Shredded" {
             "the outcome of a deletion in the ledger cannot be read"

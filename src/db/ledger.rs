@@ -37,7 +37,6 @@ pub(super) fn read(row: &PgRow) -> Result<Option<LedgerEntry>, sqlx::Error> {
     Ok(Some(LedgerEntry {
         outcome: Outcome::parse(&word).ok_or(Unreadable("the outcome of a deletion in the ledger"))?,
         steps: steps.0,
-        started: time(row.try_get("ledger_started")?)?,
         finished: time(row.try_get("ledger_finished")?)?,
         verified: row.try_get("ledger_verified")?,
     }))
@@ -46,7 +45,7 @@ pub(super) fn read(row: &PgRow) -> Result<Option<LedgerEntry>, sqlx::Error> {
 /// This object's entry.
 pub(super) async fn find(connection: &mut PgConnection, actor: Actor<'_>) -> Result<Option<LedgerEntry>, Failure> {
     let during = During::action("reading the ledger");
-    let row = own("SELECT outcome, steps, (extract(epoch FROM started_at) * 1000000)::bigint AS ledger_started, \
+    let row = own("SELECT outcome, steps, \
                    (extract(epoch FROM finished_at) * 1000000)::bigint AS ledger_finished, \
                    verified_at IS NOT NULL AS ledger_verified \
                    FROM organization_operator.ledger WHERE cluster_id = $1 AND object_uid = $2")

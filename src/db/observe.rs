@@ -26,7 +26,7 @@ pub struct CensusEntry {
 const OBJECT: &str = "SELECT i.id::text AS installation, pg_is_in_recovery() AS standby, \
     (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now, \
     c.organization_key, \
-    l.outcome, l.steps, (extract(epoch FROM l.started_at) * 1000000)::bigint AS ledger_started, \
+    l.outcome, l.steps, \
     (extract(epoch FROM l.finished_at) * 1000000)::bigint AS ledger_finished, l.verified_at IS NOT NULL AS ledger_verified \
     FROM organization_operator.installation i \
     LEFT JOIN organization_operator.claims c ON c.cluster_id = $1 AND c.object_uid = $2 \

@@ -71,8 +71,6 @@ pub struct LedgerEntry {
     pub outcome: Outcome,
     /// What was deleted.
     pub steps: Vec<DeletionStep>,
-    /// Rows of the organization's own table.
-    pub started: Timestamp,
     /// When it was recorded.
     pub finished: Timestamp,
     /// What no foreign key protects was counted again after COMMIT.

@@ -1,8 +1,6 @@
 //! Proof that an object may go. A finalizer can only be released with a [`Settlement`], and an erasure can only be
 //! settled with a recount that found nothing.
 
-use k8s_openapi::jiff::Timestamp;
-
 use super::facts::LedgerEntry;
 use crate::api::status::{DeletionStep, Outcome};
 
@@ -23,7 +21,6 @@ impl NothingLeft {
 pub struct Settlement {
     outcome: Outcome,
     steps: Vec<DeletionStep>,
-    finished: Option<Timestamp>,
     detail: String,
 }
 
@@ -31,25 +28,25 @@ impl Settlement {
     /// Everything is gone.
     #[must_use]
     pub fn erased(_: NothingLeft, steps: Vec<DeletionStep>) -> Self {
-        Self { outcome: Outcome::Erased, steps, finished: None, detail: String::new() }
+        Self { outcome: Outcome::Erased, steps, detail: String::new() }
     }
 
     /// There was nothing.
     #[must_use]
     pub fn not_found(_: NothingLeft) -> Self {
-        Self { outcome: Outcome::NotFound, steps: Vec::new(), finished: None, detail: String::new() }
+        Self { outcome: Outcome::NotFound, steps: Vec::new(), detail: String::new() }
     }
 
     /// The data is kept as it is.
     #[must_use]
     pub fn retained(detail: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Retained, steps: Vec::new(), finished: None, detail: detail.into() }
+        Self { outcome: Outcome::Retained, steps: Vec::new(), detail: detail.into() }
     }
 
     /// The data is kept and the organization is off.
     #[must_use]
     pub fn deactivated() -> Self {
-        Self { outcome: Outcome::Deactivated, steps: Vec::new(), finished: None, detail: String::new() }
+        Self { outcome: Outcome::Deactivated, steps: Vec::new(), detail: String::new() }
     }
 
     /// Another object owns the organization now.
@@ -58,7 +55,6 @@ impl Settlement {
         Self {
             outcome: Outcome::Transferred,
             steps: Vec::new(),
-            finished: None,
             detail: format!("the object {successor} names the same organization and owns it now"),
         }
     }
@@ -66,12 +62,7 @@ impl Settlement {
     /// What the ledger says, if nothing is left to verify.
     #[must_use]
     pub fn recorded(entry: &LedgerEntry) -> Option<Self> {
-        entry.verified.then(|| Self {
-            outcome: entry.outcome,
-            steps: entry.steps.clone(),
-            finished: Some(entry.finished),
-            detail: String::new(),
-        })
+        entry.verified.then(|| Self { outcome: entry.outcome, steps: entry.steps.clone(), detail: String::new() })
     }
 
     /// What the ledger says of an erasure that was never verified, because the policy was lowered to `Retain` meanwhile.
@@ -80,7 +71,6 @@ impl Settlement {
         Self {
             outcome: entry.outcome,
             steps: entry.steps.clone(),
-            finished: Some(entry.finished),
             detail: " Tables without a foreign key were not counted again, because deletionPolicy was set to Retain."
                 .into(),
         }
@@ -96,12 +86,6 @@ impl Settlement {
     #[must_use]
     pub fn steps(&self) -> &[DeletionStep] {
         &self.steps
-    }
-
-    /// When it was recorded before, if it was.
-    #[must_use]
-    pub fn finished(&self) -> Option<Timestamp> {
-        self.finished
     }
 
     /// One sentence for people: Event, log line and condition.

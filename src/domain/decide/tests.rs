@@ -127,8 +127,7 @@ impl Case {
 
     fn recorded(self, outcome: Outcome, verified: bool) -> Self {
         self.with(|c| {
-            let (started, finished) = (at(1), at(2));
-            c.facts.ledger = Some(LedgerEntry { outcome, steps: Vec::new(), started, finished, verified });
+            c.facts.ledger = Some(LedgerEntry { outcome, steps: Vec::new(), finished: at(2), verified });
         })
     }
 
