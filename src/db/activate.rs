@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 
 use super::bind::{Captured, query};
 use super::connect::Database;
-use super::error::{During, failure};
+use super::error::{During, OrFailure as _};
 use super::{Actor, claim, observe};
 use crate::api::Activation;
 use crate::domain::Failure;
@@ -19,7 +19,7 @@ impl Database {
     pub async fn claim(&self, actor: Actor<'_>, take_from: Option<&str>) -> Result<(), Failure> {
         let mut tx = self.begin().await?;
         claim::hold(&mut tx, actor, take_from).await?;
-        tx.commit().await.map_err(|e| failure(&e, During::action("committing")))
+        tx.commit().await.or_failure(During::action("committing"))
     }
 
     /// Brings claim and activation in line with the spec.
@@ -35,7 +35,7 @@ impl Database {
                 switch(&mut tx, actor, target, plan).await?;
             }
             claim::note(&mut tx, actor).await?;
-            tx.commit().await.map_err(|e| failure(&e, During::action("committing")))
+            tx.commit().await.or_failure(During::action("committing"))
         };
         self.naming_blockers(pid, Box::pin(work)).await
     }
@@ -51,9 +51,10 @@ pub(super) async fn switch(
     let statement =
         plan.root.set_activation(target).ok_or_else(|| plan.fault.clone().unwrap_or_else(deactivation_unsupported))?;
     let table = plan.root.table.name();
-    query(&statement, actor.key, &Captured::new())
-        .execute(connection)
-        .await
-        .map_err(|e| failure(&e, During::change("switching the organization in", None, &table)))?;
+    query(&statement, actor.key, &Captured::new()).execute(connection).await.or_failure(During::change(
+        "switching the organization in",
+        None,
+        &table,
+    ))?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use sqlx::{PgConnection, Row as _};
 
 use super::bind::{Unreadable, own};
 use super::connect::Database;
-use super::error::{During, failure};
+use super::error::{During, OrFailure as _};
 use super::{migrate, traits};
 use crate::domain::catalog::{Catalog, ColumnInfo, Enforcement, ForeignKey, OnDelete, Privileges, TableInfo};
 use crate::domain::identifier::Table;
@@ -117,9 +117,9 @@ impl Database {
     pub async fn catalog(&self, plan: &Plan) -> Result<(Catalog, String), Failure> {
         let mut tx = self.begin().await?;
         let during = During::action("reading the catalogue");
-        let read = read(&mut tx, plan).await.map_err(|e| failure(&e, during))?;
+        let read = read(&mut tx, plan).await.or_failure(during)?;
         // Nothing was changed; the connection is clean either way.
-        tx.rollback().await.map_err(|e| failure(&e, during))?;
+        tx.rollback().await.or_failure(during)?;
         Ok(read)
     }
 }

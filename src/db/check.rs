@@ -7,7 +7,7 @@ use sqlx::Row as _;
 use super::bind::{Captured, numbers, own, query};
 use super::connect::Database;
 use super::erase::{nothing_shared, preflight};
-use super::error::{During, failure};
+use super::error::{During, OrFailure as _, failure};
 use crate::api::Reason;
 use crate::domain::Failure;
 use crate::domain::compile::CompiledPlan;
@@ -37,7 +37,7 @@ impl Database {
     pub async fn examine(&self, id: &str, plan: &CompiledPlan) -> Result<Examined, Failure> {
         let during = During::action("looking at the organization").id();
         let mut tx = self.begin().await?;
-        own("SET TRANSACTION READ ONLY").execute(&mut *tx).await.map_err(|e| failure(&e, during))?;
+        own("SET TRANSACTION READ ONLY").execute(&mut *tx).await.or_failure(during)?;
         let row = query(&plan.root.observe, id, &Captured::new())
             .fetch_one(&mut *tx)
             .await
@@ -56,7 +56,7 @@ impl Database {
                 .await
                 .map_err(|e| plan.explain(failure(&e, During::action("counting"))))?;
         }
-        tx.rollback().await.map_err(|e| failure(&e, during))?;
+        tx.rollback().await.or_failure(during)?;
         Ok(Examined {
             key,
             organization: if present { Presence::Present { active } } else { Presence::Absent },
@@ -84,13 +84,13 @@ impl Database {
             .bind(limit)
             .execute(&mut *tx)
             .await
-            .map_err(|e| failure(&e, during))?;
+            .or_failure(during)?;
         let outside = preflight(&mut tx, key, erase.glance.as_ref(), &Captured::new()).await;
         let blocked = match found(outside)? {
             None => found(nothing_shared(&mut tx, key, erase.glance_shared.as_ref()).await)?,
             blocked => blocked,
         };
-        tx.rollback().await.map_err(|e| failure(&e, during))?;
+        tx.rollback().await.or_failure(during)?;
         Ok(blocked)
     }
 }

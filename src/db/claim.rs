@@ -6,7 +6,7 @@ use sqlx::{PgConnection, Row as _};
 
 use super::Actor;
 use super::bind::{Unreadable, own, time};
-use super::error::{During, failure};
+use super::error::{During, OrFailure as _};
 use crate::api::{DeletionPolicy, Reason};
 use crate::domain::Failure;
 use crate::domain::facts::{Claim, Window};
@@ -76,7 +76,7 @@ pub(super) async fn hold(
         .bind(actor.subject.policy.as_str())
         .execute(&mut *connection)
         .await
-        .map_err(|e| failure(&e, during))?;
+        .or_failure(during)?;
         claim = lock(connection, actor.key).await?;
     }
     let Some(claim) = claim else {
@@ -105,7 +105,7 @@ pub(super) async fn hold(
     .bind(actor.subject.policy.as_str())
     .execute(&mut *connection)
     .await
-    .map_err(|e| failure(&e, during))?;
+    .or_failure(during)?;
     Ok(Claim {
         cluster: actor.cluster.to_owned(),
         uid: actor.subject.uid.clone(),
@@ -118,8 +118,8 @@ pub(super) async fn hold(
 
 async fn lock(connection: &mut PgConnection, key: &str) -> Result<Option<Claim>, Failure> {
     let during = During::action("locking the claim");
-    let row = own(LOCK).bind(key).fetch_optional(connection).await.map_err(|e| failure(&e, during))?;
-    Ok(row.as_ref().map(read).transpose().map_err(|e| failure(&e, during))?.flatten())
+    let row = own(LOCK).bind(key).fetch_optional(connection).await.or_failure(during)?;
+    Ok(row.as_ref().map(read).transpose().or_failure(during)?.flatten())
 }
 
 /// Notes policy and expiration in the object's claim, and forgets a recovery window that is over. Only an expiration
@@ -138,7 +138,7 @@ pub(super) async fn note(connection: &mut PgConnection, actor: Actor<'_>) -> Res
     .bind(&actor.subject.name)
     .execute(connection)
     .await
-    .map_err(|e| failure(&e, During::action("noting the policy in the claim")))?;
+    .or_failure(During::action("noting the policy in the claim"))?;
     Ok(())
 }
 
@@ -156,7 +156,7 @@ pub(super) async fn start_window(
     .fetch_one(connection)
     .await
     .and_then(|row| time(row.try_get(0)?))
-    .map_err(|e| failure(&e, During::action("starting the recovery window")))
+    .or_failure(During::action("starting the recovery window"))
 }
 
 /// Forgets the deactivation that preceded an erasure.
@@ -167,7 +167,7 @@ pub(super) async fn end_window(connection: &mut PgConnection, actor: Actor<'_>) 
     .bind(&actor.subject.uid)
     .execute(connection)
     .await
-    .map_err(|e| failure(&e, During::action("noting the end of the deactivation")))?;
+    .or_failure(During::action("noting the end of the deactivation"))?;
     Ok(())
 }
 
@@ -188,7 +188,7 @@ pub(super) async fn hand_over(
     .bind(successor.policy.as_str())
     .execute(connection)
     .await
-    .map_err(|e| failure(&e, During::action("handing over the claim")))?;
+    .or_failure(During::action("handing over the claim"))?;
     Ok(())
 }
 
@@ -199,7 +199,7 @@ pub(super) async fn drop_claim(connection: &mut PgConnection, actor: Actor<'_>) 
         .bind(&actor.subject.uid)
         .execute(connection)
         .await
-        .map_err(|e| failure(&e, During::action("dropping the claim")))?;
+        .or_failure(During::action("dropping the claim"))?;
     Ok(())
 }
 
@@ -210,14 +210,9 @@ pub(super) async fn of_object(
     uid: &str,
 ) -> Result<Option<(String, Claim)>, Failure> {
     let during = During::action("locking the claim");
-    let row = own(LOCK_OF_OBJECT)
-        .bind(cluster)
-        .bind(uid)
-        .fetch_optional(connection)
-        .await
-        .map_err(|e| failure(&e, during))?;
+    let row = own(LOCK_OF_OBJECT).bind(cluster).bind(uid).fetch_optional(connection).await.or_failure(during)?;
     let Some(row) = row else { return Ok(None) };
-    let claim = read(&row).map_err(|e| failure(&e, during))?;
-    let key: String = row.try_get("organization_key").map_err(|e| failure(&e, during))?;
+    let claim = read(&row).or_failure(during)?;
+    let key: String = row.try_get("organization_key").or_failure(during)?;
     Ok(claim.map(|claim| (key, claim)))
 }

@@ -6,7 +6,7 @@ use sqlx::{PgConnection, Postgres, Row as _, Transaction};
 
 use super::bind::{Captured, columns, numbers, own, query};
 use super::connect::Database;
-use super::error::{During, failure};
+use super::error::{During, OrFailure as _, failure};
 use super::ledger::Record;
 use super::settle::{commit, lock_organization, refused_at_commit, settled};
 use super::verify::keep_residue;
@@ -133,18 +133,16 @@ pub(super) async fn cascade(
     let mut captured = capture(connection, key, erase, Captured::new()).await?;
     preflight(connection, key, erase.preflight.as_ref(), &captured).await?;
     nothing_shared(connection, key, erase.shared.as_ref()).await?;
-    let found = numbers(connection, &erase.count, key, &Captured::new())
-        .await
-        .map_err(|e| failure(&e, During::action("counting")))?;
+    let found =
+        numbers(connection, &erase.count, key, &Captured::new()).await.or_failure(During::action("counting"))?;
     if !wanted.await? {
         return Ok(Cascade::Unwanted);
     }
     detach(connection, key, erase, &captured).await?;
     let deleted = delete(connection, key, erase, &erase.deletes, Some(&found), &mut captured).await?;
     let organizations = delete_organization(connection, key, plan, present).await.map_err(|f| classify(f, erase))?;
-    let left = numbers(connection, &erase.recount, key, &captured)
-        .await
-        .map_err(|e| failure(&e, During::action("counting again")))?;
+    let left =
+        numbers(connection, &erase.recount, key, &captured).await.or_failure(During::action("counting again"))?;
     let Some(proof) = NothingLeft::prove(&left) else {
         return Err(content_changed(erase, &left));
     };
@@ -158,10 +156,10 @@ pub(super) async fn schema_unchanged(connection: &mut PgConnection, plan: &Compi
     query(&plan.erase()?.lock_tables, "", &Captured::new())
         .execute(&mut *connection)
         .await
-        .map_err(|e| failure(&e, During::action("locking the plan's tables against changes of the schema")))?;
+        .or_failure(During::action("locking the plan's tables against changes of the schema"))?;
     let fingerprint = catalog::fingerprint(connection, &plan.fingerprint_tables, &plan.tenant_columns)
         .await
-        .map_err(|e| failure(&e, During::action("reading the catalogue")))?;
+        .or_failure(During::action("reading the catalogue"))?;
     Ok(fingerprint == plan.fingerprint)
 }
 
@@ -170,7 +168,7 @@ pub(super) async fn defer_constraints(connection: &mut PgConnection, erase: &Era
         own("SET CONSTRAINTS ALL DEFERRED")
             .execute(connection)
             .await
-            .map_err(|e| failure(&e, During::action("deferring constraints")))?;
+            .or_failure(During::action("deferring constraints"))?;
     }
     Ok(())
 }
@@ -188,12 +186,9 @@ pub(super) async fn capture(
             Some(table) => During::table("locking rows of", Some(&table.entity), &table.name),
             None => During::table("locking rows of", None, &capture.table),
         };
-        let row = query(&capture.statement, key, &captured)
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(|e| failure(&e, during))?;
+        let row = query(&capture.statement, key, &captured).fetch_one(&mut *connection).await.or_failure(during)?;
         if !capture.columns.is_empty() {
-            let keys = columns(&row, 0, capture.columns.len()).map_err(|e| failure(&e, during))?;
+            let keys = columns(&row, 0, capture.columns.len()).or_failure(during)?;
             add(&mut captured, capture.step, keys);
         }
     }
@@ -228,7 +223,7 @@ pub(super) async fn preflight(
     let Some((statement, checks)) = preflight else { return Ok(()) };
     let rows = numbers(connection, statement, key, captured)
         .await
-        .map_err(|e| failure(&e, During::action("looking for references from outside")))?;
+        .or_failure(During::action("looking for references from outside"))?;
     blockers(checks, &rows, key).map_or(Ok(()), Err)
 }
 
@@ -241,7 +236,7 @@ pub(super) async fn nothing_shared(
     let Some((statement, tables)) = shared else { return Ok(()) };
     let rows = numbers(connection, statement, key, &Captured::new())
         .await
-        .map_err(|e| failure(&e, During::action("looking for rows of several organizations")))?;
+        .or_failure(During::action("looking for rows of several organizations"))?;
     shared_rows(tables, &rows, key).map_or(Ok(()), Err)
 }
 
@@ -278,7 +273,7 @@ pub(super) async fn delete(
         let during = During::change("deleting from", Some(&table.entity), &table.name);
         // Triggers on other tables may have deleted some already.
         let before = if step.swallows && found.is_some() {
-            let rows = numbers(connection, &step.left, key, captured).await.map_err(|e| failure(&e, during))?;
+            let rows = numbers(connection, &step.left, key, captured).await.or_failure(during)?;
             rows.iter().sum()
         } else {
             0
@@ -359,7 +354,7 @@ async fn delete_organization(
     let rows = query(&plan.erase()?.delete_organization, key, &Captured::new())
         .execute(connection)
         .await
-        .map_err(|e| failure(&e, during))?
+        .or_failure(during)?
         .rows_affected();
     if rows == u64::from(present) {
         return Ok(i64::from(present));
@@ -383,7 +378,7 @@ pub(super) async fn parents_gone(
     let (statement, tables) = &erase.parents_left;
     let left = numbers(connection, statement, key, captured)
         .await
-        .map_err(|e| failure(&e, During::action("looking for parents that were moved")))?;
+        .or_failure(During::action("looking for parents that were moved"))?;
     let Some((table, rows)) = tables.iter().zip(&left).find(|(_, rows)| **rows > 0) else { return Ok(()) };
     Err(Failure::new(
         Reason::ContentChanged,

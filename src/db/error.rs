@@ -125,6 +125,21 @@ fn unreadable(cause: &dyn std::error::Error, during: During<'_>) -> Failure {
         .remedy("run the newest version of the operator; if somebody changed a row of the schema organization_operator by hand, correct it")
 }
 
+/// Turns the driver's error into a failure that says what was being done.
+pub(super) trait OrFailure<T> {
+    /// The value, or the failure behind the driver's error.
+    ///
+    /// # Errors
+    /// Fails when the driver did.
+    fn or_failure(self, during: During<'_>) -> Result<T, Failure>;
+}
+
+impl<T> OrFailure<T> for Result<T, sqlx::Error> {
+    fn or_failure(self, during: During<'_>) -> Result<T, Failure> {
+        self.map_err(|e| failure(&e, during))
+    }
+}
+
 /// TLS fails as a broken socket. The words of the TLS library hold names of its errors, and nothing of a row.
 fn from_socket(io: &std::io::Error, during: During<'_>) -> Failure {
     let words = if io.kind() == std::io::ErrorKind::InvalidData { io.to_string() } else { String::new() };

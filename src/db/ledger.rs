@@ -5,7 +5,7 @@ use sqlx::{PgConnection, Row as _};
 
 use super::Actor;
 use super::bind::{Unreadable, own, time};
-use super::error::{During, failure};
+use super::error::{During, OrFailure as _};
 use crate::api::status::{DeletionStep, Outcome};
 use crate::api::{DeletionPolicy, Reason};
 use crate::domain::Failure;
@@ -53,8 +53,8 @@ pub(super) async fn find(connection: &mut PgConnection, actor: Actor<'_>) -> Res
     .bind(&actor.subject.uid)
     .fetch_optional(connection)
     .await
-    .map_err(|e| failure(&e, during))?;
-    Ok(row.as_ref().map(read).transpose().map_err(|e| failure(&e, during))?.flatten())
+    .or_failure(during)?;
+    Ok(row.as_ref().map(read).transpose().or_failure(during)?.flatten())
 }
 
 /// Writes this object's entry. It began with its transaction and ended when it is written: what is waited for in between must
@@ -80,7 +80,7 @@ pub(super) async fn write(connection: &mut PgConnection, actor: Actor<'_>, recor
         .bind(record.verified)
         .execute(connection)
         .await
-        .map_err(|e| failure(&e, During::action("writing the ledger")))?;
+        .or_failure(During::action("writing the ledger"))?;
     if written.rows_affected() == 1 {
         Ok(())
     } else {
@@ -107,6 +107,6 @@ pub(super) async fn amend(
     .bind(verified)
     .execute(connection)
     .await
-    .map_err(|e| failure(&e, During::action("writing the ledger")))?;
+    .or_failure(During::action("writing the ledger"))?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use sqlx::{PgConnection, Row as _};
 
 use super::bind::{Captured, numbers, own, query, query_keys, time};
 use super::connect::Database;
-use super::error::{During, failure};
+use super::error::{During, OrFailure as _, failure};
 use super::{claim, ledger};
 use crate::api::status::EntityRows;
 use crate::api::status::Inventory;
@@ -40,7 +40,7 @@ impl Database {
     pub async fn observe(&self, cluster: &str, subject: &Subject, plan: &CompiledPlan) -> Result<Facts, Failure> {
         let mut tx = self.begin().await?;
         let facts = look(&mut tx, cluster, subject, plan).await?;
-        tx.rollback().await.map_err(|e| failure(&e, During::action("observing")))?;
+        tx.rollback().await.or_failure(During::action("observing"))?;
         Ok(facts)
     }
 
@@ -52,8 +52,8 @@ impl Database {
         let Some(erase) = &plan.erase else { return Ok(None) };
         let mut tx = self.begin().await?;
         let during = During::action("counting");
-        let rows = numbers(&mut tx, &erase.inventory, key, &Captured::new()).await.map_err(|e| failure(&e, during))?;
-        tx.rollback().await.map_err(|e| failure(&e, during))?;
+        let rows = numbers(&mut tx, &erase.inventory, key, &Captured::new()).await.or_failure(during)?;
+        tx.rollback().await.or_failure(during)?;
         let entities: Vec<EntityRows> = erase
             .by_entity(&rows)
             .into_iter()
@@ -80,14 +80,14 @@ impl Database {
         let during = During::action("looking at all organizations");
         let statement = plan.erase.as_ref().map_or(&plan.root.census, |e| &e.census);
         let mut tx = self.begin().await?;
-        let rows = query_keys(statement, keys).fetch_all(&mut *tx).await.map_err(|e| failure(&e, during))?;
-        tx.rollback().await.map_err(|e| failure(&e, during))?;
+        let rows = query_keys(statement, keys).fetch_all(&mut *tx).await.or_failure(during)?;
+        tx.rollback().await.or_failure(during)?;
         rows.iter()
             .map(|row| {
                 Ok((row.try_get("key")?, CensusEntry { active: row.try_get("active")?, users: row.try_get("users")? }))
             })
             .collect::<Result<_, sqlx::Error>>()
-            .map_err(|e| failure(&e, during))
+            .or_failure(during)
     }
 
     /// The canonical text of an id, or None where it is no value of the key's type.
@@ -118,18 +118,18 @@ impl Database {
         .fetch_one(&mut *tx)
         .await
         .and_then(|row| row.try_get(0))
-        .map_err(|e| failure(&e, during))?;
+        .or_failure(during)?;
         let same = if known {
             own("SELECT EXISTS (SELECT FROM organization_operator.installation WHERE id::text = $1)")
                 .bind(id)
                 .fetch_one(&mut *tx)
                 .await
                 .and_then(|row| row.try_get(0))
-                .map_err(|e| failure(&e, during))?
+                .or_failure(during)?
         } else {
             false
         };
-        tx.rollback().await.map_err(|e| failure(&e, during))?;
+        tx.rollback().await.or_failure(during)?;
         Ok(same)
     }
 
@@ -141,8 +141,8 @@ impl Database {
         let erase = plan.erase()?;
         let mut tx = self.begin().await?;
         let during = During::action("counting");
-        let rows = numbers(&mut tx, &erase.count, key, &Captured::new()).await.map_err(|e| failure(&e, during))?;
-        tx.rollback().await.map_err(|e| failure(&e, during))?;
+        let rows = numbers(&mut tx, &erase.count, key, &Captured::new()).await.or_failure(during)?;
+        tx.rollback().await.or_failure(during)?;
         Ok(rows.iter().sum())
     }
 }
@@ -159,7 +159,7 @@ pub(super) async fn look(
         .bind(&subject.uid)
         .fetch_optional(&mut *connection)
         .await
-        .map_err(|e| failure(&e, own_schema))?
+        .or_failure(own_schema)?
         .ok_or_else(|| {
             Failure::new(
                 crate::api::Reason::DatabaseMismatch,
@@ -179,13 +179,10 @@ pub(super) async fn look(
         Some(claimed) => (claimed, during),
         None => (&subject.organization_id, during.id()),
     };
-    let row = query(&plan.root.observe, id, &Captured::new())
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(|e| failure(&e, during))?;
-    let key: String = row.try_get("key").map_err(|e| failure(&e, during))?;
-    let present: bool = row.try_get("present").map_err(|e| failure(&e, during))?;
-    let active: Option<bool> = row.try_get("active").map_err(|e| failure(&e, during))?;
+    let row = query(&plan.root.observe, id, &Captured::new()).fetch_one(&mut *connection).await.or_failure(during)?;
+    let key: String = row.try_get("key").or_failure(during)?;
+    let present: bool = row.try_get("present").or_failure(during)?;
+    let active: Option<bool> = row.try_get("active").or_failure(during)?;
 
     let id_changed = match &claimed_key {
         Some(claimed) if *claimed != subject.organization_id => {
@@ -221,13 +218,11 @@ pub(super) async fn look(
 async fn same_id(connection: &mut PgConnection, id: &str, key: &str, plan: &CompiledPlan) -> Result<bool, Failure> {
     use sqlx::Connection as _;
     let during = During::action("comparing ids").id();
-    let mut savepoint = connection.begin().await.map_err(|e| failure(&e, during))?;
+    let mut savepoint = connection.begin().await.or_failure(during)?;
     let row = query(&plan.root.observe, id, &Captured::new()).fetch_one(&mut *savepoint).await;
-    savepoint.rollback().await.map_err(|e| failure(&e, during))?;
+    savepoint.rollback().await.or_failure(during)?;
     match row {
-        Ok(row) => {
-            Ok(row.try_get::<Option<String>, _>("key").map_err(|e| failure(&e, during))?.as_deref() == Some(key))
-        }
+        Ok(row) => Ok(row.try_get::<Option<String>, _>("key").or_failure(during)?.as_deref() == Some(key)),
         Err(e) => match failure(&e, during) {
             no_key if no_key.reason == crate::api::Reason::InvalidOrganizationId => Ok(false),
             other => Err(other),
@@ -242,5 +237,5 @@ pub(super) async fn server(connection: &mut PgConnection) -> Result<(bool, i32),
         .fetch_one(connection)
         .await
         .and_then(|r| Ok((r.try_get(0)?, r.try_get(1)?)))
-        .map_err(|e| failure(&e, during))
+        .or_failure(during)
 }

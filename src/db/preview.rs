@@ -4,7 +4,7 @@ use sqlx::{PgConnection, Row as _};
 
 use super::bind::{Captured, numbers, query};
 use super::connect::Database;
-use super::error::{During, failure};
+use super::error::{During, OrFailure as _, failure};
 use crate::domain::compile::CompiledPlan;
 use crate::domain::{Failure, facts::Presence};
 
@@ -36,7 +36,7 @@ impl Database {
             }
             None => None,
         };
-        tx.rollback().await.map_err(|e| failure(&e, during))?;
+        tx.rollback().await.or_failure(during)?;
         Ok(Preview { key, organization, rows })
     }
 }

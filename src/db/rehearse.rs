@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::bind::{Captured, numbers, own};
 use super::connect::Database;
 use super::erase::{Cascade, cascade};
-use super::error::{During, failure};
+use super::error::{During, OrFailure as _, failure};
 use super::preview::find;
 use super::settle::refused_at_commit;
 use crate::api::Reason;
@@ -65,7 +65,7 @@ impl Database {
             .await
             .map_err(|e| refused_at_commit(&e).deleted_nothing())?;
         let took = began.elapsed();
-        tx.rollback().await.map_err(|e| failure(&e, During::action("rolling back")))?;
+        tx.rollback().await.or_failure(During::action("rolling back"))?;
         Ok(Some(Rehearsal { key, steps: gone.steps, organizations: gone.organizations, took }))
     }
 }

@@ -9,7 +9,7 @@ use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use super::activate::switch;
 use super::bind::{Captured, numbers, query};
 use super::connect::Database;
-use super::error::{During, Values, failure};
+use super::error::{During, OrFailure as _, Values, failure};
 use super::ledger::Record;
 use super::{Actor, claim, ledger, observe};
 use crate::api::condition::stage;
@@ -46,14 +46,13 @@ impl Database {
             && claim.window.is_some_and(|w| w.was_active)
         {
             // The data is kept whether or not the organization can be switched on again.
-            let mut savepoint =
-                tx.begin().await.map_err(|e| failure(&e, During::action("restoring the activation")))?;
+            let mut savepoint = tx.begin().await.or_failure(During::action("restoring the activation"))?;
             let refused = match plan {
                 Some(plan) => restore(&mut savepoint, actor, claim, plan).await.err().map(|f| f.reason),
                 None => Some(Reason::SchemaMismatch),
             };
             let ended = if refused.is_some() { savepoint.rollback().await } else { savepoint.commit().await };
-            ended.map_err(|e| failure(&e, During::action("restoring the activation")))?;
+            ended.or_failure(During::action("restoring the activation"))?;
             if let Some(reason) = refused {
                 let _ = write!(
                     detail,
@@ -187,9 +186,8 @@ impl Database {
         if observe::server(&mut tx).await?.0 || lock_organization(&mut tx, actor.key, plan).await?.is_some() {
             return Ok(None);
         }
-        let rows = numbers(&mut tx, &erase.count, actor.key, &Captured::new())
-            .await
-            .map_err(|e| failure(&e, During::action("counting")))?;
+        let rows =
+            numbers(&mut tx, &erase.count, actor.key, &Captured::new()).await.or_failure(During::action("counting"))?;
         let Some(proof) = NothingLeft::prove(&rows) else { return Ok(None) };
         claim::drop_claim(&mut tx, actor).await?;
         let record = Record::kept(Outcome::NotFound, actor.subject.policy, "");
@@ -271,10 +269,10 @@ pub(super) async fn lock_organization(
     query(&plan.root.lock, key, &Captured::new())
         .fetch_optional(connection)
         .await
-        .map_err(|e| failure(&e, during))?
+        .or_failure(during)?
         .map(|row| row.try_get("active"))
         .transpose()
-        .map_err(|e| failure(&e, during))
+        .or_failure(during)
 }
 
 pub(super) async fn commit(tx: Transaction<'static, Postgres>) -> Result<(), Failure> {

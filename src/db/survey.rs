@@ -8,7 +8,7 @@ use sqlx::{PgConnection, Row as _};
 use super::bind::own;
 use super::catalog::{foreign_keys, oids, tables};
 use super::connect::Database;
-use super::error::{During, failure};
+use super::error::{During, OrFailure as _};
 use crate::domain::Failure;
 use crate::domain::infer::{Survey, Surveyed};
 
@@ -38,8 +38,8 @@ impl Database {
     pub async fn survey(&self) -> Result<Survey, Failure> {
         let mut tx = self.begin().await?;
         let during = During::action("reading the catalogue");
-        let survey = read(&mut tx).await.map_err(|e| failure(&e, during))?;
-        tx.rollback().await.map_err(|e| failure(&e, during))?;
+        let survey = read(&mut tx).await.or_failure(during)?;
+        tx.rollback().await.or_failure(during)?;
         Ok(survey)
     }
 }

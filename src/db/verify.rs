@@ -9,7 +9,7 @@ use super::connect::Database;
 use super::erase::{
     capture, content_changed, defer_constraints, delete, detach, parents_gone, preflight, schema_unchanged,
 };
-use super::error::{During, failure};
+use super::error::{During, OrFailure as _};
 use super::settle::{commit, lock_organization};
 use super::{Actor, ledger};
 use crate::api::Reason;
@@ -77,9 +77,8 @@ impl Database {
             commit(tx).await?;
             return Ok(Verification::Swept);
         }
-        let left = numbers(&mut tx, &erase.recount, key, &captured)
-            .await
-            .map_err(|e| failure(&e, During::action("counting again")))?;
+        let left =
+            numbers(&mut tx, &erase.recount, key, &captured).await.or_failure(During::action("counting again"))?;
         let Some(proof) = NothingLeft::prove(&left) else {
             return Err(content_changed(erase, &left));
         };
@@ -100,7 +99,7 @@ async fn forget_keys_in_use(
     let during = During::action("looking for keys that are in use again");
     for back in &erase.parents_back {
         let row = query(&back.statement, key, captured).fetch_one(&mut *connection).await;
-        let in_use: Vec<bool> = row.and_then(|row| row.try_get(0)).map_err(|e| failure(&e, during))?;
+        let in_use: Vec<bool> = row.and_then(|row| row.try_get(0)).or_failure(during)?;
         let Some(columns) = captured.get_mut(&back.step) else { continue };
         for position in &back.positions {
             let values = columns.get_mut(*position).into_iter().flatten();
@@ -155,7 +154,7 @@ pub(super) async fn keep_residue(
             .bind(sqlx::types::Json(residue))
             .execute(&mut *connection)
             .await
-            .map_err(|e| failure(&e, During::action("keeping keys to count again")))?;
+            .or_failure(During::action("keeping keys to count again"))?;
     }
     Ok(())
 }
@@ -168,11 +167,11 @@ async fn load_residue(connection: &mut PgConnection, actor: Actor<'_>, erase: &E
             .bind(&actor.subject.uid)
             .fetch_all(connection)
             .await
-            .map_err(|e| failure(&e, during))?;
+            .or_failure(during)?;
     let mut kept: BTreeMap<String, Residue> = BTreeMap::new();
     for row in rows {
-        let residue: sqlx::types::Json<Residue> = row.try_get("keys").map_err(|e| failure(&e, during))?;
-        kept.insert(row.try_get("parent_table").map_err(|e| failure(&e, during))?, residue.0);
+        let residue: sqlx::types::Json<Residue> = row.try_get("keys").or_failure(during)?;
+        kept.insert(row.try_get("parent_table").or_failure(during)?, residue.0);
     }
     let mut captured = Captured::new();
     for capture in erase.captures.iter().filter(|c| c.residue) {
@@ -199,6 +198,6 @@ async fn drop_residue(connection: &mut PgConnection, actor: Actor<'_>) -> Result
         .bind(&actor.subject.uid)
         .execute(connection)
         .await
-        .map_err(|e| failure(&e, During::action("dropping keys that were counted again")))?;
+        .or_failure(During::action("dropping keys that were counted again"))?;
     Ok(())
 }
