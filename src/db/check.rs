@@ -42,10 +42,9 @@ impl Database {
             .fetch_one(&mut *tx)
             .await
             .map_err(|e| plan.explain(failure(&e, during)))?;
-        let read = |e: sqlx::Error| failure(&e, during);
-        let key: String = row.try_get("key").map_err(read)?;
-        let present: bool = row.try_get("present").map_err(read)?;
-        let active = row.try_get("active").map_err(read)?;
+        let key: String = row.try_get("key").or_failure(during)?;
+        let present: bool = row.try_get("present").or_failure(during)?;
+        let active = row.try_get("active").or_failure(during)?;
         let (mut blockers, mut shared) = (None, None);
         if let Some(erase) = &plan.erase {
             let outside = preflight(&mut tx, &key, erase.preflight.as_ref(), &Captured::new()).await;

@@ -282,12 +282,11 @@ pub(super) async fn delete(
             .fetch_one(&mut *connection)
             .await
             .map_err(|e| classify(failure(&e, during), erase))?;
-        let refused = |e: sqlx::Error| failure(&e, during);
-        deleted[step.table] = row.try_get(0).map_err(refused)?;
+        deleted[step.table] = row.try_get(0).or_failure(during)?;
         if let Some(found) = found
             && deleted[step.table] < found[step.table]
         {
-            let left = numbers(connection, &step.left, key, captured).await.map_err(refused)?;
+            let left = numbers(connection, &step.left, key, captured).await.or_failure(during)?;
             if left.iter().any(|rows| *rows > 0) {
                 let mut all = vec![0; erase.tables.len()];
                 all[step.table] = left.iter().sum();
@@ -300,7 +299,7 @@ pub(super) async fn delete(
         // Rows that appeared after the capture are parents too.
         let mut first = 1;
         for &(step, count) in &step.returns {
-            add(captured, step, columns(&row, first, count).map_err(refused)?);
+            add(captured, step, columns(&row, first, count).or_failure(during)?);
             first += count;
         }
     }

@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 use super::bind::own;
 use super::connect::Database;
-use super::error::{During, Values, failure};
+use super::error::{During, OrFailure as _, Values, failure};
 use crate::api::Reason;
 use crate::domain::Failure;
 use crate::domain::catalog::OwnPrivilege;
@@ -79,10 +79,9 @@ impl Database {
     /// when another one holds the lock for longer than `lock_timeout`.
     pub async fn migrate(&self, allowed: bool) -> Result<Migrated, Failure> {
         let mut connection = self.connection().await?;
-        let failed = |e: sqlx::Error| failure(&e, DURING);
-        let mut tx = connection.begin_with(AssertSqlSafe(self.settings().begin())).await.map_err(failed)?;
+        let mut tx = connection.begin_with(AssertSqlSafe(self.settings().begin())).await.or_failure(DURING)?;
         match migrate(&mut tx, allowed).await {
-            Ok(migrated) => tx.commit().await.map(|()| migrated).map_err(failed),
+            Ok(migrated) => tx.commit().await.map(|()| migrated).or_failure(DURING),
             Err(refused) => {
                 // The server rolls back by itself, too, when the session ends; what was refused counts.
                 drop(tx.rollback().await);
@@ -100,8 +99,7 @@ const DURING: During<'static> = During {
 };
 
 async fn migrate(connection: &mut PgConnection, allowed: bool) -> Result<Migrated, Failure> {
-    let failed = |e: sqlx::Error| failure(&e, DURING);
-    if applied(connection).await.map_err(failed)? {
+    if applied(connection).await.or_failure(DURING)? {
         return Ok(Migrated::UpToDate);
     }
     if !allowed {
@@ -111,9 +109,9 @@ async fn migrate(connection: &mut PgConnection, allowed: bool) -> Result<Migrate
         )
         .remedy("run `organization-operator migrate`, or give the output of `organization-operator migrate --print` to the database administrator"));
     }
-    own("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *connection).await.map_err(failed)?;
+    own("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *connection).await.or_failure(DURING)?;
     // Whoever had the lock before may have done it.
-    if applied(connection).await.map_err(failed)? {
+    if applied(connection).await.or_failure(DURING)? {
         return Ok(Migrated::UpToDate);
     }
     // CREATE SCHEMA IF NOT EXISTS asks for the privilege even where the schema exists.
@@ -121,7 +119,7 @@ async fn migrate(connection: &mut PgConnection, allowed: bool) -> Result<Migrate
         .fetch_one(&mut *connection)
         .await
         .and_then(|r| r.try_get(0))
-        .map_err(failed)?;
+        .or_failure(DURING)?;
     let mut migrator = Migrator { migrations: MIGRATIONS.migrations.clone(), ..Migrator::DEFAULT };
     migrator.dangerous_set_table_name(TABLE);
     // Its lock is one of the session, which outlives a failure, and behind a transaction pooler also the connection.

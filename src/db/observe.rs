@@ -169,8 +169,7 @@ pub(super) async fn look(
                 "INSERT INTO organization_operator.installation DEFAULT VALUES; -- only if this is the right database",
             )
         })?;
-    let read = |e: sqlx::Error| failure(&e, own_schema);
-    let claimed_key: Option<String> = records.try_get("organization_key").map_err(read)?;
+    let claimed_key: Option<String> = records.try_get("organization_key").or_failure(own_schema)?;
 
     let table = plan.root.table.name();
     let during = During::table("observing", None, &table);
@@ -195,21 +194,21 @@ pub(super) async fn look(
         .bind(&key)
         .fetch_optional(connection)
         .await
-        .map_err(read)?
+        .or_failure(own_schema)?
         .as_ref()
         .map(claim::read)
         .transpose()
-        .map_err(read)?
+        .or_failure(own_schema)?
         .flatten();
     Ok(Facts {
-        installation: records.try_get("installation").map_err(read)?,
-        standby: records.try_get("standby").map_err(read)?,
-        now: records.try_get("now").and_then(time).map_err(read)?,
+        installation: records.try_get("installation").or_failure(own_schema)?,
+        standby: records.try_get("standby").or_failure(own_schema)?,
+        now: records.try_get("now").and_then(time).or_failure(own_schema)?,
         key,
         id_changed,
         organization: if present { Presence::Present { active } } else { Presence::Absent },
         claim,
-        ledger: ledger::read(&records).map_err(read)?,
+        ledger: ledger::read(&records).or_failure(own_schema)?,
     })
 }
 
