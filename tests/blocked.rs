@@ -160,7 +160,7 @@ async fn a_recovery_window_says_what_will_block_at_its_end(world: Arc<World>) {
     assert!(seen.is("DeletionBlocked", "False") && !seen.has("Stalled"), "nothing is blocked yet: {}", seen.yaml());
 
     scene.sql("DELETE FROM contracts").await;
-    scene.ok(&["annotate", "organization", &scene.name("acme"), "organization-operator.io/retry=now"]).await;
+    scene.retry("acme", "now").await;
     let cleared = |s: &crate::support::Seen| !s.message("Deleting").contains("blocked");
     let seen = scene.until("acme", "nothing in the way", cleared).await;
     assert!(seen.is("DeletionReady", "True"), "{}", seen.yaml());

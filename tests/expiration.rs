@@ -147,7 +147,7 @@ async fn a_time_in_the_past_is_reported_and_nothing_happens(world: Arc<World>) {
     // Not after a restart either, nor after any other change.
     operator.stop().await;
     let operator = scene.start().await;
-    scene.ok(&["annotate", "organization", &scene.name("acme"), "organization-operator.io/retry=now"]).await;
+    scene.retry("acme", "now").await;
     scene.patch("acme", r#"{"state":"Active"}"#).await;
     let seen = scene.until("acme", "Expired again", is_refused).await;
     assert!(seen.0.metadata.deletion_timestamp.is_none(), "{}", seen.yaml());
@@ -173,7 +173,7 @@ async fn a_manifest_created_again_after_it_expired_does_not_loop(world: Arc<Worl
     // The engine syncs the same manifest, this time with a policy that would erase.
     scene.apply(&manifest.policy("Delete")).await;
     let uid = scene.until("acme", "Expired", is_refused).await.0.metadata.uid;
-    scene.ok(&["annotate", "organization", &scene.name("acme"), "organization-operator.io/retry=now"]).await;
+    scene.retry("acme", "now").await;
     scene
         .until("acme", "a later write", |s| {
             s.0.metadata.annotations.iter().flatten().any(|(k, _)| k.ends_with("/retry")) && is_refused(s)

@@ -43,12 +43,6 @@ fn blocked(seen: &Seen) -> bool {
     seen.is("DeletionReady", "False") && seen.reason("DeletionReady") == "ForeignKeyViolation"
 }
 
-/// What makes the operator look at once; another value each time.
-async fn retry(scene: &Scene, name: &str, value: &str) {
-    let annotation = format!("organization-operator.io/retry={value}");
-    scene.ok(&["annotate", "organization", &scene.name(name), &annotation, "--overwrite"]).await;
-}
-
 async fn rows_that_would_block_show_before_anybody_deletes(world: Arc<World>) {
     let scene = Scene::new(world, Variant::Ordinary).await;
     let globex = scene.key(2);
@@ -77,7 +71,7 @@ async fn rows_that_would_block_show_before_anybody_deletes(world: Arc<World>) {
     // Cleared in the words of the message.
     let remedy = told.split_once("To clear it: ").and_then(|(_, rest)| rest.split_once("; --")).expect("a remedy").0;
     scene.sql(remedy).await;
-    retry(&scene, "acme", "1").await;
+    scene.retry("acme", "1").await;
     let seen = scene.until("acme", "DeletionReady=True", |s| s.is("DeletionReady", "True")).await;
     assert_eq!(seen.reason("DeletionReady"), "PlanComplete", "{}", seen.yaml());
 
@@ -121,7 +115,7 @@ async fn a_large_table_without_an_index_is_not_walked_through(world: Arc<World>)
     assert!(seen.message("DeletionReady").contains("`public.large`"), "{}", seen.yaml());
 
     scene.sql(&format!("INSERT INTO small VALUES ('{acme}')")).await;
-    retry(&scene, "acme", "1").await;
+    scene.retry("acme", "1").await;
     let seen = scene.until("acme", "DeletionReady=False", blocked).await;
     let told = seen.message("DeletionReady");
     assert!(told.contains("1 row in `public.small`"), "{told}");
@@ -138,7 +132,7 @@ async fn a_large_table_without_an_index_is_not_walked_through(world: Arc<World>)
     let unindexed = "organization_operator_findings{kind=\"Unindexed\",severity=\"Warning\"} 2";
     eventually("the index in the findings", || async { operator.metrics().await.contains(unindexed).then_some(()) })
         .await;
-    retry(&scene, "acme", "2").await;
+    scene.retry("acme", "2").await;
     let known = |s: &Seen| s.message("DeletionReady").contains("8000 rows in `public.large`");
     let seen = scene.until("acme", "the large table", known).await;
     assert!(seen.is("Ready", "True"), "{}", seen.yaml());
@@ -158,7 +152,7 @@ async fn a_look_that_takes_too_long_says_nothing(world: Arc<World>) {
     let mut session = scene.connect().await;
     let mut holder = session.begin().await.expect("a transaction");
     holder.execute("LOCK TABLE contracts").await.expect("a lock");
-    retry(&scene, "acme", "1").await;
+    scene.retry("acme", "1").await;
     let seen = scene.until("acme", "what the plan says", |s| s.is("DeletionReady", "True")).await;
     assert!(seen.is("Ready", "True") && !seen.has("Reconciling"), "{}", seen.yaml());
     assert!(seen.message("DeletionReady").contains("`public.contracts`"), "{}", seen.yaml());
@@ -167,7 +161,7 @@ async fn a_look_that_takes_too_long_says_nothing(world: Arc<World>) {
     let ended = |l: &&str| l.contains("looking for references from outside") && l.contains("StatementTimeout");
     assert!(log.lines().any(|l| ended(&l)), "{log}");
     holder.rollback().await.expect("released");
-    retry(&scene, "acme", "2").await;
+    scene.retry("acme", "2").await;
     scene.until("acme", "DeletionReady=False", blocked).await;
     operator.stop().await;
 }
@@ -192,7 +186,7 @@ async fn rows_of_two_organizations_show_before_anybody_deletes(world: Arc<World>
     assert!(seen.message("DeletionReady").contains("1 in `public.task_outputs`"), "{}", seen.yaml());
     assert!(seen.is("Ready", "True"), "{}", seen.yaml());
     scene.sql("UPDATE task_outputs SET organization_id = NULL").await;
-    retry(&scene, "acme", "1").await;
+    scene.retry("acme", "1").await;
     scene.until("acme", "DeletionReady=True", |s| s.is("DeletionReady", "True")).await;
     operator.stop().await;
 }
@@ -210,7 +204,7 @@ async fn a_deletion_that_waits_for_a_successor_goes_on_saying_it(world: Arc<Worl
         assert!(seen.message("Deleting").contains(part), "{part} is missing: {}", seen.yaml());
     }
     scene.sql("DELETE FROM contracts").await;
-    retry(&scene, "acme", "1").await;
+    scene.retry("acme", "1").await;
     let seen = scene.until("acme", "DeletionReady=True", |s| s.is("DeletionReady", "True")).await;
     assert!(waits(&seen) && !seen.message("Deleting").contains("blocked"), "{}", seen.yaml());
     scene.patch("acme", r#"{"deletionPolicy":"Retain"}"#).await;

@@ -16,7 +16,7 @@ const WORDS_LIMIT: usize = 1024;
 ///
 /// It says nothing about the data: whoever called knows what was done before.
 pub(super) fn failure(error: &kube::Error, doing: &str) -> Failure {
-    tracing::warn!(error = chain(error), "a call to the API server failed while {doing}");
+    log(error, doing);
     match error {
         kube::Error::Api(status) => refused(status, doing),
         _ => Failure::new(
@@ -27,6 +27,11 @@ pub(super) fn failure(error: &kube::Error, doing: &str) -> Failure {
             "check that the API server runs and that the operator may reach it; the operator's log has every cause",
         ),
     }
+}
+
+/// One line with every cause of a failed call.
+pub(super) fn log(error: &kube::Error, doing: &str) {
+    tracing::warn!(error = chain(error), "a call to the API server failed while {doing}");
 }
 
 fn refused(status: &Status, doing: &str) -> Failure {

@@ -142,10 +142,8 @@ impl Cluster {
             kube::Error::Api(s) if matches!(s.code, 404 | 409 | 422) => {}
             _ => return Err(failure(&error, doing)),
         }
-        let live = self.live(&object.name_any()).await.inspect_err(|_| {
-            // Whoever hears of the second failure should find the first one.
-            tracing::warn!(error = chain(&error), "a call to the API server failed while {doing}");
-        })?;
+        // Whoever hears of the second failure should find the first one.
+        let live = self.live(&object.name_any()).await.inspect_err(|_| failure::log(&error, doing))?;
         match live.filter(|live| live.uid() == object.uid()) {
             Some(live) if stands(&live) => Err(failure(&error, doing)),
             changed => Ok(changed),

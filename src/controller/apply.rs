@@ -211,11 +211,9 @@ fn announcement(reason: &'static str, note: &str, subject: &Subject) -> Announce
 
 /// Without the finalizer the operator does nothing to the organization, and hears of a deletion when it is too late to act.
 fn unguarded(failure: Failure) -> Failure {
-    let message = format!(
-        "{}. Without the finalizer the operator leaves the organization alone: deleting the object now keeps its data",
-        failure.message.trim_end_matches('.')
-    );
-    Failure { message, ..failure }
+    failure.adding(
+        "Without the finalizer the operator leaves the organization alone: deleting the object now keeps its data",
+    )
 }
 
 fn not_there() -> Failure {

@@ -233,12 +233,10 @@ impl Database {
     async fn diagnose(&self, endpoint: &PgConnectOptions) -> Failure {
         let asked = Instant::now();
         let mut last = self.asking.lock().await;
-        if let Some((since, failure)) = &*last
-            && *since >= asked
-        {
-            return failure.clone();
+        if let Some(failure) = found_since(last.as_ref(), asked) {
+            return failure;
         }
-        let failure = match self.within_limit(endpoint, async |_| Ok(())).await {
+        let failure = match self.probe(endpoint, async |_| Ok(())).await {
             Ok(()) => at(endpoint, &sqlx::Error::PoolTimedOut),
             Err(failure) => failure,
         };
@@ -253,12 +251,8 @@ impl Database {
     pub(super) async fn connection(&self) -> Result<Beside, Failure> {
         let endpoint = self.server().await?;
         let place = self.place(&endpoint).await?;
-        let attempt = PgConnection::connect_with(&endpoint);
-        match tokio::time::timeout(self.settings.connect_timeout, attempt).await {
-            Ok(Ok(connection)) => Ok(Beside { connection, _place: place }),
-            Ok(Err(e)) => Err(at(&endpoint, &e)),
-            Err(_) => Err(self.unanswered(&endpoint)),
-        }
+        let connection = self.in_time(&endpoint, open(&endpoint)).await?;
+        Ok(Beside { connection, _place: place })
     }
 
     async fn place(&self, endpoint: &PgConnectOptions) -> Result<OwnedSemaphorePermit, Failure> {
@@ -270,33 +264,35 @@ impl Database {
 
     /// Connects beside the pool and asks something: all of it within the time of a connection, since a server may let
     /// somebody in and then say nothing.
-    async fn within_limit(
+    async fn probe(
         &self,
         endpoint: &PgConnectOptions,
         ask: impl AsyncFnOnce(&mut PgConnection) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let _place = self.place(endpoint).await?;
-        let attempt = async {
-            let mut connection = PgConnection::connect_with(endpoint).await.map_err(|e| at(endpoint, &e))?;
+        let asking = async {
+            let mut connection = open(endpoint).await?;
             let answer = ask(&mut connection).await;
             // Nothing depends on how the probe ends.
             drop(connection.close().await);
             answer
         };
-        let done = tokio::time::timeout(self.settings.connect_timeout, attempt).await;
-        done.unwrap_or_else(|_| Err(self.unanswered(endpoint)))
+        self.in_time(endpoint, asking).await
     }
 
-    fn unanswered(&self, endpoint: &PgConnectOptions) -> Failure {
-        Failure::new(
-            Reason::DatabaseUnavailable,
-            format!(
-                "the database server {} did not answer within {} s while connecting",
-                url::name(endpoint),
-                self.settings.connect_timeout.as_secs()
-            ),
-        )
-        .remedy("check that the database server runs and that the operator may reach it")
+    /// Does `work` with a server within the time of a connection.
+    async fn in_time<T>(
+        &self,
+        endpoint: &PgConnectOptions,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let limit = self.settings.connect_timeout;
+        tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+            let (server, limit) = (url::name(endpoint), limit.as_secs());
+            let message = format!("the database server {server} did not answer within {limit} s while connecting");
+            Err(Failure::new(Reason::DatabaseUnavailable, message)
+                .remedy("check that the database server runs and that the operator may reach it"))
+        })
     }
 
     /// The server that is used. Among several, each is asked in the order of the URL, until one takes writes. One asks for
@@ -314,17 +310,15 @@ impl Database {
             }
             (servers.text.clone(), servers.target.clone())
         };
-        if let Some((since, failure)) = &*last
-            && *since >= asked
-        {
-            return Err(failure.clone());
+        if let Some(failure) = found_since(last.as_ref(), asked) {
+            return Err(failure);
         }
         let mut refusals = Vec::new();
         for (index, endpoint) in endpoints.iter().enumerate() {
             let suits = async |connection: &mut PgConnection| {
                 if writable { takes_writes(connection, endpoint).await } else { Ok(()) }
             };
-            match self.within_limit(endpoint, suits).await {
+            match self.probe(endpoint, suits).await {
                 Ok(()) => {
                     let mut current = self.write();
                     // Unless the URL has changed meanwhile: then the next attempt looks among the new ones.
@@ -391,6 +385,15 @@ fn pool(first: PgConnectOptions, settings: Settings, renewed: &Arc<Mutex<Option<
             })
         })
         .connect_lazy_with(first)
+}
+
+async fn open(endpoint: &PgConnectOptions) -> Result<PgConnection, Failure> {
+    PgConnection::connect_with(endpoint).await.map_err(|e| at(endpoint, &e))
+}
+
+/// What somebody else found wrong after one's own question came up: it answers that question, too.
+fn found_since(last: Option<&(Instant, Failure)>, asked: Instant) -> Option<Failure> {
+    last.filter(|(found, _)| *found >= asked).map(|(_, failure)| failure.clone())
 }
 
 /// Whether the session is one of a server that takes writes.

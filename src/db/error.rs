@@ -155,7 +155,7 @@ fn from_socket(io: &std::io::Error, during: During<'_>) -> Failure {
         });
     }
     // The words of the system or the resolver: "Connection refused", "Name or service not known".
-    let words: String = io.to_string().chars().filter(|c| !c.is_control()).take(200).collect();
+    let words = wording::printable(&io.to_string(), 200);
     // A file that is missing is one of the URL's, or the socket of a server that does not run.
     let file = matches!(io.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied);
     Failure::new(

@@ -1,5 +1,5 @@
-//! The words for what the server refused, and what clears it. Made of names of the schema alone: never of `detail`, never of
-//! the server's own message, which may hold a row's values.
+//! The words for what the server refused, and what clears it. Made of names of the schema alone: never of `detail`, and never
+//! of the server's own message, which may hold a row's values, but for [`missing`].
 
 use super::error::During;
 use crate::api::Reason;
@@ -56,14 +56,18 @@ pub(super) fn missing(message: &str, routine: Option<&str>, context: Option<&str
     if !PARSER.contains(&routine?) || made_of_values || another_language {
         return None;
     }
-    let line = message.lines().next().unwrap_or_default();
-    Some(line.chars().filter(|c| !c.is_control()).take(256).collect())
+    Some(printable(message.lines().next().unwrap_or_default(), 256))
+}
+
+/// A text that another program wrote, as it can be shown: printable, and of at most so many characters.
+pub(super) fn printable(text: &str, limit: usize) -> String {
+    text.chars().filter(|c| !c.is_control()).take(limit).collect()
 }
 
 /// The innermost function of the server's context, `name(types)`. Only the name is taken: the rest may quote statements.
 pub(super) fn function(context: &str) -> Option<String> {
     let (name, _) = context.lines().find_map(|line| line.strip_prefix("PL/pgSQL function ")?.split_once(" line "))?;
-    Some(name.chars().filter(|c| !c.is_control()).take(128).collect())
+    Some(printable(name, 128))
 }
 
 /// What happened, and where.

@@ -87,8 +87,15 @@ impl Failure {
         const TOLD: [&str; 5] =
             ["othing was deleted", "othing was touched", "deleted nothing", "was erased", Failure::OPEN];
         if !TOLD.iter().any(|told| self.message.contains(told)) {
-            self.message = format!("{}. {sentence}", self.message.trim_end_matches('.'));
+            self = self.adding(sentence);
         }
+        self
+    }
+
+    /// Adds a sentence to the message. Neither needs a full stop.
+    #[must_use]
+    pub fn adding(mut self, sentence: &str) -> Self {
+        self.message = format!("{}. {sentence}", self.message.trim_end_matches('.'));
         self
     }
 

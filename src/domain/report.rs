@@ -508,12 +508,9 @@ pub fn blocked(policy: DeletionPolicy, failure: Failure, erased: bool) -> Deleti
 /// A deletion that is dealt with, of an object that the API server does not let go.
 #[must_use]
 pub fn held(policy: DeletionPolicy, settlement: &Settlement, refusal: Failure) -> Deletion {
-    let message = format!(
-        "{}. The deletion itself is done ({}); only the object is still there",
-        refusal.message.trim_end_matches('.'),
-        settlement.outcome().as_str()
-    );
-    Deletion { failure: Some(Failure { message, ..refusal }), ..settled_as(policy, settlement) }
+    let outcome = settlement.outcome().as_str();
+    let refusal = refusal.adding(&format!("The deletion itself is done ({outcome}); only the object is still there"));
+    Deletion { failure: Some(refusal), ..settled_as(policy, settlement) }
 }
 
 /// A deletion that is dealt with.

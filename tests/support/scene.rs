@@ -305,6 +305,12 @@ impl Scene {
         self.ok(&["patch", "organization", &self.name(name), "--type=merge", "-p", &body]).await;
     }
 
+    /// Makes the operator look at an object at once; another value each time.
+    pub async fn retry(&self, name: &str, value: &str) {
+        let annotation = format!("organization-operator.io/retry={value}");
+        self.ok(&["annotate", "organization", &self.name(name), &annotation, "--overwrite"]).await;
+    }
+
     /// Asks for the deletion without waiting for it.
     pub async fn delete(&self, name: &str) {
         self.ok(&["delete", "organization", &self.name(name), "--wait=false"]).await;
