@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use organization_operator::api::DeletionPolicy;
 use organization_operator::db::{Actor, Database, Settings, UrlSource};
-use organization_operator::domain::{CompiledPlan, Plan, Subject};
+use organization_operator::domain::Subject;
+use planner::{CompiledPlan, Plan, Verdict};
 use testbed::{Postgres, PostgresOptions};
 
 /// Tables of the large plan.
@@ -97,7 +98,7 @@ async fn preflight(postgres: &Postgres) {
     let database = open(postgres, "ordinary").await;
     let with = database.compile(&Plan::default()).await.expect("compiled");
     let mut without = with.clone();
-    let erase = without.erase.as_mut().expect("no fault");
+    let Verdict::Ready(erase) = &mut without.verdict else { panic!("a fault") };
     assert!(erase.preflight.is_some(), "there is something to look at");
     (erase.preflight, erase.shared) = (None, None);
     erase.captures.retain(|c| !c.columns.is_empty());
@@ -133,7 +134,7 @@ async fn erased(database: &Database, key: &str, plan: &CompiledPlan) -> Duration
         terminating_since: None,
         has_finalizer: true,
         stage: None,
-        force_mark: None,
+        force_setting: None,
         claimed: None,
     };
     let began = Instant::now();

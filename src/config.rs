@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::db::{Settings, UrlSource};
-use crate::domain::Plan;
 use crate::domain::report::Waits;
+use planner::Plan;
 
 /// What an administrator configures. Every field has a default; unknown fields are refused.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -28,7 +28,7 @@ pub struct Config {
     /// How long an erasure waits for another object that takes the organization over, in seconds; 0: not at all.
     pub handover_seconds: u32,
     /// How long writers of tables without a foreign key get to settle, in seconds.
-    pub settle_seconds: u64,
+    pub drain_seconds: u64,
     /// Bounds of the retries.
     pub retry: RetryBounds,
     /// The plan of the cascade.
@@ -136,7 +136,7 @@ impl Default for Config {
             poll_interval_seconds: 15,
             reconcile_timeout_seconds: 300,
             handover_seconds: 10,
-            settle_seconds: 5,
+            drain_seconds: 5,
             retry: RetryBounds::default(),
             cascade: Plan::default(),
         }
@@ -199,7 +199,7 @@ impl Config {
         at_least_one("concurrency", u64::from(self.concurrency));
         at_least_one("pollIntervalSeconds", self.poll_interval_seconds);
         at_least_one("reconcileTimeoutSeconds", self.reconcile_timeout_seconds);
-        at_least_one("settleSeconds", self.settle_seconds);
+        at_least_one("drainSeconds", self.drain_seconds);
         at_least_one("database.connectTimeoutSeconds", database.connect_timeout_seconds);
         at_least_one("database.lockTimeoutSeconds", database.lock_timeout_seconds);
         at_least_one("database.statementTimeoutSeconds", database.statement_timeout_seconds);
@@ -275,12 +275,11 @@ mod tests {
     #[test]
     fn every_problem_names_its_field() {
         let config: Config = serde_yaml::from_str(
-            "concurrency: 8\nsettleSeconds: 0\ndatabase: {lockTimeoutSeconds: 90}\nretry: {slow: {initialSeconds: 9, maxSeconds: 3}}\n",
+            "concurrency: 8\ndrainSeconds: 0\ndatabase: {lockTimeoutSeconds: 90}\nretry: {slow: {initialSeconds: 9, maxSeconds: 3}}\n",
         )
         .expect("parses");
         let text = config.validate().expect_err("invalid").to_string();
-        for field in
-            ["settleSeconds", "database.lockTimeoutSeconds", "database.maxConnections", "retry.slow.maxSeconds"]
+        for field in ["drainSeconds", "database.lockTimeoutSeconds", "database.maxConnections", "retry.slow.maxSeconds"]
         {
             assert!(text.contains(field), "{field} is missing in: {text}");
         }

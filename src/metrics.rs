@@ -14,9 +14,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::api::{Organization, Reason};
-use crate::domain::findings::Finding;
-use crate::domain::settlement::Settlement;
-use crate::domain::{CompiledPlan, Failure};
+use crate::domain::Failure;
+use crate::domain::completion::CompletionProof;
+use planner::{CompiledPlan, Faults, Finding};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OutcomeLabel {
@@ -163,7 +163,7 @@ impl Metrics {
         self.deletions.get_or_create(&label).inc();
     }
 
-    pub(crate) fn settled(&self, settlement: &Settlement, since: Option<Timestamp>, now: Timestamp) {
+    pub(crate) fn settled(&self, settlement: &CompletionProof, since: Option<Timestamp>, now: Timestamp) {
         let label = OutcomeLabel { outcome: settlement.outcome().as_str(), reason: "" };
         self.deletions.get_or_create(&label).inc();
         for step in settlement.steps() {
@@ -182,19 +182,20 @@ impl Metrics {
 
     /// Notes what became of compiling the plan.
     pub fn plan(&self, plan: &CompiledPlan) {
-        self.judged(plan.fault.as_ref(), &plan.findings);
+        self.judged(plan.faults(), plan.findings());
     }
 
     /// Notes that the plan could not be compiled at all.
-    pub fn plan_unusable(&self, failure: &Failure) {
-        self.judged(Some(failure), &failure.findings);
+    pub fn plan_unusable(&self, faults: &Faults) {
+        self.judged(Some(faults), faults.findings().iter());
     }
 
-    fn judged(&self, fault: Option<&Failure>, findings: &[Finding]) {
-        self.compiled.store(fault.is_none(), Ordering::Relaxed);
+    fn judged<'a>(&self, faults: Option<&Faults>, findings: impl Iterator<Item = &'a Finding>) {
+        self.compiled.store(faults.is_none(), Ordering::Relaxed);
         self.plan_fault.clear();
-        if let Some(fault) = fault {
-            self.plan_fault.get_or_create(&ReasonLabel { reason: fault.reason.as_str() }).set(1);
+        if let Some(faults) = faults {
+            let reason = Failure::from(faults).reason;
+            self.plan_fault.get_or_create(&ReasonLabel { reason: reason.as_str() }).set(1);
         }
         self.findings.clear();
         for finding in findings {

@@ -155,7 +155,7 @@ async fn every_remedy_cures_its_finding(world: Arc<World>) {
         *found.entry(kind).or_insert(0) += 1;
     }
     let expected =
-        [("NotValid", 1), ("SwallowingTrigger", 1), ("Unfenced", 1), ("Unindexed", 3), ("WritingTrigger", 1)];
+        [("NotValid", 1), ("SuppressingTrigger", 1), ("Unprotected", 1), ("Unindexed", 3), ("WritingTrigger", 1)];
     assert_eq!(found, expected.map(|(k, n)| (k.to_owned(), n)).into(), "{}", answer.text);
     let unindexed = answer.of("Unindexed");
     let columns: Vec<String> = unindexed.iter().map(|f| format!("{} {}", f.1, f.2)).collect();
@@ -166,14 +166,14 @@ async fn every_remedy_cures_its_finding(world: Arc<World>) {
     }
 
     // Remedies of triggers only show the function; they must run all the same.
-    for kind in ["NotValid", "Unfenced", "Unindexed", "SwallowingTrigger", "WritingTrigger"] {
+    for kind in ["NotValid", "Unprotected", "Unindexed", "SuppressingTrigger", "WritingTrigger"] {
         for (_, _, _, remedy) in answer.of(kind) {
             scene.sql(&remedy).await;
         }
     }
     let mut left = check(&scene, &[]).await.kinds();
     left.sort();
-    assert_eq!(left, ["SwallowingTrigger", "WritingTrigger"]);
+    assert_eq!(left, ["SuppressingTrigger", "WritingTrigger"]);
 }
 
 /// PostgreSQL 18 has them.
@@ -185,8 +185,8 @@ async fn a_key_that_is_not_enforced_is_named_where_postgres_has_such(world: Arc<
     scene.sql("ALTER TABLE flow_executions ALTER CONSTRAINT flow_executions_flow_id_fkey NOT ENFORCED").await;
     let answer = check(&scene, &[]).await;
     assert_eq!(answer.code, Some(0), "{}", answer.text);
-    assert_eq!(answer.kinds(), ["Unfenced"; 3], "its table and the two below: {}", answer.text);
-    let remedies: Vec<String> = answer.of("Unfenced").into_iter().map(|f| f.3).filter(|r| !r.is_empty()).collect();
+    assert_eq!(answer.kinds(), ["Unprotected"; 3], "its table and the two below: {}", answer.text);
+    let remedies: Vec<String> = answer.of("Unprotected").into_iter().map(|f| f.3).filter(|r| !r.is_empty()).collect();
     assert_eq!(remedies.len(), 1, "{}", answer.text);
     scene.sql(&remedies[0]).await;
     assert_eq!(check(&scene, &[]).await.kinds(), Vec::<String>::new());
@@ -399,7 +399,7 @@ async fn rows_of_two_organizations_are_found_as_the_deletion_finds_them(world: A
         assert_eq!((answer.code, found.len()), (Some(1), 1), "{}", answer.text);
         let (severity, table, _, remedy) = &found[0];
         assert_eq!((severity.as_str(), table.as_str()), ("Blocks", "public.flow_executions"), "{}", answer.text);
-        assert!(answer.text.contains("to another one as well: 1 in `public.flow_executions`"), "{}", answer.text);
+        assert!(answer.text.contains("1 row of `public.flow_executions` belongs to this organization by one column, and by another to another organization"), "{}", answer.text);
         // It shows the rows; which organization they belong to, only a person knows.
         scene.sql(remedy).await;
     }

@@ -60,7 +60,7 @@ async fn erasure_survives_a_lost_connection_anywhere(world: Arc<World>) {
 
 /// Deactivate, settle, delete, commit, count again: two transactions more, and keys that are kept in between.
 async fn erasure_without_foreign_keys_survives_a_kill_anywhere(world: Arc<World>) {
-    matrix(&world, Story::EraseUnfenced, Blow::Kill).await;
+    matrix(&world, Story::EraseUnprotected, Blow::Kill).await;
 }
 
 async fn recovery_window_survives_a_kill_anywhere(world: Arc<World>) {
@@ -87,7 +87,7 @@ enum Story {
     /// `Delete`, everything in one transaction.
     Erase,
     /// `Delete` where no foreign key keeps late rows out.
-    EraseUnfenced,
+    EraseUnprotected,
     /// `Delete` with a recovery window: up to the point where it waits.
     StartWindow,
     /// The policy is lowered to `Retain` within the recovery window.
@@ -207,7 +207,7 @@ struct Lane {
 
 impl Lane {
     async fn open(world: Arc<World>, story: Story, blow: Blow) -> Self {
-        let variant = if story == Story::EraseUnfenced { Variant::NoKeys } else { Variant::Platform };
+        let variant = if story == Story::EraseUnprotected { Variant::NoKeys } else { Variant::Platform };
         let scene = Arc::new(Scene::new(world, variant).await);
         let bystander = scene.key(0);
         scene.seed(&bystander).await;
@@ -289,7 +289,7 @@ impl Lane {
         self.sql.disarm();
         self.api.disarm();
         if struck.is_some() && self.blow == Blow::Kill {
-            let killed = self.operator.leash().wait_exit(PATIENCE).await;
+            let killed = self.operator.guard().wait_exit(PATIENCE).await;
             assert!(killed.is_some(), "{what}: it was not killed");
             self.operator = Arc::new(launch(&self.scene, &self.sql, &self.api).start().await);
         }
@@ -355,7 +355,7 @@ impl Stage {
     fn org(&self, name: &str) -> Org {
         let org = self.scene.org(name, &self.key);
         match self.story {
-            Story::Create | Story::Erase | Story::EraseUnfenced | Story::Transfer => org.policy("Delete"),
+            Story::Create | Story::Erase | Story::EraseUnprotected | Story::Transfer => org.policy("Delete"),
             Story::StartWindow | Story::Undo => org.policy("Delete").window(3600),
             Story::Deactivate => org.policy("Deactivate"),
         }
@@ -414,7 +414,7 @@ impl Stage {
     fn outcome(&self) -> Option<&'static str> {
         match self.story {
             Story::Create | Story::StartWindow => None,
-            Story::Erase | Story::EraseUnfenced => Some("Erased"),
+            Story::Erase | Story::EraseUnprotected => Some("Erased"),
             Story::Undo => Some("Retained"),
             Story::Deactivate => Some("Deactivated"),
             Story::Transfer => Some("Transferred"),
@@ -449,7 +449,7 @@ impl Stage {
             Story::Create => format!("{} false", self.scene.uid(&self.acme).await),
             Story::StartWindow => format!("{} true", self.uid),
             Story::Transfer => format!("{} false", self.scene.uid(&self.heir).await),
-            Story::Erase | Story::EraseUnfenced | Story::Undo | Story::Deactivate => String::new(),
+            Story::Erase | Story::EraseUnprotected | Story::Undo | Story::Deactivate => String::new(),
         };
         assert_eq!(self.scene.value::<String>(&claims).await, expected, "{what}: claims");
         let kept: i64 = self.scene.value("SELECT count(*) FROM organization_operator.residue").await;

@@ -362,7 +362,7 @@ async fn a_lost_connection_in_the_middle_deletes_nothing_by_half(world: Arc<Worl
             if scene.value::<i64>(open).await > 0 { None } else { Some(scene.total(&acme).await) }
         })
         .await;
-        let open = operator.log().contains("whether it was carried out is not known");
+        let open = operator.log().contains("Whether the transaction was committed is not known");
         assert_eq!(open, what == "COMMIT", "{what}: only a lost answer to the commit leaves that open");
         assert_eq!(left, if moment == Moment::Before { rows } else { 0 }, "{what}: deleted by half");
 

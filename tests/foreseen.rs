@@ -183,7 +183,7 @@ async fn rows_of_two_organizations_show_before_anybody_deletes(world: Arc<World>
     let operator = scene.start().await;
     scene.apply(&scene.org("acme", &acme).policy("Delete")).await;
     let seen = scene.until("acme", "DeletionReady=False", blocked).await;
-    assert!(seen.message("DeletionReady").contains("1 in `public.task_outputs`"), "{}", seen.yaml());
+    assert!(seen.message("DeletionReady").contains("1 row of `public.task_outputs` belongs"), "{}", seen.yaml());
     assert!(seen.is("Ready", "True"), "{}", seen.yaml());
     scene.sql("UPDATE task_outputs SET organization_id = NULL").await;
     scene.retry("acme", "1").await;

@@ -61,8 +61,8 @@ async fn a_stop_rolls_a_waiting_cascade_back(world: Arc<World>) {
 
     let started = Instant::now();
     operator.signal(testbed::Signal::Terminate);
-    let exit = operator.leash().wait_exit(PATIENCE).await.expect("it ends");
-    assert_eq!(exit.code(), Some(0), "{exit}: {}", operator.leash().log_tail(20));
+    let exit = operator.guard().wait_exit(PATIENCE).await.expect("it ends");
+    assert_eq!(exit.code(), Some(0), "{exit}: {}", operator.guard().log_tail(20));
     // The lock timeout of this test, and some time for a machine with other things to do.
     assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
     assert_eq!(scene.rows(&acme).await, rows, "nothing was deleted");
@@ -83,8 +83,8 @@ async fn a_stop_lets_a_cascade_finish(world: Arc<World>) {
     operator.signal(testbed::Signal::Terminate);
     tokio::time::sleep(Duration::from_millis(300)).await;
     holding.rollback().await.expect("released");
-    let exit = operator.leash().wait_exit(PATIENCE).await.expect("it ends");
-    assert_eq!(exit.code(), Some(0), "{exit}: {}", operator.leash().log_tail(20));
+    let exit = operator.guard().wait_exit(PATIENCE).await.expect("it ends");
+    assert_eq!(exit.code(), Some(0), "{exit}: {}", operator.guard().log_tail(20));
     // The pass under way was finished, down to the finalizer.
     assert_eq!(scene.total(&acme).await, 0);
     assert_eq!(scene.ledger().await.len(), 1);
@@ -229,7 +229,7 @@ async fn a_bad_configuration_names_its_field(world: Arc<World>) {
     let scene = Scene::new(world, Variant::Platform).await;
     let url = [("DATABASE_URL", "postgres://u:canary@127.0.0.1:1/d")];
     for (yaml, field) in [
-        ("settleSeconds: 0", "settleSeconds"),
+        ("drainSeconds: 0", "drainSeconds"),
         ("database: {maxConnections: 2}", "database.maxConnections"),
         ("pollIntervall: 3", "pollIntervall"),
         ("retry: {slow: {initialSeconds: 9, maxSeconds: 3}}", "retry.slow.maxSeconds"),

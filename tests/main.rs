@@ -17,10 +17,10 @@ mod crash;
 mod crd;
 mod database_errors;
 mod delete;
+mod drain;
 mod errors;
 mod expiration;
 mod failure_shapes;
-mod fence;
 mod foreseen;
 mod gitops;
 mod handover;
@@ -29,10 +29,10 @@ mod lifecycle;
 mod needs;
 mod plan;
 mod property;
+mod protection;
 mod rbac;
 mod readme;
 mod refused;
-mod settle;
 mod stuck_shapes;
 mod support;
 mod undo;
@@ -68,7 +68,7 @@ fn main() -> ExitCode {
         errors::tests(),
         expiration::tests(),
         failure_shapes::tests(),
-        fence::tests(),
+        protection::tests(),
         foreseen::tests(),
         gitops::tests(),
         handover::tests(),
@@ -85,7 +85,7 @@ fn main() -> ExitCode {
         readme::tests(),
         readme::versions::tests(),
         refused::tests(),
-        settle::tests(),
+        drain::tests(),
         stuck_shapes::tests(),
         undo::tests(),
     ]

@@ -125,7 +125,7 @@ async fn a_drafted_plan_fits_every_example(world: Arc<World>) {
         let switched = &shown["organization"]["switchedOffBy"];
         assert_eq!(*switched, if mixed { "deactivatedAt = now" } else { "is_active = false" });
         for step in shown["steps"].as_array().expect("steps") {
-            assert_eq!(step["fenced"], variant != Variant::NoKeys, "{variant:?}: {step}");
+            assert_eq!(step["protected"], variant != Variant::NoKeys, "{variant:?}: {step}");
         }
         // It deletes exactly what belongs to the tenant, and leaves everything as it is.
         let before = scene.others(&[]).await;
@@ -246,14 +246,14 @@ async fn a_drafted_plan_fits_a_larger_platform(world: Arc<World>) {
 
     let said = run_at(&scene, &url, &["plan", "show", "--config", &file, "--id", "1", "-o", "json"]).await.with(0);
     let shown = said.json();
-    let unfenced: Vec<&Value> = shown["steps"]
+    let unprotected: Vec<&Value> = shown["steps"]
         .as_array()
         .expect("steps")
         .iter()
-        .filter(|s| s["fenced"] == false)
+        .filter(|s| s["protected"] == false)
         .map(|s| &s["table"])
         .collect();
-    assert_eq!(unfenced, ["audit_log", "flow_metrics"]);
+    assert_eq!(unprotected, ["audit_log", "flow_metrics"]);
     assert_eq!(
         shown["preview"],
         json!({"organizationKey": "1", "state": "Active", "total": {"count": 38, "capped": false}})

@@ -40,7 +40,7 @@ pub mod stage {
     /// Deactivated; waiting for the recovery window to end.
     pub const RECOVERY_WINDOW: &str = "RecoveryWindow";
     /// Deactivated; waiting for writers of tables without a foreign key to settle.
-    pub const SETTLING: &str = "Settling";
+    pub const DRAINING: &str = "Draining";
     /// The cascade is running.
     pub const ERASING: &str = "Erasing";
     /// Erased; counting once more what no foreign key protects.

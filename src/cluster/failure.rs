@@ -139,8 +139,8 @@ mod tests {
     fn the_words_of_the_server_are_kept_and_bounded() {
         let failure =
             refused(&status(422, &format!("policy denied request: {}", "x".repeat(5000))), "writing the status");
-        assert!(failure.message.contains("policy denied request: xxx"), "{failure}");
-        assert!(failure.message.len() < 1200, "{}", failure.message.len());
+        assert!(failure.message().contains("policy denied request: xxx"), "{failure}");
+        assert!(failure.message().len() < 1200, "{}", failure.message().len());
         assert_eq!(words(" two\n lines "), "two lines");
     }
 
@@ -150,7 +150,10 @@ mod tests {
         let error = kube::Error::Service(Box::new(Outer(io)));
         assert_eq!(chain(&error), "ServiceError: tcp connect error: Connection refused (os error 111)");
         let failure = failure(&error, "reading the object");
-        assert!(failure.message.ends_with("while reading the object: Connection refused (os error 111)"), "{failure}");
+        assert!(
+            failure.message().ends_with("while reading the object: Connection refused (os error 111)"),
+            "{failure}"
+        );
     }
 
     #[derive(Debug, thiserror::Error)]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::Cluster;
 use crate::api::{FIELD_MANAGER, FINALIZER, Organization, Reason};
 use crate::domain::Failure;
-use crate::domain::settlement::Settlement;
+use crate::domain::completion::CompletionProof;
 
 /// How often a release is tried when other finalizers come and go meanwhile.
 const RELEASE_TRIES: usize = 5;
@@ -46,7 +46,7 @@ impl Cluster {
     ///
     /// # Errors
     /// Fails when the API server refuses.
-    pub async fn release(&self, object: &Organization, _: &Settlement) -> Result<(), Failure> {
+    pub async fn release(&self, object: &Organization, _: &CompletionProof) -> Result<(), Failure> {
         let mut current = object.clone();
         for _ in 0..RELEASE_TRIES {
             let Some(index) = current.finalizers().iter().position(|f| f == FINALIZER) else {

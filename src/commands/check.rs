@@ -11,10 +11,10 @@ use super::{CommandError, ConfigArgs};
 use crate::api::Reason;
 use crate::config::Config;
 use crate::db::Database;
-use crate::db::check::Examined;
 use crate::domain::facts::Presence;
-use crate::domain::findings::{self, Finding, Kind, Severity};
-use crate::domain::{CompiledPlan, Failure};
+use crate::domain::{Blame, Failure, PlanError};
+use planner::CompiledPlan;
+use planner::finding::{Finding, Kind, Severity};
 use render::Checked;
 
 const HELP: &str = "\
@@ -87,14 +87,14 @@ impl Check {
 }
 
 async fn look(config: &Config, database: &Database, target: &Target) -> Result<Checked, CommandError> {
-    let (plan, known) = match database.compile(&config.cascade).await {
+    let (plan, known): (_, Vec<Finding>) = match database.compile(&config.cascade).await {
         Ok(plan) => {
-            let known = plan.findings.clone();
+            let known = plan.findings().cloned().collect();
             (Some(plan), known)
         }
         // Not even the organization's table can be used, so nothing else can be looked at.
-        Err(failure) if failure.of_the_plan() => (None, failure.findings),
-        Err(failure) => return Err(failure.into()),
+        Err(PlanError::Faulty(faults)) => (None, faults.findings().to_vec()),
+        Err(PlanError::Unread(failure)) => return Err(failure.into()),
     };
     // A refusal of the operator's own schema is told with its GRANT, and is no reason to tell nothing.
     let missing = known.iter().any(|f| f.kind == Kind::MissingPrivilege);
@@ -117,8 +117,8 @@ async fn look(config: &Config, database: &Database, target: &Target) -> Result<C
     found.extend(known);
     // What blocks comes first; the order within is that of the findings.
     found.sort_by_key(|f| f.severity);
-    let erase = plan.and_then(|p| p.erase);
-    let order = erase.map(|e| e.entities.into_iter().map(|e| e.name).collect()).unwrap_or_default();
+    let cascade = plan.as_ref().and_then(CompiledPlan::cascade);
+    let order = cascade.into_iter().flat_map(|c| &c.entities).map(|e| e.name.clone()).collect();
     Ok(Checked { organization, findings: found, order })
 }
 
@@ -133,7 +133,7 @@ async fn own_schema(config: &Config, database: &Database) -> Result<Vec<Finding>
                     "the operator's own schema organization_operator is missing or old; the operator creates it when it starts",
                 )
             } else {
-                (Severity::Blocks, failure.message.as_str())
+                (Severity::Blocks, failure.what())
             };
             Ok(vec![Finding { remedy: failure.remedy.clone(), ..Finding::new(severity, Kind::OwnSchema, message) }])
         }
@@ -154,12 +154,14 @@ async fn examine(
             return Ok(render::Organization::unseen(subject.name, subject.id));
         }
         // Columns that cannot be compared: the deletion fails the same way.
-        Err(failure) if failure.reason == Reason::SchemaMismatch && !failure.of_the_plan() => {
+        Err(failure) if failure.reason == Reason::SchemaMismatch && failure.blame == Blame::Object => {
             found.push(of_failure(Severity::Blocks, Kind::PlanMismatch, &failure));
             return Ok(render::Organization::unseen(subject.name, subject.id));
         }
         // What hides the rows is among the findings of the plan.
-        Err(failure) if failure.of_the_plan() => return Ok(render::Organization::unseen(subject.name, subject.id)),
+        Err(failure) if failure.blame == Blame::Plan => {
+            return Ok(render::Organization::unseen(subject.name, subject.id));
+        }
         Err(failure) => return Err(failure.into()),
     };
     if examined.organization == Presence::Absent {
@@ -169,12 +171,15 @@ async fn examine(
             "the database has no organization with this id",
         ));
     }
-    found.extend(examined.blockers.iter().flat_map(findings::of_blockers));
-    found.extend(examined.shared.iter().flat_map(findings::of_shared_rows));
-    let Examined { key, organization, complete, .. } = examined;
-    Ok(render::Organization { name: subject.name, key, presence: Some(organization), looked: complete })
+    found.extend(examined.blockers);
+    Ok(render::Organization {
+        name: subject.name,
+        key: examined.key,
+        presence: Some(examined.organization),
+        looked: examined.complete,
+    })
 }
 
 fn of_failure(severity: Severity, kind: Kind, failure: &Failure) -> Finding {
-    Finding { remedy: failure.remedy.clone(), ..Finding::new(severity, kind, &failure.message) }
+    Finding { remedy: failure.remedy.clone(), ..Finding::new(severity, kind, failure.what()) }
 }

@@ -79,6 +79,12 @@ impl From<crate::background::Lost> for CommandError {
     }
 }
 
+impl From<crate::domain::PlanError> for CommandError {
+    fn from(error: crate::domain::PlanError) -> Self {
+        crate::domain::Failure::from(error).into()
+    }
+}
+
 impl From<crate::domain::Failure> for CommandError {
     fn from(failure: crate::domain::Failure) -> Self {
         let remedy = failure.remedy.as_ref().map(|r| format!("\n{r}")).unwrap_or_default();

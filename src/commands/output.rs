@@ -48,7 +48,7 @@ pub fn explained(failure: &Failure) -> String {
         }
         return text;
     }
-    text.extend([format!("  {}\n", failure.message)]);
+    text.extend([format!("  {}\n", failure.message())]);
     if let Some(remedy) = &failure.remedy {
         text.extend([format!("Remedy:\n{}", indented(remedy, "  "))]);
     }

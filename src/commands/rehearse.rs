@@ -11,7 +11,8 @@ use super::{CommandError, ConfigArgs, could_not};
 use crate::api::Reason;
 use crate::api::status::{DeletionStep, ErrorDetail};
 use crate::db::rehearse::Rehearsal;
-use crate::domain::{CompiledPlan, Failure, report};
+use crate::domain::{Effect, Failure, report};
+use planner::CompiledPlan;
 
 /// Run the real deletion of one organization in a transaction, check every constraint, and roll it back.
 ///
@@ -52,7 +53,7 @@ struct Printed<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     steps: &'a [DeletionStep],
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    unfenced_tables: Vec<&'a str>,
+    unprotected_tables: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorDetail>,
 }
@@ -81,7 +82,7 @@ impl Rehearse {
             let compiled = match database.compile(&config.cascade).await {
                 Ok(compiled) => plan.insert(compiled),
                 Err(failure) => {
-                    outcome = Err(failure);
+                    outcome = Err(failure.into());
                     break;
                 }
             };
@@ -94,10 +95,10 @@ impl Rehearse {
             }
         }
         database.close().await;
-        let unfenced = plan.as_ref().map(CompiledPlan::unfenced_tables).unwrap_or_default();
+        let unprotected = plan.as_ref().map(CompiledPlan::unprotected_tables).unwrap_or_default();
         match (self.output, &outcome) {
-            (Format::Json, _) => print!("{}", json(&described(&outcome, unfenced))?),
-            (Format::Text, Ok(rehearsal)) => print!("{}", success(rehearsal, &unfenced)),
+            (Format::Json, _) => print!("{}", json(&described(&outcome, unprotected))?),
+            (Format::Text, Ok(rehearsal)) => print!("{}", success(rehearsal, &unprotected)),
             (Format::Text, Err(failure)) => print!("{}", refusal(failure)),
         }
         Ok(ExitCode::from(match &outcome {
@@ -109,11 +110,9 @@ impl Rehearse {
 }
 
 fn outdated() -> Failure {
-    Failure::new(
-        Reason::SerializationFailure,
-        "the database's schema changed twice since the plan was compiled. Nothing was deleted",
-    )
-    .remedy("try again when the schema has come to rest")
+    Failure::new(Reason::SerializationFailure, "the database's schema changed twice since the plan was compiled")
+        .effect(Effect::RolledBack)
+        .remedy("try again when nobody changes the schema")
 }
 
 /// Whether the failure says something about the deletion, and not about the way to the database.
@@ -129,7 +128,7 @@ fn was_tried(failure: &Failure) -> bool {
     )
 }
 
-fn described<'a>(outcome: &'a Result<Rehearsal, Failure>, unfenced_tables: Vec<&'a str>) -> Printed<'a> {
+fn described<'a>(outcome: &'a Result<Rehearsal, Failure>, unprotected_tables: Vec<&'a str>) -> Printed<'a> {
     let rehearsal = outcome.as_ref().ok();
     let failure = outcome.as_ref().err();
     Printed {
@@ -142,12 +141,12 @@ fn described<'a>(outcome: &'a Result<Rehearsal, Failure>, unfenced_tables: Vec<&
         seconds: rehearsal.map(|r| (r.took.as_secs_f64() * 1000.0).round() / 1000.0),
         organizations: rehearsal.map(|r| r.organizations),
         steps: rehearsal.map(|r| r.steps.as_slice()).unwrap_or_default(),
-        unfenced_tables,
+        unprotected_tables,
         error: failure.map(report::error_detail),
     }
 }
 
-fn success(rehearsal: &Rehearsal, unfenced: &[&str]) -> String {
+fn success(rehearsal: &Rehearsal, unprotected: &[&str]) -> String {
     let mut rows = vec![vec!["ENTITY".to_owned(), "ROWS".to_owned(), "TABLES".to_owned()]];
     for step in &rehearsal.steps {
         rows.push(vec![step.entity.clone(), step.deleted.to_string(), step.tables.join(", ")]);
@@ -159,10 +158,10 @@ fn success(rehearsal: &Rehearsal, unfenced: &[&str]) -> String {
         "\nA deletion would succeed: {total} rows in {:.3} s, every constraint checked. All of it was rolled back.\n",
         rehearsal.took.as_secs_f64()
     )]);
-    if !unfenced.is_empty() {
+    if !unprotected.is_empty() {
         text.extend([format!(
             "No foreign key ties to the organization: {}. A deletion waits for their writers to settle, and counts again.\n",
-            unfenced.join(", ")
+            unprotected.join(", ")
         )]);
     }
     text

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::controller::{self, Inputs, PlanCache, Settings};
 use crate::db::Database;
 use crate::db::migrate::Migrated;
+use crate::domain::PlanError;
 use crate::metrics::Metrics;
 use crate::server;
 use crate::telemetry::{self, LogFormat};
@@ -123,7 +124,7 @@ async fn operate(
         poll_interval: Duration::from_secs(config.poll_interval_seconds),
         reconcile_timeout: Duration::from_secs(config.reconcile_timeout_seconds),
         handover: Duration::from_secs(u64::from(config.handover_seconds)),
-        settle: Duration::from_secs(config.settle_seconds),
+        drain: Duration::from_secs(config.drain_seconds),
         retry: config.retry,
     };
     preparing.guard(controller::run(Inputs { cluster, client, database, plan, metrics, settings }, stop)).await?
@@ -144,7 +145,7 @@ async fn prepare(config: &Config, cluster: &Cluster, first_try: oneshot::Receive
                 reason = failure.reason.as_str(),
                 remedy = failure.remedy.as_deref().unwrap_or_default(),
                 "waiting for the API server: {}",
-                failure.message
+                failure.message()
             ),
         }
         tokio::time::sleep(START_RETRY).await;
@@ -156,7 +157,7 @@ async fn prepare(config: &Config, cluster: &Cluster, first_try: oneshot::Receive
         match cluster.id().await {
             Ok(id) => return id,
             Err(failure) => {
-                tracing::warn!(reason = failure.reason.as_str(), "{}", failure.message);
+                tracing::warn!(reason = failure.reason.as_str(), "{}", failure.message());
                 tokio::time::sleep(START_RETRY).await;
             }
         }
@@ -198,17 +199,17 @@ async fn prepare_database(config: &Config, database: &Database, plan: &PlanCache
             true
         }
         // The database is ready; the census waits for the plan's cure.
-        Err(failure) if failure.of_the_plan() => {
+        Err(PlanError::Faulty(faults)) => {
             metrics.database_seen(true);
-            metrics.plan_unusable(&failure);
+            metrics.plan_unusable(&faults);
             true
         }
-        Err(failure) => {
+        Err(PlanError::Unread(failure)) => {
             tracing::warn!(
                 reason = failure.reason.as_str(),
                 remedy = failure.remedy.as_deref().unwrap_or_default(),
                 "the database is not ready: {}",
-                failure.message
+                failure.message()
             );
             false
         }

@@ -8,7 +8,7 @@ use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
 use super::Context;
-use super::glance;
+use super::quick_check;
 use super::reconcile::Report;
 use crate::api::condition;
 use crate::api::status::{ClaimStatus, ObservedState, Outcome};
@@ -16,11 +16,12 @@ use crate::api::{Activation, Organization, Reason};
 use crate::cluster::{Announcement, Severity};
 use crate::db::Actor;
 use crate::db::observe::CensusEntry;
-use crate::domain::decide::{self, Apply, Settle};
+use crate::domain::decide::{self, Apply, Enforce};
 use crate::domain::facts::{Facts, Holder, Presence};
-use crate::domain::findings;
 use crate::domain::report::{Pass, Seen};
-use crate::domain::{CompiledPlan, Failure, Subject};
+use crate::domain::{Blame, Effect, Failure, Subject};
+use planner::CompiledPlan;
+use planner::finding;
 
 /// When to look again at an object that had changed meanwhile.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -42,7 +43,7 @@ pub(super) async fn apply(object: &Arc<Organization>, subject: &Subject, context
         Ok(report) => report,
         Err(failure) => {
             // What is wrong with the plan is cured for all objects at once, and then the census asks for this pass again.
-            let again = failure.of_the_plan().then(resync);
+            let again = (failure.blame == Blame::Plan).then(resync);
             Report { again, ..Report::failed(&object, subject, seen, failure) }
         }
     })
@@ -56,7 +57,7 @@ async fn work(
 ) -> Result<Report, Failure> {
     let plan = compiled(context, seen).await?;
     let observed = context.database.observe(&context.settings.cluster_id, subject, &plan).await;
-    let facts = observed.map_err(|f| plan.explain(f))?;
+    let facts = observed.map_err(|f| f.explained_by(&plan))?;
     see(seen, &facts, &plan);
     if !matches!(facts.organization, Presence::Present { .. }) {
         context.census.note(object, &facts.key, None);
@@ -84,7 +85,7 @@ async fn work(
             }
             Ok(report)
         }
-        Apply::Settle(settle) => settled(object, subject, context, seen, &plan, &facts, &settle).await,
+        Apply::Enforce(enforce) => settled(object, subject, context, seen, &plan, &facts, &enforce).await,
     }
 }
 
@@ -104,36 +105,36 @@ async fn settled(
     seen: &mut Seen,
     plan: &CompiledPlan,
     facts: &Facts,
-    settle: &Settle,
+    enforce: &Enforce,
 ) -> Result<Report, Failure> {
     let actor = Actor { cluster: &context.settings.cluster_id, subject, key: &facts.key };
-    if settle.changes_database() {
-        context.database.settle(actor, settle, plan).await.map_err(|f| plan.explain(f))?;
+    if enforce.changes_database() {
+        context.database.enforce(actor, enforce, plan).await.map_err(|f| f.explained_by(plan))?;
     }
     seen.claim = Some(ClaimStatus { installation: facts.installation.clone(), organization_key: facts.key.clone() });
-    let active = match (settle.activation, facts.organization) {
+    let active = match (enforce.activation, facts.organization) {
         (Some(target), _) => Some(target == Activation::Active),
         (None, Presence::Present { active }) => active,
         (None, Presence::Absent) => None,
     };
     seen.state = Some(state(active));
-    seen.inventory = context.database.inventory(&facts.key, plan).await.map_err(|f| plan.explain(f))?;
+    seen.inventory = context.database.inventory(&facts.key, plan).await.map_err(|f| f.explained_by(plan))?;
     if let Some(inventory) = &mut seen.inventory {
         inventory.observed_time = Some(Time(facts.now));
     }
     if matches!(seen.deletion_ready, Some(Ok(())))
-        && let Some(blocked) = glance::look(object, &facts.key, plan, context).await
+        && let Some(blocked) = quick_check::look(object, &facts.key, plan, context).await
     {
         seen.deletion_ready = Some(Err(blocked));
     }
     let users = seen.inventory.as_ref().and_then(|i| i.users);
     context.census.note(object, &facts.key, Some(CensusEntry { active, users }));
-    if settle.expired_unseen {
+    if enforce.expired_unseen {
         return Err(expired());
     }
     let mut report = Report::new(object, subject, Pass::Settled, std::mem::take(seen));
     report.again = Some(next_look(subject, facts));
-    report.announce = settle.activation.map(|target| match target {
+    report.announce = enforce.activation.map(|target| match target {
         Activation::Active => announcement("Activated", "The organization was activated.", subject),
         Activation::Deactivated => {
             announcement(condition::DEACTIVATED, "The organization was deactivated; its data is kept.", subject)
@@ -170,9 +171,9 @@ pub(super) fn see(seen: &mut Seen, facts: &Facts, plan: &CompiledPlan) {
         Presence::Absent => ObservedState::Absent,
         Presence::Present { active } => state(active),
     });
-    seen.deletion_ready = Some(plan.erase().map(|_| ()));
+    seen.deletion_ready = Some(plan.erase().map(|_| ()).map_err(Failure::from));
     seen.erased = facts.ledger.as_ref().is_some_and(|entry| entry.outcome == Outcome::Erased);
-    seen.caveat = findings::caveat(&plan.findings);
+    seen.caveat = finding::caveat(&plan.warnings);
 }
 
 fn state(active: Option<bool>) -> ObservedState {
@@ -211,7 +212,7 @@ fn announcement(reason: &'static str, note: &str, subject: &Subject) -> Announce
 
 /// Without the finalizer the operator does nothing to the organization, and hears of a deletion when it is too late to act.
 fn unguarded(failure: Failure) -> Failure {
-    failure.adding(
+    failure.sentence(
         "Without the finalizer the operator leaves the organization alone: deleting the object now keeps its data",
     )
 }
@@ -222,9 +223,7 @@ fn not_there() -> Failure {
 }
 
 fn expired() -> Failure {
-    Failure::new(
-        Reason::Expired,
-        "spec.expirationTime had passed before the operator saw it, so it is not acted on; nothing was touched",
-    )
-    .remedy("set spec.expirationTime to a time in the future, remove it, or delete the object")
+    Failure::new(Reason::Expired, "spec.expirationTime had passed before the operator saw it, so it is not acted on")
+        .effect(Effect::Untouched)
+        .remedy("set spec.expirationTime to a time in the future, remove it, or delete the object")
 }

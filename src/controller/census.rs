@@ -11,7 +11,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::Context;
 use crate::api::{Organization, Reason};
 use crate::db::observe::CensusEntry;
-use crate::domain::Failure;
+use crate::domain::{Blame, Failure, PlanError};
 
 /// What an object's last pass saw.
 #[derive(Clone, Debug)]
@@ -93,7 +93,7 @@ pub(super) async fn look_regularly(context: Arc<Context>) {
         let looked = tokio::time::timeout(context.settings.reconcile_timeout, look(&context, &mut told)).await;
         let looked = looked.unwrap_or_else(|_| Err(unanswered()));
         // A fault of the plan is no silence of the database, and its own words are logged where it is compiled.
-        let silent = looked.as_ref().is_err_and(|f| !f.of_the_plan());
+        let silent = looked.as_ref().is_err_and(|f| f.blame != Blame::Plan);
         context.metrics.database_seen(!silent);
         if let Err(failure) = &looked {
             context.database.heard(failure);
@@ -103,10 +103,10 @@ pub(super) async fn look_regularly(context: Arc<Context>) {
             wake_the_waiting(&context);
         }
         let failure = looked.err().filter(|_| silent);
-        if let Some(failure) = failure.as_ref().filter(|f| told.log.as_ref() != Some(&f.message)) {
-            tracing::warn!(reason = failure.reason.as_str(), "{}", failure.message);
+        if let Some(failure) = failure.as_ref().filter(|f| told.log.as_ref() != Some(&f.message())) {
+            tracing::warn!(reason = failure.reason.as_str(), "{}", failure.message());
         }
-        told.log = failure.map(|f| f.message);
+        told.log = failure.map(|f| f.message());
     }
 }
 
@@ -136,13 +136,13 @@ async fn look(context: &Context, told: &mut Told) -> Result<(), Failure> {
     context.backoff.keep_only(|uid| uids.contains(uid));
     context.written.keep_only(|uid| uids.contains(uid));
     context.terminating.keep_only(|uid| uids.contains(uid));
-    context.glances.keep_only(|uid| uids.contains(uid));
+    context.quick_checks.keep_only(|uid| uids.contains(uid));
 
     let refreshed = context.plan.refresh().await;
     match &refreshed {
         Ok(plan) => context.metrics.plan(plan),
-        Err(failure) if failure.of_the_plan() => context.metrics.plan_unusable(failure),
-        Err(_) => {}
+        Err(PlanError::Faulty(faults)) => context.metrics.plan_unusable(faults),
+        Err(PlanError::Unread(_)) => {}
     }
     // Compared with what the objects were told, not with the plan before: a pass may have compiled it in between.
     let mark = context.plan.mark();
@@ -157,7 +157,7 @@ async fn look(context: &Context, told: &mut Told) -> Result<(), Failure> {
     if keys.is_empty() {
         return Ok(());
     }
-    let found = context.database.census(&keys, &plan).await.map_err(|f| plan.explain(f))?;
+    let found = context.database.census(&keys, &plan).await.map_err(|f| f.explained_by(&plan))?;
     context.census.compare(&found);
     Ok(())
 }

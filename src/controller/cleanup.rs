@@ -1,6 +1,5 @@
 //! A pass over a terminating object. The object is read live first: what a person lowered a second ago counts.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::Context;
 use super::apply::{LOOK_AGAIN, compiled, holder, see};
-use super::glance;
+use super::quick_check;
 use super::reconcile::Report;
 use crate::api::condition::{self, stage};
 use crate::api::status::{ClaimStatus, DeletionStep, ObservedState};
@@ -19,11 +18,12 @@ use crate::cluster::{Announcement, Severity};
 use crate::db::erase::Erasure;
 use crate::db::verify::Verification;
 use crate::db::{Actor, settle};
+use crate::domain::completion::CompletionProof;
 use crate::domain::decide::{self, Awaited, Circumstances, KeepBecause, Remove, keep_data};
 use crate::domain::facts::{Facts, Presence, Successor};
 use crate::domain::report::{self, Deletion, Pass, Seen};
-use crate::domain::settlement::Settlement;
-use crate::domain::{CompiledPlan, Failure, Subject};
+use crate::domain::{Effect, Failure, Subject};
+use planner::CompiledPlan;
 
 /// An object that was read longer ago than this is read again before the first delete.
 const FRESH: Duration = Duration::from_millis(500);
@@ -40,7 +40,7 @@ pub(super) async fn cleanup(cached: &Arc<Organization>, subject: &Subject, conte
         Ok((Some(live), namesakes)) if live.uid() == cached.uid() => (live, namesakes),
         Ok(_) => return None,
         Err(failure) => {
-            return Some(Report::blocked(cached, subject, Seen::default(), failure.attempt_deleted_nothing()));
+            return Some(Report::blocked(cached, subject, Seen::default(), failure.or_effect(Effect::NothingThisTime)));
         }
     };
     let subject = Subject::parse(&live);
@@ -52,7 +52,7 @@ pub(super) async fn cleanup(cached: &Arc<Organization>, subject: &Subject, conte
     Some(match work(&object, &subject, namesakes, context, &mut seen).await {
         Ok(report) => report,
         Err(failure) => {
-            Report::blocked(&object, &subject, seen, with_way_out(failure.attempt_deleted_nothing(), &subject))
+            Report::blocked(&object, &subject, seen, with_way_out(failure.or_effect(Effect::NothingThisTime), &subject))
         }
     })
 }
@@ -108,7 +108,7 @@ async fn work(
     // A person may have cleared what blocked the attempt before.
     let plan = context.plan.mended().await?;
     let observed = context.database.observe(&context.settings.cluster_id, subject, &plan).await;
-    let facts = observed.map_err(|f| plan.explain(f))?;
+    let facts = observed.map_err(|f| f.explained_by(&plan))?;
     see(seen, &facts, &plan);
     let holder = holder(&facts, subject, context).await?;
     let successor = successor(&facts, subject, namesakes, context, &plan).await?;
@@ -120,7 +120,7 @@ async fn work(
         successor: successor.as_ref(),
         rows_left,
         activation_supported: plan.root.activation.is_some(),
-        settle_seconds: settle_seconds(context, &plan),
+        drain_seconds: drain_seconds(context, &plan),
         handover: signed(context.settings.handover),
         terminating_for: signed(terminating_for),
     };
@@ -156,7 +156,7 @@ impl Act<'_> {
             Remove::Refuse(failure) => return Err(failure),
             Remove::Release(_) => {
                 let entry = self.facts.ledger.as_ref();
-                entry.and_then(Settlement::recorded).ok_or_else(ledger_changed)?
+                entry.and_then(CompletionProof::recorded).ok_or_else(ledger_changed)?
             }
             Remove::Retain(because) => {
                 database.retain(&self.context.settings.cluster_id, self.subject, &because, Some(self.plan)).await?
@@ -191,7 +191,7 @@ impl Act<'_> {
                 return Ok(self.waiting(until, awaited, obstacle, seen));
             }
             Remove::Erase { take_from } => match self.erase_or_give_back(take_from).await? {
-                Erasure::Settled(settlement) => settlement,
+                Erasure::Completed(settlement) => settlement,
                 Erasure::Unverified { steps } => return Ok(self.verifying(steps, seen)),
                 Erasure::PlanOutdated => return Err(outdated()),
                 Erasure::Unwanted => return Ok(self.changed(seen)),
@@ -212,15 +212,15 @@ impl Act<'_> {
         let error = self.object.status.as_ref().and_then(|s| s.error.as_ref());
         if !error.is_some_and(|e| lasts(e.reason)) {
             let examined = database.examine(key, &plan).await?;
-            return examined.blockers.or(examined.shared).map_or(Ok(()), Err);
+            return Failure::blocked_by(&examined.blockers).map_or(Ok(()), Err);
         }
         database.rehearse(key, &plan).await?.map(|_| ()).ok_or_else(outdated)
     }
 
     /// What stood in the way while nobody had asked for the deletion, if it still does.
     async fn known_to_block(&self) -> Option<Failure> {
-        self.context.glances.blocked(&self.subject.uid)?;
-        glance::look(self.object, &self.facts.key, self.plan, self.context).await
+        self.context.quick_checks.blocked(&self.subject.uid)?;
+        quick_check::look(self.object, &self.facts.key, self.plan, self.context).await
     }
 
     /// Erases. An organization that was deactivated only to erase it gets its activation back if that failed for a reason
@@ -233,18 +233,21 @@ impl Act<'_> {
         let window = self.facts.claim.as_ref().filter(|_| self.mine()).and_then(|c| c.window);
         let only_drained = self.subject.recovery_window_seconds == 0 && window.is_some_and(|w| w.was_active);
         if only_drained && lasts(failure.reason) {
-            let failure = &mut failure;
-            match self.context.database.end_window(self.actor(), self.plan).await {
-                Ok(()) => failure.message.push_str("; the organization is active again"),
+            failure = match self.context.database.end_window(self.actor(), self.plan).await {
+                Ok(()) => failure.detail("the organization is active again"),
                 Err(refused) => {
-                    tracing::warn!(object = self.subject.name, reason = refused.reason.as_str(), "{}", refused.message);
-                    let _ = write!(
-                        failure.message,
-                        "; the organization is still deactivated, because activating it again failed ({})",
-                        refused.reason
+                    tracing::warn!(
+                        object = self.subject.name,
+                        reason = refused.reason.as_str(),
+                        "{}",
+                        refused.message()
                     );
+                    failure.detail(&format!(
+                        "the organization is still deactivated, because activating it again failed ({})",
+                        refused.reason
+                    ))
                 }
-            }
+            };
         }
         Err(failure)
     }
@@ -267,7 +270,7 @@ impl Act<'_> {
             return failure;
         }
         match self.context.plan.refresh().await {
-            Ok(plan) => plan.explain(failure),
+            Ok(plan) => failure.explained_by(&plan),
             Err(_) => failure,
         }
     }
@@ -301,7 +304,7 @@ impl Act<'_> {
             match shown {
                 Ok(Ok(Some(written))) => self.context.written.note(&written, &status),
                 Ok(Ok(None)) | Err(_) => {}
-                Ok(Err(failure)) => tracing::warn!(object = self.subject.name, "{}", failure.message),
+                Ok(Err(failure)) => tracing::warn!(object = self.subject.name, "{}", failure.message()),
             }
             return done;
         }
@@ -320,7 +323,7 @@ impl Act<'_> {
         let windows = (now.recovery_window_seconds, self.subject.recovery_window_seconds);
         if now.uid != self.subject.uid
             || now.policy != self.subject.policy
-            || now.force_mark.is_some()
+            || now.force_setting.is_some()
             || windows.0 > windows.1
         {
             return Ok(false);
@@ -330,7 +333,7 @@ impl Act<'_> {
 
     async fn verify(&self, seen: &mut Seen) -> Result<Report, Failure> {
         let entry = self.facts.ledger.as_ref().ok_or_else(ledger_changed)?;
-        let settled_at = entry.finished + self.context.settings.settle;
+        let settled_at = entry.finished + self.context.settings.drain;
         if self.facts.now < settled_at {
             let mut report = self.verifying(entry.steps.clone(), seen);
             report.again = Some(wait(self.facts.now, settled_at));
@@ -344,7 +347,7 @@ impl Act<'_> {
             verified = self.context.database.verify(cluster, self.subject, key, &plan).await?;
         }
         match verified {
-            Verification::Settled(settlement) => {
+            Verification::Completed(settlement) => {
                 Ok(Report::settled(self.object, self.subject, std::mem::take(seen), settlement))
             }
             Verification::Swept => Ok(self.verifying(entry.steps.clone(), seen)),
@@ -366,12 +369,12 @@ impl Act<'_> {
             "Everything was erased; tables without a foreign key are counted again after their writers had time to settle.",
         );
         deletion.steps = steps;
-        self.stage(deletion, seen, self.context.settings.settle)
+        self.stage(deletion, seen, self.context.settings.drain)
     }
 
     fn window_started(&self, started: Timestamp, obstacle: Option<Failure>, seen: &mut Seen) -> Report {
         let recovery = self.subject.recovery_window_seconds;
-        let settle = settle_seconds(self.context, self.plan);
+        let settle = drain_seconds(self.context, self.plan);
         let deactivated = started + SignedDuration::from_secs(recovery.max(settle));
         let (handover, known) = (self.context.settings.handover, self.context.terminating.since(&self.subject.uid));
         let handover_ends = started + signed(handover.saturating_sub(known));
@@ -390,7 +393,7 @@ impl Act<'_> {
         let stage = match awaited {
             Awaited::Successor => stage::AWAITING_SUCCESSOR,
             Awaited::RecoveryWindow => stage::RECOVERY_WINDOW,
-            Awaited::Writers => stage::SETTLING,
+            Awaited::Writers => stage::DRAINING,
         };
         let deactivated = seen.state == Some(ObservedState::Deactivated);
         let begins = awaited == Awaited::RecoveryWindow && !self.shows(stage);
@@ -457,15 +460,17 @@ fn signed(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 
-fn settle_seconds(context: &Context, plan: &CompiledPlan) -> i64 {
-    match &plan.erase {
-        Some(erase) if erase.has_unfenced() => i64::try_from(context.settings.settle.as_secs()).unwrap_or(i64::MAX),
+fn drain_seconds(context: &Context, plan: &CompiledPlan) -> i64 {
+    match plan.cascade() {
+        Some(cascade) if cascade.has_unprotected() => {
+            i64::try_from(context.settings.drain.as_secs()).unwrap_or(i64::MAX)
+        }
         _ => 0,
     }
 }
 
 /// Keeps the data and leaves a record if that is possible within seconds.
-async fn retain_without_waiting(subject: &Subject, context: &Context, because: &KeepBecause) -> Settlement {
+async fn retain_without_waiting(subject: &Subject, context: &Context, because: &KeepBecause) -> CompletionProof {
     let record = async {
         let plan = context.plan.get().await.ok();
         context.database.retain(&context.settings.cluster_id, subject, because, plan.as_deref()).await
@@ -473,7 +478,7 @@ async fn retain_without_waiting(subject: &Subject, context: &Context, because: &
     match tokio::time::timeout(RECORD_LIMIT, record).await {
         Ok(Ok(settlement)) => settlement,
         Ok(Err(failure)) => {
-            tracing::warn!(object = subject.name, reason = failure.reason.as_str(), "{}", failure.message);
+            tracing::warn!(object = subject.name, reason = failure.reason.as_str(), "{}", failure.message());
             settle::kept_without_record(because, subject, Some(failure.reason))
         }
         Err(_) => settle::kept_without_record(because, subject, None),
@@ -544,24 +549,21 @@ fn plain(id: &str) -> String {
 }
 
 fn outdated() -> Failure {
-    Failure::new(
-        Reason::SerializationFailure,
-        "the database's schema changed twice since the plan was compiled. Nothing was deleted",
-    )
-    .remedy("nothing, if it passes by itself; if not, stop what changes the schema")
+    Failure::new(Reason::SerializationFailure, "the database's schema changed twice since the plan was compiled")
+        .effect(Effect::RolledBack)
+        .remedy("nothing, if it passes by itself; if not, stop what changes the schema")
 }
 
 fn ledger_changed() -> Failure {
-    Failure::new(Reason::SerializationFailure, "the ledger changed between two looks; nothing was touched")
+    Failure::new(Reason::SerializationFailure, "the ledger changed between two looks")
+        .effect(Effect::Untouched)
         .remedy("nothing: it is looked at again by itself")
 }
 
 fn changed_between_looks() -> Failure {
-    Failure::new(
-        Reason::ContentChanged,
-        "the organization, or rows of it, appeared between two looks; nothing was deleted",
-    )
-    .remedy("nothing, if it passes by itself; if not, stop what writes to the organization")
+    Failure::new(Reason::ContentChanged, "the organization, or rows of it, appeared between two looks")
+        .effect(Effect::RolledBack)
+        .remedy("nothing, if it passes by itself; if not, stop what writes to the organization")
 }
 
 #[cfg(test)]

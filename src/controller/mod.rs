@@ -5,9 +5,9 @@ mod backoff;
 mod census;
 mod cleanup;
 mod first_seen;
-mod glance;
 mod plan_cache;
 mod publish;
+mod quick_check;
 mod reconcile;
 mod watch;
 mod written;
@@ -32,7 +32,7 @@ use crate::metrics::Metrics;
 use backoff::Backoff;
 use census::Census;
 use first_seen::FirstSeen;
-use glance::Glances;
+use quick_check::QuickChecks;
 use written::Written;
 
 /// What the controller needs.
@@ -69,7 +69,7 @@ pub struct Settings {
     /// How long an erasure waits for an object that takes the organization over.
     pub handover: Duration,
     /// How long writers of tables without a foreign key get to settle.
-    pub settle: Duration,
+    pub drain: Duration,
     /// Bounds of the retries.
     pub retry: RetryBounds,
 }
@@ -86,7 +86,7 @@ pub(crate) struct Context {
     census: Arc<Census>,
     written: Written,
     terminating: FirstSeen,
-    glances: Glances,
+    quick_checks: QuickChecks,
 }
 
 /// Runs until `stop` turns true. Passes under way end first: a cascade commits or rolls back.
@@ -119,7 +119,7 @@ pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) -> Result<(),
         census: census.clone(),
         written: Written::default(),
         terminating: FirstSeen::default(),
-        glances: Glances::default(),
+        quick_checks: QuickChecks::default(),
         settings: settings.clone(),
     });
     let looking = stop_when(stop.clone(), census::look_regularly(context.clone()));

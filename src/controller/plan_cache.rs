@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::db::Database;
-use crate::domain::findings::{self, Severity};
-use crate::domain::{CompiledPlan, Failure, Plan};
+use crate::domain::{Failure, PlanError};
+use planner::finding::{self, Finding};
+use planner::{CompiledPlan, Faults, Plan};
 
 /// The compiled plan.
 pub struct PlanCache {
@@ -23,7 +24,7 @@ enum Known {
     /// It was compiled, with faults or without.
     Compiled(Arc<CompiledPlan>),
     /// Not even the organization's table can be used.
-    Unusable(Arc<Failure>),
+    Unusable(Faults),
 }
 
 impl Known {
@@ -32,11 +33,18 @@ impl Known {
         match self {
             Self::Nothing => None,
             Self::Compiled(compiled) => {
-                let fault = compiled.fault.as_ref().map(|f| f.message.as_str()).unwrap_or_default();
-                let caveat = findings::caveat(&compiled.findings).unwrap_or_default();
-                Some(format!("{} {fault} {caveat}", compiled.digest))
+                let faults = compiled.faults().map(Faults::to_string).unwrap_or_default();
+                let caveat = finding::caveat(&compiled.warnings).unwrap_or_default();
+                Some(format!("{} {faults} {caveat}", compiled.digest))
             }
-            Self::Unusable(failure) => Some(failure.message.clone()),
+            Self::Unusable(faults) => Some(faults.to_string()),
+        }
+    }
+
+    fn warnings(&self) -> &[Finding] {
+        match self {
+            Self::Compiled(compiled) => &compiled.warnings,
+            Self::Unusable(_) | Self::Nothing => &[],
         }
     }
 }
@@ -58,9 +66,9 @@ impl PlanCache {
     pub async fn get(&self) -> Result<Arc<CompiledPlan>, Failure> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner).clone();
         match known {
-            Known::Nothing => self.refresh().await,
+            Known::Nothing => Ok(self.refresh().await?),
             Known::Compiled(compiled) => Ok(compiled),
-            Known::Unusable(failure) => Err(failure.as_ref().clone()),
+            Known::Unusable(faults) => Err(Failure::from(&faults)),
         }
     }
 
@@ -70,10 +78,10 @@ impl PlanCache {
     /// Fails when it has to be compiled and cannot be.
     pub async fn mended(&self) -> Result<Arc<CompiledPlan>, Failure> {
         let known = self.get().await;
-        if known.as_ref().is_ok_and(|plan| plan.fault.is_none()) || self.compiled_within(FRESH) {
+        if known.as_ref().is_ok_and(|plan| plan.faults().is_none()) || self.compiled_within(FRESH) {
             return known;
         }
-        self.refresh().await
+        Ok(self.refresh().await?)
     }
 
     fn compiled_within(&self, age: Duration) -> bool {
@@ -91,13 +99,13 @@ impl PlanCache {
     /// # Errors
     /// Fails when the catalogue cannot be read or the organization's table is missing; what was compiled before is then
     /// forgotten only in the second case.
-    pub async fn refresh(&self) -> Result<Arc<CompiledPlan>, Failure> {
+    pub async fn refresh(&self) -> Result<Arc<CompiledPlan>, PlanError> {
         let compiled = self.database.compile(&self.plan).await.map(Arc::new);
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         let now = match &compiled {
             Ok(compiled) => Known::Compiled(compiled.clone()),
-            Err(failure) if failure.of_the_plan() => Known::Unusable(Arc::new(failure.clone())),
-            Err(_) => return compiled,
+            Err(PlanError::Faulty(faults)) => Known::Unusable(faults.clone()),
+            Err(PlanError::Unread(_)) => return compiled,
         };
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         report(&known, &now);
@@ -110,24 +118,18 @@ impl PlanCache {
 fn report(before: &Known, now: &Known) {
     if before.mark() != now.mark() {
         match now {
-            Known::Compiled(plan) => match (&plan.fault, &plan.erase) {
-                (Some(fault), _) => unusable(fault),
-                (None, Some(erase)) => {
+            Known::Compiled(plan) => match plan.erase() {
+                Err(faults) => unusable(faults),
+                Ok(erase) => {
                     let order: Vec<&str> = erase.entities.iter().map(|e| e.name.as_str()).collect();
                     tracing::info!(order = order.join(", "), digest = plan.digest, "the plan was compiled");
                 }
-                (None, None) => {}
             },
-            Known::Unusable(failure) => unusable(failure),
+            Known::Unusable(faults) => unusable(faults),
             Known::Nothing => {}
         }
     }
-    let findings = |known: &Known| match known {
-        Known::Compiled(plan) => plan.findings.clone(),
-        Known::Unusable(_) | Known::Nothing => Vec::new(),
-    };
-    let old = findings(before);
-    for finding in findings(now).iter().filter(|f| f.severity == Severity::Warning && !old.contains(f)) {
+    for finding in now.warnings().iter().filter(|f| !before.warnings().contains(f)) {
         tracing::warn!(
             kind = finding.kind.as_str(),
             remedy = finding.remedy.as_deref().unwrap_or_default(),
@@ -137,11 +139,12 @@ fn report(before: &Known, now: &Known) {
     }
 }
 
-fn unusable(fault: &Failure) {
+fn unusable(faults: &Faults) {
+    let fault = Failure::from(faults);
     tracing::error!(
         reason = fault.reason.as_str(),
         remedy = fault.remedy.as_deref().unwrap_or_default(),
         "{}",
-        fault.message
+        fault.message()
     );
 }

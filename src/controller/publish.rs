@@ -12,8 +12,9 @@ use super::reconcile::Report;
 use super::{Context, cleanup};
 use crate::api::{Organization, OrganizationStatus, Reason};
 use crate::cluster::{Announcement, Severity};
+use crate::domain::Blame;
+use crate::domain::completion::CompletionProof;
 use crate::domain::report::{self, Attempts, Pass, Seen};
-use crate::domain::settlement::Settlement;
 use crate::domain::{Failure, Subject};
 
 /// When to try again what the API server refused, where the reason says only "when something changes".
@@ -26,7 +27,7 @@ pub(super) async fn publish(report: Report, phase: Phase, context: &Context) -> 
     let failure = pass.failure().cloned();
     // A fault of the plan is reported once for all: here it costs each live object one status write, and no Event, log
     // line or attempt of its own.
-    let shared = phase == Phase::Live && failure.as_ref().is_some_and(Failure::of_the_plan);
+    let shared = phase == Phase::Live && failure.as_ref().is_some_and(|f| f.blame == Blame::Plan);
     let (mut attempts, mut delay) = (Attempts::default(), again);
     if let Some(failure) = &failure {
         context.database.heard(failure);
@@ -43,7 +44,7 @@ pub(super) async fn publish(report: Report, phase: Phase, context: &Context) -> 
     let status =
         report::status(&subject, previous, &pass, seen, attempts, &context.settings.retry.longest(), teller.now);
     // What the live object showed without an Event is news once it blocks a deletion.
-    let shown = previous.filter(|s| s.deletion.is_some() || !failure.as_ref().is_some_and(Failure::of_the_plan));
+    let shown = previous.filter(|s| s.deletion.is_some() || !failure.as_ref().is_some_and(|f| f.blame == Blame::Plan));
     let news = failure.as_ref().filter(|f| shown.and_then(|s| s.error.as_ref()).map(|e| e.reason) != Some(f.reason));
     if let Some(failure) = news.filter(|_| !shared) {
         teller.warn(failure).await;
@@ -98,7 +99,7 @@ impl Teller<'_> {
             attempts = attempts.count,
             sql_state = failure.sql_state,
             "{}",
-            failure.message
+            failure.message()
         );
     }
 
@@ -138,7 +139,7 @@ impl Teller<'_> {
     /// outcome: it is not written a second time without the refusal.
     async fn let_go(
         &self,
-        settlement: &Settlement,
+        settlement: &CompletionProof,
         previous: Option<&OrganizationStatus>,
         status: &OrganizationStatus,
     ) -> Result<(), Option<Duration>> {
@@ -158,7 +159,7 @@ impl Teller<'_> {
         Err(delay)
     }
 
-    async fn release(&self, settlement: &Settlement) -> Result<(), Failure> {
+    async fn release(&self, settlement: &CompletionProof) -> Result<(), Failure> {
         let (context, subject) = (self.context, self.subject);
         let outcome = settlement.outcome().as_str();
         let announcement = Announcement {

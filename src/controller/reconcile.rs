@@ -11,8 +11,8 @@ use super::{Context, apply, cleanup, publish};
 use crate::api::condition::stage;
 use crate::api::{Organization, Reason};
 use crate::cluster::Announcement;
+use crate::domain::completion::CompletionProof;
 use crate::domain::report::{self, Pass, Seen};
-use crate::domain::settlement::Settlement;
 use crate::domain::{Failure, Subject};
 
 /// How a pass ended.
@@ -23,7 +23,7 @@ pub(super) struct Report {
     pub(super) pass: Pass,
     pub(super) seen: Seen,
     /// The deletion is dealt with: announce it and let the object go.
-    pub(super) settlement: Option<Settlement>,
+    pub(super) settlement: Option<CompletionProof>,
     /// Something worth an Event.
     pub(super) announce: Option<Announcement>,
     /// When to look again, if nothing failed.
@@ -72,7 +72,12 @@ impl Report {
     }
 
     /// A terminating object that was dealt with.
-    pub(super) fn settled(object: &Arc<Organization>, subject: &Subject, seen: Seen, settlement: Settlement) -> Self {
+    pub(super) fn settled(
+        object: &Arc<Organization>,
+        subject: &Subject,
+        seen: Seen,
+        settlement: CompletionProof,
+    ) -> Self {
         let pass = Pass::Deleting(report::settled_as(subject.policy, &settlement));
         Self { settlement: Some(settlement), ..Self::new(object, subject, pass, seen) }
     }

@@ -8,8 +8,8 @@ use super::error::{During, OrFailure as _};
 use super::{Actor, claim, observe};
 use crate::api::Activation;
 use crate::domain::Failure;
-use crate::domain::compile::CompiledPlan;
-use crate::domain::decide::{Settle, deactivation_unsupported};
+use crate::domain::decide::{Enforce, deactivation_unsupported};
+use planner::CompiledPlan;
 
 impl Database {
     /// Claims the organization for a terminating object that never did.
@@ -26,12 +26,12 @@ impl Database {
     ///
     /// # Errors
     /// Fails when the claim cannot be had, or the database refuses.
-    pub async fn settle(&self, actor: Actor<'_>, settle: &Settle, plan: &CompiledPlan) -> Result<(), Failure> {
+    pub async fn enforce(&self, actor: Actor<'_>, enforce: &Enforce, plan: &CompiledPlan) -> Result<(), Failure> {
         let mut tx = self.begin().await?;
         let (_, pid) = observe::server(&mut tx).await?;
         let work = async move {
-            claim::hold(&mut tx, actor, settle.take_from.as_deref()).await?;
-            if let Some(target) = settle.activation {
+            claim::hold(&mut tx, actor, enforce.take_from.as_deref()).await?;
+            if let Some(target) = enforce.activation {
                 switch(&mut tx, actor, target, plan).await?;
             }
             claim::note(&mut tx, actor).await?;
@@ -48,10 +48,14 @@ pub(super) async fn switch(
     target: Activation,
     plan: &CompiledPlan,
 ) -> Result<(), Failure> {
-    let statement =
-        plan.root.set_activation(target).ok_or_else(|| plan.fault.clone().unwrap_or_else(deactivation_unsupported))?;
+    let unsupported = || plan.faults().map_or_else(deactivation_unsupported, Failure::from);
+    let activation = plan.root.activation.as_ref().ok_or_else(unsupported)?;
+    let statement = match target {
+        Activation::Active => &activation.activate,
+        Activation::Deactivated => &activation.deactivate,
+    };
     let table = plan.root.table.name();
-    query(&statement, actor.key, &Captured::new()).execute(connection).await.or_failure(During::change(
+    query(statement, actor.key, &Captured::new()).execute(connection).await.or_failure(During::change(
         "switching the organization in",
         None,
         &table,

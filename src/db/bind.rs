@@ -7,7 +7,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row as _};
 
-use crate::domain::statement::{Param, Statement};
+use planner::statement::{Param, Statement};
 
 /// Captured columns of a step, each as an array of text.
 pub(super) type Captured = BTreeMap<usize, Vec<Vec<Option<String>>>>;

@@ -78,13 +78,13 @@ fn plain(name: Option<String>) -> String {
     name.unwrap_or_default().chars().filter(|c| !c.is_control() && !matches!(c, '"' | '`' | '\\')).take(63).collect()
 }
 
-fn named(mut failure: Failure, holders: &[Holder]) -> Failure {
+fn named(failure: Failure, holders: &[Holder]) -> Failure {
     let Some(first) = holders.first() else { return failure };
     if failure.reason != Reason::LockTimeout {
         return failure;
     }
     let list: Vec<String> = holders.iter().map(Holder::described).collect();
-    failure.message = format!("{}; it was held by {}", failure.message, list.join(", "));
+    let mut failure = failure.detail(&format!("it was held by {}", list.join(", ")));
     failure.remedy = Some(if first.pid == 0 {
         "SELECT gid, prepared, owner, database FROM pg_prepared_xacts; -- then COMMIT PREPARED or ROLLBACK PREPARED the one that holds the lock".to_owned()
     } else {
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn only_a_missing_lock_is_explained_by_its_holder() {
         let holder = Holder { pid: 7, application: "flows-api".into(), role: "platform".into() };
-        let named_of = |reason| named(Failure::new(reason, "m"), std::slice::from_ref(&holder)).message;
+        let named_of = |reason| named(Failure::new(reason, "m"), std::slice::from_ref(&holder)).message();
         assert_eq!(
             named_of(Reason::LockTimeout),
             "m; it was held by the session 7 of the role platform (application \"flows-api\")"

@@ -8,10 +8,12 @@ use sqlx::{PgConnection, Row as _};
 use super::bind::{Unreadable, own};
 use super::connect::Database;
 use super::error::{During, OrFailure as _};
-use super::{migrate, traits};
-use crate::domain::catalog::{Catalog, ColumnInfo, Enforcement, ForeignKey, OnDelete, Privileges, TableInfo};
-use crate::domain::identifier::Table;
-use crate::domain::{CompiledPlan, Failure, Plan};
+use super::{migrate, properties};
+use crate::domain::{Failure, PlanError};
+use planner::catalog::{Catalog, ColumnInfo, Enforcement, ForeignKey, OnDelete, Privileges, TableInfo};
+use planner::compile::compile;
+use planner::identifier::Table;
+use planner::{CompiledPlan, Plan};
 
 /// Tables that the configuration names, each with its identity. Names without a schema follow the search path; names
 /// with one are looked up directly, because resolving them would fail without USAGE on the schema.
@@ -105,9 +107,9 @@ impl Database {
     ///
     /// # Errors
     /// Fails when the database cannot be read, or when the organization's own table cannot be resolved.
-    pub async fn compile(&self, plan: &Plan) -> Result<CompiledPlan, Failure> {
+    pub async fn compile(&self, plan: &Plan) -> Result<CompiledPlan, PlanError> {
         let (catalog, role) = self.catalog(plan).await?;
-        CompiledPlan::new(plan, &catalog, &role)
+        Ok(compile(plan, &catalog, &role)?)
     }
 
     /// Reads the part of the catalogue that the plan touches, and the name of the operator's role.
@@ -173,10 +175,11 @@ async fn read(connection: &mut PgConnection, plan: &Plan) -> Result<(Catalog, St
         table.declared = declared.iter().filter(|(_, id)| *id == table.id).map(|(name, _)| name.clone()).collect();
     }
     let plan_tables: Vec<u32> = plan_tables.into_iter().collect();
-    let traits = traits::read(&mut *connection, oids(ids.into_iter()), oids(plan_tables.iter().copied())).await?;
+    let properties =
+        properties::read(&mut *connection, oids(ids.into_iter()), oids(plan_tables.iter().copied())).await?;
     let own_missing = migrate::missing_privileges(&mut *connection).await?;
     let fingerprint = fingerprint(connection, &plan_tables, &plan.tenant_columns).await?;
-    Ok((Catalog { tables, foreign_keys, plan_tables, fingerprint, traits, own_missing }, role))
+    Ok((Catalog { tables, foreign_keys, plan_tables, fingerprint, properties, own_missing }, role))
 }
 
 pub(super) async fn foreign_keys(

@@ -8,8 +8,8 @@ use super::Actor;
 use super::bind::{Unreadable, own, time};
 use super::error::{During, OrFailure as _};
 use crate::api::{DeletionPolicy, Reason};
-use crate::domain::Failure;
 use crate::domain::facts::{Claim, Window};
+use crate::domain::{Effect, Failure};
 
 macro_rules! select_claim {
     ($condition:literal) => {
@@ -81,11 +81,9 @@ pub(super) async fn hold(
     }
     let Some(claim) = claim else {
         // The object has a claim on another organization; the unique key on (cluster_id, object_uid) refused this one.
-        return Err(Failure::new(
-            Reason::OrganizationClaimed,
-            "this object already owns another organization; nothing was touched",
-        )
-        .remedy("set spec.organizationId back to the value in status.claim.organizationKey"));
+        return Err(Failure::new(Reason::OrganizationClaimed, "this object already owns another organization")
+            .effect(Effect::Untouched)
+            .remedy("set spec.organizationId back to the value in status.claim.organizationKey"));
     };
     if claim.cluster == actor.cluster && claim.uid == actor.subject.uid {
         return Ok(claim);
@@ -93,8 +91,9 @@ pub(super) async fn hold(
     if take_from != Some(claim.uid.as_str()) {
         return Err(Failure::new(
             Reason::OrganizationClaimed,
-            format!("the object {} owns this organization; nothing was touched", claim.name),
-        ));
+            format!("the object {} owns this organization", claim.name),
+        )
+        .effect(Effect::Untouched));
     }
     own("UPDATE organization_operator.claims SET cluster_id = $2, object_uid = $3, object_name = $4, policy = $5, \
          expiration_time = NULL, claimed_at = now() WHERE organization_key = $1")

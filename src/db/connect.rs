@@ -426,11 +426,11 @@ fn at(endpoint: &PgConnectOptions, error: &sqlx::Error) -> Failure {
 
 /// What all servers of a URL answered. The reason is that of the first one that a person has to see to.
 fn none_suits(refusals: Vec<Failure>) -> Failure {
-    let told: Vec<&str> = refusals.iter().map(|f| f.message.as_str()).collect();
+    let told: Vec<String> = refusals.iter().map(Failure::message).collect();
     let message = format!("no server of the database URL can be used: {}", told.join("; "));
     let worst = refusals.into_iter().reduce(|worst, next| if worst.reason.needs_a_person() { worst } else { next });
     match worst {
-        Some(failure) => Failure { message, ..failure },
+        Some(failure) => failure.retold(message),
         None => Failure::new(Reason::DatabaseUnavailable, message),
     }
 }

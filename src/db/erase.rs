@@ -13,17 +13,18 @@ use super::verify::keep_residue;
 use super::{Actor, catalog, claim, ledger, observe};
 use crate::api::status::{DeletionStep, Outcome};
 use crate::api::{DeletionPolicy, Reason};
-use crate::domain::Failure;
-use crate::domain::blocker::blockers;
-use crate::domain::compile::{Check, CompiledPlan, Delete, ErasePlan, PlanTable, SharedRows, shared_rows};
-use crate::domain::settlement::{NothingLeft, Settlement};
-use crate::domain::statement::Statement;
+use crate::domain::completion::{CompletionProof, NothingLeft};
+use crate::domain::{Effect, Failure};
+use planner::blocker;
+use planner::cascade::{Check, Delete, PlanTable, SharedRows};
+use planner::statement::Statement;
+use planner::{CompiledPlan, ErasePlan, Finding};
 
 /// What a cascade achieved.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Erasure {
     /// Nothing is left.
-    Settled(Settlement),
+    Completed(CompletionProof),
     /// Everything was deleted, and tables that no foreign key protects have to be counted again after a while.
     Unverified {
         /// What was found and deleted.
@@ -48,13 +49,13 @@ impl Database {
         wanted: impl Future<Output = Result<bool, Failure>>,
     ) -> Result<Erasure, Failure> {
         plan.erase()?;
-        let mut tx = self.begin().await.map_err(Failure::deleted_nothing)?;
-        let (standby, pid) = observe::server(&mut tx).await.map_err(Failure::deleted_nothing)?;
+        let mut tx = self.begin().await.map_err(|f| f.or_effect(Effect::RolledBack))?;
+        let (standby, pid) = observe::server(&mut tx).await.map_err(|f| f.or_effect(Effect::RolledBack))?;
         if standby {
-            return Err(crate::domain::decide::on_a_standby().deleted_nothing());
+            return Err(crate::domain::decide::on_a_standby().or_effect(Effect::RolledBack));
         }
         let work = Box::pin(erase_and_record(tx, actor, plan, wanted));
-        self.naming_blockers(pid, work).await.map_err(Failure::deleted_nothing)
+        self.naming_blockers(pid, work).await.map_err(|f| f.or_effect(Effect::RolledBack))
     }
 }
 
@@ -68,14 +69,14 @@ async fn erase_and_record(
     let erase = plan.erase()?;
     claim::hold(&mut tx, actor, None).await?;
     if let Some(entry) = ledger::find(&mut tx, actor).await? {
-        return settled(&entry).map(Erasure::Settled);
+        return settled(&entry).map(Erasure::Completed);
     }
     let Gone { proof, steps, organizations, captured } = match cascade(&mut tx, actor.key, plan, wanted).await? {
         Cascade::Done(gone) => gone,
         Cascade::Outdated => return Ok(Erasure::PlanOutdated),
         Cascade::Unwanted => return Ok(Erasure::Unwanted),
     };
-    let verified = !erase.has_unfenced();
+    let verified = !erase.has_unprotected();
     if !verified && erase.defer_constraints {
         // Checks that would run at COMMIT must not count as time for writers to settle, which begins with the record.
         own("SET CONSTRAINTS ALL IMMEDIATE").execute(&mut *tx).await.map_err(|e| refused_at_commit(&e))?;
@@ -95,7 +96,7 @@ async fn erase_and_record(
         keep_residue(&mut tx, actor, erase, &captured).await?;
     }
     commit(tx).await?;
-    Ok(if verified { Erasure::Settled(Settlement::erased(proof, steps)) } else { Erasure::Unverified { steps } })
+    Ok(if verified { Erasure::Completed(CompletionProof::erased(proof, steps)) } else { Erasure::Unverified { steps } })
 }
 
 /// How a cascade ended, in a transaction that is still open.
@@ -131,8 +132,7 @@ pub(super) async fn cascade(
     let present = lock_organization(connection, key, plan).await?.is_some();
     defer_constraints(connection, erase).await?;
     let mut captured = capture(connection, key, erase, Captured::new()).await?;
-    preflight(connection, key, erase.preflight.as_ref(), &captured).await?;
-    nothing_shared(connection, key, erase.shared.as_ref()).await?;
+    unblocked(&blockers(connection, key, erase.preflight.as_ref(), erase.shared.as_ref(), &captured).await?)?;
     let found =
         numbers(connection, &erase.count, key, &Captured::new()).await.or_failure(During::action("counting"))?;
     if !wanted.await? {
@@ -214,30 +214,31 @@ fn add(captured: &mut Captured, step: usize, mut keys: Vec<Vec<Option<String>>>)
     }
 }
 
-pub(super) async fn preflight(
+/// Rows that stand in the way: outside rows that refer to rows inside, and rows that are another organization's as well.
+pub(super) async fn blockers(
     connection: &mut PgConnection,
     key: &str,
-    preflight: Option<&(Statement, Vec<Check>)>,
+    references: Option<&(Statement, Vec<Check>)>,
+    shared: Option<&(Statement, Vec<SharedRows>)>,
     captured: &Captured,
-) -> Result<(), Failure> {
-    let Some((statement, checks)) = preflight else { return Ok(()) };
-    let rows = numbers(connection, statement, key, captured)
-        .await
-        .or_failure(During::action("looking for references from outside"))?;
-    blockers(checks, &rows, key).map_or(Ok(()), Err)
+) -> Result<Vec<Finding>, Failure> {
+    let mut found = Vec::new();
+    if let Some((statement, checks)) = references {
+        let during = During::action("looking for references from outside");
+        let rows = numbers(connection, statement, key, captured).await.or_failure(during)?;
+        found.extend(blocker::references(checks, &rows, key));
+    }
+    if let Some((statement, tables)) = shared {
+        let during = During::action("looking for rows of several organizations");
+        let rows = numbers(connection, statement, key, &Captured::new()).await.or_failure(during)?;
+        found.extend(blocker::shared_rows(tables, &rows, key));
+    }
+    Ok(found)
 }
 
-/// No row belongs to another organization as well.
-pub(super) async fn nothing_shared(
-    connection: &mut PgConnection,
-    key: &str,
-    shared: Option<&(Statement, Vec<SharedRows>)>,
-) -> Result<(), Failure> {
-    let Some((statement, tables)) = shared else { return Ok(()) };
-    let rows = numbers(connection, statement, key, &Captured::new())
-        .await
-        .or_failure(During::action("looking for rows of several organizations"))?;
-    shared_rows(tables, &rows, key).map_or(Ok(()), Err)
+/// Fails if anything stands in the way.
+pub(super) fn unblocked(found: &[Finding]) -> Result<(), Failure> {
+    Failure::blocked_by(found).map_or(Ok(()), Err)
 }
 
 /// Takes back the references for which there is no order of deletion.
@@ -272,7 +273,7 @@ pub(super) async fn delete(
         let table = &erase.tables[step.table];
         let during = During::change("deleting from", Some(&table.entity), &table.name);
         // Triggers on other tables may have deleted some already.
-        let before = if step.swallows && found.is_some() {
+        let before = if step.may_suppress && found.is_some() {
             let rows = numbers(connection, &step.left, key, captured).await.or_failure(during)?;
             rows.iter().sum()
         } else {
@@ -324,10 +325,11 @@ fn swallowed(table: &PlanTable, rows: i64) -> Failure {
     Failure::new(
         Reason::ContentChanged,
         format!(
-            "{rows} rows of `{}` were found and not deleted, and they are not the organization's any more; a trigger on the table can do that. Everything was rolled back, nothing was deleted",
+            "{rows} rows of `{}` were found and not deleted, and they are not the organization's any more; a trigger on the table can do that",
             table.name
         ),
     )
+    .effect(Effect::RolledBack)
     .table(&table.name)
     .entity(&table.entity)
     .rows(rows)
@@ -360,8 +362,9 @@ async fn delete_organization(
     }
     Err(Failure::new(
         Reason::ContentChanged,
-        format!("deleting the organization from `{table}` removed {rows} rows instead of one; a trigger or a view stands in between. Nothing was deleted"),
+        format!("deleting the organization from `{table}` removed {rows} rows instead of one; a trigger or a view stands in between"),
     )
+    .effect(Effect::RolledBack)
     .remedy(stop_writers(&table))
     .table(table))
 }
@@ -382,7 +385,7 @@ pub(super) async fn parents_gone(
     Err(Failure::new(
         Reason::ContentChanged,
         format!(
-            "{rows} rows of `{table}` belonged to the organization when its deletion began, or have the key of one that did, and belong to another one now. Everything was rolled back, nothing was deleted"
+            "{rows} rows of `{table}` belonged to the organization when its deletion began, or have the key of one that did, and belong to another one now"
         ),
     )
     .table(table)
@@ -399,11 +402,8 @@ pub(super) fn content_changed(erase: &ErasePlan, left: &[i64]) -> Failure {
         .map(|(table, rows)| (table.name.as_str(), table.entity.as_str(), *rows))
         .collect();
     let list = remaining.iter().map(|(t, _, n)| format!("{n} in `{t}`")).collect::<Vec<_>>().join(", ");
-    let mut failure = Failure::new(
-        Reason::ContentChanged,
-        format!("rows were left after the last delete: {list}. Everything was rolled back, nothing was deleted"),
-    )
-    .rows(remaining.iter().map(|r| r.2).sum());
+    let mut failure = Failure::new(Reason::ContentChanged, format!("rows were left after the last delete: {list}"))
+        .rows(remaining.iter().map(|r| r.2).sum());
     if let Some((table, entity, _)) = remaining.first() {
         failure = failure.table(*table).entity(*entity).remedy(stop_writers(table));
     }

@@ -8,7 +8,7 @@ use super::connect::Database;
 use super::error::{During, OrFailure as _, Values, failure};
 use crate::api::Reason;
 use crate::domain::Failure;
-use crate::domain::catalog::OwnPrivilege;
+use planner::catalog::OwnPrivilege;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -23,7 +23,7 @@ pub const LOCK: i64 = 0x6f72_672d_6f70_6572;
 /// then needs nothing but the grants at its end.
 #[must_use]
 pub fn script(role: &str) -> String {
-    let role = crate::domain::identifier::quote(role);
+    let role = planner::identifier::quote(role);
     let scripts: String =
         MIGRATIONS.iter().flat_map(|m| ["\n-- ", &m.description, "\n", m.sql.as_str().trim(), "\n"]).collect();
     // The record that sqlx keeps, so that the operator sees that nothing is left to do.
@@ -31,7 +31,7 @@ pub fn script(role: &str) -> String {
         .iter()
         .map(|m| {
             let checksum = m.checksum.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
-            let description = crate::domain::identifier::literal(&m.description);
+            let description = planner::identifier::literal(&m.description);
             format!("({}, {description}, true, '\\x{checksum}', 0)", m.version)
         })
         .collect();

@@ -10,9 +10,9 @@ use super::error::{During, OrFailure as _, failure};
 use super::{claim, ledger};
 use crate::api::status::EntityRows;
 use crate::api::status::Inventory;
-use crate::domain::compile::{COUNT_LIMIT, CompiledPlan};
 use crate::domain::facts::{Facts, Presence};
 use crate::domain::{Failure, Subject};
+use planner::{COUNT_LIMIT, CompiledPlan};
 
 /// One organization in the census.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,12 +49,12 @@ impl Database {
     /// # Errors
     /// Fails when the database cannot be read.
     pub async fn inventory(&self, key: &str, plan: &CompiledPlan) -> Result<Option<Inventory>, Failure> {
-        let Some(erase) = &plan.erase else { return Ok(None) };
+        let Some(cascade) = plan.cascade() else { return Ok(None) };
         let mut tx = self.begin().await?;
         let during = During::action("counting");
-        let rows = numbers(&mut tx, &erase.inventory, key, &Captured::new()).await.or_failure(during)?;
+        let rows = numbers(&mut tx, &cascade.inventory, key, &Captured::new()).await.or_failure(during)?;
         tx.rollback().await.or_failure(during)?;
-        let entities: Vec<EntityRows> = erase
+        let entities: Vec<EntityRows> = cascade
             .by_entity(&rows)
             .into_iter()
             .map(|(entity, rows)| EntityRows {
@@ -78,7 +78,7 @@ impl Database {
     /// Fails when the database cannot be read.
     pub async fn census(&self, keys: &[String], plan: &CompiledPlan) -> Result<HashMap<String, CensusEntry>, Failure> {
         let during = During::action("looking at all organizations");
-        let statement = plan.erase.as_ref().map_or(&plan.root.census, |e| &e.census);
+        let statement = plan.cascade().map_or(&plan.root.census, |c| &c.census);
         let mut tx = self.begin().await?;
         let rows = query_keys(statement, keys).fetch_all(&mut *tx).await.or_failure(during)?;
         tx.rollback().await.or_failure(during)?;

@@ -5,8 +5,8 @@ use sqlx::{PgConnection, Row as _};
 use super::bind::{Captured, numbers, query};
 use super::connect::Database;
 use super::error::{During, OrFailure as _, failure};
-use crate::domain::compile::CompiledPlan;
 use crate::domain::{Failure, facts::Presence};
+use planner::CompiledPlan;
 
 /// An organization as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,10 +29,10 @@ impl Database {
         let mut tx = self.begin().await?;
         let (key, organization) = find(&mut tx, id, plan).await?;
         let during = During::action("counting");
-        let rows = match &plan.erase {
-            Some(erase) => {
-                let counted = numbers(&mut tx, &erase.inventory, &key, &Captured::new()).await;
-                Some(counted.map_err(|e| plan.explain(failure(&e, during)))?)
+        let rows = match plan.cascade() {
+            Some(cascade) => {
+                let counted = numbers(&mut tx, &cascade.inventory, &key, &Captured::new()).await;
+                Some(counted.map_err(|e| failure(&e, during).explained_by(plan))?)
             }
             None => None,
         };
@@ -49,7 +49,7 @@ pub(super) async fn find(
 ) -> Result<(String, Presence), Failure> {
     let table = plan.root.table.name();
     let during = During::table("looking for the organization in", None, &table).id();
-    let refused = |e: sqlx::Error| plan.explain(failure(&e, during));
+    let refused = |e: sqlx::Error| failure(&e, during).explained_by(plan);
     let row = query(&plan.root.observe, id, &Captured::new()).fetch_one(connection).await.map_err(refused)?;
     let present: bool = row.try_get("present").map_err(refused)?;
     let active: Option<bool> = row.try_get("active").map_err(refused)?;

@@ -10,9 +10,9 @@ use super::preview::find;
 use super::settle::refused_at_commit;
 use crate::api::Reason;
 use crate::api::status::DeletionStep;
-use crate::domain::Failure;
-use crate::domain::compile::CompiledPlan;
 use crate::domain::facts::Presence;
+use crate::domain::{Effect, Failure};
+use planner::CompiledPlan;
 
 /// How a rehearsal went.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +42,7 @@ impl Database {
         let (key, organization) = find(&mut tx, id, plan).await?;
         if organization == Presence::Absent {
             let rows = numbers(&mut tx, &erase.count, &key, &Captured::new()).await;
-            let rows = rows.map_err(|e| plan.explain(failure(&e, During::action("counting"))))?;
+            let rows = rows.map_err(|e| failure(&e, During::action("counting")).explained_by(plan))?;
             if rows.iter().all(|n| *n == 0) {
                 return Err(Failure::new(
                     Reason::OrganizationNotFound,
@@ -54,8 +54,9 @@ impl Database {
         }
         let began = Instant::now();
         let wanted = std::future::ready(Ok(true));
-        let Cascade::Done(gone) =
-            cascade(&mut tx, &key, plan, wanted).await.map_err(|f| plan.explain(f).deleted_nothing())?
+        let Cascade::Done(gone) = cascade(&mut tx, &key, plan, wanted)
+            .await
+            .map_err(|f| f.explained_by(plan).or_effect(Effect::RolledBack))?
         else {
             return Ok(None);
         };
@@ -63,7 +64,7 @@ impl Database {
         own("SET CONSTRAINTS ALL IMMEDIATE")
             .execute(&mut *tx)
             .await
-            .map_err(|e| refused_at_commit(&e).deleted_nothing())?;
+            .map_err(|e| refused_at_commit(&e).or_effect(Effect::RolledBack))?;
         let took = began.elapsed();
         tx.rollback().await.or_failure(During::action("rolling back"))?;
         Ok(Some(Rehearsal { key, steps: gone.steps, organizations: gone.organizations, took }))

@@ -15,11 +15,11 @@ use super::{Actor, claim, ledger, observe};
 use crate::api::condition::stage;
 use crate::api::status::Outcome;
 use crate::api::{Activation, DeletionPolicy, Reason};
-use crate::domain::compile::CompiledPlan;
+use crate::domain::completion::{CompletionProof, NothingLeft};
 use crate::domain::decide::KeepBecause;
 use crate::domain::facts::{Claim, LedgerEntry, Successor};
-use crate::domain::settlement::{NothingLeft, Settlement};
-use crate::domain::{Failure, Subject};
+use crate::domain::{Effect, Failure, Subject};
+use planner::CompiledPlan;
 
 impl Database {
     /// Records that the data is kept, and restores the activation that a recovery window changed. An object that owns
@@ -33,13 +33,13 @@ impl Database {
         subject: &Subject,
         because: &KeepBecause,
         plan: Option<&CompiledPlan>,
-    ) -> Result<Settlement, Failure> {
+    ) -> Result<CompletionProof, Failure> {
         let mut tx = self.begin().await?;
         let mine = claim::of_object(&mut tx, cluster, &subject.uid).await?;
         let key = mine.as_ref().map_or(subject.organization_id.as_str(), |(key, _)| key.as_str());
         let actor = Actor { cluster, subject, key };
         if let Some(entry) = ledger::find(&mut tx, actor).await? {
-            return Ok(Settlement::recorded(&entry).unwrap_or_else(|| Settlement::unverified(&entry)));
+            return Ok(CompletionProof::recorded(&entry).unwrap_or_else(|| CompletionProof::unverified(&entry)));
         }
         let mut detail = kept(because);
         if let Some((_, claim)) = &mine
@@ -64,7 +64,7 @@ impl Database {
         let record = Record::kept(Outcome::Retained, subject.policy, &detail);
         ledger::write(&mut tx, actor, &record).await?;
         commit(tx).await?;
-        Ok(Settlement::retained(detail))
+        Ok(CompletionProof::retained(detail))
     }
 
     /// Hands the claim to another live object of this cluster, and restores the activation.
@@ -76,7 +76,7 @@ impl Database {
         actor: Actor<'_>,
         successor: &Successor,
         plan: &CompiledPlan,
-    ) -> Result<Settlement, Failure> {
+    ) -> Result<CompletionProof, Failure> {
         let mut tx = self.begin().await?;
         if let Some(done) = recorded(&mut tx, actor).await? {
             return Ok(done);
@@ -86,7 +86,7 @@ impl Database {
             claim::hand_over(&mut tx, actor, successor).await?;
             claim::drop_claim(&mut tx, actor).await?;
         }
-        let settlement = Settlement::transferred(&successor.name);
+        let settlement = CompletionProof::transferred(&successor.name);
         let detail = settlement.sentence();
         let record = Record::kept(Outcome::Transferred, actor.subject.policy, &detail);
         ledger::write(&mut tx, actor, &record).await?;
@@ -103,7 +103,7 @@ impl Database {
         actor: Actor<'_>,
         take_from: Option<&str>,
         plan: &CompiledPlan,
-    ) -> Result<Settlement, Failure> {
+    ) -> Result<CompletionProof, Failure> {
         let mut tx = self.begin().await?;
         let (_, pid) = observe::server(&mut tx).await?;
         let work = async move {
@@ -116,7 +116,7 @@ impl Database {
             let record = Record::kept(Outcome::Deactivated, DeletionPolicy::Deactivate, "");
             ledger::write(&mut tx, actor, &record).await?;
             commit(tx).await?;
-            Ok(Settlement::deactivated())
+            Ok(CompletionProof::deactivated())
         };
         self.naming_blockers(pid, Box::pin(work)).await
     }
@@ -141,8 +141,9 @@ impl Database {
             let Some(active) = lock_organization(&mut tx, actor.key, plan).await? else {
                 return Err(Failure::new(
                     Reason::SerializationFailure,
-                    "the organization's row went away between two looks; nothing was touched",
+                    "the organization's row went away between two looks",
                 )
+                .effect(Effect::Untouched)
                 .remedy("nothing: it is looked at again by itself"));
             };
             switch(&mut tx, actor, Activation::Deactivated, plan).await?;
@@ -177,7 +178,7 @@ impl Database {
     ///
     /// # Errors
     /// Fails when the plan must not be used, the claim cannot be had, or the database refuses.
-    pub async fn not_found(&self, actor: Actor<'_>, plan: &CompiledPlan) -> Result<Option<Settlement>, Failure> {
+    pub async fn not_found(&self, actor: Actor<'_>, plan: &CompiledPlan) -> Result<Option<CompletionProof>, Failure> {
         let erase = plan.erase()?;
         let mut tx = self.begin().await?;
         if let Some(done) = recorded(&mut tx, actor).await? {
@@ -193,7 +194,7 @@ impl Database {
         let record = Record::kept(Outcome::NotFound, actor.subject.policy, "");
         ledger::write(&mut tx, actor, &record).await?;
         commit(tx).await?;
-        Ok(Some(Settlement::not_found(proof)))
+        Ok(Some(CompletionProof::not_found(proof)))
     }
 }
 
@@ -212,7 +213,7 @@ fn kept(because: &KeepBecause) -> String {
 
 /// The sentence for a settlement without a record: the database did not answer in time, or it could not write one.
 #[must_use]
-pub fn kept_without_record(because: &KeepBecause, subject: &Subject, failed: Option<Reason>) -> Settlement {
+pub fn kept_without_record(because: &KeepBecause, subject: &Subject, failed: Option<Reason>) -> CompletionProof {
     let why = match failed {
         Some(Reason::DatabaseUnavailable) => "the database could not be reached".to_owned(),
         Some(reason) => format!("the database could not be written ({reason})"),
@@ -222,25 +223,21 @@ pub fn kept_without_record(because: &KeepBecause, subject: &Subject, failed: Opt
         Some(stage::ERASING | stage::VERIFYING) => {
             "; an erasure was under way before and may have been committed: look into the ledger"
         }
-        Some(stage::RECOVERY_WINDOW | stage::SETTLING) => "; it is still deactivated: activate it in the platform",
+        Some(stage::RECOVERY_WINDOW | stage::DRAINING) => "; it is still deactivated: activate it in the platform",
         _ => "",
     };
-    Settlement::retained(format!("{}; {why}, so the ledger has no record{before}", kept(because)))
+    CompletionProof::retained(format!("{}; {why}, so the ledger has no record{before}", kept(because)))
 }
 
 /// What the ledger says. An erasure that still has to be verified is not dealt with.
-async fn recorded(connection: &mut PgConnection, actor: Actor<'_>) -> Result<Option<Settlement>, Failure> {
+async fn recorded(connection: &mut PgConnection, actor: Actor<'_>) -> Result<Option<CompletionProof>, Failure> {
     let Some(entry) = ledger::find(connection, actor).await? else { return Ok(None) };
     settled(&entry).map(Some)
 }
 
-pub(super) fn settled(entry: &LedgerEntry) -> Result<Settlement, Failure> {
-    Settlement::recorded(entry).ok_or_else(|| {
-        Failure::new(
-            Reason::ContentChanged,
-            "the organization was erased, and its tables without a foreign key still have to be counted again",
-        )
-    })
+pub(super) fn settled(entry: &LedgerEntry) -> Result<CompletionProof, Failure> {
+    CompletionProof::recorded(entry)
+        .ok_or_else(|| Failure::new(Reason::ContentChanged, "the deletion is not completed").effect(Effect::Erased))
 }
 
 /// Undoes the deactivation that precedes an erasure.
@@ -277,12 +274,12 @@ pub(super) async fn lock_organization(
 
 pub(super) async fn commit(tx: Transaction<'static, Postgres>) -> Result<(), Failure> {
     tx.commit().await.map_err(|e| {
-        let mut failure = refused_at_commit(&e);
+        let failure = refused_at_commit(&e);
         // The server may have got the COMMIT before the connection was lost.
-        if failure.reason == Reason::DatabaseUnavailable {
-            failure.message = format!("{}; {}", failure.message, Failure::OPEN);
+        match failure.reason {
+            Reason::DatabaseUnavailable => failure.effect(Effect::Open),
+            _ => failure,
         }
-        failure
     })
 }
 

@@ -10,7 +10,7 @@ use super::catalog::{foreign_keys, oids, tables};
 use super::connect::Database;
 use super::error::{During, OrFailure as _};
 use crate::domain::Failure;
-use crate::domain::infer::{Survey, Surveyed};
+use planner::infer::{Survey, Surveyed};
 
 /// Ordinary and partitioned tables of the platform. Partitions are covered by their parent; what an extension brought is no
 /// tenant's.

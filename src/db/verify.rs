@@ -7,21 +7,21 @@ use sqlx::{PgConnection, Row as _};
 use super::bind::{Captured, numbers, own, query};
 use super::connect::Database;
 use super::erase::{
-    capture, content_changed, defer_constraints, delete, detach, parents_gone, preflight, schema_unchanged,
+    blockers, capture, content_changed, defer_constraints, delete, detach, parents_gone, schema_unchanged, unblocked,
 };
 use super::error::{During, OrFailure as _};
 use super::settle::{commit, lock_organization};
 use super::{Actor, ledger};
 use crate::api::Reason;
-use crate::domain::compile::{CompiledPlan, ErasePlan};
-use crate::domain::settlement::{NothingLeft, Settlement};
+use crate::domain::completion::{CompletionProof, NothingLeft};
 use crate::domain::{Failure, Subject};
+use planner::{CompiledPlan, ErasePlan};
 
 /// What a second count found.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verification {
     /// Nothing is left.
-    Settled(Settlement),
+    Completed(CompletionProof),
     /// Something had appeared and was deleted, so it has to be counted once more after another while.
     Swept,
     /// The plan was compiled against a schema that has changed since; nothing was touched.
@@ -46,8 +46,8 @@ impl Database {
         let Some(entry) = ledger::find(&mut tx, actor).await? else {
             return Err(Failure::new(Reason::InternalError, "the ledger entry of this erasure is gone"));
         };
-        if let Some(done) = Settlement::recorded(&entry) {
-            return Ok(Verification::Settled(done));
+        if let Some(done) = CompletionProof::recorded(&entry) {
+            return Ok(Verification::Completed(done));
         }
         if !schema_unchanged(&mut tx, plan).await? {
             return Ok(Verification::PlanOutdated);
@@ -58,7 +58,7 @@ impl Database {
         let mut captured = load_residue(&mut tx, actor, erase).await?;
         forget_keys_in_use(&mut tx, key, erase, &mut captured).await?;
         captured = capture(&mut tx, key, erase, captured).await?;
-        preflight(&mut tx, key, erase.sweep_preflight.as_ref(), &captured).await?;
+        unblocked(&blockers(&mut tx, key, erase.sweep_preflight.as_ref(), None, &captured).await?)?;
         detach(&mut tx, key, erase, &captured).await?;
         let swept = delete(&mut tx, key, erase, &erase.sweeps, None, &mut captured).await?;
         parents_gone(&mut tx, key, erase, &captured).await?;
@@ -85,7 +85,7 @@ impl Database {
         ledger::amend(&mut tx, actor, &steps, true).await?;
         drop_residue(&mut tx, actor).await?;
         commit(tx).await?;
-        Ok(Verification::Settled(Settlement::erased(proof, steps)))
+        Ok(Verification::Completed(CompletionProof::erased(proof, steps)))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::error::During;
 use crate::api::Reason;
-use crate::domain::identifier::{literal, quote};
+use planner::identifier::{literal, quote};
 
 pub(super) const LOOK_AFTER_THE_SERVER: &str =
     "check that the database server runs and that the operator may reach it; the operator goes on by itself";

@@ -3,8 +3,8 @@
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::facts::{Facts, Holder, Presence, Successor, Window};
-use super::failure::Failure;
-use super::replacement::ForceMark;
+use super::failure::{Effect, Failure};
+use super::replacement::ForceSetting;
 use super::subject::Subject;
 use crate::api::reason::Reason;
 use crate::api::status::Outcome;
@@ -18,14 +18,14 @@ pub enum Apply {
     /// Nothing may be done.
     Refuse(Failure),
     /// Bring claim and activation in line with the spec.
-    Settle(Settle),
+    Enforce(Enforce),
     /// The expiration that the operator had noted has passed: delete the object.
     Expire,
 }
 
 /// Changes to claim and activation. Empty: everything is as it should be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settle {
+pub struct Enforce {
     /// Claim the organization, from whoever `take_from` names.
     pub claim: bool,
     /// The uid of the owner whose claim is taken over.
@@ -38,7 +38,7 @@ pub struct Settle {
     pub expired_unseen: bool,
 }
 
-impl Settle {
+impl Enforce {
     /// Whether the database has to be changed at all.
     #[must_use]
     pub fn changes_database(&self) -> bool {
@@ -84,7 +84,7 @@ pub fn apply(subject: &Subject, facts: &Facts, holder: &Holder, activation_suppo
     let note = noted.is_some_and(|c| {
         c.policy != subject.policy || c.window.is_some() || (!expired_unseen && c.expiration != expiration)
     });
-    Apply::Settle(Settle { claim: *holder != Holder::Mine, take_from, activation, note, expired_unseen })
+    Apply::Enforce(Enforce { claim: *holder != Holder::Mine, take_from, activation, note, expired_unseen })
 }
 
 /// What to do with a terminating object before the database is asked. None: the database decides.
@@ -178,8 +178,8 @@ pub struct Circumstances<'a> {
     pub rows_left: bool,
     /// The plan names an activation column.
     pub activation_supported: bool,
-    /// Seconds to wait between deactivation and erasure because some table is not fenced; 0 if all are.
-    pub settle_seconds: i64,
+    /// Seconds to wait between deactivation and erasure because some table is not protected; 0 if all are.
+    pub drain_seconds: i64,
     /// How long an erasure waits for a successor; zero: not at all.
     pub handover: SignedDuration,
     /// How long ago this process saw first that the object is terminating, by its own clock.
@@ -239,13 +239,13 @@ fn erase_or_wait(
     window: Option<Window>,
 ) -> Remove {
     // 6. What may be half of a replacement is no request to erase.
-    if let Some(mark) = subject.force_mark {
+    if let Some(mark) = subject.force_setting {
         return Remove::Refuse(replacement_suspected(subject, mark));
     }
     let absent = facts.organization == Presence::Absent;
     let recovery = subject.recovery_window_seconds;
     // Settling needs the deactivation; where the plan has none, only the count after COMMIT protects.
-    let settle = if with.activation_supported { with.settle_seconds } else { 0 };
+    let settle = if with.activation_supported { with.drain_seconds } else { 0 };
     let deactivated_for = if absent { 0 } else { recovery.max(settle) };
     if deactivated_for > 0 && !with.activation_supported {
         return Remove::Refuse(deactivation_unsupported());
@@ -276,15 +276,13 @@ pub fn due(deactivated: Timestamp, handover_ends: Timestamp, drains: bool) -> (T
     (deactivated.max(handover_ends), awaited)
 }
 
-fn replacement_suspected(subject: &Subject, mark: ForceMark) -> Failure {
+fn replacement_suspected(subject: &Subject, mark: ForceSetting) -> Failure {
     let name = &subject.name;
     Failure::new(
         Reason::ReplacementSuspected,
-        format!(
-            "this object has {}, so a GitOps engine may have deleted it only to create it again; nothing was touched",
-            mark.described()
-        ),
+        format!("this object has {}, so a GitOps engine may have deleted it only to create it again", mark.described()),
     )
+    .effect(Effect::Untouched)
     .remedy(format!("to erase the organization: {}; to keep it: {}", mark.removal(name), keep_data(name)))
 }
 
@@ -313,10 +311,11 @@ fn database_mismatch(subject: &Subject, facts: &Facts) -> Option<Failure> {
         Failure::new(
             Reason::DatabaseMismatch,
             format!(
-                "this object claimed its organization in the database {}, but the operator is connected to {}; nothing was touched",
+                "this object claimed its organization in the database {}, but the operator is connected to {}",
                 claimed.installation, facts.installation
             ),
         )
+        .effect(Effect::Untouched)
         .remedy(format!(
             "point the operator's database URL at the database of the claim (SELECT id FROM organization_operator.installation must return {}), or keep the data: {}",
             claimed.installation,
@@ -329,20 +328,23 @@ fn claimed(holder: &Holder) -> Failure {
     match holder {
         Holder::Foreign { cluster, .. } => Failure::new(
             Reason::OrganizationClaimed,
-            format!("the cluster {cluster} owns this organization; nothing was touched"),
+            format!("the cluster {cluster} owns this organization"),
         )
+        .effect(Effect::Untouched)
         .remedy(format!(
             "delete the object in the cluster {cluster} with deletionPolicy Retain, or add `{cluster}` to `claims.adoptFrom` of the operator's configuration"
         )),
         Holder::Other { name, terminating: true } => Failure::new(
             Reason::OrganizationClaimed,
-            format!("the object {name} of this cluster owns this organization and is being deleted; nothing was touched"),
+            format!("the object {name} of this cluster owns this organization and is being deleted"),
         )
+        .effect(Effect::Untouched)
         .remedy(format!("nothing: this object takes over, unless {name} has begun to erase")),
         Holder::Other { name, terminating: false } => Failure::new(
             Reason::OrganizationClaimed,
-            format!("the object {name} of this cluster owns this organization; nothing was touched"),
+            format!("the object {name} of this cluster owns this organization"),
         )
+        .effect(Effect::Untouched)
         .remedy("keep one of the two objects: deleting this one touches nothing"),
         Holder::Free | Holder::Mine | Holder::Gone { .. } => {
             Failure::new(Reason::InternalError, "a claim that can be had was refused; report this as a bug")

@@ -14,7 +14,7 @@ const FLUX_FORCE: &str = "kustomize.toolkit.fluxcd.io/force";
 
 /// The mark on an object that lets an engine delete it and create it again under the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ForceMark {
+pub enum ForceSetting {
     /// Argo CD's annotation.
     ArgoCd,
     /// Flux's annotation.
@@ -23,7 +23,7 @@ pub enum ForceMark {
     FluxLabel,
 }
 
-impl ForceMark {
+impl ForceSetting {
     /// The mark that this object has.
     #[must_use]
     pub fn of(object: &Organization) -> Option<Self> {
@@ -72,14 +72,14 @@ mod tests {
     #[test]
     fn only_a_mark_that_makes_an_engine_replace_the_object_counts() {
         for (place, key, value, expected) in [
-            ("annotations", ARGO_CD_OPTIONS, "Force=true", Some(ForceMark::ArgoCd)),
-            ("annotations", ARGO_CD_OPTIONS, "Prune=confirm, force=True ,Replace=true", Some(ForceMark::ArgoCd)),
+            ("annotations", ARGO_CD_OPTIONS, "Force=true", Some(ForceSetting::ArgoCd)),
+            ("annotations", ARGO_CD_OPTIONS, "Prune=confirm, force=True ,Replace=true", Some(ForceSetting::ArgoCd)),
             ("annotations", ARGO_CD_OPTIONS, "Replace=true", None),
             ("annotations", ARGO_CD_OPTIONS, "Force=false", None),
-            ("annotations", FLUX_FORCE, "Enabled", Some(ForceMark::FluxAnnotation)),
+            ("annotations", FLUX_FORCE, "Enabled", Some(ForceSetting::FluxAnnotation)),
             ("annotations", FLUX_FORCE, "disabled", None),
             ("annotations", "another.io/force", "enabled", None),
-            ("labels", FLUX_FORCE, "enabled", Some(ForceMark::FluxLabel)),
+            ("labels", FLUX_FORCE, "enabled", Some(ForceSetting::FluxLabel)),
             ("labels", ARGO_CD_OPTIONS, "Force=true", None),
         ] {
             let object: Organization = serde_json::from_value(serde_json::json!({
@@ -89,7 +89,7 @@ mod tests {
                 "spec": {"organizationId": "1"},
             }))
             .expect("an organization");
-            let mark = ForceMark::of(&object);
+            let mark = ForceSetting::of(&object);
             assert_eq!(mark, expected, "{place} {key}: {value}");
             if let Some(mark) = mark {
                 assert!(mark.described().contains(key) && mark.removal("acme").ends_with(&format!("acme {key}-")));

@@ -6,9 +6,9 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
+use super::completion::CompletionProof;
 use super::decide::{Awaited, keep_data};
-use super::failure::Failure;
-use super::settlement::Settlement;
+use super::failure::{Blame, Failure};
 use super::subject::Subject;
 use crate::api::condition::{self, Status, Wanted, stage};
 use crate::api::status::{
@@ -289,7 +289,7 @@ fn ready_to_delete(
 pub fn explained(failure: &Failure, name: &str, waits: &Waits) -> String {
     let mut text = cured(failure);
     match (failure.reason, failure.reason.retry()) {
-        _ if failure.of_the_plan() => {
+        _ if failure.blame == Blame::Plan => {
             text.push_str(
                 " It holds for every organization. It is tried again when the schema has changed, \
                  which is looked for at every poll.",
@@ -314,7 +314,7 @@ pub fn explained(failure: &Failure, name: &str, waits: &Waits) -> String {
 
 /// What happened, and what clears it.
 fn cured(failure: &Failure) -> String {
-    let mut text = failure.message.clone();
+    let mut text = failure.message();
     if !text.ends_with('.') {
         text.push('.');
     }
@@ -385,7 +385,7 @@ pub fn error_detail(failure: &Failure) -> ErrorDetail {
     ErrorDetail {
         reason: failure.reason,
         code: failure.reason.code(),
-        message: cut(&failure.message, 8192),
+        message: cut(&failure.message(), 8192),
         entity: failure.entity.as_deref().map(|t| cut(t, 63)),
         table: failure.table.as_deref().map(|t| cut(t, 255)),
         constraint: failure.constraint.as_deref().map(|t| cut(t, 255)),
@@ -484,7 +484,7 @@ pub fn until_erasure(
             text,
             " As things stand, the erasure will be blocked then ({}): {}.",
             obstacle.reason,
-            obstacle.message.trim_end_matches('.')
+            obstacle.what().trim_end_matches('.')
         );
         if let Some(remedy) = &obstacle.remedy {
             let _ = write!(text, " To clear it: {}.", remedy.trim_end_matches('.'));
@@ -507,15 +507,15 @@ pub fn blocked(policy: DeletionPolicy, failure: Failure, erased: bool) -> Deleti
 
 /// A deletion that is dealt with, of an object that the API server does not let go.
 #[must_use]
-pub fn held(policy: DeletionPolicy, settlement: &Settlement, refusal: Failure) -> Deletion {
+pub fn held(policy: DeletionPolicy, settlement: &CompletionProof, refusal: Failure) -> Deletion {
     let outcome = settlement.outcome().as_str();
-    let refusal = refusal.adding(&format!("The deletion itself is done ({outcome}); only the object is still there"));
+    let refusal = refusal.sentence(&format!("The deletion itself is done ({outcome}); only the object is still there"));
     Deletion { failure: Some(refusal), ..settled_as(policy, settlement) }
 }
 
 /// A deletion that is dealt with.
 #[must_use]
-pub fn settled_as(policy: DeletionPolicy, settlement: &Settlement) -> Deletion {
+pub fn settled_as(policy: DeletionPolicy, settlement: &CompletionProof) -> Deletion {
     Deletion {
         outcome: Some(settlement.outcome()),
         steps: settlement.steps().to_vec(),

@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use k8s_openapi::jiff::Timestamp;
 
-use super::replacement::ForceMark;
+use super::replacement::ForceSetting;
 use crate::api::condition;
 use crate::api::status::{ClaimStatus, OrganizationStatus};
 use crate::api::{Activation, DeletionPolicy, FINALIZER, Organization};
@@ -40,7 +40,7 @@ pub struct Subject {
     /// The stage of the deletion that status shows: for words only.
     pub stage: Option<String>,
     /// A GitOps engine may replace this object by deleting it and creating it again.
-    pub force_mark: Option<ForceMark>,
+    pub force_setting: Option<ForceSetting>,
 }
 
 impl Subject {
@@ -77,7 +77,7 @@ impl Subject {
             stage: status
                 .and_then(|s| s.conditions.iter().find(|c| c.type_ == condition::DELETING))
                 .map(|c| c.reason.clone()),
-            force_mark: ForceMark::of(object),
+            force_setting: ForceSetting::of(object),
         }
     }
 

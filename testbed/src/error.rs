@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::leash::Exit;
+use crate::process_guard::Exit;
 
 /// The result of everything the testbed does.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -6,7 +6,7 @@
 //! - [`proxy`]: stands between the operator and either of them, numbers what passes, and does
 //!   something at exactly the n-th write or statement;
 //! - [`Tool`]: programs that are used beside the servers;
-//! - [`Leash`]: any other program, such as the operator itself, that must not outlive its test.
+//! - [`ProcessGuard`]: any other program, such as the operator itself, that must not outlive its test.
 //!
 //! Every process is ended by its process id by the process that started it, also when a test
 //! panics or is killed.
@@ -16,10 +16,10 @@ mod control_plane;
 mod debian;
 mod error;
 mod http;
-mod leash;
 mod pgbouncer;
 mod ports;
 mod postgres;
+mod process_guard;
 pub mod programs;
 mod progress;
 pub mod proxy;
@@ -30,9 +30,9 @@ mod tool;
 pub use cache::cache_directory;
 pub use control_plane::{AuditEvent, ControlPlane, ControlPlaneOptions};
 pub use error::{Error, Result};
-pub use leash::{Account, Exit, Launch, Leash, Signal};
 pub use pgbouncer::{PgBouncer, PgBouncerOptions};
 pub use postgres::{Postgres, PostgresOptions, PostgresVersion, quote};
+pub use process_guard::{Account, Exit, Launch, ProcessGuard, Signal};
 pub use progress::Progress;
 pub use tool::Tool;
 

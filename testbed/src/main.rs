@@ -88,7 +88,7 @@ fn announce(testbed: &Testbed) {
 async fn stop_requested() {
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
-        // Without handlers the default action ends the process, and the leashes end the servers.
+        // Without handlers the default action ends the process, and the process guards end the servers.
         return std::future::pending().await;
     };
     tokio::select! {

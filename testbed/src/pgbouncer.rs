@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::leash::{Leash, Signal};
 use crate::ports::free_port;
 use crate::postgres::{Postgres, account, give};
+use crate::process_guard::{ProcessGuard, Signal};
 use crate::progress::Progress;
 use crate::scratch::Scratch;
 use crate::tool::Tool;
@@ -31,7 +31,7 @@ pub struct PgBouncerOptions {
 /// A `PgBouncer` in transaction mode. It ends when dropped.
 #[derive(Debug)]
 pub struct PgBouncer {
-    _running: Leash,
+    _running: ProcessGuard,
     port: u16,
     _scratch: Scratch,
 }

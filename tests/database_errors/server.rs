@@ -347,7 +347,7 @@ async fn connections_have_a_bound(world: Arc<World>, via: Via) {
         drop(waiting);
     };
     let port = stage.scene.world.postgres().port();
-    let (most, ()) = tokio::join!(most_sockets(stage.operator.leash().pid(), port, done), all_are_named);
+    let (most, ()) = tokio::join!(most_sockets(stage.operator.guard().pid(), port, done), all_are_named);
     assert!((BOUND - 2..=BOUND).contains(&most), "{most} connections at one time");
     sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.expect("no lock");
     for tenant in &doomed {

@@ -9,9 +9,11 @@ use organization_operator::api::{DeletionPolicy, Reason};
 use organization_operator::db::erase::Erasure;
 use organization_operator::db::verify::Verification;
 use organization_operator::db::{Actor, Database, Settings, UrlSource};
-use organization_operator::domain::plan::Plan;
-use organization_operator::domain::settlement::Settlement;
-use organization_operator::domain::{CompiledPlan, Failure, Subject};
+use organization_operator::domain::completion::CompletionProof;
+use organization_operator::domain::{Failure, Subject};
+use planner::compile::compile;
+use planner::plan::Plan;
+use planner::{Cascade, CompiledPlan, ErasePlan};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::expected::{Expected, State, difference};
@@ -81,7 +83,7 @@ impl Ground {
     }
 
     /// Makes tables with rows, and erases one organization of them by a plan.
-    pub async fn erased(&self, sql: &str, plan: &str, key: &str) -> Result<Settlement, Failure> {
+    pub async fn erased(&self, sql: &str, plan: &str, key: &str) -> Result<CompletionProof, Failure> {
         let compiled = self.prepare(sql, plan).await?;
         self.cascade(&compiled, key).await
     }
@@ -91,11 +93,11 @@ impl Ground {
         self.execute(sql).await;
         let plan: Plan = serde_yaml::from_str(plan).expect("a plan");
         plan.validate().expect("a valid plan");
-        self.database.compile(&plan).await
+        Ok(self.database.compile(&plan).await?)
     }
 
     /// Erases one organization.
-    pub async fn cascade(&self, compiled: &CompiledPlan, key: &str) -> Result<Settlement, Failure> {
+    pub async fn cascade(&self, compiled: &CompiledPlan, key: &str) -> Result<CompletionProof, Failure> {
         self.erase(&subject(key, key), key, compiled).await.expect("an end")
     }
 
@@ -198,7 +200,7 @@ impl Ground {
                 if after != before {
                     return Err(format!("it failed and yet changed rows: {failure}: {}", difference(&before, &after)));
                 }
-                if failure.reason == Reason::InternalError || failure.message.is_empty() {
+                if failure.reason == Reason::InternalError || failure.message().is_empty() {
                     return Err(format!("it does not say why: {failure:?}"));
                 }
                 expected.justifies(schema, &failure)?;
@@ -209,7 +211,7 @@ impl Ground {
 
     /// Compiles the plan, or something broken. None: this schema has nothing of the kind.
     async fn compile(&self, plan: &Plan, breakage: Option<Breakage>) -> Option<Result<CompiledPlan, Failure>> {
-        let Some(breakage) = breakage else { return Some(self.database.compile(plan).await) };
+        let Some(breakage) = breakage else { return Some(self.database.compile(plan).await.map_err(Failure::from)) };
         let (mut catalog, role) = self.database.catalog(plan).await.expect("the catalogue");
         let mut plan = plan.clone();
         match breakage {
@@ -222,31 +224,32 @@ impl Ground {
                 for table in &mut catalog.tables {
                     table.unique_keys.push(vec![half.1.clone()]);
                 }
-                let mut compiled = CompiledPlan::new(&plan, &catalog, &role).ok()?;
+                let mut compiled = compile(&plan, &catalog, &role).ok()?;
                 // The look at parents that are still there would refuse it.
-                compiled.erase.as_mut()?.parents_left.1.clear();
+                ready(&mut compiled)?.parents_left.1.clear();
                 Some(Ok(compiled))
             }
             Breakage::NoCapture => {
-                let mut compiled = CompiledPlan::new(&plan, &catalog, &role).ok()?;
-                let erase = compiled.erase.as_mut()?;
+                let mut compiled = compile(&plan, &catalog, &role).ok()?;
+                let erase = ready(&mut compiled)?;
                 let before = erase.captures.len();
                 erase.captures.retain(|c| c.columns.is_empty());
                 // What a delete returns would make up for it.
-                erase.deletes.iter_mut().chain(&mut erase.sweeps).for_each(|d| d.returns.clear());
+                let Cascade { deletes, sweeps, .. } = &mut **erase;
+                deletes.iter_mut().chain(sweeps).for_each(|d| d.returns.clear());
                 (erase.captures.len() < before).then_some(Ok(compiled))
             }
             Breakage::NoTenant => {
-                let whole = CompiledPlan::new(&plan, &catalog, &role).ok()?;
+                let whole = compile(&plan, &catalog, &role).ok()?;
                 for table in &mut catalog.tables {
                     let key = if table.id == whole.root.id { "id" } else { "org" };
                     for column in table.columns.iter_mut().filter(|c| c.name == key) {
                         column.type_name.push_str(" IS NOT NULL");
                     }
                 }
-                let mut broken = CompiledPlan::new(&plan, &catalog, &role).ok()?;
+                let mut broken = compile(&plan, &catalog, &role).ok()?;
                 // The organizations themselves are looked at one by one.
-                broken.erase.as_mut()?.delete_organization = whole.erase?.delete_organization;
+                ready(&mut broken)?.delete_organization = whole.erase().ok()?.delete_organization.clone();
                 Some(Ok(CompiledPlan { root: whole.root, ..broken }))
             }
         }
@@ -258,12 +261,12 @@ impl Ground {
         subject: &Subject,
         key: &str,
         compiled: &CompiledPlan,
-    ) -> Result<Result<Settlement, Failure>, String> {
+    ) -> Result<Result<CompletionProof, Failure>, String> {
         let actor = Actor { cluster: CLUSTER, subject, key };
         match self.database.erase(actor, compiled, std::future::ready(Ok(true))).await {
-            Ok(Erasure::Settled(settlement)) => Ok(Ok(settlement)),
+            Ok(Erasure::Completed(settlement)) => Ok(Ok(settlement)),
             Ok(Erasure::Unverified { .. }) => match self.database.verify(CLUSTER, subject, key, compiled).await {
-                Ok(Verification::Settled(settlement)) => Ok(Ok(settlement)),
+                Ok(Verification::Completed(settlement)) => Ok(Ok(settlement)),
                 other => Err(format!("nobody writes, and yet the second count is no end: {other:?}")),
             },
             Ok(Erasure::Unwanted) => Err("it was wanted".to_owned()),
@@ -277,7 +280,7 @@ impl Ground {
         &self,
         connection: &mut PgConnection,
         subject: &Subject,
-        settlement: &Settlement,
+        settlement: &CompletionProof,
     ) -> Result<(), String> {
         let row = sqlx::query(
             "SELECT outcome, organizations_deleted, steps, verified_at IS NOT NULL FROM organization_operator.ledger \
@@ -292,6 +295,14 @@ impl Ground {
             (row.get(0), row.get(1), row.get::<sqlx::types::Json<_>, _>(2).0, row.get(3));
         let wanted = ("Erased".to_owned(), 1, steps, true);
         if found == wanted { Ok(()) } else { Err(format!("the ledger says {found:?}, the settlement {wanted:?}")) }
+    }
+}
+
+/// What a plan without faults runs.
+fn ready(compiled: &mut CompiledPlan) -> Option<&mut ErasePlan> {
+    match &mut compiled.verdict {
+        planner::Verdict::Ready(erase) => Some(erase),
+        planner::Verdict::Blocked { .. } => None,
     }
 }
 
@@ -325,7 +336,7 @@ fn subject(name: &str, key: &str) -> Subject {
         terminating_since: None,
         has_finalizer: true,
         stage: None,
-        force_mark: None,
+        force_setting: None,
         claimed: None,
     }
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use organization_operator::api::Reason;
 use organization_operator::domain::Failure;
-use organization_operator::domain::catalog::OnDelete;
-use organization_operator::domain::plan::Plan;
-use organization_operator::domain::settlement::Settlement;
+use organization_operator::domain::completion::CompletionProof;
+use planner::catalog::OnDelete;
+use planner::plan::Plan;
 
 use super::plan::{self, Rows};
 use super::schema::{ROOT, Schema};
@@ -51,7 +51,7 @@ impl Expected {
     }
 
     /// The counts are true, and every table of the plan is counted once.
-    pub fn counts(&self, schema: &Schema, settlement: &Settlement) -> Result<(), String> {
+    pub fn counts(&self, schema: &Schema, settlement: &CompletionProof) -> Result<(), String> {
         let mut told = 0;
         for step in settlement.steps() {
             let tables =
@@ -75,7 +75,7 @@ impl Expected {
         let outsiders = plan::referred_from_outside(schema, &self.victims);
         let justified = match failure.reason {
             Reason::ForeignKeyViolation => outsiders || !self.shared.is_empty(),
-            Reason::SchemaMismatch => failure.message.contains("cycle"),
+            Reason::SchemaMismatch => failure.message().contains("cycle"),
             _ => false,
         };
         // Whether a default value fits, only the database can tell.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use organization_operator::api::Reason;
 use organization_operator::db::verify::Verification;
-use organization_operator::domain::CompiledPlan;
+use planner::CompiledPlan;
 use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::case::Ground;
@@ -16,8 +16,8 @@ tests![
     a_key_that_is_used_again_is_another_organizations,
     a_key_that_is_used_again_while_counting_again_rolls_back,
     a_changed_schema_stops_the_second_count,
-    a_key_whose_triggers_are_disabled_fences_nothing,
-    a_key_of_one_partition_fences_nothing,
+    a_key_whose_triggers_are_disabled_protects_nothing,
+    a_key_of_one_partition_protects_nothing,
     what_gets_past_a_foreign_key_is_counted_by_the_keys_of_what_is_gone,
     a_trigger_that_lets_rows_go_without_deleting_them_is_no_success,
     what_another_trigger_deleted_is_not_swallowed,
@@ -89,7 +89,7 @@ async fn a_key_that_is_used_again_is_another_organizations(world: Arc<World>) {
     assert_eq!(ground.verify(&compiled, "1").await, Ok(Verification::Swept), "bob's late event went");
     assert_eq!(ground.number("SELECT sum(id)::bigint FROM events").await, 2, "ann is organization 2's now");
     let settled = ground.verify(&compiled, "1").await;
-    assert!(matches!(settled, Ok(Verification::Settled(_))), "{settled:?}");
+    assert!(matches!(settled, Ok(Verification::Completed(_))), "{settled:?}");
     assert_eq!(ground.number("SELECT count(*) FROM events").await, 1);
 }
 
@@ -128,28 +128,32 @@ async fn a_changed_schema_stops_the_second_count(world: Arc<World>) {
 const FLOWS: &str = "{organization: {table: organizations, key: id}, steps: [{entity: flows, table: flows, organization: organization_id}, \
       {entity: runs, table: runs, parent: flows, column: flow_id}]}";
 
-async fn a_key_whose_triggers_are_disabled_fences_nothing(world: Arc<World>) {
+async fn a_key_whose_triggers_are_disabled_protects_nothing(world: Arc<World>) {
     for table in ["flows", "runs"] {
         let ground = Ground::new(&world).await;
         let tables = "CREATE TABLE organizations (id bigint PRIMARY KEY); INSERT INTO organizations VALUES (1); \
             CREATE TABLE flows (id bigint PRIMARY KEY, organization_id bigint REFERENCES organizations); \
             CREATE TABLE runs (id bigint PRIMARY KEY, flow_id bigint REFERENCES flows)";
-        let fenced = ground.prepare(tables, FLOWS).await.expect("compiled");
-        assert_eq!(fenced.unfenced_tables(), Vec::<&str>::new());
+        let protected = ground.prepare(tables, FLOWS).await.expect("compiled");
+        assert_eq!(protected.unprotected_tables(), Vec::<&str>::new());
         let disable = format!("ALTER TABLE {table} DISABLE TRIGGER ALL");
-        let unfenced = ground.prepare(&disable, FLOWS).await.expect("compiled");
-        assert!(unfenced.unfenced_tables().contains(&"public.runs"), "{table}: {:?}", unfenced.unfenced_tables());
+        let unprotected = ground.prepare(&disable, FLOWS).await.expect("compiled");
+        assert!(
+            unprotected.unprotected_tables().contains(&"public.runs"),
+            "{table}: {:?}",
+            unprotected.unprotected_tables()
+        );
         // A cascade by the plan of before notices.
-        assert_ne!(fenced.fingerprint, unfenced.fingerprint, "{table}");
-        assert_ne!(fenced.digest, unfenced.digest, "{table}");
-        let told = unfenced.findings.iter().find(|f| f.message.contains("triggers of the constraint")).expect("told");
+        assert_ne!(protected.fingerprint, unprotected.fingerprint, "{table}");
+        assert_ne!(protected.digest, unprotected.digest, "{table}");
+        let told = unprotected.findings().find(|f| f.message.contains("triggers of the constraint")).expect("told");
         let remedy = told.remedy.as_ref().expect("a remedy");
         let cured = ground.prepare(remedy, FLOWS).await.expect("compiled");
-        assert_eq!(cured.unfenced_tables(), Vec::<&str>::new(), "{remedy}");
+        assert_eq!(cured.unprotected_tables(), Vec::<&str>::new(), "{remedy}");
     }
 }
 
-async fn a_key_of_one_partition_fences_nothing(world: Arc<World>) {
+async fn a_key_of_one_partition_protects_nothing(world: Arc<World>) {
     let ground = Ground::new(&world).await;
     let compiled = ground
         .prepare(
@@ -162,7 +166,7 @@ async fn a_key_of_one_partition_fences_nothing(world: Arc<World>) {
         )
         .await
         .expect("compiled");
-    assert_eq!(compiled.unfenced_tables(), ["public.runs"]);
+    assert_eq!(compiled.unprotected_tables(), ["public.runs"]);
 }
 
 /// A trigger stands for a writer whom no foreign key stops.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
-use organization_operator::domain::plan::{Keep, OrganizationTable, Plan, Step};
+use planner::plan::{Keep, OrganizationTable, Plan, Step};
 
 use super::schema::{ROOT, Reference, Schema};
 

@@ -54,7 +54,7 @@ async fn what_hangs_on_a_table_below_a_view_is_not_deleted_unseen(world: Arc<Wor
             "{failure}"
         );
         for words in ["`public.notes`", "notes_tuple_fkey", action] {
-            assert!(failure.message.contains(words), "{words}: {failure}");
+            assert!(failure.message().contains(words), "{words}: {failure}");
         }
         assert_eq!(ground.number("SELECT count(tuple) FROM notes").await, 2);
         assert_eq!(ground.number("SELECT count(*) FROM tuples").await, 4);
@@ -113,7 +113,7 @@ async fn what_escapes_the_plan_is_not_deleted_from(world: Arc<World>) {
         let failure =
             ground.erased(&format!("{ORGANIZATIONS} {sql}"), &plan(table), "1").await.expect_err("it is refused");
         assert_eq!(failure.reason, Reason::SchemaMismatch, "{failure}");
-        assert!(failure.message.contains(words), "{words}: {failure}");
+        assert!(failure.message().contains(words), "{words}: {failure}");
         assert!(failure.remedy.as_ref().is_some_and(|r| r.contains(remedy)), "{remedy}: {failure:?}");
         assert_eq!(ground.number("SELECT count(*) FROM organizations").await, 2);
     }

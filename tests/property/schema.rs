@@ -1,7 +1,7 @@
 //! A random schema with the rows of several tenants, as plain values: nothing here knows how the operator deletes.
 
 use fastrand::Rng;
-use organization_operator::domain::catalog::OnDelete;
+use planner::catalog::OnDelete;
 
 /// Type of a column. Every value is a number underneath, so that the same number occurs in many tables and a reference
 /// that is followed wrongly finds a row of somebody else.

@@ -192,6 +192,6 @@ async fn what_appears_after_the_commit_takes_nothing_with_it(world: Arc<World>) 
     ground.execute("DELETE FROM notes").await;
     assert_eq!(ground.verify(&compiled, "1").await, Ok(Verification::Swept), "the log and its line went");
     assert_eq!(ground.number("SELECT (SELECT count(*) FROM logs) + (SELECT count(*) FROM lines)").await, 0);
-    let Ok(Verification::Settled(settled)) = ground.verify(&compiled, "1").await else { panic!("nothing appeared") };
+    let Ok(Verification::Completed(settled)) = ground.verify(&compiled, "1").await else { panic!("nothing appeared") };
     assert_eq!(settled.steps().iter().map(|s| s.deleted).sum::<i64>(), 4);
 }

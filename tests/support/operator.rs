@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use testbed::{Leash, Signal};
+use testbed::{ProcessGuard, Signal};
 
 use super::eventually;
 use super::scene::Scene;
@@ -23,7 +23,7 @@ pub struct Launch {
 
 /// An operator that runs. It is killed when this value goes.
 pub struct Operator {
-    leash: Leash,
+    guard: ProcessGuard,
     address: String,
 }
 
@@ -32,7 +32,7 @@ impl Launch {
         let mut config = json!({
             // Fast, so that a test never waits for a timer of a person's size.
             "pollIntervalSeconds": 1,
-            "settleSeconds": 1,
+            "drainSeconds": 1,
             "handoverSeconds": 0,
             "database": {"maxConnections": 6, "lockTimeoutSeconds": 2, "statementTimeoutSeconds": 20},
             "retry": {
@@ -131,7 +131,7 @@ impl Launch {
         let log = self.directory.join("operator.log");
         // Each start has a log of its own in the same file: the last line about the address counts.
         let before = std::fs::read_to_string(&log).unwrap_or_default().len();
-        let mut launch = Leash::program(binary(), &log)
+        let mut launch = ProcessGuard::program(binary(), &log)
             .args(["run", "--listen", "127.0.0.1:0", "--log-format", "json"])
             .args(["--config", config.as_str(), "--database", self.class.as_str()])
             .env("KUBECONFIG", &kubeconfig)
@@ -143,7 +143,7 @@ impl Launch {
         for (name, value) in &self.environment {
             launch = launch.env(name, value);
         }
-        let leash = launch.start().expect("the operator starts");
+        let guard = launch.start().expect("the operator starts");
         let address = eventually("the operator's address in its log", || async {
             let text = std::fs::read_to_string(&log).unwrap_or_default();
             text.get(before..).and_then(|t| {
@@ -153,7 +153,7 @@ impl Launch {
             })
         })
         .await;
-        Operator { leash, address }
+        Operator { guard, address }
     }
 
     /// Starts it and waits until it is ready.
@@ -172,7 +172,7 @@ impl Operator {
             assert!(
                 std::time::Instant::now() < end,
                 "the operator is not ready; its log:\n{}",
-                self.leash.log_tail(30)
+                self.guard.log_tail(30)
             );
             tokio::time::sleep(std::time::Duration::from_millis(25)).await;
         }
@@ -197,21 +197,21 @@ impl Operator {
 
     /// What it logged.
     pub fn log(&self) -> String {
-        self.leash.log()
+        self.guard.log()
     }
 
-    pub fn leash(&self) -> &Leash {
-        &self.leash
+    pub fn guard(&self) -> &ProcessGuard {
+        &self.guard
     }
 
     /// Stops it with SIGTERM and waits until it has ended.
     pub async fn stop(self) {
-        let exit = self.leash.stop().await.expect("it can be stopped");
-        assert!(exit.success(), "the operator ended with {exit}: {}", self.leash.log_tail(20));
+        let exit = self.guard.stop().await.expect("it can be stopped");
+        assert!(exit.success(), "the operator ended with {exit}: {}", self.guard.log_tail(20));
     }
 
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
-        self.leash.signal(signal).expect("it can be signalled");
+        self.guard.signal(signal).expect("it can be signalled");
     }
 }

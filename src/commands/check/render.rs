@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::commands::CommandError;
 use crate::domain::facts::Presence;
-use crate::domain::findings::{Finding, Severity};
+use planner::finding::{Finding, Severity};
 
 /// What was checked.
 pub(super) struct Checked {

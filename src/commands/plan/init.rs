@@ -8,7 +8,8 @@ use clap::Args;
 
 use super::yaml;
 use crate::commands::{CommandError, ConfigArgs, could_not};
-use crate::domain::infer::{self, Draft};
+use crate::domain::Failure;
+use planner::infer::{self, Draft};
 
 /// Write a configuration that fits the live schema.
 ///
@@ -45,7 +46,7 @@ impl Init {
     async fn run(&self) -> Result<ExitCode, CommandError> {
         let (_, database) = self.config.load()?;
         let survey = database.survey().await?;
-        let draft = infer::infer(&survey, &self.organization, self.key.as_deref())?;
+        let draft = infer::infer(&survey, &self.organization, self.key.as_deref()).map_err(Failure::from)?;
         if draft.plan.steps.is_empty() && draft.plan.unclassified.is_empty() {
             return Err(CommandError(format!(
                 "no table of the database refers to `{}`, by a foreign key or by name, so there is no plan to write",
@@ -62,7 +63,7 @@ impl Init {
         let compiled = database.compile(&draft.plan).await;
         database.close().await;
         let faults = match compiled {
-            Ok(plan) => plan.fault.map_or(0, |f| f.causes.len().max(1)),
+            Ok(plan) => plan.faults().map_or(0, |f| f.findings().len()),
             Err(_) => 1,
         };
         eprint!("{}", summary(&draft, faults, self.output.as_deref()));

@@ -9,6 +9,7 @@ use crate::api::Reason;
 use crate::commands::output::{Format, json};
 use crate::commands::target::Target;
 use crate::commands::{CommandError, ConfigArgs, could_not};
+use crate::domain::Failure;
 
 /// Show what the plan means for the live schema: order, row sets, fences, and every fault with its cure.
 ///
@@ -53,8 +54,10 @@ impl Show {
                 View::new(plan, compiled, preview.as_ref(), self.sql)
             }
             // The organization's own table is not there: that is a fault of the plan, and all that can be shown.
-            Err(failure) if failure.reason == Reason::SchemaMismatch => View::unresolved(plan, failure),
-            Err(failure) => return Err(failure.clone().into()),
+            Err(error) => match Failure::from(error.clone()) {
+                failure if failure.reason == Reason::SchemaMismatch => View::unresolved(plan, failure),
+                failure => return Err(failure.into()),
+            },
         };
         database.close().await;
         match self.output {

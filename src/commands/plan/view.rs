@@ -5,11 +5,11 @@ use serde::Serialize;
 use crate::api::status::ErrorDetail;
 use crate::commands::output::{explained, table};
 use crate::db::preview::Preview;
-use crate::domain::compile::{COUNT_LIMIT, ErasePlan};
 use crate::domain::facts::Presence;
-use crate::domain::plan::{Inactive, Keep, Plan, Step};
-use crate::domain::statement::{Param, Statement};
-use crate::domain::{CompiledPlan, Failure, report};
+use crate::domain::{Failure, report};
+use planner::plan::{Inactive, Keep, Plan, Step};
+use planner::statement::{Param, Statement};
+use planner::{COUNT_LIMIT, Cascade, CompiledPlan};
 
 /// A compiled plan for a person or a program.
 #[derive(Serialize)]
@@ -56,7 +56,7 @@ struct StepView<'a> {
     entity: &'a str,
     /// The columns that lead from a row to the organization.
     belongs_by: String,
-    fenced: bool,
+    protected: bool,
     /// Columns that are read before the first delete, because rows below are still to be found when these are gone.
     captured: Vec<&'a str>,
     /// Locked before the first delete, because the schema would change rows that refer to them.
@@ -95,33 +95,39 @@ struct Counts {
 impl<'a> View<'a> {
     pub(super) fn new(plan: &'a Plan, compiled: &'a CompiledPlan, preview: Option<&Preview>, sql: bool) -> Self {
         let rows = preview.and_then(|p| p.rows.as_deref());
-        let steps = compiled.erase.as_ref().map(|erase| steps(plan, erase, rows, sql)).unwrap_or_default();
+        let steps = compiled.cascade().map(|erase| steps(plan, erase, rows, sql)).unwrap_or_default();
         let total = steps.iter().filter_map(|s| s.rows).fold(Rows { count: 0, capped: false }, |sum, rows| Rows {
             count: sum.count + rows.count,
             capped: sum.capped || rows.capped,
         });
-        let (before, after) = match compiled.erase.as_ref().filter(|_| sql) {
+        let (before, after) = match compiled.cascade().filter(|_| sql) {
             Some(erase) => (before(compiled, erase), after(erase)),
             None => (Vec::new(), Vec::new()),
         };
+        let fault = compiled.faults().map(Failure::from);
         Self {
-            usable: compiled.fault.is_none(),
+            usable: compiled.faults().is_none(),
             organization: Organization { key_type: Some(compiled.root.key_type.clone()), ..organization(plan) },
             digest: Some(&compiled.digest),
-            deferred_constraints: compiled.erase.as_ref().is_some_and(|e| e.defer_constraints),
-            checks: compiled.erase.iter().filter_map(|e| e.preflight.as_ref()).map(|(_, checks)| checks.len()).sum(),
+            deferred_constraints: compiled.cascade().is_some_and(|e| e.defer_constraints),
+            checks: compiled
+                .cascade()
+                .into_iter()
+                .filter_map(|e| e.preflight.as_ref())
+                .map(|(_, checks)| checks.len())
+                .sum(),
             steps,
             keep: &plan.keep,
             before,
             after,
             preview: preview.map(|p| Counts { organization_key: p.key.clone(), state: state(p.organization), total }),
-            error: compiled.fault.as_ref().map(report::error_detail),
-            fault: compiled.fault.clone(),
+            error: fault.as_ref().map(report::error_detail),
+            fault,
         }
     }
 
     /// A plan whose organization table or key is not in the database.
-    pub(super) fn unresolved(plan: &'a Plan, failure: &Failure) -> Self {
+    pub(super) fn unresolved(plan: &'a Plan, failure: Failure) -> Self {
         Self {
             usable: false,
             organization: organization(plan),
@@ -133,8 +139,8 @@ impl<'a> View<'a> {
             before: Vec::new(),
             after: Vec::new(),
             preview: None,
-            error: Some(report::error_detail(failure)),
-            fault: Some(failure.clone()),
+            error: Some(report::error_detail(&failure)),
+            fault: Some(failure),
         }
     }
 
@@ -154,11 +160,11 @@ impl<'a> View<'a> {
         if !self.keep.is_empty() {
             text += "\n";
         }
-        let unfenced: Vec<&str> = self.steps.iter().filter(|s| !s.fenced).map(|s| s.table).collect();
-        if !unfenced.is_empty() {
+        let unprotected: Vec<&str> = self.steps.iter().filter(|s| !s.protected).map(|s| s.table).collect();
+        if !unprotected.is_empty() {
             text.extend([format!(
                 "\nNo foreign key ties to the organization: {}. A deletion waits for their writers to settle, and counts again.\n",
-                unfenced.join(", ")
+                unprotected.join(", ")
             )]);
         }
         let of_steps = self.steps.iter().filter_map(|s| s.sql.as_ref());
@@ -203,7 +209,7 @@ impl<'a> View<'a> {
         let cells = |cells: [String; 7]| -> Vec<String> {
             cells.into_iter().enumerate().filter(|(i, _)| *i != 3 || counted).map(|(_, cell)| cell).collect()
         };
-        let head = ["#", "TABLE", "ENTITY", "ROWS", "FENCED", "CAPTURED", "BELONGS BY"].map(str::to_owned);
+        let head = ["#", "TABLE", "ENTITY", "ROWS", "PROTECTED", "CAPTURED", "BELONGS BY"].map(str::to_owned);
         let mut lines = vec![cells(head)];
         for (i, step) in self.steps.iter().enumerate() {
             let mut captured = step.captured.join(", ");
@@ -215,7 +221,7 @@ impl<'a> View<'a> {
                 step.table.to_owned(),
                 step.entity.to_owned(),
                 step.rows.map(shown).unwrap_or_default(),
-                if step.fenced { "yes" } else { "no" }.to_owned(),
+                if step.protected { "yes" } else { "no" }.to_owned(),
                 captured,
                 step.belongs_by.clone(),
             ]));
@@ -266,7 +272,7 @@ fn shown(rows: Rows) -> String {
     format!("{}{}", rows.count, if rows.capped { "+" } else { "" })
 }
 
-fn steps<'a>(plan: &'a Plan, erase: &'a ErasePlan, rows: Option<&[i64]>, sql: bool) -> Vec<StepView<'a>> {
+fn steps<'a>(plan: &'a Plan, erase: &'a Cascade, rows: Option<&[i64]>, sql: bool) -> Vec<StepView<'a>> {
     let mut counted = Vec::new();
     erase
         .deletes
@@ -283,7 +289,7 @@ fn steps<'a>(plan: &'a Plan, erase: &'a ErasePlan, rows: Option<&[i64]>, sql: bo
                 table: &step.table,
                 entity: &step.entity,
                 belongs_by: belongs_by(plan, step),
-                fenced: delete.fenced,
+                protected: delete.protected,
                 captured,
                 locked: erase
                     .captures
@@ -314,7 +320,7 @@ fn belongs_by(plan: &Plan, step: &Step) -> String {
     ways.join(" or ")
 }
 
-fn before<'a>(compiled: &'a CompiledPlan, erase: &'a ErasePlan) -> Vec<Sql<'a>> {
+fn before<'a>(compiled: &'a CompiledPlan, erase: &'a Cascade) -> Vec<Sql<'a>> {
     let mut all = vec![statement("lock the organization".into(), &compiled.root.lock, erase)];
     for capture in &erase.captures {
         all.push(statement(format!("before the first delete: rows of {}", capture.table), &capture.statement, erase));
@@ -326,14 +332,14 @@ fn before<'a>(compiled: &'a CompiledPlan, erase: &'a ErasePlan) -> Vec<Sql<'a>> 
     all
 }
 
-fn after(erase: &ErasePlan) -> Vec<Sql<'_>> {
+fn after(erase: &Cascade) -> Vec<Sql<'_>> {
     vec![
         statement("delete the organization".into(), &erase.delete_organization, erase),
         statement("count again".into(), &erase.recount, erase),
     ]
 }
 
-fn statement<'a>(what: String, statement: &'a Statement, erase: &ErasePlan) -> Sql<'a> {
+fn statement<'a>(what: String, statement: &'a Statement, erase: &Cascade) -> Sql<'a> {
     let parameters = statement.params().iter().enumerate().map(|(i, param)| {
         let meaning = match param {
             Param::Key => "the organization's key".to_owned(),

@@ -1,7 +1,7 @@
 //! A draft as the configuration file that a person goes on to edit.
 
-use crate::domain::infer::Draft;
-use crate::domain::plan::{Active, Inactive, Step};
+use planner::infer::Draft;
+use planner::plan::{Active, Inactive, Step};
 
 const HEADER: &str = "\
 # Drafted from the live schema by `organization-operator plan init`. Read it before you use it:
@@ -191,8 +191,8 @@ fn comment(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::domain::infer::Unrelated;
-    use crate::domain::plan::{OrganizationTable, Plan, Unclassified};
+    use planner::infer::Unrelated;
+    use planner::plan::{OrganizationTable, Plan, Unclassified};
 
     #[test]
     fn hostile_names_survive_the_file() {

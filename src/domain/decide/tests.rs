@@ -19,7 +19,7 @@ struct Case {
     successor: Option<Successor>,
     rows_left: bool,
     activation_supported: bool,
-    settle_seconds: i64,
+    drain_seconds: i64,
     handover: i64,
     terminating_for: i64,
     crd_terminating: bool,
@@ -46,7 +46,7 @@ fn case() -> Case {
             has_finalizer: true,
             claimed: Some(ClaimStatus { installation: "db".into(), organization_key: "1".into() }),
             stage: None,
-            force_mark: None,
+            force_setting: None,
         },
         facts: Facts {
             installation: "db".into(),
@@ -69,7 +69,7 @@ fn case() -> Case {
         successor: None,
         rows_left: false,
         activation_supported: true,
-        settle_seconds: 0,
+        drain_seconds: 0,
         handover: 0,
         terminating_for: 0,
         crd_terminating: false,
@@ -163,7 +163,7 @@ impl Case {
     }
 
     fn forced(self) -> Self {
-        self.with(|c| c.subject.force_mark = Some(ForceMark::ArgoCd))
+        self.with(|c| c.subject.force_setting = Some(ForceSetting::ArgoCd))
     }
 
     fn wants(self, state: Activation) -> Self {
@@ -189,7 +189,7 @@ impl Case {
             successor: self.successor.as_ref(),
             rows_left: self.rows_left,
             activation_supported: self.activation_supported,
-            settle_seconds: self.settle_seconds,
+            drain_seconds: self.drain_seconds,
             handover: SignedDuration::from_secs(self.handover),
             terminating_for: SignedDuration::from_secs(self.terminating_for),
         };
@@ -220,19 +220,19 @@ impl Case {
             Apply::Wait => "wait".into(),
             Apply::Refuse(failure) => format!("refuse: {}", failure.reason),
             Apply::Expire => "expire".into(),
-            Apply::Settle(settle) => {
+            Apply::Enforce(enforce) => {
                 let mut words = Vec::new();
-                if settle.claim {
-                    words.push(from("claim", settle.take_from.clone()));
+                if enforce.claim {
+                    words.push(from("claim", enforce.take_from.clone()));
                 }
-                words.extend(settle.activation.map(|a| format!("{a:?}")));
-                if settle.note {
+                words.extend(enforce.activation.map(|a| format!("{a:?}")));
+                if enforce.note {
                     words.push("note".into());
                 }
-                if settle.expired_unseen {
+                if enforce.expired_unseen {
                     words.push("expired unseen".into());
                 }
-                assert_eq!(settle.changes_database(), settle.claim || settle.activation.is_some() || settle.note);
+                assert_eq!(enforce.changes_database(), enforce.claim || enforce.activation.is_some() || enforce.note);
                 if words.is_empty() { "nothing".into() } else { words.join(", ") }
             }
         }
@@ -358,8 +358,8 @@ fn terminating_objects() {
             ("can erase all the same", c().cannot_deactivate(), "erase"),
             ("without a recovery window", c().cannot_deactivate().recovery(5), "refuse: DeactivationUnsupported"),
             (
-                "what is not fenced is counted after COMMIT only",
-                c().cannot_deactivate().with(|c| c.settle_seconds = 5),
+                "what is not protected is counted after COMMIT only",
+                c().cannot_deactivate().with(|c| c.drain_seconds = 5),
                 "erase",
             ),
         ],
@@ -447,7 +447,7 @@ fn every_refusal_says_what_to_do() {
             successor: None,
             rows_left: false,
             activation_supported: case.activation_supported,
-            settle_seconds: 0,
+            drain_seconds: 0,
             handover: SignedDuration::ZERO,
             terminating_for: SignedDuration::ZERO,
         };
@@ -457,7 +457,7 @@ fn every_refusal_says_what_to_do() {
     for terminating in [false, true] {
         let other = Holder::Other { name: "other".into(), terminating };
         let Apply::Refuse(failure) = apply(&c().subject, &c().facts, &other, true) else { panic!("refused") };
-        assert!(failure.message.contains("other"), "{failure}");
+        assert!(failure.message().contains("other"), "{failure}");
         assert!(failure.remedy.is_some(), "{failure}");
     }
 }
@@ -488,11 +488,11 @@ fn what_an_erasure_waits_for() {
             ),
             ("lowered to Deactivate in the window", c().recovery(500).window(50).policy(Deactivate), "deactivate"),
             ("lowered to Retain in the window", c().recovery(500).window(50).policy(Retain), "at once: keep"),
-            // Settling, where a table is not fenced.
-            ("settling starts", c().with(|c| c.settle_seconds = 5), "start window"),
-            ("settling runs", c().window(98).with(|c| c.settle_seconds = 5), "wait 3 s to settle"),
-            ("settled", c().window(95).with(|c| c.settle_seconds = 5), "erase"),
-            ("the longer of both counts", c().recovery(10).window(95).with(|c| c.settle_seconds = 5), "wait 5 s"),
+            // Settling, where a table is not protected.
+            ("settling starts", c().with(|c| c.drain_seconds = 5), "start window"),
+            ("settling runs", c().window(98).with(|c| c.drain_seconds = 5), "wait 3 s to settle"),
+            ("settled", c().window(95).with(|c| c.drain_seconds = 5), "erase"),
+            ("the longer of both counts", c().recovery(10).window(95).with(|c| c.drain_seconds = 5), "wait 5 s"),
             // The wait for a successor.
             ("a successor is waited for", c().handover(0), "wait 10 s for a successor"),
             ("as long as it takes", c().handover(9), "wait 1 s for a successor"),
@@ -517,14 +517,14 @@ fn what_an_erasure_waits_for() {
             ),
             (
                 "nobody is deactivated meanwhile",
-                c().handover(4).with(|c| c.settle_seconds = 5),
+                c().handover(4).with(|c| c.drain_seconds = 5),
                 "wait 6 s for a successor",
             ),
-            ("settling starts then", c().handover(10).with(|c| c.settle_seconds = 5), "start window"),
-            ("settling runs", c().handover(12).window(98).with(|c| c.settle_seconds = 5), "wait 3 s to settle"),
+            ("settling starts then", c().handover(10).with(|c| c.drain_seconds = 5), "start window"),
+            ("settling runs", c().handover(12).window(98).with(|c| c.drain_seconds = 5), "wait 3 s to settle"),
             (
                 "a restart while it settles waits from the deactivation",
-                c().handover(0).window(98).with(|c| c.settle_seconds = 5),
+                c().handover(0).window(98).with(|c| c.drain_seconds = 5),
                 "wait 8 s for a successor",
             ),
             ("a recovery window starts at once", c().handover(0).recovery(500), "start window"),

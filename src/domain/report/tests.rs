@@ -27,7 +27,7 @@ fn subject() -> Subject {
         has_finalizer: true,
         claimed: None,
         stage: None,
-        force_mark: None,
+        force_setting: None,
     }
 }
 
@@ -57,7 +57,7 @@ fn every_pass() -> Vec<Pass> {
         passes.push(Pass::Failed(failure(reason)));
         passes.push(Pass::Deleting(blocked(DeletionPolicy::Delete, failure(reason), false)));
     }
-    for stage in [stage::RECOVERY_WINDOW, stage::SETTLING, stage::ERASING, stage::VERIFYING, stage::COMPLETED] {
+    for stage in [stage::RECOVERY_WINDOW, stage::DRAINING, stage::ERASING, stage::VERIFYING, stage::COMPLETED] {
         passes.push(Pass::Deleting(deleting(DeletionPolicy::Delete, stage, "Under way.")));
     }
     passes
@@ -239,7 +239,7 @@ fn sentences_name_the_configured_waits() {
 #[test]
 fn an_object_that_is_held_shows_how_its_deletion_ended() {
     let refusal = failure(Reason::AdmissionDenied);
-    let pass = Pass::Deleting(held(DeletionPolicy::Deactivate, &Settlement::deactivated(), refusal));
+    let pass = Pass::Deleting(held(DeletionPolicy::Deactivate, &CompletionProof::deactivated(), refusal));
     let status = after(None, &pass, attempt(1), 1);
     assert_eq!(status.deletion.as_ref().and_then(|d| d.outcome), Some(Outcome::Deactivated));
     assert_eq!(condition(&status, condition::DELETION_BLOCKED), Some(("True", "AdmissionDenied")));

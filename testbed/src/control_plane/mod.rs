@@ -16,8 +16,8 @@ pub use audit::AuditEvent;
 
 use crate::error::{Error, Result};
 use crate::http;
-use crate::leash::{Leash, Signal};
 use crate::ports::free_port;
+use crate::process_guard::{ProcessGuard, Signal};
 use crate::programs::{Program, locate};
 use crate::progress::Progress;
 use crate::scratch::Scratch;
@@ -48,9 +48,9 @@ pub struct ControlPlaneOptions {
 #[derive(Debug)]
 pub struct ControlPlane {
     // Servers end before the directory with their data is removed: the order of the fields counts.
-    controller_manager: Mutex<Option<Leash>>,
-    api_server: Mutex<Option<Leash>>,
-    etcd: Leash,
+    controller_manager: Mutex<Option<ProcessGuard>>,
+    api_server: Mutex<Option<ProcessGuard>>,
+    etcd: ProcessGuard,
     kubectl: PathBuf,
     credentials: Credentials,
     options: ControlPlaneOptions,
@@ -202,7 +202,7 @@ impl ControlPlane {
     /// # Errors
     ///
     /// Fails when the API server is stopped.
-    pub fn with_api_server<T>(&self, look: impl FnOnce(&Leash) -> T) -> Result<T> {
+    pub fn with_api_server<T>(&self, look: impl FnOnce(&ProcessGuard) -> T) -> Result<T> {
         let api_server = self.api_server.lock().unwrap_or_else(PoisonError::into_inner);
         api_server.as_ref().map(look).ok_or(Error::WrongState {
             doing: "use",
@@ -213,7 +213,7 @@ impl ControlPlane {
 
     /// The process of etcd.
     #[must_use]
-    pub const fn etcd(&self) -> &Leash {
+    pub const fn etcd(&self) -> &ProcessGuard {
         &self.etcd
     }
 
@@ -254,13 +254,13 @@ impl ControlPlane {
         let program = locate(Program::ControllerManager, &self.options.progress).await?;
         let mut running = self.controller_manager.lock().unwrap_or_else(PoisonError::into_inner);
         if running.is_none() {
-            let leash = Leash::program(program, self.scratch.join("kube-controller-manager.log"))
+            let guard = ProcessGuard::program(program, self.scratch.join("kube-controller-manager.log"))
                 .arg(format!("--kubeconfig={}", self.admin_kubeconfig().display()))
                 .arg("--controllers=namespace-controller,garbage-collector-controller,serviceaccount-controller")
                 .args(["--leader-elect=false", "--secure-port=0", "--use-service-account-credentials=false"])
                 .stop_with(Signal::Kill, Duration::from_secs(1))
                 .start()?;
-            *running = Some(leash);
+            *running = Some(guard);
         }
         Ok(())
     }
@@ -270,10 +270,10 @@ impl ControlPlane {
 /// and a quarter of the API server's processor time would go into that.
 const GOGC: &str = "400";
 
-async fn start_etcd(program: &Path, port: u16, scratch: &Scratch) -> Result<Leash> {
+async fn start_etcd(program: &Path, port: u16, scratch: &Scratch) -> Result<ProcessGuard> {
     let client = format!("http://127.0.0.1:{port}");
     let peer = format!("http://127.0.0.1:{}", free_port()?);
-    let etcd = Leash::program(program, scratch.join("etcd.log"))
+    let etcd = ProcessGuard::program(program, scratch.join("etcd.log"))
         .arg("--data-dir")
         .arg(scratch.join("etcd"))
         .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
@@ -295,7 +295,7 @@ async fn start_etcd(program: &Path, port: u16, scratch: &Scratch) -> Result<Leas
 }
 
 /// Fails when waiting any longer makes no sense.
-fn check_on(server: &Leash, begin: Instant, why: &str) -> Result<()> {
+fn check_on(server: &ProcessGuard, begin: Instant, why: &str) -> Result<()> {
     if let Some(exit) = server.exit() {
         return Err(Error::Ended { name: server.name().to_owned(), exit, log: server.log_tail(20) });
     }
@@ -324,9 +324,9 @@ impl Layout {
         self.directory.join("audit.log")
     }
 
-    fn launch_api_server(&self, credentials: &Credentials, options: &ControlPlaneOptions) -> Result<Leash> {
+    fn launch_api_server(&self, credentials: &Credentials, options: &ControlPlaneOptions) -> Result<ProcessGuard> {
         let path = |name: &str, path: &Path| format!("--{name}={}", path.display());
-        Leash::program(&self.program, self.directory.join("kube-apiserver.log"))
+        ProcessGuard::program(&self.program, self.directory.join("kube-apiserver.log"))
             .arg(format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_port))
             .arg(format!("--secure-port={}", self.port))
             .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"])
@@ -356,7 +356,7 @@ impl Layout {
             .start()
     }
 
-    async fn wait_until_ready(&self, api_server: &Leash, token: &str) -> Result<()> {
+    async fn wait_until_ready(&self, api_server: &ProcessGuard, token: &str) -> Result<()> {
         let begin = Instant::now();
         let url = format!("https://127.0.0.1:{}/readyz", self.port);
         loop {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::leash::{Exit, Launch, Leash, Signal};
+use crate::process_guard::{Exit, Launch, ProcessGuard, Signal};
 use crate::progress::Progress;
 
 /// Far above what a slow line needs, so that a hanging download ends at all.
@@ -118,7 +118,7 @@ impl<'a> Apt<'a> {
     }
 
     fn tool(&self, name: &str) -> Launch {
-        Leash::program(name, self.workshop.join("log"))
+        ProcessGuard::program(name, self.workshop.join("log"))
             .env("PATH", self.path)
             .env("LC_ALL", "C")
             .env("DEBIAN_FRONTEND", "noninteractive")
@@ -138,7 +138,7 @@ impl<'a> Apt<'a> {
     }
 }
 
-fn why(running: &Leash, exit: Exit) -> String {
+fn why(running: &ProcessGuard, exit: Exit) -> String {
     let name = running.name();
     // The shell's answer to a command that it does not find.
     if exit.code() == Some(127) {

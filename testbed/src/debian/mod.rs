@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use crate::cache::{CacheLock, cache_directory, downloads_allowed};
 use crate::error::{Error, Result};
-use crate::leash::{Account, Launch, Leash};
 use crate::postgres::within_reach;
+use crate::process_guard::{Account, Launch, ProcessGuard};
 use crate::progress::Progress;
 use crate::scratch::Scratch;
 
@@ -93,7 +93,7 @@ impl Found {
                 Self::Cached(programs.parent().unwrap_or(tree).to_owned())
             }
         };
-        let launch = Leash::program(reached.program(wanted), log).run_as(account);
+        let launch = ProcessGuard::program(reached.program(wanted), log).run_as(account);
         Ok(match reached.libraries() {
             Some(directory) => launch.env("LD_LIBRARY_PATH", library_path(&directory)),
             None => launch,

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use url::Url;
 
 use crate::error::{Error, Result};
-use crate::leash::{Exit, Leash};
+use crate::process_guard::{Exit, ProcessGuard};
 use crate::progress::Progress;
 pub(crate) use binaries::installed;
 use server::Installation;
@@ -49,7 +49,7 @@ pub struct PostgresOptions {
 #[derive(Debug)]
 pub struct Postgres {
     // The server ends before its data is removed: the order of the fields counts.
-    running: Mutex<Option<Leash>>,
+    running: Mutex<Option<ProcessGuard>>,
     installation: Option<Installation>,
     /// The superuser's URL, with whatever the caller's `DATABASE_URL` has in it.
     superuser: Url,
@@ -237,7 +237,7 @@ impl Postgres {
     /// Fails when it is stopped already, or not the testbed's.
     pub async fn kill(&self) -> Result<Exit> {
         let running = self.take("kill")?;
-        running.signal(crate::leash::Signal::Quit)?;
+        running.signal(crate::process_guard::Signal::Quit)?;
         match running.wait_exit(server::GRACE).await {
             Some(exit) => Ok(exit),
             None => running.kill().await,
@@ -265,12 +265,12 @@ impl Postgres {
     /// # Errors
     ///
     /// Fails when it is stopped or not the testbed's.
-    pub fn with_server<T>(&self, look: impl FnOnce(&Leash) -> T) -> Result<T> {
+    pub fn with_server<T>(&self, look: impl FnOnce(&ProcessGuard) -> T) -> Result<T> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.as_ref().map(look).ok_or_else(|| self.not_running("use"))
     }
 
-    fn take(&self, doing: &'static str) -> Result<Leash> {
+    fn take(&self, doing: &'static str) -> Result<ProcessGuard> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         running.ok_or_else(|| self.not_running(doing))
     }

@@ -13,8 +13,8 @@ use url::Url;
 
 use super::PostgresOptions;
 use crate::error::{Error, Result};
-use crate::leash::{Account, Leash, Signal};
 use crate::ports::free_port;
+use crate::process_guard::{Account, ProcessGuard, Signal};
 use crate::scratch::Scratch;
 use crate::secret;
 use crate::tool::Tool;
@@ -42,7 +42,7 @@ pub(super) struct Installation {
 
 impl Installation {
     /// Makes a data directory and starts a server on it.
-    pub(super) async fn create(programs: PathBuf, options: PostgresOptions) -> Result<(Self, Leash)> {
+    pub(super) async fn create(programs: PathBuf, options: PostgresOptions) -> Result<(Self, ProcessGuard)> {
         let account = account()?;
         let scratch = Scratch::new("postgres")?;
         let programs = within_reach(programs, account, &scratch)?;
@@ -53,14 +53,14 @@ impl Installation {
     }
 
     /// Copies a running server and starts the copy as its hot standby.
-    pub(super) async fn standby_of(primary: &Self) -> Result<(Self, Leash)> {
+    pub(super) async fn standby_of(primary: &Self) -> Result<(Self, ProcessGuard)> {
         let scratch = Scratch::new("postgres")?;
         directories(primary.account, &scratch)?;
         let log = scratch.join("pg_basebackup.log");
         let own = primary.programs.join("pg_basebackup");
         // A server that was downloaded comes without it.
         let launch = if own.is_file() {
-            Leash::program(own, log).run_as(primary.account)
+            ProcessGuard::program(own, log).run_as(primary.account)
         } else {
             let found = Tool::PgBaseBackup.locate(&primary.options.progress).await?;
             found.launch(Tool::PgBaseBackup.packaged(), primary.account, &scratch, log)?
@@ -86,7 +86,7 @@ impl Installation {
     }
 
     /// Starts the server on a port that is free.
-    async fn first_launch(mut self) -> Result<(Self, Leash)> {
+    async fn first_launch(mut self) -> Result<(Self, ProcessGuard)> {
         let mut attempt = 1;
         loop {
             self.port = free_port()?;
@@ -102,8 +102,8 @@ impl Installation {
     }
 
     /// Starts the server and waits until it answers.
-    pub(super) async fn launch(&self) -> Result<Leash> {
-        let server = Leash::program(self.programs.join("postgres"), self.scratch.join("postgres.log"))
+    pub(super) async fn launch(&self) -> Result<ProcessGuard> {
+        let server = ProcessGuard::program(self.programs.join("postgres"), self.scratch.join("postgres.log"))
             .arg("-D")
             .arg(self.scratch.join("data"))
             .args(self.settings().iter().flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]))
@@ -192,7 +192,7 @@ async fn initialize(programs: &Path, account: Option<Account>, scratch: &Scratch
     fs::set_permissions(&password_file, Permissions::from_mode(0o600))
         .map_err(Error::file("protect", &password_file))?;
     give(&password_file, account)?;
-    let initdb = Leash::program(programs.join("initdb"), scratch.join("initdb.log"))
+    let initdb = ProcessGuard::program(programs.join("initdb"), scratch.join("initdb.log"))
         .arg("-D")
         .arg(scratch.join("data"))
         .args(["--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync"])

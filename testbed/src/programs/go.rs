@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{KUBERNETES_VERSION, Program};
 use crate::cache::CacheLock;
 use crate::error::{Error, Result};
-use crate::leash::{Leash, Signal};
+use crate::process_guard::{ProcessGuard, Signal};
 use crate::progress::Progress;
 
 /// The Go modules that pin the versions.
@@ -30,7 +30,7 @@ pub(super) async fn build(program: Program, directory: &Path, progress: &Progres
         Program::Etcd => Path::new(MODULES).join("etcd"),
         Program::ApiServer | Program::Kubectl | Program::ControllerManager => PathBuf::from(MODULES),
     };
-    let go = Leash::program("go", &log)
+    let go = ProcessGuard::program("go", &log)
         .name(format!("go build of {}", program.name()))
         .args(["build", "-trimpath", "-mod=readonly", "-ldflags", &linker_flags(program), "-o"])
         .arg(&output)

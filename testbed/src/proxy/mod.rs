@@ -6,7 +6,7 @@
 //! either before the server has seen the request or after it has answered it.
 //!
 //! ```no_run
-//! # async fn example(control_plane: testbed::ControlPlane, operator: std::sync::Arc<testbed::Leash>) -> testbed::Result<()> {
+//! # async fn example(control_plane: testbed::ControlPlane, operator: std::sync::Arc<testbed::ProcessGuard>) -> testbed::Result<()> {
 //! use testbed::proxy::{ApiProxy, Fault, Moment};
 //!
 //! let proxy = ApiProxy::start(&control_plane).await?;

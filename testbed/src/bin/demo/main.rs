@@ -108,7 +108,7 @@ async fn tell(arguments: &Arguments, terminal: &Terminal) -> Outcome {
 async fn told_to_stop() {
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
-        // Without handlers the default action ends the process, and the leashes end the servers.
+        // Without handlers the default action ends the process, and the process guards end the servers.
         return std::future::pending().await;
     };
     tokio::select! {

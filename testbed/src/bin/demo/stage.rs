@@ -8,7 +8,7 @@ use std::process::Output;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use testbed::{ControlPlane, ControlPlaneOptions, Leash, Postgres, PostgresOptions};
+use testbed::{ControlPlane, ControlPlaneOptions, Postgres, PostgresOptions, ProcessGuard};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::terminal::Terminal;
@@ -23,7 +23,7 @@ const OPERATOR_START: Duration = Duration::from_secs(30);
 /// Everything that runs, and where it is.
 pub(crate) struct Stage<'a> {
     // Ends in this order: the operator before the servers, the directory last.
-    operator: Mutex<Option<Leash>>,
+    operator: Mutex<Option<ProcessGuard>>,
     control_plane: ControlPlane,
     pub(crate) postgres: Postgres,
     pub(crate) terminal: &'a Terminal,
@@ -75,7 +75,7 @@ impl<'a> Stage<'a> {
         let mut file = fs::File::options().create_new(true).write(true).mode(0o600).open(&kubeconfig)?;
         std::io::Write::write_all(&mut file, text.as_bytes())?;
         let log = self.directory.path().join("operator.log");
-        let operator = Leash::program(&self.binary, &log)
+        let operator = ProcessGuard::program(&self.binary, &log)
             .name("organization-operator")
             .args(["run", "--config", "examples/platform/config.yaml", "--listen", "127.0.0.1:0"])
             .current_dir(&self.project)
@@ -108,7 +108,7 @@ impl<'a> Stage<'a> {
     }
 }
 
-async fn wait_until_ready(operator: &Leash) -> Outcome {
+async fn wait_until_ready(operator: &ProcessGuard) -> Outcome {
     let end = Instant::now() + OPERATOR_START;
     loop {
         if let Some(address) = address(&operator.log())

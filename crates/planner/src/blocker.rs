@@ -1,0 +1,138 @@
+//! What stands in the way of the deletion of one organization, and what clears it.
+
+use crate::COUNT_LIMIT;
+use crate::cascade::{Check, SharedRows};
+use crate::finding::{Finding, Kind, Severity};
+use crate::identifier::literal;
+
+/// Rows outside the plan's row sets that refer to rows inside: one finding for each foreign key, from the numbers that the
+/// preflight found. `key` is the organization's.
+#[must_use]
+pub fn references(checks: &[Check], rows: &[i64], key: &str) -> Vec<Finding> {
+    checks.iter().zip(rows).filter(|(_, rows)| **rows > 0).map(|(check, rows)| reference(check, *rows, key)).collect()
+}
+
+/// Rows that the plan gives to this organization and to another one as well: one finding for each table.
+#[must_use]
+pub fn shared_rows(tables: &[SharedRows], rows: &[i64], key: &str) -> Vec<Finding> {
+    tables
+        .iter()
+        .zip(rows)
+        .filter(|(_, rows)| **rows > 0)
+        .map(|(shared, rows)| Finding {
+            entity: Some(shared.entity.clone()),
+            table: Some(shared.table.clone()),
+            rows: Some((*rows).min(COUNT_LIMIT)),
+            remedy: Some(shared.query.replace(":key", &literal(key))),
+            ..Finding::new(
+                Severity::Blocks,
+                Kind::SharedRows,
+                format!(
+                    "{} of `{}` {} to this organization by one column, and by another to another organization or to nobody",
+                    counted(*rows),
+                    shared.table,
+                    if *rows == 1 { "belongs" } else { "belong" }
+                ),
+            )
+        })
+        .collect()
+}
+
+/// `1 row`, `3 rows`, `10000+ rows`.
+fn counted(rows: i64) -> String {
+    match rows {
+        1 => "1 row".to_owned(),
+        rows if rows > COUNT_LIMIT => format!("{COUNT_LIMIT}+ rows"),
+        rows => format!("{rows} rows"),
+    }
+}
+
+fn reference(check: &Check, rows: i64, key: &str) -> Finding {
+    let whose = if check.in_plan {
+        " of other organizations"
+    } else if check.kept {
+        ", which the plan keeps,"
+    } else {
+        ""
+    };
+    let effect = if check.on_delete.changes_rows() {
+        format!(", and ON DELETE {} would change them", check.on_delete.as_str())
+    } else {
+        String::new()
+    };
+    // The organization itself is in the message already; a longer way needs to be told.
+    let way = if check.path.len() > 2 { format!(": {}", check.path.join(" -> ")) } else { String::new() };
+    let condition = check.condition.replace(":key", &literal(key));
+    let (child, parent) = (&check.child_sql, &check.parent_sql);
+    let remedy = match (&check.detach, check.in_plan, check.kept) {
+        // Another organization's rows: only a person can know what they should refer to.
+        (_, true, _) => {
+            format!("SELECT c.* FROM {child} c JOIN {parent} p ON {condition}; -- then change what these rows refer to")
+        }
+        // Rows that are kept on purpose must not go; they can be detached.
+        (Some(columns), false, true) => format!("UPDATE {child} c SET {columns} FROM {parent} p WHERE {condition};"),
+        (None, false, true) => format!(
+            "SELECT c.* FROM {child} c JOIN {parent} p ON {condition}; -- the plan keeps these rows and they cannot be detached: drop NOT NULL from the referring columns, or keep a copy of the rows elsewhere"
+        ),
+        (_, false, false) => {
+            format!("DELETE FROM {child} c USING {parent} p WHERE {condition}; -- or add the table to the plan")
+        }
+    };
+    Finding {
+        entity: check.parent_entity.clone(),
+        table: Some(check.table.clone()),
+        constraint: Some(check.constraint.clone()),
+        rows: Some(rows.min(COUNT_LIMIT)),
+        remedy: Some(remedy),
+        ..Finding::new(
+            Severity::Blocks,
+            Kind::ReferenceFromOutside,
+            format!(
+                "{} in `{}`{whose} {} to `{}` (constraint {}){effect}{way}",
+                counted(rows),
+                check.table,
+                if rows == 1 { "refers" } else { "refer" },
+                check.parent_table,
+                check.constraint
+            ),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::OnDelete;
+
+    fn check(kept: bool, detach: Option<&str>) -> Check {
+        Check {
+            constraint: "invoices_organization_id_fkey".into(),
+            table: "public.invoices".into(),
+            parent_table: "public.organizations".into(),
+            parent_entity: None,
+            on_delete: OnDelete::NoAction,
+            in_plan: false,
+            kept,
+            detach: detach.map(str::to_owned),
+            child_sql: "invoices".into(),
+            parent_sql: "organizations".into(),
+            path: vec!["invoices".into(), "organizations".into()],
+            condition: "c.organization_id = p.id AND p.id = :key::text::uuid".into(),
+        }
+    }
+
+    fn remedy(check: Check) -> String {
+        references(&[check], &[3], "k").remove(0).remedy.expect("a remedy")
+    }
+
+    #[test]
+    fn deleting_rows_that_the_plan_keeps_is_never_proposed() {
+        let detached = remedy(check(true, Some("organization_id = NULL")));
+        assert_eq!(
+            detached,
+            "UPDATE invoices c SET organization_id = NULL FROM organizations p WHERE c.organization_id = p.id AND p.id = 'k'::text::uuid;"
+        );
+        assert!(!remedy(check(true, None)).contains("DELETE"));
+        assert!(remedy(check(false, None)).starts_with("DELETE FROM invoices"));
+    }
+}

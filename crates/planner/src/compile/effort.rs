@@ -1,0 +1,83 @@
+//! What a short look may cost: rows are looked for by an index, or in a small table.
+
+use crate::catalog::{Catalog, Relation, TableInfo};
+
+/// A table of up to so many bytes is walked through as fast as an index is searched.
+pub(super) const SMALL: u32 = 1 << 20;
+
+/// How far rows are looked for.
+#[derive(Clone, Copy)]
+pub(super) enum Effort<'a> {
+    /// Whatever it takes: a deletion must not miss one.
+    Whole,
+    /// No walk through a large table: nobody deletes, and the look is repeated for every organization.
+    QuickCheck(&'a Catalog),
+}
+
+impl Effort<'_> {
+    /// `count`, or 0 where no index serves one of these searches and the table is not small. How large it is is asked when the
+    /// statement runs: the catalogue's own estimate knows nothing of a table that was never analyzed.
+    pub(super) fn bounded<'c>(
+        self,
+        count: String,
+        table: &TableInfo,
+        mut searches: impl Iterator<Item = &'c [String]>,
+    ) -> String {
+        let Self::QuickCheck(catalog) = self else { return count };
+        let properties = catalog.properties(table.id);
+        if properties.is_some_and(|table| searches.all(|columns| table.indexed(columns))) {
+            return count;
+        }
+        let id = table.id;
+        let size = if properties.is_some_and(|t| t.relation == Relation::Partitioned) {
+            format!("(SELECT sum(pg_relation_size(t.relid)) FROM pg_partition_tree({id}) t)")
+        } else {
+            format!("pg_relation_size({id})")
+        };
+        // A scalar subquery runs only when its value is asked for.
+        format!("CASE WHEN {size} <= {SMALL} THEN {count} ELSE 0 END")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Privileges, TableProperties};
+    use crate::identifier::Table;
+
+    fn bounded(properties: Option<TableProperties>) -> String {
+        let table = TableInfo {
+            id: 7,
+            table: Table::qualified("app", "notes"),
+            declared: Vec::new(),
+            columns: Vec::new(),
+            unique_keys: Vec::new(),
+            privileges: Privileges::default(),
+            row_security: false,
+        };
+        let catalog = Catalog { properties: properties.map(|t| (7, t)).into_iter().collect(), ..Catalog::default() };
+        let searches = [["user_id".to_owned()]];
+        Effort::QuickCheck(&catalog).bounded("(n)".into(), &table, searches.iter().map(<[String; 1]>::as_slice))
+    }
+
+    #[test]
+    fn without_an_index_only_a_small_table_is_looked_through() {
+        let properties = |columns: &[&str], relation| TableProperties {
+            indexes: vec![columns.iter().map(|c| (*c).to_owned()).collect()],
+            relation,
+            ..TableProperties::default()
+        };
+        assert_eq!(bounded(Some(properties(&["user_id", "id"], Relation::Table))), "(n)");
+        let guarded = "CASE WHEN pg_relation_size(7) <= 1048576 THEN (n) ELSE 0 END";
+        assert_eq!(bounded(Some(properties(&["id", "user_id"], Relation::Table))), guarded);
+        assert_eq!(bounded(None), guarded, "nobody looked");
+        // A partitioned table has no rows of its own.
+        assert!(bounded(Some(properties(&["id"], Relation::Partitioned))).contains("pg_partition_tree(7)"));
+    }
+
+    #[test]
+    fn the_documentation_says_what_is_small() {
+        let small = format!("in tables of up to {} MiB", SMALL >> 20);
+        assert!(include_str!("../../../../docs/organization.md").contains(&small), "{small}");
+    }
+}

@@ -1,0 +1,194 @@
+//! The steps with their names resolved.
+
+use super::faults::Collector;
+use super::root::Root;
+use super::types;
+use crate::catalog::{Catalog, ForeignKey, Relation, TableId, TableInfo};
+use crate::plan::{Plan, Step};
+
+/// A step with its names resolved.
+pub(super) struct Resolved<'a> {
+    pub(super) step: &'a Step,
+    pub(super) info: &'a TableInfo,
+    /// Links to parents by index; empty for a step with a tenant column.
+    pub(super) links: Vec<(usize, Vec<(String, String)>)>,
+    /// The tenant column.
+    pub(super) organization: Option<String>,
+}
+
+pub(super) fn resolve<'a>(
+    plan: &'a Plan,
+    catalog: &'a Catalog,
+    root: &Root,
+    faults: &mut Collector,
+) -> Option<Vec<Resolved<'a>>> {
+    let mut infos = Vec::new();
+    for (i, step) in plan.steps.iter().enumerate() {
+        let info = catalog.declared(&step.table);
+        if info.is_some_and(|info| info.id == root.id) {
+            faults.schema(
+                format!("`cascade.steps[{i}].table` is the organizations' own table, and its other rows are other organizations"),
+                Some(&step.table),
+                Some(format!("take cascade.steps[{i}] out of the plan")),
+            );
+            return None;
+        }
+        if info.is_none() {
+            faults.missing_table(&format!("cascade.steps[{i}].table"), &step.table);
+        }
+        infos.push(info);
+    }
+    let infos: Vec<&TableInfo> = infos.into_iter().collect::<Option<_>>()?;
+    let mut steps = Vec::new();
+    let mut complete = true;
+    for (i, step) in plan.steps.iter().enumerate() {
+        let at = format!("cascade.steps[{i}]");
+        let mut here = true;
+        let mut has = |info: &TableInfo, field: &str, column: &str| {
+            let found = info.column(column).is_some();
+            if !found {
+                faults.missing_column(&format!("{at}.{field}"), &info.table.name(), column);
+                here = false;
+            }
+            found
+        };
+        if let Some(column) = &step.organization {
+            has(infos[i], "organization", column);
+        }
+        if let Some(column) = &step.column {
+            has(infos[i], "column", column);
+        }
+        for (child, parent) in &step.columns {
+            has(infos[i], "columns", child);
+            for (j, other) in plan.steps.iter().enumerate() {
+                if step.parent.as_ref() == Some(&other.entity) {
+                    has(infos[j], "columns", parent);
+                }
+            }
+        }
+        complete &= here;
+        if !here {
+            continue;
+        }
+        if let Some(column) = &step.organization {
+            complete &= holds_the_key((&at, column), infos[i], root, catalog, faults);
+        }
+        let mut links = Vec::new();
+        if let Some(parent) = &step.parent {
+            let parents: Vec<TableId> =
+                plan.steps.iter().zip(&infos).filter(|(s, _)| s.entity == *parent).map(|(_, info)| info.id).collect();
+            for (j, other) in plan.steps.iter().enumerate().filter(|(_, o)| o.entity == *parent) {
+                if let Some(key) = refers_elsewhere(step, infos[i], &parents, catalog) {
+                    faults.schema(
+                        format!("`{at}.column`: by the constraint {} it refers to another table than `{}`", key.name, other.table),
+                        Some(&step.table),
+                        Some(format!(
+                            "name the table that it refers to as {at}.parent; if it holds a key of `{}` all the same, write `columns: {{COLUMN: PARENT_COLUMN}}`",
+                            other.table
+                        )),
+                    );
+                    complete = false;
+                } else if let Some(pairs) = pairs(step, infos[i], infos[j], catalog) {
+                    for (child, parent) in &pairs {
+                        complete &= agree(&at, (infos[i], child), (infos[j], parent), catalog, faults);
+                    }
+                    links.push((j, pairs));
+                } else {
+                    let which = if step.column.is_some() {
+                        format!("`{at}.column`: no single column identifies")
+                    } else {
+                        format!("`{at}.columns`: these columns do not identify")
+                    };
+                    faults.schema(
+                        format!(
+                            "{which} a row of the parent table `{}`, so half of its key could match rows of another organization",
+                            other.table
+                        ),
+                        Some(&step.table),
+                        Some(format!(
+                            "write `columns: {{COLUMN: PARENT_COLUMN, ...}}` with the whole key of `{}` in {at}",
+                            other.table
+                        )),
+                    );
+                    complete = false;
+                }
+            }
+        }
+        steps.push(Resolved { step, info: infos[i], links, organization: step.organization.clone() });
+    }
+    complete.then_some(steps)
+}
+
+/// Whether the column holds the organization's key, as far as the schema says.
+fn holds_the_key(
+    (at, column): (&str, &String),
+    child: &TableInfo,
+    root: &Root,
+    catalog: &Catalog,
+    faults: &mut Collector,
+) -> bool {
+    if let Some(key) = root.refers_elsewhere(child.id, column, catalog) {
+        let parent = catalog.table(key.parent).map_or_else(|| root.table.name(), |t| t.table.name());
+        faults.schema(
+            format!(
+                "`{at}.organization`: by the constraint {} the column `{column}` refers to `{parent}.{}`, which is not the organizations' key `{}.{}`",
+                key.name,
+                key.parent_columns.join(", "),
+                root.table.name(),
+                root.key.name()
+            ),
+            Some(&child.table.name()),
+            Some(format!("name the column that holds the organization's key in {at}, or a parent")),
+        );
+        return false;
+    }
+    catalog
+        .table(root.id)
+        .is_none_or(|organizations| agree(at, (child, column), (organizations, root.key.name()), catalog, faults))
+}
+
+/// Whether the column and the key that it holds agree about what is equal.
+fn agree(
+    at: &str,
+    child: (&TableInfo, &str),
+    parent: (&TableInfo, &str),
+    catalog: &Catalog,
+    faults: &mut Collector,
+) -> bool {
+    let (Some(column), Some(key)) = (child.0.column(child.1), parent.0.column(parent.1)) else { return false };
+    let Some((message, remedy)) = types::disagreement((child.0, column), (parent.0, key)) else { return true };
+    let is_view = catalog.properties(child.0.id).is_some_and(|t| t.relation == Relation::View);
+    let remedy = if is_view { format!("let the view cast the column to {}", key.type_name) } else { remedy };
+    faults.schema(format!("`{at}`: {message}"), Some(&child.0.table.name()), Some(remedy));
+    false
+}
+
+/// The foreign key which says that `column` refers to another table of the plan than the parent: followed all the same, it
+/// would find rows of anybody whose numbers happen to be equal.
+fn refers_elsewhere<'c>(
+    step: &Step,
+    child: &TableInfo,
+    parents: &[TableId],
+    catalog: &'c Catalog,
+) -> Option<&'c ForeignKey> {
+    let column = step.column.as_ref()?;
+    let keys = || catalog.foreign_keys.iter().filter(|k| k.child == child.id && k.child_columns == [column.clone()]);
+    if keys().any(|k| parents.contains(&k.parent)) { None } else { keys().next() }
+}
+
+/// Columns of the child, each with the parent's column. For `column` alone the parent's column is the one that a
+/// foreign key names, else the parent's single-column key. The parent's columns must identify a row: half of a key could
+/// match rows of another organization.
+fn pairs(step: &Step, child: &TableInfo, parent: &TableInfo, catalog: &Catalog) -> Option<Vec<(String, String)>> {
+    let Some(column) = &step.column else {
+        let key: Vec<&str> = step.columns.values().map(String::as_str).collect();
+        return parent.unique_on(&key).then(|| step.columns.iter().map(|(c, p)| (c.clone(), p.clone())).collect());
+    };
+    let referred = catalog
+        .foreign_keys
+        .iter()
+        .find(|k| k.child == child.id && k.parent == parent.id && k.child_columns == [column.clone()])
+        .map(|k| k.parent_columns[0].clone());
+    let key = referred.or_else(|| parent.unique_keys.iter().find(|k| k.len() == 1).map(|k| k[0].clone()))?;
+    parent.unique_on(&[key.as_str()]).then(|| vec![(column.clone(), key)])
+}

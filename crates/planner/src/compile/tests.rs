@@ -1,0 +1,197 @@
+//! Compiles plans against hand-written catalogues.
+
+mod faults;
+mod sequence;
+mod statements;
+
+use super::*;
+use crate::COUNT_LIMIT;
+use crate::blocker::references;
+use crate::catalog::{ColumnInfo, Enforcement, ForeignKey, OnDelete, Privileges, TableId, TableInfo};
+use crate::finding::remedies;
+use crate::identifier::Table;
+
+/// How the platform's tables refer to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flavour {
+    Ordinary,
+    Restrict,
+    Deferrable,
+    Cascade,
+    NoKeys,
+}
+
+fn table(id: TableId, name: &str, columns: &[&str]) -> TableInfo {
+    TableInfo {
+        id,
+        table: Table::qualified("public", name),
+        declared: vec![name.to_owned()],
+        columns: columns
+            .iter()
+            .map(|c| ColumnInfo {
+                name: (*c).to_owned(),
+                type_name: if *c == "is_active" { "boolean".into() } else { "uuid".into() },
+                collation: None,
+                nullable: true,
+                updatable: true,
+            })
+            .collect(),
+        unique_keys: vec![vec!["id".to_owned()]],
+        privileges: Privileges { usage: true, select: true, delete: true, lock: true },
+        row_security: false,
+    }
+}
+
+fn key(name: &str, child: TableId, column: &str, parent: TableId, flavour: Flavour) -> ForeignKey {
+    ForeignKey {
+        name: name.to_owned(),
+        child,
+        child_columns: vec![column.to_owned()],
+        parent,
+        parent_columns: vec!["id".to_owned()],
+        on_delete: match flavour {
+            Flavour::Restrict => OnDelete::Restrict,
+            Flavour::Cascade => OnDelete::Cascade,
+            _ => OnDelete::NoAction,
+        },
+        deferrable: flavour == Flavour::Deferrable,
+        enforcement: Enforcement::Enforced,
+        partition: None,
+    }
+}
+
+const ORGANIZATIONS: TableId = 1;
+const USERS: TableId = 2;
+const FLOWS: TableId = 3;
+const EXECUTIONS: TableId = 4;
+const OUTPUTS: TableId = 5;
+const STATUSES: TableId = 6;
+const INVOICES: TableId = 7;
+
+fn platform(flavour: Flavour) -> Catalog {
+    let k = |name: &str, child, column: &str, parent| key(name, child, column, parent, flavour);
+    Catalog {
+        tables: vec![
+            table(ORGANIZATIONS, "organizations", &["id", "is_active"]),
+            table(USERS, "users", &["id", "organization_id"]),
+            table(FLOWS, "flows", &["id", "organization_id", "created_by"]),
+            table(EXECUTIONS, "flow_executions", &["id", "flow_id", "started_by"]),
+            table(OUTPUTS, "task_outputs", &["id", "flow_execution_id"]),
+            table(STATUSES, "task_statuses", &["id", "flow_execution_id"]),
+        ],
+        foreign_keys: if flavour == Flavour::NoKeys {
+            Vec::new()
+        } else {
+            vec![
+                k("users_organization", USERS, "organization_id", ORGANIZATIONS),
+                k("flows_organization", FLOWS, "organization_id", ORGANIZATIONS),
+                k("flows_created_by", FLOWS, "created_by", USERS),
+                k("executions_flow", EXECUTIONS, "flow_id", FLOWS),
+                k("executions_started_by", EXECUTIONS, "started_by", USERS),
+                k("outputs_execution", OUTPUTS, "flow_execution_id", EXECUTIONS),
+                k("statuses_execution", STATUSES, "flow_execution_id", EXECUTIONS),
+            ]
+        },
+        plan_tables: vec![ORGANIZATIONS, USERS, FLOWS, EXECUTIONS, OUTPUTS, STATUSES],
+        fingerprint: "f".into(),
+        ..Catalog::default()
+    }
+}
+
+fn compile(plan: &Plan, catalog: &Catalog) -> CompiledPlan {
+    super::compile(plan, catalog, "operator").expect("the organization's table is there")
+}
+
+fn faults(plan: &Plan, catalog: &Catalog) -> Option<Faults> {
+    compile(plan, catalog).faults().cloned()
+}
+
+/// What clears the faults.
+fn remedy(faults: &Faults) -> Option<String> {
+    remedies(faults.findings().iter().map(|f| f.remedy.as_deref()))
+}
+
+fn erase(catalog: &Catalog) -> ErasePlan {
+    compile(&Plan::default(), catalog).erase().expect("no fault").clone()
+}
+
+fn plan(yaml: &str) -> Plan {
+    let plan: Plan = serde_yaml::from_str(yaml).expect("a plan");
+    plan.validate().expect("a valid plan");
+    plan
+}
+
+fn order(erase: &ErasePlan) -> Vec<&str> {
+    erase.deletes.iter().map(|d| erase.tables[d.table].name.trim_start_matches("public.")).collect()
+}
+
+const DECLARED: [&str; 5] = ["users", "flows", "flow_executions", "task_outputs", "task_statuses"];
+const CHILDREN_FIRST: [&str; 5] = ["task_outputs", "task_statuses", "flow_executions", "flows", "users"];
+
+#[test]
+fn the_declared_order_runs_as_written_where_the_keys_allow_it() {
+    for (flavour, expected, deferred) in [
+        (Flavour::Ordinary, CHILDREN_FIRST, false),
+        (Flavour::Restrict, CHILDREN_FIRST, false),
+        (Flavour::Deferrable, DECLARED, true),
+        (Flavour::Cascade, CHILDREN_FIRST, false),
+        (Flavour::NoKeys, DECLARED, false),
+    ] {
+        let erase = erase(&platform(flavour));
+        assert_eq!(order(&erase), expected, "{flavour:?}");
+        assert_eq!(erase.defer_constraints, deferred, "{flavour:?}");
+        let entities: Vec<&str> = erase.entities.iter().map(|e| e.tables[0].trim_start_matches("public.")).collect();
+        assert_eq!(entities, expected, "{flavour:?}: status shows the real order");
+    }
+}
+
+#[test]
+fn parents_are_captured_first() {
+    for (flavour, expected) in [
+        // All of them, so that in the end each is seen to be gone.
+        (Flavour::Ordinary, vec![("flows", vec!["id"]), ("flow_executions", vec!["id"])]),
+        (Flavour::Deferrable, vec![("flows", vec!["id"]), ("flow_executions", vec!["id"])]),
+        // Cascades change rows: what they start from is locked, so that nothing new hangs on it.
+        (Flavour::Cascade, vec![("users", vec![]), ("flows", vec!["id"]), ("flow_executions", vec!["id"])]),
+        (Flavour::NoKeys, vec![("flows", vec!["id"]), ("flow_executions", vec!["id"])]),
+    ] {
+        let erase = erase(&platform(flavour));
+        let captures: Vec<(&str, Vec<&str>)> =
+            erase.captures.iter().map(|c| (c.table.as_str(), c.columns.iter().map(String::as_str).collect())).collect();
+        assert_eq!(captures, expected, "{flavour:?}");
+        assert_eq!(erase.captures.iter().any(|c| c.residue), flavour == Flavour::NoKeys, "{flavour:?}");
+    }
+}
+
+#[test]
+fn what_no_chain_of_keys_ties_to_the_organization_is_not_protected() {
+    let unprotected = |catalog: &Catalog| -> Vec<String> {
+        let erase = erase(catalog);
+        let names = erase
+            .deletes
+            .iter()
+            .filter(|d| !d.protected)
+            .map(|d| erase.tables[d.table].name.trim_start_matches("public.").to_owned());
+        let names: Vec<String> = names.collect();
+        assert_eq!(erase.sweeps.len(), names.len(), "each is swept after COMMIT");
+        names
+    };
+    for flavour in [Flavour::Ordinary, Flavour::Restrict, Flavour::Deferrable, Flavour::Cascade] {
+        assert_eq!(unprotected(&platform(flavour)), [""; 0], "{flavour:?}");
+    }
+    assert_eq!(unprotected(&platform(Flavour::NoKeys)), DECLARED);
+    // A chain that is broken in the middle fences nothing below.
+    let mut broken = platform(Flavour::Ordinary);
+    broken.foreign_keys.retain(|k| k.name != "executions_flow");
+    let mut found = unprotected(&broken);
+    found.sort();
+    assert_eq!(found, ["flow_executions", "task_outputs", "task_statuses"]);
+    // A key that is not enforced (NOT VALID is; a disabled one is not) fences nothing either.
+    let mut disabled = platform(Flavour::Ordinary);
+    disabled
+        .foreign_keys
+        .iter_mut()
+        .filter(|k| k.name == "outputs_execution")
+        .for_each(|k| k.enforcement = Enforcement::NotEnforced);
+    assert_eq!(unprotected(&disabled), ["task_outputs"]);
+}

@@ -1,0 +1,144 @@
+//! The text of the statements.
+
+use super::*;
+use crate::statement::Statement;
+
+/// Every statement that the cascade runs on the tenant's rows.
+fn statements(compiled: &CompiledPlan) -> Vec<&Statement> {
+    let erase = compiled.erase().expect("no fault");
+    let mut all = vec![&compiled.root.observe, &compiled.root.lock, &compiled.root.census];
+    all.extend([&erase.count, &erase.inventory, &erase.recount, &erase.delete_organization, &erase.census]);
+    all.extend(erase.captures.iter().map(|c| &c.statement));
+    all.extend(erase.deletes.iter().chain(&erase.sweeps).map(|d| &d.statement));
+    all.extend(erase.preflight.iter().chain(&erase.quick_check).map(|p| &p.0));
+    all
+}
+
+/// Each `WHERE` binds a value. A statement without one would be about every tenant.
+fn assert_tenant_predicate(sql: &str) {
+    assert!(sql.contains("WHERE "), "{sql}");
+    for condition in sql.split("WHERE ").skip(1) {
+        // An inner query may stand between a WHERE and the value that it compares with.
+        assert!(condition.contains('$') || condition.contains(" IN (SELECT "), "no tenant in `{condition}` of {sql}");
+    }
+    assert!(sql.rsplit("WHERE ").next().is_some_and(|last| last.contains('$')), "{sql}");
+}
+
+#[test]
+fn every_statement_is_about_one_tenant_and_quotes_its_names() {
+    for flavour in [Flavour::Ordinary, Flavour::Deferrable, Flavour::Cascade, Flavour::NoKeys] {
+        let compiled = compile(&Plan::default(), &platform(flavour));
+        for statement in statements(&compiled) {
+            assert!(!statement.params().is_empty(), "{flavour:?}: {}", statement.sql());
+            assert_tenant_predicate(statement.sql());
+            for name in ["organizations", "users", "flows", "flow_executions", "task_outputs", "organization_id", "id"]
+            {
+                // `users` is also the operator's own name for a number.
+                assert_quoted(&statement.sql().replace(" AS users", ""), name);
+            }
+        }
+        for delete in &compiled.erase().expect("no fault").deletes {
+            let sql = delete.statement.sql();
+            let (head, condition) = sql.split_once(" t WHERE t.").expect("the predicate stands in the outer WHERE");
+            assert!(head.starts_with("WITH d AS (DELETE FROM \"public\"."), "{sql}");
+            assert!(condition.contains("$1::text"), "{sql}");
+            assert!(!sql.contains("LIMIT") && !sql.contains("ctid"), "{sql}");
+        }
+    }
+}
+
+/// The name never stands without quotes.
+fn assert_quoted(sql: &str, name: &str) {
+    for (at, _) in sql.match_indices(name) {
+        let word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        let (before, after) = (sql[..at].chars().next_back(), sql[at + name.len()..].chars().next());
+        if !word(before) && !word(after) {
+            assert_eq!((before, after), (Some('"'), Some('"')), "`{name}` without quotes in {sql}");
+        }
+    }
+}
+
+#[test]
+fn hostile_names_stay_names() {
+    let mut catalog = platform(Flavour::NoKeys);
+    catalog.tables[1].declared = vec!["u".into()];
+    catalog.tables[1].table = Table::qualified("a\"b", "x\"; DROP TABLE y; --");
+    catalog.tables.truncate(2);
+    let plan = plan(
+        "{organization: {table: organizations, key: id}, steps: [{entity: users, table: u, organization: organization_id}]}",
+    );
+    let compiled = compile(&plan, &catalog);
+    for statement in statements(&compiled).into_iter().filter(|s| s.sql().contains("DROP")) {
+        assert!(statement.sql().contains(r#""a""b"."x""; DROP TABLE y; --""#), "{}", statement.sql());
+    }
+}
+
+/// `a` has a composite key; `b` refers to it.
+fn composite() -> Catalog {
+    let mut catalog = platform(Flavour::NoKeys);
+    let mut a = table(10, "a", &["tenant", "n"]);
+    a.unique_keys = vec![vec!["tenant".into(), "n".into()]];
+    catalog.tables.truncate(1);
+    catalog.tables.extend([a, table(11, "b", &["id", "a_tenant", "a_n"])]);
+    catalog.foreign_keys = vec![ForeignKey {
+        child_columns: vec!["a_tenant".into(), "a_n".into()],
+        parent_columns: vec!["tenant".into(), "n".into()],
+        ..key("b_a", 11, "a_tenant", 10, Flavour::Deferrable)
+    }];
+    catalog
+}
+
+#[test]
+fn composite_keys_are_matched_as_a_whole() {
+    let steps =
+        "organization: {table: organizations, key: id}\nsteps:\n- {entity: a, table: a, organization: tenant}\n";
+    let whole = plan(&format!("{steps}- {{entity: b, table: b, parent: a, columns: {{a_tenant: tenant, a_n: n}}}}"));
+    let compiled = compile(&whole, &composite());
+    let erase = compiled.erase().expect("no fault");
+    assert_eq!(order(erase), ["a", "b"]);
+    assert_eq!(erase.captures[0].columns, ["n", "tenant"]);
+    let sql = erase.deletes[1].statement.sql();
+    assert!(
+        sql.contains(r#"(t."a_n", t."a_tenant") IN (SELECT * FROM unnest($1::text[]::uuid[], $2::text[]::uuid[]))"#),
+        "{sql}"
+    );
+
+    let half = plan(&format!("{steps}- {{entity: b, table: b, parent: a, column: a_n}}"));
+    let fault = faults(&half, &composite()).expect("half of a key is refused");
+    assert!(!fault.only_access());
+    assert!(fault.to_string().contains("cascade.steps[1].column"), "{fault}");
+    assert!(remedy(&fault).expect("a remedy").contains("columns:"));
+
+    let half = plan(&format!("{steps}- {{entity: b, table: b, parent: a, columns: {{a_n: n}}}}"));
+    let fault = faults(&half, &composite()).expect("half of a key is refused");
+    assert!(fault.to_string().contains("`cascade.steps[1].columns`"), "{fault}");
+}
+
+#[test]
+fn one_table_in_several_steps_is_the_union() {
+    let union = plan(
+        "organization: {table: organizations, key: id}\nsteps:\n\
+         - {entity: users, table: users, organization: organization_id}\n\
+         - {entity: flows, table: flows, organization: organization_id}\n\
+         - {entity: flows, table: flows, parent: users, column: created_by}\n",
+    );
+    let mut catalog = platform(Flavour::Ordinary);
+    catalog.tables.truncate(3);
+    catalog.foreign_keys.truncate(3);
+    let compiled = compile(&union, &catalog);
+    let erase = compiled.erase().expect("no fault");
+    assert_eq!(
+        order(erase),
+        ["flows", "users"],
+        "one statement for both, so rows of one may refer to rows of the other"
+    );
+    let sql = erase.deletes[0].statement.sql();
+    assert!(sql.contains(r#"t."organization_id" = $1"#) && sql.contains(r#" OR t."created_by" IN (SELECT "#), "{sql}");
+    let (shared, tables) = erase.shared.as_ref().expect("a flow may be found by two organizations");
+    assert_eq!(tables[0].table, "public.flows");
+    assert!(shared.sql().contains(r#"t."organization_id" <> $1"#), "{}", shared.sql());
+    assert_eq!(erase.tables.len(), 2, "counted once: {:?}", erase.tables);
+    assert_eq!(erase.count.sql().matches(r#"FROM "public"."flows" t WHERE"#).count(), 1, "{}", erase.count.sql());
+    assert!(erase.count.sql().contains(" OR "), "{}", erase.count.sql());
+    assert_eq!(erase.by_entity(&[3, 4]), [("flows".to_owned(), 3), ("users".to_owned(), 4)]);
+}

@@ -1,0 +1,62 @@
+//! As what a column may be compared with the key that it holds. Where the two sides disagree about what is equal, a
+//! deletion finds rows of another organization, or misses some of its own.
+
+use crate::catalog::{ColumnInfo, TableInfo};
+use crate::identifier::Column;
+
+/// What is wrong with comparing the two, and what cures it. None: they agree, or the child's equality is the finer one and
+/// the parent's values have one spelling each.
+pub(super) fn disagreement(
+    (child, column): (&TableInfo, &ColumnInfo),
+    (parent, key): (&TableInfo, &ColumnInfo),
+) -> Option<(String, String)> {
+    let told = |info: &TableInfo, column: &ColumnInfo| {
+        let collation = column.collation.as_ref().map(|c| format!(" COLLATE {c}")).unwrap_or_default();
+        format!("`{}.{}` ({}{collation})", info.table.name(), column.name, column.type_name)
+    };
+    if agree(column, key) {
+        return None;
+    }
+    let collation = match (&key.collation, &column.collation) {
+        (Some(collation), _) => format!(" COLLATE {collation}"),
+        (None, Some(_)) if is_text(&key.type_name) => " COLLATE \"default\"".to_owned(),
+        (None, _) => String::new(),
+    };
+    Some((
+        format!(
+            "{} and {}, whose values it holds, do not agree about what is equal, so rows of another organization could be found, or rows be missed",
+            told(child, column),
+            told(parent, key)
+        ),
+        format!(
+            "ALTER TABLE {} ALTER COLUMN {name} TYPE {key_type}{collation} USING {name}::text::{key_type};",
+            child.table,
+            name = Column::new(&column.name),
+            key_type = key.type_name
+        ),
+    ))
+}
+
+fn agree(column: &ColumnInfo, key: &ColumnInfo) -> bool {
+    if column.collation != key.collation {
+        return false;
+    }
+    let (column, key) = (column.type_name.as_str(), key.type_name.as_str());
+    column == key || (is_whole(column) && is_whole(key)) || (is_text(column) && (is_text(key) || has_one_spelling(key)))
+}
+
+/// Whole numbers of any size compare as they are.
+pub(super) fn is_whole(type_name: &str) -> bool {
+    ["smallint", "integer", "bigint"].contains(&type_name)
+}
+
+/// Compared letter by letter, except under a collation that is not deterministic. Not `character`, which ignores blanks at
+/// the end.
+fn is_text(type_name: &str) -> bool {
+    ["text", "character varying"].contains(&type_name)
+}
+
+/// Each value is written in one way only, so comparing the text tells them apart.
+fn has_one_spelling(type_name: &str) -> bool {
+    is_whole(type_name) || type_name == "uuid"
+}

@@ -1,0 +1,81 @@
+//! What became of a plan: ready to erase with, or blocked with every fault.
+
+use crate::cascade::{Cascade, ErasePlan};
+use crate::catalog::TableId;
+use crate::compile::root::Root;
+use crate::fault::Faults;
+use crate::finding::Finding;
+
+/// A plan that was compiled against the live catalogue.
+#[derive(Clone, Debug)]
+pub struct CompiledPlan {
+    /// The organization's table.
+    pub root: Root,
+    /// Whether it may be used to erase.
+    pub verdict: Verdict,
+    /// What a person should know about the schema and what blocks nothing.
+    pub warnings: Vec<Finding>,
+    /// Changes when the plan or the part of the schema that matters to it changes.
+    pub digest: String,
+    /// Fingerprint of the part of the schema that it was compiled against, see
+    /// [`Catalog::fingerprint`](crate::catalog::Catalog::fingerprint).
+    pub fingerprint: String,
+    /// The tables that the fingerprint is about.
+    pub fingerprint_tables: Vec<TableId>,
+    /// The columns that mark a table as belonging to a tenant.
+    pub tenant_columns: Vec<String>,
+}
+
+/// Whether a plan may be used to erase.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// It may.
+    Ready(Box<ErasePlan>),
+    /// It must not.
+    Blocked {
+        /// Why.
+        faults: Faults,
+        /// What it would run, for counting and for a person to read; `None` if names could not be resolved or the
+        /// tables have no order.
+        cascade: Option<Box<Cascade>>,
+    },
+}
+
+impl CompiledPlan {
+    /// What to run to erase.
+    ///
+    /// # Errors
+    /// Returns the faults of a plan that must not be used for it.
+    pub fn erase(&self) -> Result<&ErasePlan, &Faults> {
+        match &self.verdict {
+            Verdict::Ready(erase) => Ok(erase),
+            Verdict::Blocked { faults, .. } => Err(faults),
+        }
+    }
+
+    /// The statements, to count with and to show, whether they may be run or not. `None` if there are none.
+    #[must_use]
+    pub fn cascade(&self) -> Option<&Cascade> {
+        match &self.verdict {
+            Verdict::Ready(erase) => Some(erase),
+            Verdict::Blocked { cascade, .. } => cascade.as_deref(),
+        }
+    }
+
+    /// Why the plan must not be used to erase. `None` if it may.
+    #[must_use]
+    pub fn faults(&self) -> Option<&Faults> {
+        self.erase().err()
+    }
+
+    /// The faults, then the warnings.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.faults().into_iter().flat_map(Faults::findings).chain(&self.warnings)
+    }
+
+    /// Tables of the plan that no chain of foreign keys protects against new rows.
+    #[must_use]
+    pub fn unprotected_tables(&self) -> Vec<&str> {
+        self.cascade().map(Cascade::unprotected_tables).unwrap_or_default()
+    }
+}

@@ -1,0 +1,122 @@
+//! Foreign keys that are missing, not enforced or not valid: what the database does not protect by itself.
+
+use crate::cascade::Cascade;
+use crate::catalog::{Catalog, Enforcement, Relation, TableInfo};
+use crate::finding::{Finding, Kind};
+use crate::identifier::Column;
+use crate::plan::{Plan, Step};
+
+pub(super) fn find(plan: &Plan, catalog: &Catalog, cascade: Option<&Cascade>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let deletes = cascade.into_iter().flat_map(|e| &e.deletes);
+    let mut steps: Vec<usize> = deletes.filter(|d| !d.protected).map(|d| d.step).collect();
+    steps.sort_unstable();
+    for i in &steps {
+        let step = &plan.steps[*i];
+        if let Some(table) = catalog.declared(&step.table) {
+            found.push(unprotected(plan, catalog, step, table));
+        }
+    }
+    for key in catalog
+        .foreign_keys
+        .iter()
+        .filter(|k| k.enforcement != Enforcement::NotEnforced && catalog.plan_tables.contains(&k.child))
+    {
+        let never_checked = catalog.properties(key.child).is_some_and(|t| t.not_valid.contains(&key.name));
+        if never_checked && let Some(table) = catalog.table(key.child) {
+            let name = table.table.name();
+            found.push(Finding {
+                columns: key.child_columns.clone(),
+                constraint: Some(key.name.clone()),
+                remedy: Some(format!(
+                    "ALTER TABLE {} VALIDATE CONSTRAINT {};",
+                    table.table,
+                    Column::new(&key.name)
+                )),
+                ..Finding::warning(
+                    Kind::NotValid,
+                    table,
+                    format!(
+                        "the constraint {} of `{name}` is NOT VALID: older rows may refer to nothing, and then no deletion finds them",
+                        key.name
+                    ),
+                )
+            });
+        }
+    }
+    found
+}
+
+fn unprotected(plan: &Plan, catalog: &Catalog, step: &Step, table: &TableInfo) -> Finding {
+    let (what, remedy) = missing(plan, catalog, step, table);
+    Finding {
+        columns: step.path_columns(),
+        remedy,
+        ..Finding::warning(
+            Kind::Unprotected,
+            table,
+            format!(
+                "no chain of foreign keys ties `{}` to the organization{what}, so rows can appear while it is deleted. A deletion deactivates first, waits drainSeconds, deletes, waits once more, and counts again",
+                table.table.name()
+            ),
+        )
+    }
+}
+
+/// Which link of the chain is missing, and what closes it.
+fn missing(plan: &Plan, catalog: &Catalog, step: &Step, table: &TableInfo) -> (String, Option<String>) {
+    let relation = |t: &TableInfo| catalog.properties(t.id).map(|t| t.relation).unwrap_or_default();
+    let columns = step.path_columns();
+    let parent = match &step.parent {
+        None => catalog.declared(&plan.organization.table),
+        Some(entity) => plan.steps.iter().find(|s| s.entity == *entity).and_then(|s| catalog.declared(&s.table)),
+    };
+    let Some(parent) = parent else { return (String::new(), None) };
+    let parent_columns = match step {
+        Step { organization: Some(_), .. } => vec![plan.organization.key.clone()],
+        Step { column: Some(_), .. } => parent.unique_keys.iter().find(|k| k.len() == 1).cloned().unwrap_or_default(),
+        _ => step.columns.values().cloned().collect(),
+    };
+    let key = catalog.foreign_keys.iter().find(|k| {
+        k.child == table.id
+            && k.partition.is_none()
+            && k.parent == parent.id
+            && k.child_columns.len() == columns.len()
+            && k.child_columns.iter().all(|c| columns.contains(c))
+    });
+    let types_of = |info: &TableInfo, columns: &[String]| -> Vec<Option<String>> {
+        columns.iter().map(|c| info.column(c).map(|c| c.type_name.clone())).collect()
+    };
+    let quoted = |columns: &[String]| columns.iter().map(|c| Column::new(c).to_string()).collect::<Vec<_>>().join(", ");
+    match key {
+        Some(key) if key.holds() => (format!(" (the chain breaks above `{}`)", parent.table.name()), None),
+        Some(key) if key.enforcement == Enforcement::Disabled => (
+            format!(" (the triggers of the constraint {} are disabled)", key.name),
+            Some(format!(
+                "ALTER TABLE {table} ENABLE TRIGGER ALL; ALTER TABLE {parent} ENABLE TRIGGER ALL; -- triggers of your own, too",
+                table = table.table,
+                parent = parent.table
+            )),
+        ),
+        Some(key) => (
+            format!(" (the constraint {} is not enforced)", key.name),
+            Some(format!("ALTER TABLE {} ALTER CONSTRAINT {} ENFORCED;", table.table, Column::new(&key.name))),
+        ),
+        None if [table, parent].iter().any(|t| matches!(relation(t), Relation::View | Relation::Foreign)) => {
+            (" (a view or foreign table has none)".to_owned(), None)
+        }
+        None if types_of(table, &columns) != types_of(parent, &parent_columns) => {
+            (" (and its columns are of other types than those they refer to)".to_owned(), None)
+        }
+        None => (
+            String::new(),
+            Some(format!(
+                "ALTER TABLE {} ADD FOREIGN KEY ({}) REFERENCES {} ({});",
+                table.table,
+                quoted(&columns),
+                parent.table,
+                quoted(&parent_columns)
+            )),
+        ),
+    }
+}

@@ -1,0 +1,29 @@
+//! `(Plan, Catalog) -> CompiledPlan`: what an administrator declares, together with the live schema of a PostgreSQL
+//! database, becomes the statements that erase one tenant, or every fault that rules them out.
+//!
+//! Pure: no connection, no clock, no input or output, and nothing of Kubernetes. It writes SQL text and runs none.
+
+pub mod blocker;
+pub mod cascade;
+pub mod catalog;
+pub mod compile;
+pub mod compiled;
+mod entity;
+pub mod fault;
+pub mod finding;
+mod findings;
+pub mod identifier;
+pub mod infer;
+mod order;
+pub mod plan;
+pub mod statement;
+mod yaml;
+
+pub use cascade::{Cascade, ErasePlan};
+pub use compiled::{CompiledPlan, Verdict};
+pub use fault::Faults;
+pub use finding::{Finding, Kind, Severity};
+pub use plan::Plan;
+
+/// Rows are counted up to here where an exact number is not needed.
+pub const COUNT_LIMIT: i64 = 10_000;

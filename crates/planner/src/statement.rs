@@ -1,0 +1,249 @@
+//! SQL text of row sets. A statement on a tenant's rows can only be made from a [`RowSet`], so none can be written
+//! without the tenant predicate, and the predicate always stands in the outer `WHERE`, where PostgreSQL checks it again
+//! on a row that changed meanwhile.
+
+use crate::identifier::{Column, Table};
+
+/// A value bound to a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Param {
+    /// The organization's key as text.
+    Key,
+    /// Keys of many organizations as an array of text.
+    Keys,
+    /// One column of the captured rows of a step, as an array of text.
+    Captured {
+        /// The step whose rows were captured.
+        step: usize,
+        /// Which of the captured columns.
+        position: usize,
+    },
+}
+
+/// A statement with what to bind to `$1`, `$2` and so on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    sql: String,
+    params: Vec<Param>,
+}
+
+impl Statement {
+    /// The text.
+    #[must_use]
+    pub fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    /// What to bind, in order.
+    #[must_use]
+    pub fn params(&self) -> &[Param] {
+        &self.params
+    }
+}
+
+/// Numbers the parameters of one statement.
+#[derive(Default)]
+pub(super) struct Writer {
+    params: Vec<Param>,
+}
+
+impl Writer {
+    fn number(&mut self, param: Param) -> usize {
+        if let Some(i) = self.params.iter().position(|p| *p == param) {
+            return i + 1;
+        }
+        self.params.push(param);
+        self.params.len()
+    }
+
+    /// The parameter as a value of this type.
+    pub(super) fn value(&mut self, param: Param, type_name: &str) -> String {
+        format!("${}::text::{type_name}", self.number(param))
+    }
+
+    /// The parameter as an array of this type.
+    pub(super) fn array(&mut self, param: Param, type_name: &str) -> String {
+        format!("${}::text[]::{type_name}[]", self.number(param))
+    }
+
+    pub(super) fn finish(self, sql: String) -> Statement {
+        Statement { sql, params: self.params }
+    }
+}
+
+/// Where the organization's key comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum KeySource {
+    /// The bound parameter.
+    Bound,
+    /// An expression of an enclosing query, compared as text.
+    Outer(String),
+    /// Any key but the bound one.
+    Others,
+    /// Any key but this expression's.
+    NotOuter(String),
+}
+
+/// The rows of one table that belong to an organization by one path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum RowSet {
+    /// A column of the table holds the organization's key.
+    Direct {
+        /// The column and its type.
+        column: Column,
+        type_name: String,
+    },
+    /// The rows that belong to rows of other row sets.
+    Through(Vec<Link>),
+}
+
+/// One way from a table to a parent row set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Link {
+    /// The parent's step.
+    pub(super) parent: usize,
+    /// The parent's table.
+    pub(super) table: Table,
+    /// Its row set.
+    pub(super) rows: RowSet,
+    /// Columns of the child with their type, each with the parent's column.
+    pub(super) pairs: Vec<Pair>,
+    /// Where to find the parent's rows when they were captured.
+    pub(super) captured: Option<Vec<usize>>,
+}
+
+/// A column of the child and the parent's column that it refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pair {
+    pub(super) child: Column,
+    pub(super) child_type: String,
+    pub(super) parent: Column,
+    pub(super) parent_type: String,
+}
+
+impl Pair {
+    /// The parent's column as the child's type, for a parent known as `alias`.
+    fn parent_value(&self, alias: &str) -> String {
+        if self.child_type == self.parent_type {
+            format!("{alias}.{}", self.parent)
+        } else {
+            format!("{alias}.{}::text::{}", self.parent, self.child_type)
+        }
+    }
+}
+
+impl RowSet {
+    /// The condition that holds for exactly the rows of this set, for a table known as `alias`.
+    pub(super) fn condition(&self, alias: &str, key: &KeySource, writer: &mut Writer) -> String {
+        match self {
+            Self::Direct { column, type_name } => match key {
+                KeySource::Bound => format!("{alias}.{column} = {}", writer.value(Param::Key, type_name)),
+                KeySource::Outer(expression) => format!("{alias}.{column} = {expression}::text::{type_name}"),
+                KeySource::Others => format!("{alias}.{column} <> {}", writer.value(Param::Key, type_name)),
+                KeySource::NotOuter(expression) => format!("{alias}.{column} <> {expression}::text::{type_name}"),
+            },
+            Self::Through(links) => {
+                let any: Vec<String> = links.iter().map(|link| link.condition(alias, key, writer)).collect();
+                if any.len() == 1 { any.concat() } else { format!("({})", any.join(" OR ")) }
+            }
+        }
+    }
+
+    /// The column that holds the organization's key, if one does.
+    pub(super) fn column(&self) -> Option<&str> {
+        match self {
+            Self::Direct { column, .. } => Some(column.name()),
+            Self::Through(_) => None,
+        }
+    }
+
+    /// Each way in which a row may belong to this set, alone.
+    pub(super) fn ways(&self) -> Vec<Self> {
+        match self {
+            Self::Direct { .. } => vec![self.clone()],
+            Self::Through(links) => links.iter().map(|link| Self::Through(vec![link.clone()])).collect(),
+        }
+    }
+
+    /// Both lead from the same columns to the same table: what they find there is that table's to answer for.
+    pub(super) fn is_same_way(&self, other: &Self) -> bool {
+        let ends = |set: &Self| match set {
+            Self::Direct { .. } => Vec::new(),
+            Self::Through(links) => links.iter().map(|l| (l.table.clone(), l.pairs.clone())).collect(),
+        };
+        !ends(self).is_empty() && ends(self) == ends(other)
+    }
+
+    /// The condition that holds for exactly the other rows, those without a way among them. Written so that PostgreSQL can join:
+    /// `NOT IN` walks through the whole set once for each row, where the set is large.
+    pub(super) fn outside(&self, alias: &str, key: &KeySource, writer: &mut Writer) -> String {
+        match self {
+            Self::Direct { .. } => format!("({}) IS NOT TRUE", self.condition(alias, key, writer)),
+            Self::Through(links) => {
+                let none: Vec<String> = links.iter().map(|link| link.absent(alias, key, writer)).collect();
+                none.join(" AND ")
+            }
+        }
+    }
+}
+
+impl Link {
+    fn absent(&self, alias: &str, key: &KeySource, writer: &mut Writer) -> String {
+        if self.captured.is_some() {
+            return format!("({}) IS NOT TRUE", self.condition(alias, key, writer));
+        }
+        let inner = format!("{alias}p");
+        let same: Vec<String> =
+            self.pairs.iter().map(|p| format!("{} = {alias}.{}", p.parent_value(&inner), p.child)).collect();
+        format!(
+            "NOT EXISTS (SELECT FROM {} {inner} WHERE {} AND {})",
+            self.table,
+            same.join(" AND "),
+            self.rows.condition(&inner, key, writer)
+        )
+    }
+
+    fn condition(&self, alias: &str, key: &KeySource, writer: &mut Writer) -> String {
+        let left = row(self.pairs.iter().map(|p| format!("{alias}.{}", p.child)));
+        if let Some(positions) = &self.captured {
+            let arrays: Vec<String> = self
+                .pairs
+                .iter()
+                .zip(positions)
+                .map(|(pair, &position)| {
+                    writer.array(Param::Captured { step: self.parent, position }, &pair.child_type)
+                })
+                .collect();
+            return if arrays.len() == 1 {
+                format!("{left} = ANY({})", arrays.concat())
+            } else {
+                format!("{left} IN (SELECT * FROM unnest({}))", arrays.join(", "))
+            };
+        }
+        let inner = format!("{alias}p");
+        let selected: Vec<String> = self.pairs.iter().map(|p| p.parent_value(&inner)).collect();
+        format!(
+            "{left} IN (SELECT {} FROM {} {inner} WHERE {})",
+            selected.join(", "),
+            self.table,
+            self.rows.condition(&inner, key, writer)
+        )
+    }
+}
+
+fn row(columns: impl Iterator<Item = String>) -> String {
+    let columns: Vec<String> = columns.collect();
+    if columns.len() == 1 { columns.concat() } else { format!("({})", columns.join(", ")) }
+}
+
+/// The condition for a row that belongs to any of these sets.
+pub(super) fn any_of(sets: &[&RowSet], alias: &str, key: &KeySource, writer: &mut Writer) -> String {
+    let parts: Vec<String> = sets.iter().map(|s| s.condition(alias, key, writer)).collect();
+    if parts.len() == 1 { parts.concat() } else { format!("({})", parts.join(" OR ")) }
+}
+
+/// The condition for a row that belongs to none of these sets.
+pub(super) fn none_of(sets: &[&RowSet], alias: &str, key: &KeySource, writer: &mut Writer) -> String {
+    let parts: Vec<String> = sets.iter().map(|s| s.outside(alias, key, writer)).collect();
+    parts.join(" AND ")
+}

@@ -1,0 +1,121 @@
+//! Proof that an object may go. A finalizer can only be released with a [`CompletionProof`], and an erasure can only be
+//! settled with a recount that found nothing.
+
+use super::facts::LedgerEntry;
+use crate::api::status::{DeletionStep, Outcome};
+
+/// A recount of every table of the plan that found nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct NothingLeft(());
+
+impl NothingLeft {
+    /// The proof, if every number is zero.
+    #[must_use]
+    pub fn prove(recount: &[i64]) -> Option<Self> {
+        recount.iter().all(|rows| *rows == 0).then_some(Self(()))
+    }
+}
+
+/// The deletion of an object is dealt with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompletionProof {
+    outcome: Outcome,
+    steps: Vec<DeletionStep>,
+    detail: String,
+}
+
+impl CompletionProof {
+    /// Everything is gone.
+    #[must_use]
+    pub fn erased(_: NothingLeft, steps: Vec<DeletionStep>) -> Self {
+        Self { outcome: Outcome::Erased, steps, detail: String::new() }
+    }
+
+    /// There was nothing.
+    #[must_use]
+    pub fn not_found(_: NothingLeft) -> Self {
+        Self { outcome: Outcome::NotFound, steps: Vec::new(), detail: String::new() }
+    }
+
+    /// The data is kept as it is.
+    #[must_use]
+    pub fn retained(detail: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Retained, steps: Vec::new(), detail: detail.into() }
+    }
+
+    /// The data is kept and the organization is off.
+    #[must_use]
+    pub fn deactivated() -> Self {
+        Self { outcome: Outcome::Deactivated, steps: Vec::new(), detail: String::new() }
+    }
+
+    /// Another object owns the organization now.
+    #[must_use]
+    pub fn transferred(successor: &str) -> Self {
+        Self {
+            outcome: Outcome::Transferred,
+            steps: Vec::new(),
+            detail: format!("the object {successor} names the same organization and owns it now"),
+        }
+    }
+
+    /// What the ledger says, if nothing is left to verify.
+    #[must_use]
+    pub fn recorded(entry: &LedgerEntry) -> Option<Self> {
+        entry.verified.then(|| Self { outcome: entry.outcome, steps: entry.steps.clone(), detail: String::new() })
+    }
+
+    /// What the ledger says of an erasure that was never verified, because the policy was lowered to `Retain` meanwhile.
+    #[must_use]
+    pub fn unverified(entry: &LedgerEntry) -> Self {
+        Self {
+            outcome: entry.outcome,
+            steps: entry.steps.clone(),
+            detail: " Tables without a foreign key were not counted again, because deletionPolicy was set to Retain."
+                .into(),
+        }
+    }
+
+    /// How it ended.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// What was found and deleted.
+    #[must_use]
+    pub fn steps(&self) -> &[DeletionStep] {
+        &self.steps
+    }
+
+    /// One sentence for people: Event, log line and condition.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match self.outcome {
+            Outcome::Erased => {
+                let rows: i64 = self.steps.iter().map(|s| s.deleted).sum();
+                let list: Vec<String> = self.steps.iter().map(|s| format!("{} {}", s.deleted, s.entity)).collect();
+                format!(
+                    "The organization and its data were erased permanently: {rows} rows ({}).{}",
+                    list.join(", "),
+                    self.detail
+                )
+            }
+            Outcome::Deactivated => "The organization was deactivated; its data is kept.".into(),
+            Outcome::Retained => format!("The organization and its data are kept: {}.", self.detail),
+            Outcome::NotFound => "There was no such organization and no row of it; nothing was deleted.".into(),
+            Outcome::Transferred => format!("Nothing was deleted: {}.", self.detail),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_row_left_is_no_proof() {
+        assert!(NothingLeft::prove(&[0, 0, 1]).is_none());
+        assert!(NothingLeft::prove(&[0, 0]).is_some());
+    }
+}
