@@ -1,12 +1,13 @@
 # syntax=docker/dockerfile:1
-# organization-operator: one binary on distroless. glibc, not musl: the same build that the tests run.
+# organization-operator: one binary on distroless. It uses glibc, not musl: the same build that the tests run.
 #   docker build --build-arg REVISION=$(git rev-parse HEAD) -t organization-operator .
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 
-# Dependencies first, with empty programs: this layer lasts until Cargo.toml or Cargo.lock changes. cargo wants every file that
-# a manifest names or implies: testbed/ (a workspace member, with `default-run`) and the benches. `.ci/image` tries these lines.
+# Build the dependencies first, with empty programs: this layer stays valid until Cargo.toml or Cargo.lock changes. cargo needs
+# every file that a manifest names or implies: testbed/ (a workspace member, with `default-run`) and the benches. `.ci/image`
+# tests these lines.
 COPY Cargo.toml Cargo.lock ./
 COPY testbed/Cargo.toml testbed/
 RUN mkdir -p src benches testbed/src \
@@ -14,13 +15,13 @@ RUN mkdir -p src benches testbed/src \
  && touch src/lib.rs testbed/src/lib.rs \
  && cargo build --release --locked --bin organization-operator
 
-# The program. COPY keeps the files' times, which are older than the empty program: touch, or cargo sees nothing to do.
+# Build the program. COPY keeps the files' times, which are older than the empty program; without touch, cargo builds nothing.
 COPY migrations migrations
 COPY src src
 RUN find src migrations -type f -exec touch {} + \
  && cargo build --release --locked --bin organization-operator
 
-# libc, libgcc, CA certificates, time zones, and a user 65532; no shell, no package manager.
+# The base image has libc, libgcc, CA certificates, time zones and a user 65532, but no shell and no package manager.
 FROM gcr.io/distroless/cc-debian12:nonroot
 ARG VERSION=0.1.0
 ARG REVISION=unknown
@@ -32,7 +33,7 @@ LABEL org.opencontainers.image.title="organization-operator" \
       org.opencontainers.image.base.name="gcr.io/distroless/cc-debian12:nonroot"
 COPY LICENSE /LICENSE
 COPY --from=build /src/target/release/organization-operator /usr/local/bin/organization-operator
-# By number: runAsNonRoot cannot check a name.
+# A number, because runAsNonRoot cannot check a name.
 USER 65532:65532
 EXPOSE 8080
 ENTRYPOINT ["/usr/local/bin/organization-operator"]

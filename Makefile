@@ -1,7 +1,7 @@
 # organization-operator. `make` lists the targets.
 
 CARGO   ?= cargo
-# The profile of the demo: release, or dev while working on it.
+# The build profile of the demo: release, or dev while you work on it.
 DEMO_PROFILE ?= release
 IMAGE   ?= organization-operator:dev
 
@@ -11,22 +11,22 @@ IMAGE   ?= organization-operator:dev
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## Tell the operator's story in this terminal, on real servers that are gone afterwards
+demo: ## Show in this terminal what the operator does, on real servers that it stops afterwards
 	@$(CARGO) build --locked --profile $(DEMO_PROFILE) --bins
 	@$(CARGO) run --locked --quiet --profile $(DEMO_PROFILE) --bin demo
 
-up: ## Start a control plane and a database to try things by hand, until Ctrl-C
+up: ## Run a control plane and a database until Ctrl-C, to try things by hand
 	@$(CARGO) build --locked --profile $(DEMO_PROFILE) --bins
 	@$(CARGO) run --locked --quiet --profile $(DEMO_PROFILE) --bin testbed
 
-test: ## Run every test on real servers, with the release build; gets what the machine lacks
+test: ## Run every test on real servers, with the release build; download what the machine lacks
 	$(CARGO) test --locked --release --workspace
 
-fuzz: ## Try the cascade on CASES random schemas, from SEED on (CASES=1 SEED=... repeats one)
+fuzz: ## Test the cascade on CASES random schemas, beginning with SEED (CASES=1 SEED=... repeats one)
 	CASES=$(or $(CASES),20000) SEED=$(or $(SEED),$(shell date +%s)) \
 	$(CARGO) test --locked --release --test suite -- --nocapture the_cascade_erases_exactly
 
-bench: ## Measure deletions a second, the compiling of a large plan and the cost of the preflight
+bench: ## Measure deletions per second, the time to compile a large plan, and the cost of the preflight
 	$(CARGO) bench --locked --bench deletions
 	$(CARGO) bench --locked --bench plan
 
@@ -41,7 +41,7 @@ crd: ## Write the CustomResourceDefinition to crds/
 	$(CARGO) run --locked --quiet --release --bin organization-operator -- crd > target/crd.yaml
 	mv target/crd.yaml crds/organizations.organization-operator.io.yaml
 
-check-crd: ## Fail if crds/ is not what the code says
+check-crd: ## Fail if crds/ differs from what the code generates
 	$(CARGO) run --locked --quiet --release --bin organization-operator -- crd | diff -u crds/organizations.organization-operator.io.yaml -
 
 image: ## Build the container image

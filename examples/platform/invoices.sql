@@ -1,5 +1,5 @@
--- A table outside the plan: invoices are kept for years by law (`keep` in config.yaml). Its ordinary foreign key blocks the
--- deletion of an organization that has any, until somebody detaches them; the customer's name stays on the invoice.
+-- A table outside the plan: the law requires that invoices are kept for years (`keep` in config.yaml). Its ordinary foreign key
+-- blocks the deletion of an organization that has invoices, until somebody detaches them. The customer's name stays on them.
 
 CREATE TABLE invoices (
     number          text PRIMARY KEY,
@@ -15,12 +15,12 @@ SELECT 'INV-2026-000' || i, id, name, 49900, date '2026-01-31' + i
 FROM organizations, generate_series(1, 3) i
 WHERE id = 'ac3e0000-0000-4000-8000-000000000001';
 
--- The operator names and counts what blocks a deletion; it may not change it.
+-- The operator may name and count the rows that block a deletion. It may not change them.
 DO $$ BEGIN
     IF to_regrole('organization_operator') IS NOT NULL THEN
         GRANT SELECT ON invoices TO organization_operator;
     END IF;
 END $$;
 
--- What unblocks it:
+-- This statement unblocks the deletion:
 --   UPDATE invoices SET organization_id = NULL WHERE organization_id = 'ac3e0000-0000-4000-8000-000000000001';

@@ -1,7 +1,7 @@
--- The workflow platform's tables. All foreign keys are NO ACTION and DEFERRABLE: in a transaction that says
--- SET CONSTRAINTS ALL DEFERRED the order users, flows, executions, outputs, statuses, organization runs as written,
--- although flows refer to the users who made them. INITIALLY IMMEDIATE: nobody else notices.
--- Every referring column is indexed: without that each deleted parent scans the whole child table.
+-- The workflow platform's tables. All foreign keys are NO ACTION and DEFERRABLE. So in a transaction that runs
+-- SET CONSTRAINTS ALL DEFERRED, the order users, flows, executions, outputs, statuses, organization works as written,
+-- although flows refer to the users who created them. The keys are INITIALLY IMMEDIATE, so other transactions are not affected.
+-- Every referring column has an index: without it, PostgreSQL scans the whole child table for each deleted parent.
 
 CREATE TABLE organizations (
     id          uuid PRIMARY KEY DEFAULT gen_random_uuid(),

@@ -1,4 +1,4 @@
--- Rows of every tenant, and a fingerprint over all of them: as long as it stays the same, no row of that tenant was touched.
+-- The rows of every tenant, and a fingerprint of them. If the fingerprint stays the same, no row of the tenant has changed.
 
 SELECT o.name, o.is_active AS active, u.n AS users, f.n AS flows, e.n AS executions, t.n AS outputs, s.n AS statuses,
        md5(concat(o, u.all_rows, f.all_rows, e.all_rows, t.all_rows, s.all_rows)) AS fingerprint

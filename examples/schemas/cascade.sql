@@ -1,5 +1,5 @@
--- The platform with ON DELETE CASCADE on every foreign key. The rows of the plan are still deleted by the plan, so that they are
--- counted; a cascade that would leave the plan's row sets must be found before the first delete.
+-- The platform with ON DELETE CASCADE on every foreign key. The plan still deletes its rows itself, so that the operator counts
+-- them. The operator must find a cascade that would leave the plan's row sets before the first delete.
 
 CREATE TABLE organizations (
     id          uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -50,7 +50,7 @@ CREATE TABLE task_statuses (
 );
 CREATE INDEX ON task_statuses (flow_execution_id);
 
--- A tenant with that key and its rows, the same rows every time. The sizes are per tenant, flow and execution.
+-- Creates a tenant with this key and its rows, the same rows every time. The sizes are per tenant, flow and execution.
 CREATE FUNCTION seed_tenant(key text, users int, flows int, executions_per_flow int, tasks_per_execution int)
 RETURNS void LANGUAGE sql AS $$
     INSERT INTO organizations (id, name) VALUES ($1::uuid, 'tenant ' || $1);
@@ -59,7 +59,7 @@ RETURNS void LANGUAGE sql AS $$
     SELECT md5($1 || ' user ' || u)::uuid, $1::uuid, 'user' || u || '@' || $1 || '.example', 'User ' || u
     FROM generate_series(1, $2) u;
 
-    -- Without users nobody made the flows: `x % 0` would fail, and NULL is what the column is for.
+    -- Without users, nobody created the flows, so the column is NULL (and `x % 0` would fail).
     INSERT INTO flows (id, organization_id, name, created_by)
     SELECT md5($1 || ' flow ' || f)::uuid, $1::uuid, 'flow ' || f,
            CASE WHEN $2 > 0 THEN md5($1 || ' user ' || (1 + f % greatest($2, 1)))::uuid END

@@ -1,5 +1,5 @@
--- For the tests, on every variant but mixedcase (which has its own): what belongs to a tenant, and a fingerprint of all the
--- rest. A row without a way to its tenant (left behind by a deletion) counts as the rest, so it changes the fingerprint.
+-- For the tests, on every variant but mixedcase (which has its own): the rows that belong to a tenant, and a fingerprint of
+-- all other rows. A row that leads to no tenant (a deletion left it behind) is one of the others, so it changes the fingerprint.
 
 CREATE FUNCTION tenant_rows(key text) RETURNS TABLE (entity text, n bigint) LANGUAGE sql STABLE AS $$
     WITH f AS (SELECT id FROM flows WHERE organization_id::text = $1),

@@ -1,4 +1,4 @@
--- grants.sql of examples/platform with the names of mixedcase.sql.
+-- The same as grants.sql of examples/platform, with the names of mixedcase.sql.
 
 DO $$ BEGIN
     CREATE ROLE organization_operator LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT NOREPLICATION NOBYPASSRLS;

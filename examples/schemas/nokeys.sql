@@ -1,4 +1,4 @@
--- The platform without any foreign key: nothing in the schema ties a row to its organization, nothing fences a late insert.
+-- The platform without any foreign key: nothing in the schema leads from a row to its organization or prevents a late insert.
 
 CREATE TABLE organizations (
     id          uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -49,7 +49,7 @@ CREATE TABLE task_statuses (
 );
 CREATE INDEX ON task_statuses (flow_execution_id);
 
--- A tenant with that key and its rows, the same rows every time. The sizes are per tenant, flow and execution.
+-- Creates a tenant with this key and its rows, the same rows every time. The sizes are per tenant, flow and execution.
 CREATE FUNCTION seed_tenant(key text, users int, flows int, executions_per_flow int, tasks_per_execution int)
 RETURNS void LANGUAGE sql AS $$
     INSERT INTO organizations (id, name) VALUES ($1::uuid, 'tenant ' || $1);
@@ -58,7 +58,7 @@ RETURNS void LANGUAGE sql AS $$
     SELECT md5($1 || ' user ' || u)::uuid, $1::uuid, 'user' || u || '@' || $1 || '.example', 'User ' || u
     FROM generate_series(1, $2) u;
 
-    -- Without users nobody made the flows: `x % 0` would fail, and NULL is what the column is for.
+    -- Without users, nobody created the flows, so the column is NULL (and `x % 0` would fail).
     INSERT INTO flows (id, organization_id, name, created_by)
     SELECT md5($1 || ' flow ' || f)::uuid, $1::uuid, 'flow ' || f,
            CASE WHEN $2 > 0 THEN md5($1 || ' user ' || (1 + f % greatest($2, 1)))::uuid END

@@ -1,4 +1,4 @@
--- The platform with text keys (like 'org_acme'; any text is a valid id, also one with quotes and spaces) and ordinary foreign keys.
+-- The platform with text keys (like 'org_acme'; any text is a valid id, even with quotes and spaces) and ordinary foreign keys.
 
 CREATE TABLE organizations (
     id          text PRIMARY KEY,
@@ -49,7 +49,7 @@ CREATE TABLE task_statuses (
 );
 CREATE INDEX ON task_statuses (flow_execution_id);
 
--- A tenant with that key and its rows, the same rows every time. The sizes are per tenant, flow and execution.
+-- Creates a tenant with this key and its rows, the same rows every time. The sizes are per tenant, flow and execution.
 CREATE FUNCTION seed_tenant(key text, users int, flows int, executions_per_flow int, tasks_per_execution int)
 RETURNS void LANGUAGE sql AS $$
     INSERT INTO organizations (id, name) VALUES ($1, 'tenant ' || $1);
@@ -58,7 +58,7 @@ RETURNS void LANGUAGE sql AS $$
     SELECT $1 || ':user:' || u, $1, 'user' || u || '@' || $1 || '.example', 'User ' || u
     FROM generate_series(1, $2) u;
 
-    -- Without users nobody made the flows: `x % 0` would fail, and NULL is what the column is for.
+    -- Without users, nobody created the flows, so the column is NULL (and `x % 0` would fail).
     INSERT INTO flows (id, organization_id, name, created_by)
     SELECT $1 || ':flow:' || f, $1, 'flow ' || f,
            CASE WHEN $2 > 0 THEN $1 || ':user:' || (1 + f % greatest($2, 1)) END
