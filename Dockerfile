@@ -9,16 +9,18 @@ WORKDIR /src
 # every file that a manifest names or implies: testbed/ (a workspace member, with `default-run`) and the benches. `.ci/image`
 # tests these lines.
 COPY Cargo.toml Cargo.lock ./
+COPY crates/planner/Cargo.toml crates/planner/
 COPY testbed/Cargo.toml testbed/
-RUN mkdir -p src benches testbed/src \
+RUN mkdir -p src benches crates/planner/src testbed/src \
  && echo 'fn main() {}' | tee src/main.rs benches/deletions.rs benches/plan.rs > testbed/src/main.rs \
- && touch src/lib.rs testbed/src/lib.rs \
+ && touch src/lib.rs crates/planner/src/lib.rs testbed/src/lib.rs \
  && cargo build --release --locked --bin organization-operator
 
 # Build the program. COPY keeps the files' times, which are older than the empty program; without touch, cargo builds nothing.
 COPY migrations migrations
+COPY crates crates
 COPY src src
-RUN find src migrations -type f -exec touch {} + \
+RUN find crates src migrations -type f -exec touch {} + \
  && cargo build --release --locked --bin organization-operator
 
 # The base image has libc, libgcc, CA certificates, time zones and a user 65532, but no shell and no package manager.

@@ -160,7 +160,7 @@ fn success(rehearsal: &Rehearsal, unprotected: &[&str]) -> String {
     )]);
     if !unprotected.is_empty() {
         text.extend([format!(
-            "No foreign key ties to the organization: {}. A deletion waits for their writers to settle, and counts again.\n",
+            "Not protected by a foreign key: {}. A deletion waits for open transactions to drain, and counts again.\n",
             unprotected.join(", ")
         )]);
     }

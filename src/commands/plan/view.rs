@@ -163,7 +163,7 @@ impl<'a> View<'a> {
         let unprotected: Vec<&str> = self.steps.iter().filter(|s| !s.protected).map(|s| s.table).collect();
         if !unprotected.is_empty() {
             text.extend([format!(
-                "\nNo foreign key ties to the organization: {}. A deletion waits for their writers to settle, and counts again.\n",
+                "\nNot protected by a foreign key: {}. A deletion waits for open transactions to drain, and counts again.\n",
                 unprotected.join(", ")
             )]);
         }

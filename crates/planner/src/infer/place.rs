@@ -144,11 +144,11 @@ pub(super) fn remarks(survey: &Survey, placing: &Placing<'_>, table: &Surveyed, 
     match tie.source {
         super::references::Source::ForeignKey(_) => {}
         super::references::Source::Learned => remarks.push(format!(
-            "no foreign key; other tables' foreign keys say what {} means. Not protected: a deletion waits and counts again",
+            "no foreign key; other tables' foreign keys say what {} means. Not protected by a foreign key: a deletion waits and counts again",
             columns(tie)
         )),
         super::references::Source::Name => remarks.push(format!(
-            "no foreign key; by the name of {} alone. Not protected: a deletion waits and counts again",
+            "no foreign key; by the name of {} alone. Not protected by a foreign key: a deletion waits and counts again",
             columns(tie)
         )),
     }
