@@ -418,7 +418,7 @@ async fn a_rehearsal_changes_nothing_and_counts_what_the_deletion_counts(world: 
         let text = run(&scene, &["rehearse", "--id", &scene.key(1), "--config", &config]).await.with(0).out;
         let total = scene.total(&scene.key(1)).await;
         assert!(text.contains(&format!("A deletion would succeed: {total} rows")), "{text}");
-        assert_eq!(text.contains("No foreign key ties"), variant == Variant::NoKeys, "{text}");
+        assert_eq!(text.contains("Not protected by a foreign key"), variant == Variant::NoKeys, "{text}");
         assert_eq!(everything(&scene).await, before, "{variant:?}: a rehearsal changed something");
         assert_eq!(scene.uid("acme").await, uid);
 

@@ -145,7 +145,7 @@ fn refused(code: &str, refusal: &Refusal<'_>) -> String {
         "23505" => format!(": the unique constraint{constraint} would not hold"),
         other if other.starts_with("23") => format!(": the constraint{constraint} would not hold"),
         other if other.starts_with("22") => ": a trigger cannot convert a value".to_owned(),
-        _ => ": a trigger says no".to_owned(),
+        _ => ": a trigger raised an error".to_owned(),
     }
 }
 
