@@ -1,5 +1,5 @@
-//! Events. An Event tells what happened and never decides anything: a failure to write one is logged, not returned. One
-//! whose answer is lost is written again; it has the same name, so it exists once.
+//! Events. An Event says what happened and never decides anything: a failure to write one is logged, not returned. If the
+//! answer to a write is lost, the Event is written again under the same name, so it exists once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use kube::{Api, Resource as _, ResourceExt as _};
 use super::{Cluster, chain};
 use crate::api::condition::truncate;
 use crate::api::{FIELD_MANAGER, GROUP, Organization};
+use crate::domain::announcement::{Announcement, Severity};
 
 /// Events of cluster-scoped objects live in this namespace.
 const NAMESPACE: &str = "default";
@@ -22,35 +23,10 @@ const NOTE_LIMIT: usize = 1024;
 /// Longest name of the object that goes into the Event's name, which has at most 253 characters.
 const NAME_LIMIT: usize = 160;
 
-/// How often it is tried while the API server cannot be reached or asks to come again.
+/// How often the write is tried while the API server cannot be reached or asks for another try.
 const TRIES: u32 = 3;
 /// First pause between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
-    /// As expected.
-    Normal,
-    /// A person should look.
-    Warning,
-}
-
-/// What an Event says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Announcement {
-    /// How bad it is.
-    pub severity: Severity,
-    /// One word: the same as in conditions and metrics.
-    pub reason: &'static str,
-    /// What the operator was doing, in one word.
-    pub action: &'static str,
-    /// The sentence.
-    pub note: String,
-    /// Tells Events of the same object and reason apart. An Event that exists is not written again, so what is repeated
-    /// after a crash is announced once.
-    pub occurrence: String,
-}
 
 impl Cluster {
     /// Publishes an Event about the object.
@@ -93,7 +69,7 @@ impl Cluster {
                 Err(kube::Error::Api(s)) if s.is_already_exists() => return,
                 Err(e) if tried < TRIES && passes(&e) => tokio::time::sleep(PAUSE * tried).await,
                 Err(e) => {
-                    tracing::warn!(error = chain(&e), reason = what.reason, "an Event could not be written");
+                    tracing::warn!(error = chain(&e), reason = what.reason, "writing an Event failed");
                     return;
                 }
             }

@@ -14,7 +14,7 @@ const WORDS_LIMIT: usize = 1024;
 
 /// A failed call as a person needs to read it. `doing` is what the operator was doing: "reading the object".
 ///
-/// It says nothing about the data: whoever called knows what was done before.
+/// It says nothing about the data: the caller knows what was done before.
 pub(super) fn failure(error: &kube::Error, doing: &str) -> Failure {
     log(error, doing);
     match error {

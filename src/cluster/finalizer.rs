@@ -16,8 +16,8 @@ use crate::domain::completion::CompletionProof;
 const RELEASE_TRIES: usize = 5;
 
 impl Cluster {
-    /// Adds the finalizer to exactly this version of the object. None: the object has changed; its next event brings it
-    /// back.
+    /// Adds the finalizer to exactly this version of the object. Returns `None` if the object has changed: its next watch
+    /// event reconciles it again.
     ///
     /// # Errors
     /// Fails when the API server refuses.
@@ -41,8 +41,8 @@ impl Cluster {
         }
     }
 
-    /// Lets the object go. The settlement is the proof that it may. An object that is gone, or of which another one of the
-    /// same name has taken the place, has been let go.
+    /// Releases the finalizer. It takes the proof that the deletion is completed. An object that is gone, or whose name
+    /// another one has taken, has been released.
     ///
     /// # Errors
     /// Fails when the API server refuses.

@@ -5,7 +5,6 @@ mod failure;
 mod finalizer;
 mod status;
 
-pub use event::{Announcement, Severity};
 pub(crate) use failure::chain;
 
 use std::sync::Arc;
@@ -112,7 +111,7 @@ impl Cluster {
     }
 
     /// Deletes the object whose expiration has passed. Only this very object, as it was read: uid and version are
-    /// preconditions. False: it has changed since, so nobody knows yet whether it is still to go.
+    /// preconditions. Returns `false` if it has changed since: then nobody knows yet whether it should still be deleted.
     ///
     /// # Errors
     /// Fails when the API server refuses.
@@ -128,9 +127,10 @@ impl Cluster {
         }
     }
 
-    /// Tells a write that came too late from one that was refused. Both can have the same status: a policy chooses its own.
-    /// So the object is read again, and if `stands` finds in it all that the write presupposed, the API server refused for
-    /// another reason. Otherwise it is returned as it is now; None: it is gone, or another one has its name.
+    /// Distinguishes a write that came too late from one that was refused. Both can have the same status: a policy chooses
+    /// its own. So the object is read again, and if `stands` finds in it all that the write presupposed, the API server
+    /// refused for another reason. Otherwise the object is returned as it is now, or `None` if it is gone or another one has
+    /// its name.
     async fn too_late(
         &self,
         error: kube::Error,
@@ -142,7 +142,7 @@ impl Cluster {
             kube::Error::Api(s) if matches!(s.code, 404 | 409 | 422) => {}
             _ => return Err(failure(&error, doing)),
         }
-        // Whoever hears of the second failure should find the first one.
+        // The second failure hides the first one, so the first one is logged.
         let live = self.live(&object.name_any()).await.inspect_err(|_| failure::log(&error, doing))?;
         match live.filter(|live| live.uid() == object.uid()) {
             Some(live) if stands(&live) => Err(failure(&error, doing)),
@@ -158,7 +158,7 @@ fn unreadable(object: &InvalidObject) -> Failure {
         Reason::InternalError,
         format!("the object {name} names the same organization, and this version of the operator cannot read it"),
     )
-    .remedy(format!("look at it (kubectl get organization {name} -o yaml), then correct it or remove it"))
+    .remedy(format!("read it with kubectl get organization {name} -o yaml, then correct it or remove it"))
 }
 
 /// Field selectors escape backslash, comma and equals sign with a backslash (apimachinery, `fields.EscapeValue`).

@@ -25,8 +25,8 @@ struct Metadata<'a> {
 }
 
 impl Cluster {
-    /// Writes the status of exactly this object. Returns the object as the API server has it now; None: it is gone, or
-    /// another one has its name, and needs no status.
+    /// Writes the status of exactly this object. Returns the object as the API server has it now, or `None` if it is gone or
+    /// another one has its name: then it needs no status.
     ///
     /// # Errors
     /// Fails when the API server refuses.

@@ -1,72 +1,54 @@
-//! When a failed object is tried again. Live and terminating are counted apart, so that failures of a live object never
-//! delay its deletion.
+//! When an object is reconciled again.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::api::{Reason, Retry};
 use crate::config::{Bounds, RetryBounds};
+use crate::domain::attempts::Attempts;
 
-/// What an object is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Phase {
-    Live,
-    Terminating,
+/// How often a healthy object is reconciled although nothing changed: capped counts are refreshed then.
+pub(super) const RESYNC: Duration = Duration::from_mins(10);
+/// When to reconcile an object again that changed meanwhile: the watch may not report what changed.
+pub(super) const AFTER_A_CHANGE: Duration = Duration::from_secs(1);
+
+/// When a healthy object is reconciled again: up to a fifth earlier than [`RESYNC`], at random, so that not all are at once.
+pub(super) fn resync() -> Duration {
+    jittered(RESYNC)
 }
 
-/// What was being done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Doing {
-    Pass(Phase),
-    /// The API server is told what the pass came to.
-    Publishing,
+fn jittered(longest: Duration) -> Duration {
+    longest.mul_f64(1.0 - 0.2 * fastrand::f64())
 }
 
-pub(super) struct Backoff {
-    bounds: RetryBounds,
-    failures: Mutex<HashMap<(String, Doing), (Reason, u32)>>,
+/// Failures in a row, with the same reason.
+#[derive(Default)]
+pub(super) struct Failures {
+    reason: Option<Reason>,
+    count: u32,
 }
 
-impl Backoff {
-    pub(super) fn new(bounds: RetryBounds) -> Self {
-        Self { bounds, failures: Mutex::new(HashMap::new()) }
-    }
-
-    /// Counts a failure. Returns how many there were in a row with this reason, and when to try again; None: when
-    /// something changes.
-    pub(super) fn failed(&self, uid: &str, doing: Doing, reason: Reason) -> (u32, Option<Duration>) {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = failures.entry((uid.to_owned(), doing)).or_insert((reason, 0));
-        if entry.0 != reason {
-            *entry = (reason, 0);
+impl Failures {
+    /// Counts a failure. Returns how many there were in a row with this reason, and when to try again.
+    pub(super) fn count(&mut self, reason: Reason, bounds: &RetryBounds) -> Attempts {
+        if self.reason.replace(reason) != Some(reason) {
+            self.count = 0;
         }
-        entry.1 = entry.1.saturating_add(1);
+        self.count = self.count.saturating_add(1);
         let delay = match reason.retry() {
-            Retry::Backoff => Some(delay(self.bounds.backoff, entry.1)),
-            Retry::Slow => Some(delay(self.bounds.slow, entry.1)),
+            Retry::Backoff => Some(delay(bounds.backoff, self.count)),
+            Retry::Slow => Some(delay(bounds.slow, self.count)),
             Retry::Change => None,
         };
-        (entry.1, delay)
-    }
-
-    /// Forgets the failures of an object.
-    pub(super) fn succeeded(&self, uid: &str, doing: Doing) {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&(uid.to_owned(), doing));
-    }
-
-    /// Forgets objects that are gone.
-    pub(super) fn keep_only(&self, exists: impl Fn(&str) -> bool) {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).retain(|(uid, _), _| exists(uid));
+        Attempts { count: i32::try_from(self.count).unwrap_or(i32::MAX), delay }
     }
 }
 
-/// Doubling from the first to the longest, less up to a fifth at random, so that objects that failed together do not come
-/// back together.
+/// Doubling from the first to the longest, less up to a fifth at random, so that objects that failed together are not tried
+/// again together.
 fn delay(bounds: Bounds, failures: u32) -> Duration {
     let doubled =
         bounds.initial().saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(20))).min(bounds.max());
-    doubled.mul_f64(1.0 - 0.2 * fastrand::f64())
+    jittered(doubled)
 }
 
 #[cfg(test)]
@@ -85,13 +67,11 @@ mod tests {
     }
 
     #[test]
-    fn f20_failures_of_the_live_object_do_not_delay_its_deletion() {
-        let backoff = Backoff::new(RetryBounds { backoff: BOUNDS, slow: BOUNDS });
-        for _ in 0..10 {
-            backoff.failed("u", Doing::Pass(Phase::Live), Reason::DatabaseUnavailable);
-        }
-        let (count, delay) = backoff.failed("u", Doing::Pass(Phase::Terminating), Reason::DatabaseUnavailable);
-        assert_eq!(count, 1);
-        assert!(delay.expect("tried again") <= Duration::from_secs(1));
+    fn another_reason_is_counted_anew() {
+        let bounds = RetryBounds { backoff: BOUNDS, slow: BOUNDS };
+        let mut failures = Failures::default();
+        let mut count = |reason| failures.count(reason, &bounds).count;
+        assert_eq!([Reason::LockTimeout; 3].map(&mut count), [1, 2, 3]);
+        assert_eq!([Reason::PermissionDenied, Reason::LockTimeout].map(count), [1, 1]);
     }
 }

@@ -1,4 +1,4 @@
-//! The compiled plan, shared by all passes and refreshed on an interval.
+//! The compiled plan, shared by all reconciliations and refreshed by the drift poller.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ enum Known {
 
 impl Known {
     /// Changes when something changes for the objects.
-    fn mark(&self) -> Option<String> {
+    fn fingerprint(&self) -> Option<String> {
         match self {
             Self::Nothing => None,
             Self::Compiled(compiled) => {
@@ -49,7 +49,7 @@ impl Known {
     }
 }
 
-/// Many deletions that a fault of the plan blocks share one look at the catalogue.
+/// Many deletions that a fault of the plan blocks share one query of the catalogue.
 const FRESH: Duration = Duration::from_millis(500);
 
 impl PlanCache {
@@ -59,7 +59,7 @@ impl PlanCache {
         Self { plan, database, known: RwLock::new(Known::Nothing), last: Mutex::default() }
     }
 
-    /// The compiled plan, as of the last refresh: objects never ask the catalogue themselves.
+    /// The compiled plan, as of the last refresh: objects never query the catalogue themselves.
     ///
     /// # Errors
     /// Fails when the plan is unusable, or has to be compiled for the first time and cannot be.
@@ -76,7 +76,7 @@ impl PlanCache {
     ///
     /// # Errors
     /// Fails when it has to be compiled and cannot be.
-    pub async fn mended(&self) -> Result<Arc<CompiledPlan>, Failure> {
+    pub async fn refreshed_if_blocked(&self) -> Result<Arc<CompiledPlan>, Failure> {
         let known = self.get().await;
         if known.as_ref().is_ok_and(|plan| plan.faults().is_none()) || self.compiled_within(FRESH) {
             return known;
@@ -88,13 +88,13 @@ impl PlanCache {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| at.elapsed() < age)
     }
 
-    /// Changes when something changes for the objects. None: the plan was not compiled yet.
+    /// Changes when something changes for the objects. Returns `None` if the plan was not compiled yet.
     #[must_use]
-    pub fn mark(&self) -> Option<String> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).mark()
+    pub fn fingerprint(&self) -> Option<String> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).fingerprint()
     }
 
-    /// Compiles the plan against the catalogue of now, and says once what has changed.
+    /// Compiles the plan against the catalogue of now, and logs once what has changed.
     ///
     /// # Errors
     /// Fails when the catalogue cannot be read or the organization's table is missing; what was compiled before is then
@@ -116,7 +116,7 @@ impl PlanCache {
 
 /// One line for each thing that is new.
 fn report(before: &Known, now: &Known) {
-    if before.mark() != now.mark() {
+    if before.fingerprint() != now.fingerprint() {
         match now {
             Known::Compiled(plan) => match plan.erase() {
                 Err(faults) => unusable(faults),

@@ -24,7 +24,7 @@ pub(super) fn organizations(
         future::ready(match event {
             Ok(event) => readable(event, &metrics).map(Ok),
             Err(e) => {
-                tracing::warn!(error = chain(&e), "the watch was interrupted; it is started again");
+                tracing::warn!(error = chain(&e), "the watch was interrupted; the operator starts it again");
                 Some(Err(e))
             }
         })
@@ -38,7 +38,7 @@ fn readable(event: Event<DeserializeGuard<Organization>>, metrics: &Metrics) -> 
             .0
             .map_err(|e| {
                 metrics.unreadable.inc();
-                tracing::error!(object = name, error = %e.error, "this object cannot be read and is left alone; is the CRD newer than the operator?");
+                tracing::error!(object = name, error = %e.error, "the operator cannot read this object and leaves it alone; is the CRD newer than the operator?");
             })
             .ok()
     };

@@ -1,5 +1,5 @@
 //! Proof that an object may go. A finalizer can only be released with a [`CompletionProof`], and an erasure can only be
-//! settled with a recount that found nothing.
+//! completed with a recount that found nothing.
 
 use super::facts::LedgerEntry;
 use crate::api::status::{DeletionStep, Outcome};
@@ -16,7 +16,7 @@ impl NothingLeft {
     }
 }
 
-/// The deletion of an object is dealt with.
+/// The deletion of an object is completed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompletionProof {
     outcome: Outcome,

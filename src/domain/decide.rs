@@ -2,12 +2,12 @@
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::facts::{Facts, Holder, Presence, Successor, Window};
+use super::completion::CompletionProof;
+use super::facts::{ClaimOwner, Facts, LedgerEntry, Presence, Successor, Window};
 use super::failure::{Effect, Failure};
 use super::replacement::ForceSetting;
 use super::subject::Subject;
 use crate::api::reason::Reason;
-use crate::api::status::Outcome;
 use crate::api::{Activation, DeletionPolicy};
 
 /// What to do with a live object.
@@ -48,18 +48,18 @@ impl Enforce {
 
 /// Decides what to do with a live object.
 #[must_use]
-pub fn apply(subject: &Subject, facts: &Facts, holder: &Holder, activation_supported: bool) -> Apply {
+pub fn apply(subject: &Subject, facts: &Facts, owner: &ClaimOwner, activation_supported: bool) -> Apply {
     if let Some(failure) = database_mismatch(subject, facts) {
         return Apply::Refuse(failure);
     }
-    let take_from = match holder {
-        Holder::Mine | Holder::Free => None,
-        Holder::Gone { uid } | Holder::Foreign { adoptable: Some(uid), .. } => Some(uid.clone()),
-        Holder::Other { .. } | Holder::Foreign { adoptable: None, .. } => {
-            return Apply::Refuse(claimed(holder));
+    let take_from = match owner {
+        ClaimOwner::ThisObject | ClaimOwner::Nobody => None,
+        ClaimOwner::Gone { uid } | ClaimOwner::OtherCluster { adoptable: Some(uid), .. } => Some(uid.clone()),
+        ClaimOwner::OtherObject { .. } | ClaimOwner::OtherCluster { adoptable: None, .. } => {
+            return Apply::Refuse(claimed(owner));
         }
     };
-    let noted = facts.claim.as_ref().filter(|_| *holder == Holder::Mine);
+    let noted = facts.claim.as_ref().filter(|_| *owner == ClaimOwner::ThisObject);
     let expired = subject.expiration.is_some_and(|t| t <= facts.now);
     let expired_unseen = expired && noted.and_then(|c| c.expiration) != subject.expiration;
     if expired && !expired_unseen {
@@ -84,10 +84,10 @@ pub fn apply(subject: &Subject, facts: &Facts, holder: &Holder, activation_suppo
     let note = noted.is_some_and(|c| {
         c.policy != subject.policy || c.window.is_some() || (!expired_unseen && c.expiration != expiration)
     });
-    Apply::Enforce(Enforce { claim: *holder != Holder::Mine, take_from, activation, note, expired_unseen })
+    Apply::Enforce(Enforce { claim: *owner != ClaimOwner::ThisObject, take_from, activation, note, expired_unseen })
 }
 
-/// What to do with a terminating object before the database is asked. None: the database decides.
+/// What to do with a terminating object before the database is asked. Returns `None` if the database decides.
 ///
 /// `Retain`, and every policy once the CRD itself is terminating, keeps the data and waits for nothing.
 #[must_use]
@@ -120,10 +120,10 @@ pub enum KeepBecause {
 /// What to do with a terminating object.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Remove {
-    /// It was already dealt with: only the object has to go.
-    Release(Outcome),
-    /// It was erased; what no foreign key protects must be counted again.
-    Verify,
+    /// The deletion is completed: only the object has to go.
+    Release(CompletionProof),
+    /// It was erased, as the ledger says; what no foreign key protects must be counted again.
+    Verify(LedgerEntry),
     /// Keep everything, record it.
     Retain(KeepBecause),
     /// Hand the claim to another live object that names the same organization.
@@ -169,11 +169,9 @@ pub enum Awaited {
 
 /// What else is known of a deletion.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Circumstances<'a> {
-    /// Who holds the claim.
-    pub holder: &'a Holder,
+pub struct Circumstances {
     /// Another live object that names the same organization.
-    pub successor: Option<&'a Successor>,
+    pub successor: Option<Successor>,
     /// Rows of the plan that are left although the organization's own row is gone.
     pub rows_left: bool,
     /// The plan names an activation column.
@@ -186,7 +184,7 @@ pub struct Circumstances<'a> {
     pub terminating_for: SignedDuration,
 }
 
-impl Circumstances<'_> {
+impl Circumstances {
     /// When the wait for a successor ends. The clock that set `deletionTimestamp` cannot shorten it, nor can the database's
     /// as long as nothing was deactivated. A deactivation that precedes the erasure is younger than the deletion, so its
     /// age counts, too, by the database's clock: a process that has just started need not wait again.
@@ -194,31 +192,67 @@ impl Circumstances<'_> {
         let by_own_clock = facts.now + (self.handover - self.terminating_for).max(SignedDuration::ZERO);
         window.map_or(by_own_clock, |w| by_own_clock.min(w.started + self.handover))
     }
+
+    /// Seconds for open transactions to end. They need the deactivation; where the plan has none, only the count after
+    /// COMMIT protects.
+    fn drain(&self) -> i64 {
+        if self.activation_supported { self.drain_seconds } else { 0 }
+    }
+
+    /// Seconds between deactivation and erasure.
+    fn deactivated_for(&self, subject: &Subject, facts: &Facts) -> i64 {
+        match facts.organization {
+            Presence::Absent => 0,
+            Presence::Present { .. } => subject.recovery_window_seconds.max(self.drain()),
+        }
+    }
+
+    /// When an erasure is due, and what it waits for until then: the later one of the end of the deactivation and of the wait
+    /// for a successor. `window` is the deactivation that precedes it, if one does.
+    #[must_use]
+    pub fn due(&self, subject: &Subject, facts: &Facts, window: Option<Window>) -> (Timestamp, Awaited) {
+        let handover_ends = self.handover_ends(facts, window);
+        let seconds = self.deactivated_for(subject, facts);
+        let window_ends = match window {
+            Some(window) if seconds > 0 => window.started + SignedDuration::from_secs(seconds),
+            _ => facts.now,
+        };
+        let awaited = if window_ends < handover_ends {
+            Awaited::Successor
+        } else if subject.recovery_window_seconds < self.drain() {
+            Awaited::Writers
+        } else {
+            Awaited::RecoveryWindow
+        };
+        (window_ends.max(handover_ends), awaited)
+    }
 }
 
 /// Decides what to do with a terminating object. Read from top to bottom: the first line that fits holds.
 #[must_use]
-pub fn remove(subject: &Subject, facts: &Facts, with: &Circumstances<'_>) -> Remove {
+pub fn remove(subject: &Subject, facts: &Facts, owner: &ClaimOwner, with: &Circumstances) -> Remove {
     // 1. What was done is done: the ledger comes first.
     if let Some(entry) = &facts.ledger {
-        return if entry.verified { Remove::Release(entry.outcome) } else { Remove::Verify };
+        return CompletionProof::recorded(entry).map_or_else(|| Remove::Verify(entry.clone()), Remove::Release);
     }
     // 2. Only the database in which the object was claimed may be asked.
     if let Some(failure) = database_mismatch(subject, facts) {
         return Remove::Refuse(failure);
     }
     // 3. Only the owner acts.
-    let take_from = match with.holder {
-        Holder::Mine | Holder::Free => None,
-        Holder::Gone { uid } | Holder::Foreign { adoptable: Some(uid), .. } => Some(uid.clone()),
-        Holder::Other { name, .. } => return Remove::Retain(KeepBecause::NotOwner { owner: name.clone() }),
-        Holder::Foreign { adoptable: None, .. } => return Remove::Refuse(claimed(with.holder)),
+    let take_from = match owner {
+        ClaimOwner::ThisObject | ClaimOwner::Nobody => None,
+        ClaimOwner::Gone { uid } | ClaimOwner::OtherCluster { adoptable: Some(uid), .. } => Some(uid.clone()),
+        ClaimOwner::OtherObject { name, .. } => {
+            return Remove::Retain(KeepBecause::NotOwner { owner: name.clone() });
+        }
+        ClaimOwner::OtherCluster { adoptable: None, .. } => return Remove::Refuse(claimed(owner)),
     };
     // 4. A rename hands over instead of deleting.
-    if let Some(successor) = with.successor {
+    if let Some(successor) = &with.successor {
         return Remove::Transfer(successor.clone());
     }
-    let noted = facts.claim.as_ref().filter(|_| *with.holder == Holder::Mine);
+    let noted = facts.claim.as_ref().filter(|_| *owner == ClaimOwner::ThisObject);
     let absent = facts.organization == Presence::Absent;
     match subject.effective_policy(noted.map(|c| c.policy)) {
         // 5. A policy that was raised while terminating is not followed.
@@ -234,56 +268,44 @@ pub fn remove(subject: &Subject, facts: &Facts, with: &Circumstances<'_>) -> Rem
 fn erase_or_wait(
     subject: &Subject,
     facts: &Facts,
-    with: &Circumstances<'_>,
+    with: &Circumstances,
     take_from: Option<String>,
     window: Option<Window>,
 ) -> Remove {
     // 6. What may be half of a replacement is no request to erase.
-    if let Some(mark) = subject.force_setting {
-        return Remove::Refuse(replacement_suspected(subject, mark));
+    if let Some(setting) = subject.force_setting {
+        return Remove::Refuse(replacement_suspected(subject, setting));
     }
-    let absent = facts.organization == Presence::Absent;
-    let recovery = subject.recovery_window_seconds;
-    // Settling needs the deactivation; where the plan has none, only the count after COMMIT protects.
-    let settle = if with.activation_supported { with.drain_seconds } else { 0 };
-    let deactivated_for = if absent { 0 } else { recovery.max(settle) };
+    let deactivated_for = with.deactivated_for(subject, facts);
     if deactivated_for > 0 && !with.activation_supported {
         return Remove::Refuse(deactivation_unsupported());
     }
-    // 7. A recovery window deactivates at once; what only drains does so when no successor has come.
-    let handover_ends = with.handover_ends(facts, window);
-    if facts.now < handover_ends && (recovery == 0 || absent) && window.is_none() {
-        return Remove::Wait { until: handover_ends, awaited: Awaited::Successor };
+    if window.is_none() {
+        // 7. A recovery window deactivates at once; what only drains does so when no successor has come.
+        let until = with.handover_ends(facts, None);
+        let at_once = subject.recovery_window_seconds > 0 && facts.organization != Presence::Absent;
+        if facts.now < until && !at_once {
+            return Remove::Wait { until, awaited: Awaited::Successor };
+        }
+        if deactivated_for > 0 {
+            return Remove::StartWindow { take_from };
+        }
     }
-    let deactivated = match window {
-        _ if deactivated_for == 0 => facts.now,
-        None => return Remove::StartWindow { take_from },
-        Some(window) => window.started + SignedDuration::from_secs(deactivated_for),
-    };
-    let (until, awaited) = due(deactivated, handover_ends, recovery < settle);
+    let (until, awaited) = with.due(subject, facts, window);
     if facts.now < until { Remove::Wait { until, awaited } } else { Remove::Erase { take_from } }
 }
 
-/// When an erasure is due, and what it waits for until then: the later one of the end of the deactivation and of the wait for
-/// a successor. `drains`: the deactivation lasts for the sake of writers, and longer than a recovery window would.
-#[must_use]
-pub fn due(deactivated: Timestamp, handover_ends: Timestamp, drains: bool) -> (Timestamp, Awaited) {
-    let awaited = match drains {
-        _ if deactivated < handover_ends => Awaited::Successor,
-        true => Awaited::Writers,
-        false => Awaited::RecoveryWindow,
-    };
-    (deactivated.max(handover_ends), awaited)
-}
-
-fn replacement_suspected(subject: &Subject, mark: ForceSetting) -> Failure {
+fn replacement_suspected(subject: &Subject, setting: ForceSetting) -> Failure {
     let name = &subject.name;
     Failure::new(
         Reason::ReplacementSuspected,
-        format!("this object has {}, so a GitOps engine may have deleted it only to create it again", mark.described()),
+        format!(
+            "this object has {}, so a GitOps engine may have deleted it only to create it again",
+            setting.described()
+        ),
     )
     .effect(Effect::Untouched)
-    .remedy(format!("to erase the organization: {}; to keep it: {}", mark.removal(name), keep_data(name)))
+    .remedy(format!("to erase the organization: {}; to keep it: {}", setting.removal(name), keep_data(name)))
 }
 
 /// The command that ends a deletion and keeps the data.
@@ -324,9 +346,9 @@ fn database_mismatch(subject: &Subject, facts: &Facts) -> Option<Failure> {
     })
 }
 
-fn claimed(holder: &Holder) -> Failure {
-    match holder {
-        Holder::Foreign { cluster, .. } => Failure::new(
+fn claimed(owner: &ClaimOwner) -> Failure {
+    match owner {
+        ClaimOwner::OtherCluster { cluster, .. } => Failure::new(
             Reason::OrganizationClaimed,
             format!("the cluster {cluster} owns this organization"),
         )
@@ -334,20 +356,20 @@ fn claimed(holder: &Holder) -> Failure {
         .remedy(format!(
             "delete the object in the cluster {cluster} with deletionPolicy Retain, or add `{cluster}` to `claims.adoptFrom` of the operator's configuration"
         )),
-        Holder::Other { name, terminating: true } => Failure::new(
+        ClaimOwner::OtherObject { name, terminating: true } => Failure::new(
             Reason::OrganizationClaimed,
             format!("the object {name} of this cluster owns this organization and is being deleted"),
         )
         .effect(Effect::Untouched)
         .remedy(format!("nothing: this object takes over, unless {name} has begun to erase")),
-        Holder::Other { name, terminating: false } => Failure::new(
+        ClaimOwner::OtherObject { name, terminating: false } => Failure::new(
             Reason::OrganizationClaimed,
             format!("the object {name} of this cluster owns this organization"),
         )
         .effect(Effect::Untouched)
         .remedy("keep one of the two objects: deleting this one touches nothing"),
-        Holder::Free | Holder::Mine | Holder::Gone { .. } => {
-            Failure::new(Reason::InternalError, "a claim that can be had was refused; report this as a bug")
+        ClaimOwner::Nobody | ClaimOwner::ThisObject | ClaimOwner::Gone { .. } => {
+            Failure::new(Reason::InternalError, "the operator refused a claim that it may take; report this as a bug")
         }
     }
 }

@@ -1,11 +1,11 @@
-//! What was seen: in the database, and of the other objects.
+//! What was observed: in the database, and of the other objects.
 
 use k8s_openapi::jiff::Timestamp;
 
 use crate::api::DeletionPolicy;
 use crate::api::status::{DeletionStep, Outcome};
 
-/// What one look into the database says about an object and its organization.
+/// What one query of the database says about an object and its organization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// Identity of the database.
@@ -77,27 +77,27 @@ pub struct LedgerEntry {
     pub verified: bool,
 }
 
-/// Who holds the claim on the organization, seen from one object.
+/// Who owns the claim on the organization, seen from one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Holder {
+pub enum ClaimOwner {
     /// Nobody.
-    Free,
+    Nobody,
     /// This object.
-    Mine,
+    ThisObject,
     /// An object of this cluster that is gone; its claim may be taken over.
     Gone {
         /// Its uid.
         uid: String,
     },
     /// Another object of this cluster that exists.
-    Other {
+    OtherObject {
         /// Its name.
         name: String,
         /// It is being deleted.
         terminating: bool,
     },
     /// Another cluster.
-    Foreign {
+    OtherCluster {
         /// Its id.
         cluster: String,
         /// The owner's uid, for a takeover that the configuration allows.

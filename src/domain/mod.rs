@@ -1,9 +1,13 @@
 //! The pure core: what is to be done, and what it means. No client, no clock, no input or output.
 
+pub mod announcement;
+pub mod attempts;
 pub mod completion;
 pub mod decide;
 pub mod facts;
 pub mod failure;
+pub mod publish;
+pub mod reconciliation;
 pub mod replacement;
 pub mod report;
 pub mod subject;

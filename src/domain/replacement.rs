@@ -1,7 +1,7 @@
 //! Whether a GitOps engine was told to replace an object by deleting it and creating it again.
 //!
 //! Kubernetes keeps a name until the object that has it is gone, so the second half of such a replacement comes only after
-//! the erasure: no successor is ever seen. All that tells is the engine's own mark on the object.
+//! the erasure: no successor is ever seen. Only the engine's own force setting on the object shows it.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ const ARGO_CD_OPTIONS: &str = "argocd.argoproj.io/sync-options";
 /// Flux, Kustomization API, `spec.force`: `enabled` on a single object, as an annotation or a label.
 const FLUX_FORCE: &str = "kustomize.toolkit.fluxcd.io/force";
 
-/// The mark on an object that lets an engine delete it and create it again under the same name.
+/// The setting on an object that lets an engine delete it and create it again under the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForceSetting {
     /// Argo CD's annotation.
@@ -24,7 +24,7 @@ pub enum ForceSetting {
 }
 
 impl ForceSetting {
-    /// The mark that this object has.
+    /// The setting that this object has.
     #[must_use]
     pub fn of(object: &Organization) -> Option<Self> {
         let value = |map: &Option<BTreeMap<String, String>>, key: &str| map.as_ref().and_then(|m| m.get(key)).cloned();
@@ -43,7 +43,7 @@ impl ForceSetting {
         }
     }
 
-    /// The mark in words.
+    /// The setting in words.
     #[must_use]
     pub const fn described(self) -> &'static str {
         match self {
@@ -53,7 +53,7 @@ impl ForceSetting {
         }
     }
 
-    /// The command that takes the mark away.
+    /// The command that removes the setting.
     #[must_use]
     pub fn removal(self, name: &str) -> String {
         let (verb, key) = match self {
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_mark_that_makes_an_engine_replace_the_object_counts() {
+    fn only_a_setting_that_makes_an_engine_replace_the_object_counts() {
         for (place, key, value, expected) in [
             ("annotations", ARGO_CD_OPTIONS, "Force=true", Some(ForceSetting::ArgoCd)),
             ("annotations", ARGO_CD_OPTIONS, "Prune=confirm, force=True ,Replace=true", Some(ForceSetting::ArgoCd)),
@@ -89,10 +89,12 @@ mod tests {
                 "spec": {"organizationId": "1"},
             }))
             .expect("an organization");
-            let mark = ForceSetting::of(&object);
-            assert_eq!(mark, expected, "{place} {key}: {value}");
-            if let Some(mark) = mark {
-                assert!(mark.described().contains(key) && mark.removal("acme").ends_with(&format!("acme {key}-")));
+            let setting = ForceSetting::of(&object);
+            assert_eq!(setting, expected, "{place} {key}: {value}");
+            if let Some(setting) = setting {
+                assert!(
+                    setting.described().contains(key) && setting.removal("acme").ends_with(&format!("acme {key}-"))
+                );
             }
         }
     }

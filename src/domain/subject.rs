@@ -43,6 +43,17 @@ pub struct Subject {
     pub force_setting: Option<ForceSetting>,
 }
 
+/// What the operator has to do with an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Bring the organization in line with the spec.
+    Live,
+    /// Carry the deletion out.
+    Terminating,
+    /// Nothing: other finalizers still hold the object.
+    Released,
+}
+
 impl Subject {
     /// Reads an object. Every object that the API server accepted can be read.
     #[must_use]
@@ -52,9 +63,9 @@ impl Subject {
         let terminating_since = meta.deletion_timestamp.as_ref().map(|t| t.0);
         let owner = policy_owner(meta.managed_fields.as_deref().unwrap_or_default());
         let status = object.status.as_ref();
-        let seen = status.and_then(|s: &OrganizationStatus| s.deletion.as_ref()).map(|d| d.policy);
-        let policy = match (terminating_since, seen) {
-            (Some(_), Some(seen)) => spec.deletion_policy.min(seen),
+        let shown = status.and_then(|s: &OrganizationStatus| s.deletion.as_ref()).map(|d| d.policy);
+        let policy = match (terminating_since, shown) {
+            (Some(_), Some(shown)) => spec.deletion_policy.min(shown),
             _ => spec.deletion_policy,
         };
         // A policy that nobody is known to have set may have been set by anybody at any time.
@@ -78,6 +89,16 @@ impl Subject {
                 .and_then(|s| s.conditions.iter().find(|c| c.type_ == condition::DELETING))
                 .map(|c| c.reason.clone()),
             force_setting: ForceSetting::of(object),
+        }
+    }
+
+    /// What the operator has to do with the object.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match (self.terminating_since, self.has_finalizer) {
+            (None, _) => Phase::Live,
+            (Some(_), true) => Phase::Terminating,
+            (Some(_), false) => Phase::Released,
         }
     }
 
@@ -128,6 +149,21 @@ mod tests {
             value["status"] = serde_json::json!({"deletion": {"policy": seen}});
         }
         serde_json::from_value(value).expect("an organization")
+    }
+
+    #[test]
+    fn the_finalizer_is_what_makes_a_deletion_ours() {
+        for (deleted, finalizers, expected) in [
+            (false, serde_json::json!([]), Phase::Live),
+            (false, serde_json::json!([FINALIZER]), Phase::Live),
+            (true, serde_json::json!(["other.io/finalizer", FINALIZER]), Phase::Terminating),
+            (true, serde_json::json!(["other.io/finalizer"]), Phase::Released),
+        ] {
+            let mut object = object("2026-01-01T00:00:10Z", "2026-01-01T00:00:09Z", None);
+            object.metadata.finalizers = serde_json::from_value(finalizers.clone()).expect("finalizers");
+            object.metadata.deletion_timestamp = object.metadata.deletion_timestamp.filter(|_| deleted);
+            assert_eq!(Subject::parse(&object).phase(), expected, "{deleted} {finalizers}");
+        }
     }
 
     #[test]

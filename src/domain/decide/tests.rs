@@ -6,7 +6,8 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::*;
 use crate::api::status::ClaimStatus;
-use crate::domain::facts::{Claim, LedgerEntry};
+use crate::api::status::Outcome;
+use crate::domain::facts::Claim;
 
 const MINE: &str = "uid-of-this";
 
@@ -15,7 +16,7 @@ const MINE: &str = "uid-of-this";
 struct Case {
     subject: Subject,
     facts: Facts,
-    holder: Holder,
+    owner: ClaimOwner,
     successor: Option<Successor>,
     rows_left: bool,
     activation_supported: bool,
@@ -65,7 +66,7 @@ fn case() -> Case {
             }),
             ledger: None,
         },
-        holder: Holder::Mine,
+        owner: ClaimOwner::ThisObject,
         successor: None,
         rows_left: false,
         activation_supported: true,
@@ -87,13 +88,13 @@ impl Case {
     }
 
     /// The owner is somebody else; the claim says who.
-    fn held_by(self, holder: Holder) -> Self {
-        self.with(|c| c.holder = holder)
+    fn owned_by(self, owner: ClaimOwner) -> Self {
+        self.with(|c| c.owner = owner)
     }
 
     fn free(self) -> Self {
         self.with(|c| {
-            c.holder = Holder::Free;
+            c.owner = ClaimOwner::Nobody;
             c.facts.claim = None;
         })
     }
@@ -185,17 +186,16 @@ impl Case {
             return format!("at once: {}", kept(&because));
         }
         let with = Circumstances {
-            holder: &self.holder,
-            successor: self.successor.as_ref(),
+            successor: self.successor.clone(),
             rows_left: self.rows_left,
             activation_supported: self.activation_supported,
             drain_seconds: self.drain_seconds,
             handover: SignedDuration::from_secs(self.handover),
             terminating_for: SignedDuration::from_secs(self.terminating_for),
         };
-        match remove(&self.subject, &self.facts, &with) {
-            Remove::Release(outcome) => format!("release, {}", outcome.as_str()),
-            Remove::Verify => "count again".into(),
+        match remove(&self.subject, &self.facts, &self.owner, &with) {
+            Remove::Release(proof) => format!("release, {}", proof.outcome().as_str()),
+            Remove::Verify(_) => "count again".into(),
             Remove::Retain(because) => kept(&because),
             Remove::Transfer(successor) => format!("hand over to {}", successor.name),
             Remove::Deactivate { take_from } => from("deactivate", take_from),
@@ -206,7 +206,7 @@ impl Case {
                 let what = match awaited {
                     Awaited::Successor => " for a successor",
                     Awaited::RecoveryWindow => "",
-                    Awaited::Writers => " to settle",
+                    Awaited::Writers => " to drain",
                 };
                 format!("wait {left} s{what}")
             }
@@ -216,7 +216,7 @@ impl Case {
     }
 
     fn apply(&self) -> String {
-        match apply(&self.subject, &self.facts, &self.holder, self.activation_supported) {
+        match apply(&self.subject, &self.facts, &self.owner, self.activation_supported) {
             Apply::Wait => "wait".into(),
             Apply::Refuse(failure) => format!("refuse: {}", failure.reason),
             Apply::Expire => "expire".into(),
@@ -252,16 +252,16 @@ fn kept(because: &KeepBecause) -> String {
     }
 }
 
-fn gone() -> Holder {
-    Holder::Gone { uid: "uid-of-gone".into() }
+fn gone() -> ClaimOwner {
+    ClaimOwner::Gone { uid: "uid-of-gone".into() }
 }
 
-fn other() -> Holder {
-    Holder::Other { name: "other".into(), terminating: false }
+fn other() -> ClaimOwner {
+    ClaimOwner::OtherObject { name: "other".into(), terminating: false }
 }
 
-fn foreign(adoptable: bool) -> Holder {
-    Holder::Foreign { cluster: "there".into(), adoptable: adoptable.then(|| "uid-of-foreign".into()) }
+fn foreign(adoptable: bool) -> ClaimOwner {
+    ClaimOwner::OtherCluster { cluster: "there".into(), adoptable: adoptable.then(|| "uid-of-foreign".into()) }
 }
 
 /// Tells which row is wrong, and all of them at once.
@@ -295,7 +295,7 @@ fn terminating_objects() {
             ("the ledger beats a successor", c().recorded(Outcome::Erased, true).successor(), "release, Erased"),
             (
                 "the ledger beats a claim",
-                c().recorded(Outcome::Transferred, true).held_by(other()),
+                c().recorded(Outcome::Transferred, true).owned_by(other()),
                 "release, Transferred",
             ),
             ("what is not verified is counted again", c().recorded(Outcome::Erased, false).absent(), "count again"),
@@ -315,28 +315,28 @@ fn terminating_objects() {
             ),
             // The claim.
             ("a free claim is taken", c().free(), "erase"),
-            ("a claim of a gone object is taken over", c().held_by(gone()), "erase, taking the claim of uid-of-gone"),
+            ("a claim of a gone object is taken over", c().owned_by(gone()), "erase, taking the claim of uid-of-gone"),
             (
                 "also to deactivate",
-                c().held_by(gone()).policy(Deactivate),
+                c().owned_by(gone()).policy(Deactivate),
                 "deactivate, taking the claim of uid-of-gone",
             ),
-            ("who does not own touches nothing", c().held_by(other()), "keep, other owns it"),
-            ("not even to deactivate", c().held_by(other()).policy(Deactivate), "keep, other owns it"),
-            ("nor where there is nothing", c().held_by(other()).absent(), "keep, other owns it"),
-            ("another cluster's claim is respected", c().held_by(foreign(false)), "refuse: OrganizationClaimed"),
-            ("unless it may be adopted", c().held_by(foreign(true)), "erase, taking the claim of uid-of-foreign"),
+            ("who does not own touches nothing", c().owned_by(other()), "keep, other owns it"),
+            ("not even to deactivate", c().owned_by(other()).policy(Deactivate), "keep, other owns it"),
+            ("nor where there is nothing", c().owned_by(other()).absent(), "keep, other owns it"),
+            ("another cluster's claim is respected", c().owned_by(foreign(false)), "refuse: OrganizationClaimed"),
+            ("unless it may be adopted", c().owned_by(foreign(true)), "erase, taking the claim of uid-of-foreign"),
             // A rename.
             ("a successor inherits", c().successor(), "hand over to heir"),
             ("whatever the policy", c().successor().policy(Deactivate), "hand over to heir"),
             ("also within the recovery window", c().successor().recovery(500).window(50), "hand over to heir"),
-            ("a successor does not inherit what others own", c().successor().held_by(other()), "keep, other owns it"),
+            ("a successor does not inherit what others own", c().successor().owned_by(other()), "keep, other owns it"),
             // A policy that was changed after the deletion began.
             ("a raise from Retain is refused", c().raised(Retain), "keep, raise refused"),
             ("a raise from Deactivate deactivates", c().raised(Deactivate), "deactivate"),
             ("a change back to Delete is no raise", c().raised(Delete), "erase"),
             ("without a claim nobody knows what it was", c().raised(Delete).free(), "keep, raise refused"),
-            ("what the gone owner noted does not count", c().raised(Delete).held_by(gone()), "keep, raise refused"),
+            ("what the gone owner noted does not count", c().raised(Delete).owned_by(gone()), "keep, raise refused"),
             ("lowering always works", c().raised(Delete).policy(Deactivate), "deactivate"),
             // Nothing there.
             ("absent and no rows", c().absent(), "nothing there"),
@@ -376,12 +376,12 @@ fn live_objects() {
         &[
             ("all is well", c(), "nothing"),
             ("a free claim", c().free(), "claim"),
-            ("a claim of a gone object", c().held_by(gone()), "claim, taking the claim of uid-of-gone"),
-            ("a claim of a live object", c().held_by(other()), "refuse: OrganizationClaimed"),
-            ("a claim of another cluster", c().held_by(foreign(false)), "refuse: OrganizationClaimed"),
-            ("a claim to adopt", c().held_by(foreign(true)), "claim, taking the claim of uid-of-foreign"),
+            ("a claim of a gone object", c().owned_by(gone()), "claim, taking the claim of uid-of-gone"),
+            ("a claim of a live object", c().owned_by(other()), "refuse: OrganizationClaimed"),
+            ("a claim of another cluster", c().owned_by(foreign(false)), "refuse: OrganizationClaimed"),
+            ("a claim to adopt", c().owned_by(foreign(true)), "claim, taking the claim of uid-of-foreign"),
             ("not there", c().absent(), "wait"),
-            ("not there, claimed by another", c().absent().held_by(other()), "refuse: OrganizationClaimed"),
+            ("not there, claimed by another", c().absent().owned_by(other()), "refuse: OrganizationClaimed"),
             ("a standby", c().standby(), "refuse: DatabaseMismatch"),
             ("another database", c().other_database(), "refuse: DatabaseMismatch"),
             ("an id that was changed", c().with(|c| c.facts.id_changed = true), "refuse: InvalidOrganizationId"),
@@ -397,7 +397,7 @@ fn live_objects() {
             ("a window is undone", c().inactive().window(50), "Active, note"),
             (
                 "a window of a gone owner is undone",
-                c().inactive().window(50).held_by(gone()),
+                c().inactive().window(50).owned_by(gone()),
                 "claim, taking the claim of uid-of-gone, Active",
             ),
             ("unless it should be inactive", c().inactive().window(50).wants(Activation::Deactivated), "note"),
@@ -414,13 +414,13 @@ fn live_objects() {
             ("another one was seen", c().expires(past, Some(future)), "expired unseen"),
             (
                 "a re-created object",
-                c().expires(past, Some(past)).held_by(gone()),
+                c().expires(past, Some(past)).owned_by(gone()),
                 "claim, taking the claim of uid-of-gone, expired unseen",
             ),
             ("expires although nothing is there", c().expires(past, Some(past)).absent(), "expire"),
             (
                 "expires, but another owns it",
-                c().expires(past, Some(past)).held_by(other()),
+                c().expires(past, Some(past)).owned_by(other()),
                 "refuse: OrganizationClaimed",
             ),
             ("expires, but on a standby", c().expires(past, Some(past)).standby(), "refuse: DatabaseMismatch"),
@@ -436,14 +436,13 @@ fn every_refusal_says_what_to_do() {
     let refusals = [
         c().standby(),
         c().other_database(),
-        c().held_by(foreign(false)),
+        c().owned_by(foreign(false)),
         c().cannot_deactivate().recovery(5),
         c().cannot_deactivate().policy(DeletionPolicy::Deactivate),
         c().forced(),
     ];
     for case in refusals {
         let with = Circumstances {
-            holder: &case.holder,
             successor: None,
             rows_left: false,
             activation_supported: case.activation_supported,
@@ -451,11 +450,11 @@ fn every_refusal_says_what_to_do() {
             handover: SignedDuration::ZERO,
             terminating_for: SignedDuration::ZERO,
         };
-        let Remove::Refuse(failure) = remove(&case.subject, &case.facts, &with) else { panic!("refused") };
+        let Remove::Refuse(failure) = remove(&case.subject, &case.facts, &case.owner, &with) else { panic!("refused") };
         assert!(failure.remedy.is_some(), "{failure}");
     }
     for terminating in [false, true] {
-        let other = Holder::Other { name: "other".into(), terminating };
+        let other = ClaimOwner::OtherObject { name: "other".into(), terminating };
         let Apply::Refuse(failure) = apply(&c().subject, &c().facts, &other, true) else { panic!("refused") };
         assert!(failure.message().contains("other"), "{failure}");
         assert!(failure.remedy.is_some(), "{failure}");
@@ -473,7 +472,7 @@ fn what_an_erasure_waits_for() {
             ("the window starts", c().recovery(500), "start window"),
             (
                 "also for a claim taken over",
-                c().recovery(500).held_by(gone()),
+                c().recovery(500).owned_by(gone()),
                 "start window, taking the claim of uid-of-gone",
             ),
             ("the window runs", c().recovery(500).window(50), "wait 450 s"),
@@ -483,15 +482,15 @@ fn what_an_erasure_waits_for() {
             ("a window set to zero ends at once", c().recovery(0).window(99), "erase"),
             (
                 "a window taken over starts again",
-                c().recovery(10).window(50).held_by(gone()),
+                c().recovery(10).window(50).owned_by(gone()),
                 "start window, taking the claim of uid-of-gone",
             ),
             ("lowered to Deactivate in the window", c().recovery(500).window(50).policy(Deactivate), "deactivate"),
             ("lowered to Retain in the window", c().recovery(500).window(50).policy(Retain), "at once: keep"),
-            // Settling, where a table is not protected.
-            ("settling starts", c().with(|c| c.drain_seconds = 5), "start window"),
-            ("settling runs", c().window(98).with(|c| c.drain_seconds = 5), "wait 3 s to settle"),
-            ("settled", c().window(95).with(|c| c.drain_seconds = 5), "erase"),
+            // Draining, where a table is not protected.
+            ("draining starts", c().with(|c| c.drain_seconds = 5), "start window"),
+            ("draining runs", c().window(98).with(|c| c.drain_seconds = 5), "wait 3 s to drain"),
+            ("drained", c().window(95).with(|c| c.drain_seconds = 5), "erase"),
             ("the longer of both counts", c().recovery(10).window(95).with(|c| c.drain_seconds = 5), "wait 5 s"),
             // The wait for a successor.
             ("a successor is waited for", c().handover(0), "wait 10 s for a successor"),
@@ -520,10 +519,10 @@ fn what_an_erasure_waits_for() {
                 c().handover(4).with(|c| c.drain_seconds = 5),
                 "wait 6 s for a successor",
             ),
-            ("settling starts then", c().handover(10).with(|c| c.drain_seconds = 5), "start window"),
-            ("settling runs", c().handover(12).window(98).with(|c| c.drain_seconds = 5), "wait 3 s to settle"),
+            ("draining starts then", c().handover(10).with(|c| c.drain_seconds = 5), "start window"),
+            ("draining runs", c().handover(12).window(98).with(|c| c.drain_seconds = 5), "wait 3 s to drain"),
             (
-                "a restart while it settles waits from the deactivation",
+                "a restart while it drains waits from the deactivation",
                 c().handover(0).window(98).with(|c| c.drain_seconds = 5),
                 "wait 8 s for a successor",
             ),

@@ -1,9 +1,20 @@
 //! kstatus, what is worth a write, and what is kept from one status to the next.
 
-use k8s_openapi::jiff::SignedDuration;
+use std::time::Duration;
 
-use super::*;
-use crate::api::status::ErrorCause;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use super::deletion::Deletion;
+use super::sentences::{Waits, explained};
+use super::status::{status, worth_writing};
+use crate::api::condition::{self, stage};
+use crate::api::status::{ClaimStatus, ErrorCause, Inventory, ObservedState, OrganizationStatus, Outcome};
+use crate::api::{DeletionPolicy, Reason};
+use crate::domain::attempts::Attempts;
+use crate::domain::completion::CompletionProof;
+use crate::domain::reconciliation::{Ended, Observed, Reconciliation};
+use crate::domain::{Failure, Subject};
 
 const WAITS: Waits = Waits { backoff: Duration::from_mins(1), slow: Duration::from_mins(15) };
 
@@ -35,66 +46,71 @@ fn failure(reason: Reason) -> Failure {
     Failure::new(reason, "it went wrong").remedy("set it right")
 }
 
-fn seen(state: ObservedState) -> Seen {
-    Seen { state: Some(state), deletion_ready: Some(Ok(())), ..Seen::default() }
+fn observed(state: ObservedState) -> Observed {
+    Observed { state: Some(state), deletion_ready: Some(Ok(None)), ..Observed::default() }
 }
 
 fn attempt(count: i32) -> Attempts {
-    Attempts { count, next: Some(at(60)) }
+    Attempts { count, delay: Some(Duration::from_mins(1)) }
 }
 
-fn after(previous: Option<&OrganizationStatus>, pass: &Pass, attempts: Attempts, now: i64) -> OrganizationStatus {
-    status(&subject(), previous, pass, seen(ObservedState::Active), attempts, &WAITS, at(now))
+fn after(previous: Option<&OrganizationStatus>, ended: &Ended, attempts: Attempts, now: i64) -> OrganizationStatus {
+    let reconciliation = Reconciliation::new(ended.clone(), observed(ObservedState::Active));
+    status(&subject(), previous, &reconciliation, attempts, &WAITS, at(now))
 }
 
 fn condition<'a>(status: &'a OrganizationStatus, kind: &str) -> Option<(&'a str, &'a str)> {
     status.conditions.iter().find(|c| c.type_ == kind).map(|c| (c.status.as_str(), c.reason.as_str()))
 }
 
-fn every_pass() -> Vec<Pass> {
-    let mut passes = vec![Pass::Settled];
+fn every_end() -> Vec<Ended> {
+    let mut ends = vec![Ended::InSync];
     for reason in Reason::ALL {
-        passes.push(Pass::Failed(failure(reason)));
-        passes.push(Pass::Deleting(blocked(DeletionPolicy::Delete, failure(reason), false)));
+        ends.push(Ended::Failed(failure(reason)));
+        ends.push(Ended::Deleting(Deletion::blocked(DeletionPolicy::Delete, failure(reason), false)));
     }
     for stage in [stage::RECOVERY_WINDOW, stage::DRAINING, stage::ERASING, stage::VERIFYING, stage::COMPLETED] {
-        passes.push(Pass::Deleting(deleting(DeletionPolicy::Delete, stage, "Under way.")));
+        ends.push(Ended::Deleting(Deletion::at(DeletionPolicy::Delete, stage, "Under way.")));
     }
-    passes
+    ends
 }
 
 #[test]
-fn kstatus_rules_hold_after_every_pass() {
-    for pass in every_pass() {
-        let status = after(None, &pass, attempt(1), 1);
-        assert_eq!(status.observed_generation, Some(7), "{pass:?}");
+fn kstatus_rules_hold_after_every_end() {
+    for ended in every_end() {
+        let status = after(None, &ended, attempt(1), 1);
+        assert_eq!(status.observed_generation, Some(7), "{ended:?}");
         for condition in &status.conditions {
-            assert_eq!(condition.observed_generation, Some(7), "{pass:?}: {}", condition.type_);
-            assert!(!condition.reason.is_empty() && !condition.message.is_empty(), "{pass:?}: {}", condition.type_);
+            assert_eq!(condition.observed_generation, Some(7), "{ended:?}: {}", condition.type_);
+            assert!(!condition.reason.is_empty() && !condition.message.is_empty(), "{ended:?}: {}", condition.type_);
         }
         let ready = condition(&status, "Ready").expect("Ready is always there");
         let (reconciling, stalled) = (condition(&status, "Reconciling"), condition(&status, "Stalled"));
-        assert!(reconciling.is_none_or(|c| c.0 == "True"), "{pass:?}: Reconciling only while true");
-        assert!(stalled.is_none_or(|c| c.0 == "True"), "{pass:?}: Stalled only while true");
-        assert!(reconciling.is_none() || stalled.is_none(), "{pass:?}: not both");
-        assert_eq!(ready.0 == "True", reconciling.is_none() && stalled.is_none(), "{pass:?}: {status:?}");
-        let deletes = matches!(pass, Pass::Deleting(_));
-        assert_eq!(condition(&status, "Deleting").is_some(), deletes, "{pass:?}");
-        assert_eq!(condition(&status, "DeletionBlocked").is_some(), deletes, "{pass:?}");
+        assert!(reconciling.is_none_or(|c| c.0 == "True"), "{ended:?}: Reconciling only while true");
+        assert!(stalled.is_none_or(|c| c.0 == "True"), "{ended:?}: Stalled only while true");
+        assert!(reconciling.is_none() || stalled.is_none(), "{ended:?}: not both");
+        assert_eq!(ready.0 == "True", reconciling.is_none() && stalled.is_none(), "{ended:?}: {status:?}");
+        let deletes = matches!(ended, Ended::Deleting(_));
+        assert_eq!(condition(&status, "Deleting").is_some(), deletes, "{ended:?}");
+        assert_eq!(condition(&status, "DeletionBlocked").is_some(), deletes, "{ended:?}");
         // What stands in the way of this deletion is why a deletion would not work today.
-        let blocked = match &pass {
-            Pass::Deleting(deletion) => deletion.failure.as_ref().map(|f| ("False", f.reason.as_str())),
+        let blocked = match &ended {
+            Ended::Deleting(deletion) => deletion.failure.as_ref().map(|f| ("False", f.reason.as_str())),
             _ => None,
         };
-        assert_eq!(condition(&status, "DeletionReady"), Some(blocked.unwrap_or(("True", "PlanComplete"))), "{pass:?}");
+        assert_eq!(condition(&status, "DeletionReady"), Some(blocked.unwrap_or(("True", "PlanComplete"))), "{ended:?}");
     }
 }
 
 #[test]
 fn an_error_is_one_word_everywhere_and_says_what_to_do() {
     for reason in Reason::ALL {
-        let status =
-            after(None, &Pass::Deleting(blocked(DeletionPolicy::Delete, failure(reason), false)), attempt(1), 1);
+        let status = after(
+            None,
+            &Ended::Deleting(Deletion::blocked(DeletionPolicy::Delete, failure(reason), false)),
+            attempt(1),
+            1,
+        );
         assert_eq!(condition(&status, "DeletionBlocked"), Some(("True", reason.as_str())));
         assert_eq!(condition(&status, "Ready"), Some(("False", reason.as_str())));
         assert_eq!(condition(&status, "Stalled").is_some(), reason.needs_a_person(), "{reason}");
@@ -109,13 +125,13 @@ fn an_error_is_one_word_everywhere_and_says_what_to_do() {
 fn a_blocked_deletion_that_goes_on_clears_its_error() {
     let blocked = after(
         None,
-        &Pass::Deleting(blocked(DeletionPolicy::Delete, failure(Reason::LockTimeout), false)),
+        &Ended::Deleting(Deletion::blocked(DeletionPolicy::Delete, failure(Reason::LockTimeout), false)),
         attempt(1),
         1,
     );
     let done =
-        Deletion { outcome: Some(Outcome::Erased), ..deleting(DeletionPolicy::Delete, stage::COMPLETED, "Done.") };
-    let status = after(Some(&blocked), &Pass::Deleting(done), Attempts::default(), 9);
+        Deletion { outcome: Some(Outcome::Erased), ..Deletion::at(DeletionPolicy::Delete, stage::COMPLETED, "Done.") };
+    let status = after(Some(&blocked), &Ended::Deleting(done), Attempts::default(), 9);
     assert_eq!(status.error, None);
     assert_eq!(condition(&status, "DeletionBlocked"), Some(("False", "NotBlocked")));
     let deletion = status.deletion.expect("a deletion");
@@ -126,12 +142,12 @@ fn a_blocked_deletion_that_goes_on_clears_its_error() {
 
 #[test]
 fn only_attempts_1_2_4_8_are_worth_a_write() {
-    let pass = Pass::Failed(failure(Reason::DatabaseUnavailable));
-    let mut written = after(None, &pass, attempt(1), 1);
+    let ended = Ended::Failed(failure(Reason::DatabaseUnavailable));
+    let mut written = after(None, &ended, attempt(1), 1);
     assert!(worth_writing(None, &written));
     let mut writes = vec![1];
     for count in 2..=40 {
-        let next = after(Some(&written), &pass, attempt(count), i64::from(count) * 100);
+        let next = after(Some(&written), &ended, attempt(count), i64::from(count) * 100);
         if worth_writing(Some(&written), &next) {
             writes.push(count);
             written = next;
@@ -146,57 +162,51 @@ fn only_attempts_1_2_4_8_are_worth_a_write() {
 
 #[test]
 fn another_reason_is_a_new_error() {
-    let before = after(None, &Pass::Failed(failure(Reason::LockTimeout)), attempt(3), 1);
-    let status = after(Some(&before), &Pass::Failed(failure(Reason::PermissionDenied)), attempt(1), 50);
+    let before = after(None, &Ended::Failed(failure(Reason::LockTimeout)), attempt(3), 1);
+    let status = after(Some(&before), &Ended::Failed(failure(Reason::PermissionDenied)), attempt(1), 50);
     assert!(worth_writing(Some(&before), &status));
     assert_eq!(status.error.expect("an error").first_seen_time, Some(Time(at(50))));
 }
 
 #[test]
 fn nothing_new_is_not_worth_a_write() {
-    for pass in every_pass() {
-        let before = after(None, &pass, Attempts::default(), 1);
-        let status = after(Some(&before), &pass, Attempts::default(), 5000);
-        assert!(!worth_writing(Some(&before), &status), "{pass:?}");
+    for ended in every_end() {
+        let before = after(None, &ended, Attempts::default(), 1);
+        let status = after(Some(&before), &ended, Attempts::default(), 5000);
+        assert!(!worth_writing(Some(&before), &status), "{ended:?}");
         assert_eq!(
             before.conditions.iter().map(|c| &c.last_transition_time).collect::<Vec<_>>(),
             status.conditions.iter().map(|c| &c.last_transition_time).collect::<Vec<_>>(),
-            "{pass:?}: nothing flipped"
+            "{ended:?}: nothing flipped"
         );
     }
-    let before = after(None, &Pass::Settled, Attempts::default(), 1);
-    let deactivated = status(
-        &subject(),
-        Some(&before),
-        &Pass::Settled,
-        seen(ObservedState::Deactivated),
-        Attempts::default(),
-        &WAITS,
-        at(2),
-    );
+    let before = after(None, &Ended::InSync, Attempts::default(), 1);
+    let off = Reconciliation::new(Ended::InSync, observed(ObservedState::Deactivated));
+    let deactivated = status(&subject(), Some(&before), &off, Attempts::default(), &WAITS, at(2));
     assert!(worth_writing(Some(&before), &deactivated));
     assert_eq!(condition(&deactivated, "Ready"), Some(("True", "Deactivated")));
 }
 
 #[test]
-fn what_was_not_seen_stays() {
+fn what_was_not_observed_stays() {
     let claim = ClaimStatus { installation: "db".into(), organization_key: "1".into() };
     let inventory = Inventory { users: Some(3), total: 3, ..Inventory::default() };
-    let full = Seen {
+    let full = Observed {
         claim: Some(claim.clone()),
         inventory: Some(inventory.clone()),
         deletion_ready: Some(Err(failure(Reason::SchemaMismatch))),
-        ..seen(ObservedState::Active)
+        ..observed(ObservedState::Active)
     };
-    let before = status(&subject(), None, &Pass::Settled, full, Attempts::default(), &WAITS, at(1));
-    let pass = Pass::Failed(failure(Reason::DatabaseUnavailable));
-    let after = status(&subject(), Some(&before), &pass, Seen::default(), attempt(1), &WAITS, at(2));
+    let full = Reconciliation::new(Ended::InSync, full);
+    let before = status(&subject(), None, &full, Attempts::default(), &WAITS, at(1));
+    let failed = Reconciliation::failed(&subject(), Observed::default(), failure(Reason::DatabaseUnavailable));
+    let after = status(&subject(), Some(&before), &failed, attempt(1), &WAITS, at(2));
     assert_eq!(
         (after.state, &after.claim, &after.inventory),
         (Some(ObservedState::Active), &Some(claim), &Some(inventory))
     );
     assert_eq!(condition(&after, "DeletionReady"), Some(("False", "SchemaMismatch")));
-    let first = status(&subject(), None, &pass, Seen::default(), attempt(1), &WAITS, at(2));
+    let first = status(&subject(), None, &failed, attempt(1), &WAITS, at(2));
     assert_eq!(condition(&first, "DeletionReady"), Some(("Unknown", "Unknown")));
 }
 
@@ -207,7 +217,7 @@ fn everything_stays_within_the_bounds_of_the_schema() {
     failure = failure.entity(long.clone());
     failure.constraint = Some(long.clone());
     failure.causes = vec![ErrorCause { message: long.clone(), remedy: Some(long), ..ErrorCause::default() }; 100];
-    let status = after(None, &Pass::Failed(failure), attempt(1), 1);
+    let status = after(None, &Ended::Failed(failure), attempt(1), 1);
     let error = status.error.expect("an error");
     let within =
         |text: &str, limit: usize| assert!(text.chars().count() <= limit, "{} > {limit}", text.chars().count());
@@ -229,9 +239,12 @@ fn sentences_name_the_configured_waits() {
     let waits = Waits { backoff: Duration::from_secs(90), slow: Duration::from_hours(1) };
     let told = |reason| explained(&failure(reason), "acme", &waits);
     let text = told(Reason::LockTimeout);
-    assert!(text.ends_with(" It is tried again after at most 90 seconds."), "{text}");
+    assert!(text.ends_with(" The operator tries again after at most 90 seconds."), "{text}");
     let text = told(Reason::AdmissionDenied);
-    assert!(text.contains(" It is tried again after at most 60 minutes; at once after: kubectl annotate"), "{text}");
+    assert!(
+        text.contains(" The operator tries again after at most 60 minutes. To try at once: kubectl annotate"),
+        "{text}"
+    );
     let text = explained(&failure(Reason::LockTimeout), "acme", &WAITS);
     assert!(text.ends_with(" after at most a minute."), "{text}");
 }
@@ -239,8 +252,8 @@ fn sentences_name_the_configured_waits() {
 #[test]
 fn an_object_that_is_held_shows_how_its_deletion_ended() {
     let refusal = failure(Reason::AdmissionDenied);
-    let pass = Pass::Deleting(held(DeletionPolicy::Deactivate, &CompletionProof::deactivated(), refusal));
-    let status = after(None, &pass, attempt(1), 1);
+    let ended = Ended::Deleting(Deletion::held(DeletionPolicy::Deactivate, &CompletionProof::deactivated(), refusal));
+    let status = after(None, &ended, attempt(1), 1);
     assert_eq!(status.deletion.as_ref().and_then(|d| d.outcome), Some(Outcome::Deactivated));
     assert_eq!(condition(&status, condition::DELETION_BLOCKED), Some(("True", "AdmissionDenied")));
     assert_eq!(condition(&status, condition::DELETING), Some(("True", stage::COMPLETED)));

@@ -1,0 +1,74 @@
+//! What the controller is started with, and what all reconciliations share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::channel::mpsc::UnboundedSender;
+use kube::runtime::reflector::{ObjectRef, Store};
+
+use super::memory::Memory;
+use super::plan_cache::PlanCache;
+use crate::api::Organization;
+use crate::cluster::Cluster;
+use crate::config::RetryBounds;
+use crate::db::Database;
+use crate::metrics::Metrics;
+
+/// What the controller needs.
+pub struct Inputs {
+    /// The API server.
+    pub cluster: Cluster,
+    /// A client for the watch.
+    pub client: kube::Client,
+    /// The database.
+    pub database: Arc<Database>,
+    /// The compiled plan.
+    pub plan: Arc<PlanCache>,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Settings.
+    pub settings: Settings,
+}
+
+/// Settings of the controller.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Which objects to serve: those with this `spec.database`.
+    pub database: String,
+    /// Id of this cluster in claims and ledger.
+    pub cluster_id: String,
+    /// Other clusters whose claims may be taken over.
+    pub adopt_from: Vec<String>,
+    /// Objects reconciled at the same time.
+    pub concurrency: u16,
+    /// How often the drift poller reads all organizations.
+    pub poll_interval: Duration,
+    /// Longest reconciliation of one object.
+    pub reconcile_timeout: Duration,
+    /// How long an erasure waits for an object that takes the organization over.
+    pub handover: Duration,
+    /// How long transactions that write to unprotected tables get to end.
+    pub drain: Duration,
+    /// Bounds of the retries.
+    pub retry: RetryBounds,
+}
+
+/// Shared by all reconciliations.
+pub(crate) struct Context {
+    pub(super) cluster: Cluster,
+    pub(super) database: Arc<Database>,
+    pub(super) plan: Arc<PlanCache>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) settings: Settings,
+    pub(super) store: Store<Organization>,
+    pub(super) memory: Memory,
+    pub(super) requeue: UnboundedSender<ObjectRef<Organization>>,
+}
+
+impl Context {
+    /// Asks for a reconciliation of an object.
+    pub(super) fn requeue(&self, object: ObjectRef<Organization>) {
+        // The receiver ends with the controller.
+        drop(self.requeue.unbounded_send(object));
+    }
+}

@@ -1,0 +1,194 @@
+//! What this process remembers of each object. Nothing that is right depends on it: after a restart it is empty.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use kube::ResourceExt as _;
+use kube::runtime::reflector::ObjectRef;
+
+use super::backoff::Failures;
+use super::quick_check::QuickCheck;
+use super::status_cache::StatusCache;
+use crate::api::{Organization, OrganizationStatus, Reason};
+use crate::config::RetryBounds;
+use crate::db::observe::CensusEntry;
+use crate::domain::Subject;
+use crate::domain::attempts::Attempts;
+
+/// What this process remembers of every object, by uid.
+pub(super) struct Memory {
+    bounds: RetryBounds,
+    objects: Mutex<HashMap<String, OfObject>>,
+}
+
+/// What this process remembers of one object.
+#[derive(Default)]
+pub(super) struct OfObject {
+    failures: HashMap<Task, Failures>,
+    status: StatusCache,
+    /// When it was first seen terminating, by this process's monotonic clock: clocks of other machines that disagree must
+    /// not shorten the wait for a successor.
+    terminating_since: Option<Instant>,
+    pub(super) quick_check: Option<QuickCheck>,
+    tenant: Option<Tenant>,
+}
+
+/// What the operator was doing when it failed. Failures are counted by task, so those of a live object never delay its
+/// deletion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Task {
+    /// Reconciling a live object.
+    Apply,
+    /// Reconciling a terminating object.
+    Delete,
+    /// Telling the API server how the reconciliation ended.
+    Publish,
+}
+
+/// The organization of an object, as it was seen last.
+struct Tenant {
+    object: ObjectRef<Organization>,
+    key: String,
+    /// `None` if it was not there.
+    seen: Option<CensusEntry>,
+}
+
+impl Memory {
+    pub(super) fn new(bounds: RetryBounds) -> Self {
+        Self { bounds, objects: Mutex::default() }
+    }
+
+    /// Forgets objects that are gone.
+    pub(super) fn keep_only(&self, exists: impl Fn(&str) -> bool) {
+        self.lock().retain(|uid, _| exists(uid));
+    }
+
+    /// Reads or changes what is remembered of one object.
+    pub(super) fn with<T>(&self, uid: &str, change: impl FnOnce(&mut OfObject) -> T) -> T {
+        change(self.lock().entry(uid.to_owned()).or_default())
+    }
+
+    /// Counts a failure.
+    pub(super) fn failed(&self, uid: &str, task: Task, reason: Reason) -> Attempts {
+        self.with(uid, |object| object.failures.entry(task).or_default().count(reason, &self.bounds))
+    }
+
+    /// Forgets the failures of a task.
+    pub(super) fn succeeded(&self, uid: &str, task: Task) {
+        self.with(uid, |object| object.failures.remove(&task));
+    }
+
+    /// How long ago the object was first seen terminating. The first call is when it is.
+    pub(super) fn terminating_for(&self, uid: &str) -> Duration {
+        self.with(uid, |object| match object.terminating_since {
+            Some(first) => first.elapsed(),
+            None => {
+                object.terminating_since = Some(Instant::now());
+                Duration::ZERO
+            }
+        })
+    }
+
+    /// The newest status known: of the object, unless this process wrote a newer one.
+    pub(super) fn newest_status(&self, object: &Organization) -> Option<OrganizationStatus> {
+        self.with(&object.uid().unwrap_or_default(), |o| o.status.newest(object))
+    }
+
+    /// Notes a status that this process wrote, with the object that the API server returned.
+    pub(super) fn wrote_status(&self, returned: &Organization, status: &OrganizationStatus) {
+        self.with(&returned.uid().unwrap_or_default(), |o| o.status.note(returned, status));
+    }
+
+    /// Notes what a reconciliation saw of the object's organization. `seen` is `None` if it is not there.
+    pub(super) fn saw_tenant(&self, subject: &Subject, key: &str, seen: Option<CensusEntry>) {
+        let tenant = Tenant { object: ObjectRef::new(&subject.name), key: key.to_owned(), seen };
+        self.with(&subject.uid, |object| object.tenant = Some(tenant));
+    }
+
+    /// The keys of all organizations that were seen.
+    pub(super) fn keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> =
+            self.lock().values().filter_map(|o| o.tenant.as_ref().map(|t| t.key.clone())).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    /// The objects whose organization is not as it was seen last. `found` is seen now.
+    pub(super) fn drifted(&self, found: &HashMap<String, CensusEntry>) -> Vec<ObjectRef<Organization>> {
+        let mut objects = self.lock();
+        let drifted = objects.values_mut().filter_map(|o| o.tenant.as_mut()).filter_map(|tenant| {
+            let now = found.get(&tenant.key).copied();
+            (now != std::mem::replace(&mut tenant.seen, now)).then(|| tenant.object.clone())
+        });
+        drifted.collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, OfObject>> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Bounds;
+
+    const BOUNDS: Bounds = Bounds { initial_seconds: 1, max_seconds: 60 };
+
+    fn memory() -> Memory {
+        Memory::new(RetryBounds { backoff: BOUNDS, slow: BOUNDS })
+    }
+
+    #[test]
+    fn f20_failures_of_the_live_object_do_not_delay_its_deletion() {
+        let memory = memory();
+        for _ in 0..10 {
+            memory.failed("u", Task::Apply, Reason::DatabaseUnavailable);
+        }
+        let attempts = memory.failed("u", Task::Delete, Reason::DatabaseUnavailable);
+        assert_eq!(attempts.count, 1);
+        assert!(attempts.delay.expect("tried again") <= Duration::from_secs(1));
+    }
+
+    #[test]
+    fn the_first_question_counts_and_an_object_that_is_gone_is_forgotten() {
+        let memory = memory();
+        assert_eq!(memory.terminating_for("a"), Duration::ZERO);
+        assert_eq!(memory.terminating_for("b"), Duration::ZERO);
+        assert!(memory.terminating_for("a") > Duration::ZERO, "the second question does not start again");
+        memory.keep_only(|uid| uid == "b");
+        assert_eq!(memory.terminating_for("a"), Duration::ZERO);
+        assert!(memory.terminating_for("b") > Duration::ZERO);
+    }
+
+    #[test]
+    fn only_objects_whose_organization_changed_have_drifted() {
+        let entry = |users| CensusEntry { active: Some(true), users: Some(users) };
+        let subject = |name: &str| {
+            let value = serde_json::json!({
+                "apiVersion": "organization-operator.io/v1alpha1", "kind": "Organization",
+                "metadata": {"name": name, "uid": name}, "spec": {"organizationId": name},
+            });
+            Subject::parse(&serde_json::from_value(value).expect("an organization"))
+        };
+        let memory = memory();
+        for (name, seen) in [
+            ("same", Some(entry(1))),
+            ("changed", Some(entry(1))),
+            ("gone", Some(entry(1))),
+            ("new", None),
+            ("absent", None),
+        ] {
+            memory.saw_tenant(&subject(name), name, seen);
+        }
+        memory.saw_tenant(&subject("twin"), "same", Some(entry(1)));
+        assert_eq!(memory.keys(), ["absent", "changed", "gone", "new", "same"]);
+        let found = HashMap::from([("same", 1), ("changed", 2), ("new", 1)].map(|(k, n)| (k.to_owned(), entry(n))));
+        let mut drifted: Vec<String> = memory.drifted(&found).into_iter().map(|o| o.name).collect();
+        drifted.sort_unstable();
+        assert_eq!(drifted, ["changed", "gone", "new"]);
+        assert!(memory.drifted(&found).is_empty(), "what was seen is not seen as a change again");
+    }
+}

@@ -1,0 +1,60 @@
+//! Carries a decision out, and returns how that ended.
+
+mod blockers;
+mod erase;
+mod live;
+mod remove;
+mod task;
+mod wait;
+
+use super::decide::Decision;
+use super::observe::Observation;
+use crate::api::Reason;
+use crate::controller::backoff::resync;
+use crate::controller::context::Context;
+use crate::domain::decide::keep_data;
+use crate::domain::reconciliation::{Ended, Reconciliation};
+use crate::domain::{Blame, Effect, Failure, Subject};
+use task::Task;
+
+/// Carries a decision out.
+pub(super) async fn execute(observation: &Observation, decision: Decision<'_>, context: &Context) -> Reconciliation {
+    let (subject, observed) = (&observation.subject, &observation.observed);
+    let failed = match decision {
+        Decision::Apply(tenant, apply) => {
+            return cured_for_all(live::apply(observation, tenant, apply, context).await);
+        }
+        Decision::Remove(tenant, with, remove) => {
+            let task = Task { observation, context, plan: &tenant.plan, facts: &tenant.facts, with };
+            match remove::remove(&task, remove).await {
+                Ok(reconciliation) => return reconciliation,
+                Err(failure) => failure,
+            }
+        }
+        Decision::Keep(because) => {
+            let proof = remove::retain_without_waiting(subject, context, because).await;
+            return Reconciliation::new(Ended::Completed(proof), observed.clone());
+        }
+        Decision::Fail(failure) if subject.terminating_since.is_none() => {
+            return cured_for_all(Reconciliation::failed(subject, observed.clone(), failure.clone()));
+        }
+        Decision::Fail(failure) => failure.clone(),
+    };
+    let failure = with_way_out(failed.or_effect(Effect::NothingThisTime), subject);
+    Reconciliation::failed(subject, observed.clone(), failure)
+}
+
+/// A fault of the plan is cleared for all live objects at once, and then the drift poller requeues this one.
+fn cured_for_all(reconciliation: Reconciliation) -> Reconciliation {
+    let of_the_plan = reconciliation.failure().is_some_and(|f| f.blame == Blame::Plan);
+    Reconciliation { again: if of_the_plan { Some(resync()) } else { reconciliation.again }, ..reconciliation }
+}
+
+/// An id that is no value of the key's type can have no rows, but an error is never taken for an absence: a person says
+/// that nothing has to be deleted.
+fn with_way_out(failure: Failure, subject: &Subject) -> Failure {
+    if failure.reason != Reason::InvalidOrganizationId {
+        return failure;
+    }
+    failure.remedy(format!("{} # an id that is no key has no data to delete", keep_data(&subject.name)))
+}

@@ -1,0 +1,146 @@
+//! A live object: claim, activation, inventory, and a quick check of what would block its deletion.
+
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::SignedDuration;
+use kube::runtime::reflector::ObjectRef;
+
+use super::blockers::quick_check;
+use super::task::claim_status;
+use crate::api::condition;
+use crate::api::{Activation, Reason};
+use crate::controller::backoff::{AFTER_A_CHANGE, resync};
+use crate::controller::context::Context;
+use crate::controller::reconcile::observe::{Observation, Tenant};
+use crate::db::Actor;
+use crate::db::observe::CensusEntry;
+use crate::domain::announcement::{Announcement, Severity};
+use crate::domain::decide::{Apply, Enforce};
+use crate::domain::facts::{ClaimOwner, Facts, Presence};
+use crate::domain::reconciliation::{Ended, Observed, Reconciliation, state};
+use crate::domain::{Effect, Failure, Subject};
+
+pub(super) async fn apply(
+    observation: &Observation,
+    tenant: &Tenant,
+    decision: Apply,
+    context: &Context,
+) -> Reconciliation {
+    let Observation { subject, observed, .. } = observation;
+    if let ClaimOwner::OtherObject { name, terminating: true } = &tenant.owner {
+        // It may wait for this very object: it hands over now and not when its wait ends.
+        context.requeue(ObjectRef::new(name));
+    }
+    let failure = match decision {
+        Apply::Enforce(enforce) => return enforced(observation, tenant, &enforce, context).await,
+        Apply::Expire => match expire(subject, context).await {
+            Ok(reconciliation) => return Reconciliation { observed: observed.clone(), ..reconciliation },
+            Err(failure) => failure,
+        },
+        Apply::Wait => not_there(),
+        Apply::Refuse(failure) => failure,
+    };
+    Reconciliation::failed(subject, observed.clone(), failure)
+}
+
+/// Deletes the object, if it still is as the cache has it: an expiration that was moved must not be acted on because the
+/// watch has not received the change yet.
+async fn expire(subject: &Subject, context: &Context) -> Result<Reconciliation, Failure> {
+    let deleted = match context.cluster.live(&subject.name).await? {
+        Some(live) if Subject::parse(&live) == *subject => context.cluster.delete_expired(&live).await?,
+        _ => false,
+    };
+    let expired = || {
+        let note = "spec.expirationTime has passed, so the operator deleted the object; spec.deletionPolicy decides what \
+                    happens to the data.";
+        announcement("Expired", note, subject)
+    };
+    Ok(Reconciliation {
+        announcement: deleted.then(expired),
+        again: (!deleted).then_some(AFTER_A_CHANGE),
+        ..Reconciliation::new(Ended::InSync, Observed::default())
+    })
+}
+
+async fn enforced(
+    observation: &Observation,
+    Tenant { plan, facts, .. }: &Tenant,
+    enforce: &Enforce,
+    context: &Context,
+) -> Reconciliation {
+    let Observation { object, subject, .. } = observation;
+    let mut observed = observation.observed.clone();
+    let failed = |observed, failure: Failure| Reconciliation::failed(subject, observed, failure);
+    let actor = Actor { cluster: &context.settings.cluster_id, subject, key: &facts.key };
+    if enforce.changes_database()
+        && let Err(failure) = context.database.enforce(actor, enforce, plan).await
+    {
+        return failed(observed, failure.explained_by(plan));
+    }
+    observed.claim = Some(claim_status(facts));
+    let active = match (enforce.activation, facts.organization) {
+        (Some(target), _) => Some(target == Activation::Active),
+        (None, Presence::Present { active }) => active,
+        (None, Presence::Absent) => None,
+    };
+    observed.state = Some(state(Presence::Present { active }));
+    observed.inventory = match context.database.inventory(&facts.key, plan).await {
+        Ok(inventory) => inventory,
+        Err(failure) => return failed(observed, failure.explained_by(plan)),
+    };
+    if let Some(inventory) = &mut observed.inventory {
+        inventory.observed_time = Some(Time(facts.now));
+    }
+    if matches!(observed.deletion_ready, Some(Ok(_)))
+        && let Some(blocked) = quick_check(object, &facts.key, plan, context).await
+    {
+        observed.deletion_ready = Some(Err(blocked));
+    }
+    let users = observed.inventory.as_ref().and_then(|i| i.users);
+    context.memory.saw_tenant(subject, &facts.key, Some(CensusEntry { active, users }));
+    if enforce.expired_unseen {
+        return failed(observed, expired());
+    }
+    Reconciliation {
+        again: Some(next(subject, facts)),
+        announcement: enforce.activation.map(|target| match target {
+            Activation::Active => announcement("Activated", "The organization was activated.", subject),
+            Activation::Deactivated => {
+                announcement(condition::DEACTIVATED, "The organization was deactivated; its data is kept.", subject)
+            }
+        }),
+        ..Reconciliation::new(Ended::InSync, observed)
+    }
+}
+
+/// When to reconcile again: regularly, and when the object expires.
+fn next(subject: &Subject, facts: &Facts) -> Duration {
+    let until = subject.expiration.map(|t| facts.now.duration_until(t)).filter(SignedDuration::is_positive);
+    // A second more, so that the expiration has surely passed by the database's clock.
+    let until = until.and_then(|d| Duration::try_from(d).ok()).map(|d| d + Duration::from_secs(1));
+    let resync = resync();
+    until.map_or(resync, |u| u.min(resync))
+}
+
+fn announcement(reason: &'static str, note: &str, subject: &Subject) -> Announcement {
+    Announcement {
+        severity: Severity::Normal,
+        reason,
+        action: "Reconcile",
+        note: note.to_owned(),
+        occurrence: format!(".{}", subject.generation),
+    }
+}
+
+fn not_there() -> Failure {
+    Failure::new(Reason::OrganizationNotFound, "the database has no organization with this id (yet)").remedy(
+        "create the organization in the platform; if the id is wrong, create the object again with the right one",
+    )
+}
+
+fn expired() -> Failure {
+    Failure::new(Reason::Expired, "spec.expirationTime had passed before the operator saw it, so it is not acted on")
+        .effect(Effect::Untouched)
+        .remedy("set spec.expirationTime to a time in the future, remove it, or delete the object")
+}

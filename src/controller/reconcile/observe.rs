@@ -1,0 +1,198 @@
+//! Reads all that a decision needs: the object past every cache, the CRD, the database, the owner of the claim, and the
+//! objects that name the same organization.
+
+pub(super) mod namesakes;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::jiff::SignedDuration;
+use kube::ResourceExt as _;
+
+use crate::api::{DeletionPolicy, Organization};
+use crate::controller::context::Context;
+use crate::domain::Failure;
+use crate::domain::decide::{Circumstances, KeepBecause, keep_without_asking};
+use crate::domain::facts::{ClaimOwner, Facts, Presence};
+use crate::domain::reconciliation::Observed;
+use crate::domain::subject::{Phase, Subject};
+use namesakes::{Namesakes, read_live, successor};
+use planner::CompiledPlan;
+
+/// All that was read of one object.
+pub(super) struct Observation {
+    /// The object to act on.
+    pub(super) object: Arc<Organization>,
+    pub(super) subject: Subject,
+    /// When the object was read.
+    pub(super) read: Instant,
+    /// What the status shows of it.
+    pub(super) observed: Observed,
+    pub(super) found: Found,
+}
+
+/// What a decision is made from.
+pub(super) enum Found {
+    /// The object is live.
+    Live(Tenant),
+    /// The object is terminating.
+    Terminating(Tenant, Circumstances),
+    /// The object is terminating, and its data is kept whatever the database says, so the database was not asked.
+    Keep(KeepBecause),
+    /// Something could not be read.
+    Failed(Failure),
+}
+
+/// The organization in the database.
+pub(super) struct Tenant {
+    pub(super) plan: Arc<CompiledPlan>,
+    pub(super) facts: Facts,
+    pub(super) owner: ClaimOwner,
+}
+
+/// Observes an object. Returns `None` if it changed meanwhile, is gone, or another one has its name.
+pub(super) async fn observe(object: Arc<Organization>, context: &Context) -> Option<Observation> {
+    let subject = Subject::parse(&object);
+    match subject.phase() {
+        Phase::Live => live(object, subject, context).await,
+        Phase::Terminating => terminating(object, subject, context).await,
+        Phase::Released => None,
+    }
+}
+
+/// The finalizer comes before all that can fail: without it the object is deleted without the operator.
+async fn live(object: Arc<Organization>, subject: Subject, context: &Context) -> Option<Observation> {
+    let read = Instant::now();
+    let object = if subject.has_finalizer {
+        object
+    } else {
+        match context.cluster.add_finalizer(&object).await {
+            Ok(updated) => Arc::new(updated?),
+            Err(failure) => {
+                let found = Found::Failed(without_finalizer(failure));
+                return Some(Observation { object, subject, read, observed: Observed::default(), found });
+            }
+        }
+    };
+    let (observed, tenant) = tenant(&subject, context).await;
+    let found = tenant.map_or_else(Found::Failed, Found::Live);
+    Some(Observation { object, subject, read, observed, found })
+}
+
+/// The object is read live first: what a person lowered a second ago counts.
+async fn terminating(cached: Arc<Organization>, subject: Subject, context: &Context) -> Option<Observation> {
+    let read = Instant::now();
+    let (object, namesakes) = match read_live(&subject, context).await {
+        Ok((Some(live), namesakes)) if live.uid() == cached.uid() => (Arc::new(live), namesakes),
+        Ok(_) => return None,
+        Err(failure) => {
+            let (observed, found) = (Observed::default(), Found::Failed(failure));
+            return Some(Observation { object: cached, subject, read, observed, found });
+        }
+    };
+    let subject = Subject::parse(&object);
+    if subject.phase() != Phase::Terminating {
+        return None;
+    }
+    let (observed, found) = deletion(&subject, namesakes, context).await;
+    Some(Observation { object, subject, read, observed, found: found.unwrap_or_else(Found::Failed) })
+}
+
+async fn deletion(subject: &Subject, namesakes: Namesakes, context: &Context) -> (Observed, Result<Found, Failure>) {
+    let terminating_for = signed(context.memory.terminating_for(&subject.uid));
+    let crd_terminating = match subject.policy {
+        DeletionPolicy::Retain => Ok(false),
+        _ => context.cluster.crd_terminating().await,
+    };
+    match crd_terminating.map(|terminating| keep_without_asking(subject, terminating)) {
+        Err(failure) => return (Observed::default(), Err(failure)),
+        Ok(Some(because)) => return (Observed::default(), Ok(Found::Keep(because))),
+        Ok(None) => {}
+    }
+    let (observed, tenant) = tenant(subject, context).await;
+    let found = async {
+        let tenant = tenant?;
+        let Tenant { plan, facts, .. } = &tenant;
+        let successor = successor(facts, subject, namesakes, context, plan).await?;
+        let rows_left = facts.ledger.is_none()
+            && facts.organization == Presence::Absent
+            && context.database.rows(&facts.key, plan).await? > 0;
+        let circumstances = Circumstances {
+            successor,
+            rows_left,
+            activation_supported: plan.root.activation.is_some(),
+            drain_seconds: drain_seconds(context, plan),
+            handover: signed(context.settings.handover),
+            terminating_for,
+        };
+        Ok(Found::Terminating(tenant, circumstances))
+    };
+    (observed, found.await)
+}
+
+/// The organization of an object, and what the status shows of it also if something could not be read.
+async fn tenant(subject: &Subject, context: &Context) -> (Observed, Result<Tenant, Failure>) {
+    let plan = match compiled(subject, context).await {
+        Ok(plan) => plan,
+        Err(failed) => return (failed.0, Err(failed.1)),
+    };
+    let facts = match context.database.observe(&context.settings.cluster_id, subject, &plan).await {
+        Ok(facts) => facts,
+        Err(failure) => return (Observed::default(), Err(failure.explained_by(&plan))),
+    };
+    let observed = Observed::of(&facts, &plan);
+    if facts.organization == Presence::Absent && subject.terminating_since.is_none() {
+        context.memory.saw_tenant(subject, &facts.key, None);
+    }
+    let owner = claim_owner(&facts, subject, context).await;
+    (observed, owner.map(|owner| Tenant { plan, facts, owner }))
+}
+
+async fn compiled(subject: &Subject, context: &Context) -> Result<Arc<CompiledPlan>, (Observed, Failure)> {
+    let plan = context.plan.get().await.map_err(|f| (Observed::without_plan(&f), f))?;
+    if subject.terminating_since.is_none() {
+        return Ok(plan);
+    }
+    // A person may have cleared what blocked the attempt before.
+    context.plan.refreshed_if_blocked().await.map_err(|f| (Observed::default(), f))
+}
+
+/// Who owns the claim. Whether an owner of this cluster still exists is asked live: a cache that has not received it yet, or
+/// an API server that does not answer, must not look like an owner that is gone.
+async fn claim_owner(facts: &Facts, subject: &Subject, context: &Context) -> Result<ClaimOwner, Failure> {
+    let Some(claim) = &facts.claim else { return Ok(ClaimOwner::Nobody) };
+    if claim.cluster != context.settings.cluster_id {
+        let adoptable = context.settings.adopt_from.contains(&claim.cluster).then(|| claim.uid.clone());
+        return Ok(ClaimOwner::OtherCluster { cluster: claim.cluster.clone(), adoptable });
+    }
+    if claim.uid == subject.uid {
+        return Ok(ClaimOwner::ThisObject);
+    }
+    let owner = context.cluster.live(&claim.name).await?;
+    Ok(match owner.filter(|o| o.uid().as_ref() == Some(&claim.uid)) {
+        Some(owner) => {
+            ClaimOwner::OtherObject { name: owner.name_any(), terminating: owner.metadata.deletion_timestamp.is_some() }
+        }
+        None => ClaimOwner::Gone { uid: claim.uid.clone() },
+    })
+}
+
+fn drain_seconds(context: &Context, plan: &CompiledPlan) -> i64 {
+    match plan.cascade() {
+        Some(cascade) if cascade.has_unprotected() => {
+            i64::try_from(context.settings.drain.as_secs()).unwrap_or(i64::MAX)
+        }
+        _ => 0,
+    }
+}
+
+fn signed(duration: Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
+}
+
+/// Without the finalizer the operator does nothing to the organization, and receives a deletion when it is too late to act.
+fn without_finalizer(failure: Failure) -> Failure {
+    failure.sentence(
+        "Without the finalizer the operator leaves the organization alone: deleting the object now keeps its data",
+    )
+}

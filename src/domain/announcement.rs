@@ -1,0 +1,26 @@
+//! What an Event says.
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// As expected.
+    Normal,
+    /// A person should look.
+    Warning,
+}
+
+/// What an Event says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// How bad it is.
+    pub severity: Severity,
+    /// One word: the same as in conditions and metrics.
+    pub reason: &'static str,
+    /// What the operator was doing, in one word.
+    pub action: &'static str,
+    /// The sentence.
+    pub note: String,
+    /// Tells Events of the same object and reason apart. An Event that exists is not written again, so what is repeated
+    /// after a crash is announced once.
+    pub occurrence: String,
+}

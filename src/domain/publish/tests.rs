@@ -1,0 +1,186 @@
+//! What is published, row by row.
+
+use k8s_openapi::jiff::SignedDuration;
+
+use super::*;
+use crate::api::DeletionPolicy;
+use crate::api::condition::stage;
+use crate::api::status::{ErrorDetail, ObservedState, Outcome};
+use crate::domain::report::error_detail;
+
+const WAITS: Waits = Waits { backoff: Duration::from_mins(1), slow: Duration::from_mins(15) };
+const RESYNC: Duration = Duration::from_mins(10);
+const RETRY: Duration = Duration::from_secs(4);
+
+fn now() -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1000)
+}
+
+fn subject(terminating: bool) -> Subject {
+    let mut value = serde_json::json!({
+        "apiVersion": "organization-operator.io/v1alpha1", "kind": "Organization",
+        "metadata": {"name": "acme", "uid": "u", "generation": 7},
+        "spec": {"organizationId": "1", "deletionPolicy": "Delete"},
+    });
+    if terminating {
+        value["metadata"]["deletionTimestamp"] = "1970-01-01T00:00:00Z".into();
+    }
+    Subject::parse(&serde_json::from_value(value).expect("an organization"))
+}
+
+fn failure(reason: Reason, blame: Blame) -> Failure {
+    Failure { blame, ..Failure::new(reason, "it went wrong") }
+}
+
+/// The status of an object that showed this failure, and this end of its deletion.
+fn showed(reason: Option<Reason>, deleting: bool, outcome: Option<Outcome>) -> OrganizationStatus {
+    let error = reason.map(|reason| -> ErrorDetail { error_detail(&Failure::new(reason, "it went wrong")) });
+    let deletion = deleting.then(|| crate::api::status::DeletionStatus {
+        policy: DeletionPolicy::Delete,
+        outcome,
+        ..Default::default()
+    });
+    OrganizationStatus { error, deletion, ..OrganizationStatus::default() }
+}
+
+fn ended(ended: Ended) -> Reconciliation {
+    let observed = Observed { state: Some(ObservedState::Active), ..Observed::default() };
+    Reconciliation { again: Some(RESYNC), ..Reconciliation::new(ended, observed) }
+}
+
+fn failed(terminating: bool, reason: Reason, blame: Blame) -> Reconciliation {
+    Reconciliation::failed(&subject(terminating), Observed::default(), failure(reason, blame))
+}
+
+/// What is published, in a few words.
+fn told(terminating: bool, previous: Option<&OrganizationStatus>, reconciliation: &Reconciliation) -> String {
+    let subject = subject(terminating);
+    let attempts = match own_failure(&subject, reconciliation) {
+        Some(_) => Attempts { count: 1, delay: Some(RETRY) },
+        None => Attempts::default(),
+    };
+    let published = publication(&subject, previous, reconciliation, attempts, &WAITS, now());
+    let mut words = Vec::new();
+    words.extend(published.log.map(|f| format!("log {}", f.reason)));
+    words.extend(published.events.iter().map(|e| format!("{:?} {} ({})", e.severity, e.reason, e.action)));
+    words.extend(published.status.map(|_| "status".to_owned()));
+    words.extend(published.release.map(|proof| format!("release {}", proof.outcome().as_str())));
+    words.push(match published.again {
+        Some(RETRY) => "retry".into(),
+        Some(RESYNC) => "resync".into(),
+        Some(other) => format!("{other:?}"),
+        None => "wait".into(),
+    });
+    words.join(", ")
+}
+
+#[test]
+fn live_objects() {
+    let lock = |blame| failed(false, Reason::LockTimeout, blame);
+    let schema = || failed(false, Reason::SchemaMismatch, Blame::Plan);
+    let not_found = || failed(false, Reason::OrganizationNotFound, Blame::Object);
+    let announced =
+        || Reconciliation { announcement: Some(completed(&CompletionProof::deactivated())), ..ended(Ended::InSync) };
+    let in_sync = status(&subject(false), None, &ended(Ended::InSync), Attempts::default(), &WAITS, now());
+    for (name, previous, reconciliation, expected) in [
+        ("in sync for the first time", None, ended(Ended::InSync), "status, resync"),
+        ("in sync as before", Some(in_sync.clone()), ended(Ended::InSync), "resync"),
+        ("something was done", Some(in_sync.clone()), announced(), "Normal Deactivated (Delete), resync"),
+        (
+            "a failure",
+            Some(in_sync.clone()),
+            lock(Blame::Object),
+            "log LockTimeout, Warning LockTimeout (Reconcile), status, retry",
+        ),
+        (
+            "the same failure again",
+            Some(showed(Some(Reason::LockTimeout), false, None)),
+            lock(Blame::Object),
+            "log LockTimeout, status, retry",
+        ),
+        (
+            "another failure",
+            Some(showed(Some(Reason::StatementTimeout), false, None)),
+            lock(Blame::Object),
+            "log LockTimeout, Warning LockTimeout (Reconcile), status, retry",
+        ),
+        (
+            "nothing to worry about",
+            None,
+            not_found(),
+            "log OrganizationNotFound, Normal OrganizationNotFound (Reconcile), status, retry",
+        ),
+        ("a fault of the plan", Some(in_sync), schema(), "status, wait"),
+    ] {
+        assert_eq!(told(false, previous.as_ref(), &reconciliation), expected, "{name}");
+    }
+}
+
+#[test]
+fn terminating_objects() {
+    let waits = || ended(Ended::Deleting(Deletion::at(DeletionPolicy::Delete, stage::RECOVERY_WINDOW, "Waiting.")));
+    let done = || ended(Ended::Completed(CompletionProof::deactivated()));
+    let blocked = || failed(true, Reason::ForeignKeyViolation, Blame::Object);
+    let schema = || failed(true, Reason::SchemaMismatch, Blame::Plan);
+    let waiting = status(&subject(true), None, &waits(), Attempts::default(), &WAITS, now());
+    for (name, previous, reconciliation, expected) in [
+        ("it waits", None, waits(), "status, resync"),
+        ("it still waits", Some(waiting), waits(), "resync"),
+        (
+            "it is blocked",
+            None,
+            blocked(),
+            "log ForeignKeyViolation, Warning ForeignKeyViolation (Delete), status, retry",
+        ),
+        (
+            "it is still blocked",
+            Some(showed(Some(Reason::ForeignKeyViolation), true, None)),
+            blocked(),
+            "log ForeignKeyViolation, status, retry",
+        ),
+        (
+            "a fault of the plan that the live object showed",
+            Some(showed(Some(Reason::SchemaMismatch), false, None)),
+            schema(),
+            "log SchemaMismatch, Warning SchemaMismatch (Delete), status, retry",
+        ),
+        (
+            "a fault of the plan that blocked it before",
+            Some(showed(Some(Reason::SchemaMismatch), true, None)),
+            schema(),
+            "log SchemaMismatch, status, retry",
+        ),
+        ("it is completed", None, done(), "status, release Deactivated, resync"),
+        (
+            "it is completed, and was not released",
+            Some(showed(Some(Reason::AdmissionDenied), true, Some(Outcome::Deactivated))),
+            done(),
+            "release Deactivated, resync",
+        ),
+        (
+            "it ended otherwise than the status shows",
+            Some(showed(None, true, Some(Outcome::Retained))),
+            done(),
+            "status, release Deactivated, resync",
+        ),
+    ] {
+        assert_eq!(told(true, previous.as_ref(), &reconciliation), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_refused_release_keeps_the_outcome_and_is_announced_once() {
+    let (subject, proof) = (subject(true), CompletionProof::deactivated());
+    let refusal = || failure(Reason::AdmissionDenied, Blame::Object);
+    let attempt = |count| Attempts { count, delay: Some(RETRY) };
+    for (count, announced) in [(1, true), (2, false), (3, false)] {
+        assert_eq!(refused(&subject, &refusal(), attempt(count), &WAITS).is_some(), announced, "{count}");
+    }
+    let first = held(&subject, None, &proof, refusal(), attempt(1), &WAITS, now()).expect("a status");
+    assert_eq!(first.deletion.as_ref().and_then(|d| d.outcome), Some(Outcome::Deactivated));
+    assert_eq!(first.error.as_ref().map(|e| e.reason), Some(Reason::AdmissionDenied));
+    for (count, written) in [(2, true), (3, false), (4, true)] {
+        let again = held(&subject, Some(&first), &proof, refusal(), attempt(count), &WAITS, now());
+        assert_eq!(again.is_some(), written, "{count}");
+    }
+}

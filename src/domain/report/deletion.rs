@@ -1,0 +1,103 @@
+//! How a reconciliation of a terminating object ended, and what the status says about the deletion.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+
+use crate::api::DeletionPolicy;
+use crate::api::condition::stage;
+use crate::api::status::{DeletionMode, DeletionStatus, DeletionStep, Outcome};
+use crate::domain::attempts::Attempts;
+use crate::domain::completion::CompletionProof;
+use crate::domain::failure::Failure;
+
+/// How far a deletion got.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deletion {
+    /// The policy in effect.
+    pub policy: DeletionPolicy,
+    /// Where it stands: one of [`stage`].
+    pub stage: &'static str,
+    /// One sentence about the stage.
+    pub message: String,
+    /// When the data will be erased.
+    pub erase_time: Option<Timestamp>,
+    /// What was found and deleted.
+    pub steps: Vec<DeletionStep>,
+    /// How it ended, if it did.
+    pub outcome: Option<Outcome>,
+    /// What blocks it.
+    pub failure: Option<Failure>,
+}
+
+impl Deletion {
+    /// A deletion at `stage` that has nothing else to report.
+    #[must_use]
+    pub fn at(policy: DeletionPolicy, stage: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            policy,
+            stage,
+            message: message.into(),
+            erase_time: None,
+            steps: Vec::new(),
+            outcome: None,
+            failure: None,
+        }
+    }
+
+    /// A deletion that cannot go on. `erased`: its cascade was committed before, and the second count is still to come.
+    #[must_use]
+    pub fn blocked(policy: DeletionPolicy, failure: Failure, erased: bool) -> Self {
+        let deletion = if erased {
+            Self::at(
+                policy,
+                stage::VERIFYING,
+                "Everything was erased; the second count of the unprotected tables is blocked.",
+            )
+        } else {
+            Self::at(policy, stage::PENDING, "The deletion is blocked; nothing was deleted.")
+        };
+        Self { failure: Some(failure), ..deletion }
+    }
+
+    /// A completed deletion of an object that the API server does not release.
+    #[must_use]
+    pub fn held(policy: DeletionPolicy, proof: &CompletionProof, refusal: Failure) -> Self {
+        let outcome = proof.outcome().as_str();
+        let refusal =
+            refusal.sentence(&format!("The deletion itself is done ({outcome}); only the object is still there"));
+        Self { failure: Some(refusal), ..Self::completed(policy, proof) }
+    }
+
+    /// A completed deletion.
+    #[must_use]
+    pub fn completed(policy: DeletionPolicy, proof: &CompletionProof) -> Self {
+        Self {
+            outcome: Some(proof.outcome()),
+            steps: proof.steps().to_vec(),
+            ..Self::at(policy, stage::COMPLETED, proof.sentence())
+        }
+    }
+}
+
+pub(super) fn deletion_status(
+    deletion: &Deletion,
+    previous: Option<&DeletionStatus>,
+    attempts: Attempts,
+    now: Timestamp,
+) -> DeletionStatus {
+    DeletionStatus {
+        policy: deletion.policy,
+        mode: (deletion.policy == DeletionPolicy::Delete).then_some(DeletionMode::Transaction),
+        outcome: deletion.outcome,
+        steps: if deletion.steps.is_empty() {
+            previous.map(|p| p.steps.clone()).unwrap_or_default()
+        } else {
+            deletion.steps.clone()
+        },
+        start_time: previous.and_then(|p| p.start_time.clone()).or(Some(Time(now))),
+        finish_time: deletion.outcome.map(|_| previous.and_then(|p| p.finish_time.clone()).unwrap_or(Time(now))),
+        erase_time: deletion.erase_time.map(Time),
+        attempts: (attempts.count > 0).then_some(attempts.count),
+        next_attempt_time: attempts.next(now).map(Time),
+    }
+}
