@@ -148,7 +148,8 @@ mod tests {
         let down = Failure::new(Reason::DatabaseUnavailable, "down");
         let denied = Failure::new(Reason::AuthenticationFailed, "denied");
         let slow = Failure::new(Reason::StatementTimeout, "slow");
-        let plan = Failure { blame: Blame::Plan, ..Failure::new(Reason::SchemaMismatch, "a table is missing") };
+        let mut plan = Failure::new(Reason::SchemaMismatch, "a table is missing");
+        plan.blame = Blame::Plan;
         let mut told = Told::default();
         // What failed; whether the database answered, the waiting objects are requeued, and the failure is logged.
         for (row, (failed, answered, requeue_waiting, log)) in [

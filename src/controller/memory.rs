@@ -81,13 +81,8 @@ impl Memory {
 
     /// How long ago the object was first seen terminating. The first call is when it is.
     pub(super) fn terminating_for(&self, uid: &str) -> Duration {
-        self.with(uid, |object| match object.terminating_since {
-            Some(first) => first.elapsed(),
-            None => {
-                object.terminating_since = Some(Instant::now());
-                Duration::ZERO
-            }
-        })
+        let now = Instant::now();
+        now.duration_since(self.with(uid, |object| *object.terminating_since.get_or_insert(now)))
     }
 
     /// The newest status known: of the object, unless this process wrote a newer one.

@@ -29,7 +29,9 @@ fn subject(terminating: bool) -> Subject {
 }
 
 fn failure(reason: Reason, blame: Blame) -> Failure {
-    Failure { blame, ..Failure::new(reason, "it went wrong") }
+    let mut failure = Failure::new(reason, "it went wrong");
+    failure.blame = blame;
+    failure
 }
 
 /// The status of an object that showed this failure, and this end of its deletion.
@@ -40,7 +42,7 @@ fn showed(reason: Option<Reason>, deleting: bool, outcome: Option<Outcome>) -> O
         outcome,
         ..Default::default()
     });
-    OrganizationStatus { error, deletion, ..OrganizationStatus::default() }
+    OrganizationStatus { deletion, error, ..OrganizationStatus::default() }
 }
 
 fn ended(ended: Ended) -> Reconciliation {
