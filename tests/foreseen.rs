@@ -58,7 +58,7 @@ async fn rows_that_would_block_show_before_anybody_deletes(world: Arc<World>) {
     ] {
         assert!(told.contains(part), "{part} is missing: {told}");
     }
-    assert!(!told.contains("tried again"), "nothing was tried: {told}");
+    assert!(!told.contains("tries again"), "nothing was tried: {told}");
     // It is information, and no failure.
     assert!(seen.is("Ready", "True") && seen.error().is_none(), "{}", seen.yaml());
     assert!(!seen.has("Stalled") && !seen.has("Reconciling") && !seen.has("DeletionBlocked"), "{}", seen.yaml());

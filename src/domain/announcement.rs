@@ -24,3 +24,17 @@ pub struct Announcement {
     /// after a crash is announced once.
     pub occurrence: String,
 }
+
+impl Announcement {
+    /// An Event that an object has once.
+    #[must_use]
+    pub fn once(severity: Severity, reason: &'static str, action: &'static str, note: impl Into<String>) -> Self {
+        Self { severity, reason, action, note: note.into(), occurrence: String::new() }
+    }
+
+    /// The same Event, once for each generation of the object.
+    #[must_use]
+    pub fn per_generation(self, generation: i64) -> Self {
+        Self { occurrence: format!(".{generation}"), ..self }
+    }
+}

@@ -77,13 +77,10 @@ fn is_news(failure: &Failure, previous: Option<&OrganizationStatus>) -> bool {
 
 fn warning(subject: &Subject, failure: &Failure, waits: &Waits) -> Announcement {
     let expected = failure.reason == Reason::OrganizationNotFound;
-    Announcement {
-        severity: if expected { Severity::Normal } else { Severity::Warning },
-        reason: failure.reason.as_str(),
-        action: if subject.terminating_since.is_some() { "Delete" } else { "Reconcile" },
-        note: explained(failure, &subject.name, waits),
-        occurrence: format!(".{}", subject.generation),
-    }
+    let severity = if expected { Severity::Normal } else { Severity::Warning };
+    let action = if subject.terminating_since.is_some() { "Delete" } else { "Reconcile" };
+    let note = explained(failure, &subject.name, waits);
+    Announcement::once(severity, failure.reason.as_str(), action, note).per_generation(subject.generation)
 }
 
 /// The Event about a write that the API server refused. The status cannot show it, so the first refusal has an Event.
@@ -112,13 +109,7 @@ pub fn held(
 /// The Event about a completed deletion.
 #[must_use]
 pub fn completed(proof: &CompletionProof) -> Announcement {
-    Announcement {
-        severity: Severity::Normal,
-        reason: proof.outcome().as_str(),
-        action: "Delete",
-        note: proof.sentence(),
-        occurrence: String::new(),
-    }
+    Announcement::once(Severity::Normal, proof.outcome().as_str(), "Delete", proof.sentence())
 }
 
 #[cfg(test)]

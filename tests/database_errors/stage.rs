@@ -254,7 +254,7 @@ fn told(seen: &Seen, expect: &Expect) -> ErrorDetail {
     let nothing = ["othing was deleted", "attempt deleted nothing"].iter().any(|w| error.message.contains(w));
     assert!(nothing || error.message.contains("is not known"), "it does not say what was deleted: {yaml}");
     let condition = seen.message("DeletionBlocked");
-    for words in [error.message.as_str(), "To clear it: ", "It is tried again "] {
+    for words in [error.message.as_str(), "To clear it: ", "The operator tries again "] {
         assert!(condition.contains(words), "the condition lacks `{words}`: {yaml}");
     }
     assert_eq!(seen.reason("DeletionReady"), expect.reason.as_str(), "{yaml}");

@@ -26,8 +26,8 @@ pub fn explained(failure: &Failure, name: &str, waits: &Waits) -> String {
     match (failure.reason, failure.reason.retry()) {
         _ if failure.blame == Blame::Plan => {
             text.push_str(
-                " This affects every organization. The operator checks the schema at every poll, and tries again when \
-                 the schema has changed.",
+                " This affects every organization. The operator tries again when the schema has changed, which it \
+                 checks at every poll.",
             );
         }
         (Reason::OrganizationNotFound, _) => text.push_str(" The operator asks the database again at every poll."),

@@ -124,13 +124,7 @@ fn next(subject: &Subject, facts: &Facts) -> Duration {
 }
 
 fn announcement(reason: &'static str, note: &str, subject: &Subject) -> Announcement {
-    Announcement {
-        severity: Severity::Normal,
-        reason,
-        action: "Reconcile",
-        note: note.to_owned(),
-        occurrence: format!(".{}", subject.generation),
-    }
+    Announcement::once(Severity::Normal, reason, "Reconcile", note).per_generation(subject.generation)
 }
 
 fn not_there() -> Failure {

@@ -53,13 +53,7 @@ fn waiting(
     if let Some(obstacle) = obstacle {
         reconciliation.observed.deletion_ready = Some(Err(obstacle));
     }
-    reconciliation.announcement = begins.then(|| Announcement {
-        severity: Severity::Warning,
-        reason: stage,
-        action: "Delete",
-        note: message,
-        occurrence: String::new(),
-    });
+    reconciliation.announcement = begins.then(|| Announcement::once(Severity::Warning, stage, "Delete", message));
     reconciliation
 }
 
