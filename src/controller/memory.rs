@@ -31,7 +31,7 @@ pub(super) struct OfObject {
     /// not shorten the wait for a successor.
     terminating_since: Option<Instant>,
     pub(super) quick_check: Option<QuickCheck>,
-    tenant: Option<Tenant>,
+    tenant: Option<LastSeen>,
 }
 
 /// What the operator was doing when it failed. Failures are counted by task, so those of a live object never delay its
@@ -47,11 +47,11 @@ pub(super) enum Task {
 }
 
 /// The organization of an object, as it was seen last.
-struct Tenant {
+struct LastSeen {
     object: ObjectRef<Organization>,
     key: String,
     /// `None` if it was not there.
-    seen: Option<CensusEntry>,
+    state: Option<CensusEntry>,
 }
 
 impl Memory {
@@ -95,9 +95,10 @@ impl Memory {
         self.with(&returned.uid().unwrap_or_default(), |o| o.status.note(returned, status));
     }
 
-    /// Notes what a reconciliation saw of the object's organization. `seen` is `None` if it is not there.
-    pub(super) fn saw_tenant(&self, subject: &Subject, key: &str, seen: Option<CensusEntry>) {
-        let tenant = Tenant { object: ObjectRef::new(&subject.name), key: key.to_owned(), seen };
+    /// Notes what a reconciliation saw of the object's organization. `state` is `None` if it is not
+    /// there.
+    pub(super) fn saw_tenant(&self, subject: &Subject, key: &str, state: Option<CensusEntry>) {
+        let tenant = LastSeen { object: ObjectRef::new(&subject.name), key: key.to_owned(), state };
         self.with(&subject.uid, |object| object.tenant = Some(tenant));
     }
 
@@ -110,12 +111,12 @@ impl Memory {
         keys
     }
 
-    /// The objects whose organization is not as it was seen last. `found` is seen now.
+    /// The objects whose organization is not as it was seen last. `found` has their states of now.
     pub(super) fn drifted(&self, found: &HashMap<String, CensusEntry>) -> Vec<ObjectRef<Organization>> {
         let mut objects = self.lock();
         let drifted = objects.values_mut().filter_map(|o| o.tenant.as_mut()).filter_map(|tenant| {
             let now = found.get(&tenant.key).copied();
-            (now != std::mem::replace(&mut tenant.seen, now)).then(|| tenant.object.clone())
+            (now != std::mem::replace(&mut tenant.state, now)).then(|| tenant.object.clone())
         });
         drifted.collect()
     }

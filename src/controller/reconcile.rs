@@ -2,6 +2,7 @@
 
 mod decide;
 mod execute;
+mod namesakes;
 mod observe;
 mod publish;
 

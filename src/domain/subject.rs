@@ -128,6 +128,17 @@ fn policy_owner(fields: &[ManagedFieldsEntry]) -> Option<&ManagedFieldsEntry> {
         .max_by_key(|entry| entry.time.as_ref().map(|t| t.0))
 }
 
+/// A live object with `Delete`, for tests.
+#[cfg(test)]
+pub(super) fn example() -> Subject {
+    let value = serde_json::json!({
+        "apiVersion": "organization-operator.io/v1alpha1", "kind": "Organization",
+        "metadata": {"name": "acme", "uid": "u", "generation": 7, "finalizers": [FINALIZER]},
+        "spec": {"organizationId": "1", "deletionPolicy": "Delete"},
+    });
+    Subject::parse(&serde_json::from_value(value).unwrap_or_else(|e| panic!("an organization: {e}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

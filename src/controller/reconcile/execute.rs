@@ -3,8 +3,8 @@
 mod blockers;
 mod erase;
 mod live;
+mod removal;
 mod remove;
-mod task;
 mod wait;
 
 use super::decide::Decision;
@@ -15,7 +15,7 @@ use crate::controller::context::Context;
 use crate::domain::decide::keep_data;
 use crate::domain::reconciliation::{Ended, Reconciliation};
 use crate::domain::{Blame, Effect, Failure, Subject};
-use task::Task;
+use removal::Removal;
 
 /// Carries a decision out.
 pub(super) async fn execute(observation: &Observation, decision: Decision<'_>, context: &Context) -> Reconciliation {
@@ -25,8 +25,8 @@ pub(super) async fn execute(observation: &Observation, decision: Decision<'_>, c
             return cured_for_all(live::apply(observation, tenant, apply, context).await);
         }
         Decision::Remove(tenant, with, remove) => {
-            let task = Task { observation, context, plan: &tenant.plan, facts: &tenant.facts, with };
-            match remove::remove(&task, remove).await {
+            let removal = Removal { observation, context, plan: &tenant.plan, facts: &tenant.facts, with };
+            match remove::remove(&removal, remove).await {
                 Ok(reconciliation) => return reconciliation,
                 Err(failure) => failure,
             }

@@ -1,14 +1,13 @@
 //! Reads all that a decision needs: the object past every cache, the CRD, the database, the owner of the claim, and the
 //! objects that name the same organization.
 
-pub(super) mod namesakes;
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::SignedDuration;
 use kube::ResourceExt as _;
 
+use super::namesakes::{Namesakes, read_live, successor};
 use crate::api::{DeletionPolicy, Organization};
 use crate::controller::context::Context;
 use crate::domain::Failure;
@@ -16,7 +15,6 @@ use crate::domain::decide::{Circumstances, KeepBecause, keep_without_asking};
 use crate::domain::facts::{ClaimOwner, Facts, Presence};
 use crate::domain::reconciliation::Observed;
 use crate::domain::subject::{Phase, Subject};
-use namesakes::{Namesakes, read_live, successor};
 use planner::CompiledPlan;
 
 /// All that was read of one object.

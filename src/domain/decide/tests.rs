@@ -8,6 +8,7 @@ use super::*;
 use crate::api::status::ClaimStatus;
 use crate::api::status::Outcome;
 use crate::domain::facts::Claim;
+use crate::domain::subject::example;
 
 const MINE: &str = "uid-of-this";
 
@@ -33,21 +34,10 @@ fn at(second: i64) -> Timestamp {
 fn case() -> Case {
     Case {
         subject: Subject {
-            name: "acme".into(),
             uid: MINE.into(),
-            generation: 1,
-            organization_id: "1".into(),
-            policy: DeletionPolicy::Delete,
-            raise_suspected: false,
-            policy_manager: None,
-            state: None,
-            recovery_window_seconds: 0,
-            expiration: None,
             terminating_since: Some(at(0)),
-            has_finalizer: true,
             claimed: Some(ClaimStatus { installation: "db".into(), organization_key: "1".into() }),
-            stage: None,
-            force_setting: None,
+            ..example()
         },
         facts: Facts {
             installation: "db".into(),

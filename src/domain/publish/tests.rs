@@ -5,8 +5,9 @@ use k8s_openapi::jiff::SignedDuration;
 use super::*;
 use crate::api::DeletionPolicy;
 use crate::api::condition::stage;
-use crate::api::status::{ErrorDetail, ObservedState, Outcome};
+use crate::api::status::{DeletionStatus, ObservedState, Outcome};
 use crate::domain::report::error_detail;
+use crate::domain::subject::example;
 
 const WAITS: Waits = Waits { backoff: Duration::from_mins(1), slow: Duration::from_mins(15) };
 const RESYNC: Duration = Duration::from_mins(10);
@@ -17,15 +18,7 @@ fn now() -> Timestamp {
 }
 
 fn subject(terminating: bool) -> Subject {
-    let mut value = serde_json::json!({
-        "apiVersion": "organization-operator.io/v1alpha1", "kind": "Organization",
-        "metadata": {"name": "acme", "uid": "u", "generation": 7},
-        "spec": {"organizationId": "1", "deletionPolicy": "Delete"},
-    });
-    if terminating {
-        value["metadata"]["deletionTimestamp"] = "1970-01-01T00:00:00Z".into();
-    }
-    Subject::parse(&serde_json::from_value(value).expect("an organization"))
+    Subject { terminating_since: terminating.then(now), ..example() }
 }
 
 fn failure(reason: Reason, blame: Blame) -> Failure {
@@ -36,12 +29,8 @@ fn failure(reason: Reason, blame: Blame) -> Failure {
 
 /// The status of an object that showed this failure, and this end of its deletion.
 fn showed(reason: Option<Reason>, deleting: bool, outcome: Option<Outcome>) -> OrganizationStatus {
-    let error = reason.map(|reason| -> ErrorDetail { error_detail(&Failure::new(reason, "it went wrong")) });
-    let deletion = deleting.then(|| crate::api::status::DeletionStatus {
-        policy: DeletionPolicy::Delete,
-        outcome,
-        ..Default::default()
-    });
+    let error = reason.map(|reason| error_detail(&failure(reason, Blame::Object)));
+    let deletion = deleting.then(|| DeletionStatus { outcome, ..DeletionStatus::default() });
     OrganizationStatus { deletion, error, ..OrganizationStatus::default() }
 }
 

@@ -11,35 +11,16 @@ use super::status::{status, worth_writing};
 use crate::api::condition::{self, stage};
 use crate::api::status::{ClaimStatus, ErrorCause, Inventory, ObservedState, OrganizationStatus, Outcome};
 use crate::api::{DeletionPolicy, Reason};
+use crate::domain::Failure;
 use crate::domain::attempts::Attempts;
 use crate::domain::completion::CompletionProof;
 use crate::domain::reconciliation::{Ended, Observed, Reconciliation};
-use crate::domain::{Failure, Subject};
+use crate::domain::subject::example as subject;
 
 const WAITS: Waits = Waits { backoff: Duration::from_mins(1), slow: Duration::from_mins(15) };
 
 fn at(second: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second)
-}
-
-fn subject() -> Subject {
-    Subject {
-        name: "acme".into(),
-        uid: "u".into(),
-        generation: 7,
-        organization_id: "1".into(),
-        policy: DeletionPolicy::Delete,
-        raise_suspected: false,
-        policy_manager: None,
-        state: None,
-        recovery_window_seconds: 0,
-        expiration: None,
-        terminating_since: None,
-        has_finalizer: true,
-        claimed: None,
-        stage: None,
-        force_setting: None,
-    }
 }
 
 fn failure(reason: Reason) -> Failure {

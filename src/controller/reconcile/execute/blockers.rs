@@ -2,7 +2,7 @@
 
 use kube::ResourceExt as _;
 
-use super::task::{Task, outdated};
+use super::removal::{Removal, outdated};
 use crate::api::{Organization, Reason};
 use crate::controller::context::Context;
 use crate::controller::quick_check::{QuickCheck, fingerprint};
@@ -11,7 +11,7 @@ use planner::CompiledPlan;
 
 /// What would block the object's deletion, by a quick check if one is due. Returns `None` if nothing is known that would; a
 /// check that took too long knows nothing.
-pub(super) async fn quick_check(
+pub(super) async fn would_block(
     object: &Organization,
     key: &str,
     plan: &CompiledPlan,
@@ -42,20 +42,21 @@ pub(super) async fn quick_check(
 }
 
 /// What blocked the deletion while nobody had asked for it, if it still does.
-pub(super) async fn known(task: &Task<'_>) -> Option<Failure> {
-    let memory = &task.context.memory;
-    memory.with(&task.subject().uid, |object| object.quick_check.as_ref().and_then(|check| check.blocked.clone()))?;
-    quick_check(&task.observation.object, &task.facts.key, task.plan, task.context).await
+pub(super) async fn known(removal: &Removal<'_>) -> Option<Failure> {
+    let memory = &removal.context.memory;
+    memory
+        .with(&removal.subject().uid, |object| object.quick_check.as_ref().and_then(|check| check.blocked.clone()))?;
+    would_block(&removal.observation.object, &removal.facts.key, removal.plan, removal.context).await
 }
 
 /// Fails with what would block the erasure. An attempt that failed before for a reason that only the deletes themselves
 /// show, such as a trigger, is rehearsed, so that the organization is not deactivated in vain again and again.
-pub(super) async fn examine(task: &Task<'_>) -> Result<(), Failure> {
+pub(super) async fn examine(removal: &Removal<'_>) -> Result<(), Failure> {
     // The schema of now: a table that was created since the last poll may be what blocks.
-    let plan = task.context.plan.refresh().await?;
+    let plan = removal.context.plan.refresh().await?;
     plan.erase()?;
-    let (database, key) = (&task.context.database, task.facts.key.as_str());
-    let error = task.observation.object.status.as_ref().and_then(|s| s.error.as_ref());
+    let (database, key) = (&removal.context.database, removal.facts.key.as_str());
+    let error = removal.observation.object.status.as_ref().and_then(|s| s.error.as_ref());
     if !error.is_some_and(|e| lasts(e.reason)) {
         let examined = database.examine(key, &plan).await?;
         return Failure::blocked_by(&examined.blockers).map_or(Ok(()), Err);

@@ -5,10 +5,10 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 
 use super::blockers::lasts;
-use super::task::Task;
+use super::removal::Removal;
 use crate::api::Reason;
 use crate::api::condition::stage;
-use crate::controller::reconcile::observe::namesakes::{read_live, successor};
+use crate::controller::reconcile::namesakes::{read_live, successor};
 use crate::db::erase::Erasure;
 use crate::domain::attempts::Attempts;
 use crate::domain::reconciliation::{Ended, Observed, Reconciliation};
@@ -25,21 +25,24 @@ const SHOW_AFTER: Duration = Duration::from_secs(2);
 
 /// Erases. If that fails for a reason that does not pass by itself, an organization that was deactivated only to erase it is
 /// activated again: it stays in use until the deletion can succeed.
-pub(super) async fn erase_or_activate_again(task: &Task<'_>, take_from: Option<&str>) -> Result<Erasure, Failure> {
-    let failure = match erase(task, take_from).await {
+pub(super) async fn erase_or_activate_again(
+    removal: &Removal<'_>,
+    take_from: Option<&str>,
+) -> Result<Erasure, Failure> {
+    let failure = match erase(removal, take_from).await {
         Err(failure) => failure,
         done => return done,
     };
-    let window = task.facts.claim.as_ref().filter(|_| task.owns_claim()).and_then(|c| c.window);
-    let only_drained = task.subject().recovery_window_seconds == 0 && window.is_some_and(|w| w.was_active);
+    let window = removal.facts.claim.as_ref().filter(|_| removal.owns_claim()).and_then(|c| c.window);
+    let only_drained = removal.subject().recovery_window_seconds == 0 && window.is_some_and(|w| w.was_active);
     if !only_drained || !lasts(failure.reason) {
         return Err(failure);
     }
-    Err(match task.context.database.end_window(task.actor(), task.plan).await {
+    Err(match removal.context.database.end_window(removal.actor(), removal.plan).await {
         Ok(()) => failure.detail("the organization is active again"),
         Err(refused) => {
             let reason = refused.reason;
-            tracing::warn!(object = task.subject().name, reason = reason.as_str(), "{}", refused.message());
+            tracing::warn!(object = removal.subject().name, reason = reason.as_str(), "{}", refused.message());
             failure.detail(&format!(
                 "the organization is still deactivated, because activating it again failed ({reason})"
             ))
@@ -48,23 +51,23 @@ pub(super) async fn erase_or_activate_again(task: &Task<'_>, take_from: Option<&
 }
 
 /// Runs the cascade; once more with a plan of now, if the schema has changed since the plan was compiled.
-async fn erase(task: &Task<'_>, take_from: Option<&str>) -> Result<Erasure, Failure> {
-    match cascade(task, take_from).await {
-        Err(failure) => Err(explained(task, failure).await),
+async fn erase(removal: &Removal<'_>, take_from: Option<&str>) -> Result<Erasure, Failure> {
+    match cascade(removal, take_from).await {
+        Err(failure) => Err(explained(removal, failure).await),
         Ok(Erasure::PlanOutdated) => {
-            let plan = task.context.plan.refresh().await?;
-            cascade(&Task { plan: &plan, ..*task }, take_from).await
+            let plan = removal.context.plan.refresh().await?;
+            cascade(&Removal { plan: &plan, ..*removal }, take_from).await
         }
         done => done,
     }
 }
 
 /// What the server refused, in the words of a plan of now: it names each table, column and privilege that is missing.
-async fn explained(task: &Task<'_>, failure: Failure) -> Failure {
+async fn explained(removal: &Removal<'_>, failure: Failure) -> Failure {
     if failure.sql_state.is_none() || !matches!(failure.reason, Reason::PermissionDenied | Reason::SchemaMismatch) {
         return failure;
     }
-    match task.context.plan.refresh().await {
+    match removal.context.plan.refresh().await {
         Ok(plan) => failure.explained_by(&plan),
         Err(_) => failure,
     }
@@ -72,25 +75,25 @@ async fn explained(task: &Task<'_>, failure: Failure) -> Failure {
 
 /// Runs the cascade. One that takes long is shown while it runs. The claim is made first, in a transaction of its own, so
 /// that it remembers the policy of now, also when the cascade is blocked.
-async fn cascade(task: &Task<'_>, take_from: Option<&str>) -> Result<Erasure, Failure> {
-    let database = &task.context.database;
-    if !task.owns_claim() {
-        database.claim(task.actor(), take_from).await?;
+async fn cascade(removal: &Removal<'_>, take_from: Option<&str>) -> Result<Erasure, Failure> {
+    let database = &removal.context.database;
+    if !removal.owns_claim() {
+        database.claim(removal.actor(), take_from).await?;
     }
-    let mut erasing = Box::pin(database.erase(task.actor(), task.plan, still_wanted(task)));
+    let mut erasing = Box::pin(database.erase(removal.actor(), removal.plan, still_wanted(removal)));
     tokio::select! {
         done = &mut erasing => return done,
         () = tokio::time::sleep(SHOW_AFTER) => {}
     }
     // The stage is a courtesy: the cascade goes on whether or not it can be shown. But it must not be shown after the end, so
     // the end waits for it, for a while.
-    let showing = tokio::time::timeout(SHOW_LIMIT, show_stage(task));
+    let showing = tokio::time::timeout(SHOW_LIMIT, show_stage(removal));
     tokio::join!(showing, &mut erasing).1
 }
 
 /// Shows in the status that the cascade runs.
-async fn show_stage(task: &Task<'_>) {
-    let (context, object, subject) = (task.context, &task.observation.object, task.subject());
+async fn show_stage(removal: &Removal<'_>) {
+    let (context, object, subject) = (removal.context, &removal.observation.object, removal.subject());
     let message = "The organization and its data are being erased in one transaction.";
     let deletion = Deletion::at(subject.policy, stage::ERASING, message);
     let reconciliation = Reconciliation::new(Ended::Deleting(deletion), Observed::default());
@@ -109,12 +112,12 @@ async fn show_stage(task: &Task<'_>) {
 
 /// Whether the object still asks for the erasure, and no other has come that takes the organization over. What changed
 /// while locks were waited for, or rows were counted, counts until the first row is gone.
-async fn still_wanted(task: &Task<'_>) -> Result<bool, Failure> {
-    if task.observation.read.elapsed() < FRESH {
+async fn still_wanted(removal: &Removal<'_>) -> Result<bool, Failure> {
+    if removal.observation.read.elapsed() < FRESH {
         return Ok(true);
     }
-    let before = task.subject();
-    let (live, namesakes) = read_live(before, task.context).await?;
+    let before = removal.subject();
+    let (live, namesakes) = read_live(before, removal.context).await?;
     let Some(live) = live else { return Ok(false) };
     let now = Subject::parse(&live);
     if now.uid != before.uid
@@ -124,7 +127,7 @@ async fn still_wanted(task: &Task<'_>) -> Result<bool, Failure> {
     {
         return Ok(false);
     }
-    Ok(successor(task.facts, &now, namesakes, task.context, task.plan).await?.is_none())
+    Ok(successor(removal.facts, &now, namesakes, removal.context, removal.plan).await?.is_none())
 }
 
 #[cfg(test)]

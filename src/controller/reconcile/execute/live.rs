@@ -6,8 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::SignedDuration;
 use kube::runtime::reflector::ObjectRef;
 
-use super::blockers::quick_check;
-use super::task::claim_status;
+use super::blockers::would_block;
+use super::removal::claim_status;
 use crate::api::condition;
 use crate::api::{Activation, Reason};
 use crate::controller::backoff::{AFTER_A_CHANGE, resync};
@@ -93,7 +93,7 @@ async fn enforced(
         inventory.observed_time = Some(Time(facts.now));
     }
     if matches!(observed.deletion_ready, Some(Ok(_)))
-        && let Some(blocked) = quick_check(object, &facts.key, plan, context).await
+        && let Some(blocked) = would_block(object, &facts.key, plan, context).await
     {
         observed.deletion_ready = Some(Err(blocked));
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::blockers::{examine, known};
 use super::erase::erase_or_activate_again;
-use super::task::{Task, outdated};
+use super::removal::{Removal, outdated};
 use super::wait::{pause, wait, window_started};
 use crate::api::Reason;
 use crate::api::condition::stage;
@@ -24,84 +24,84 @@ use crate::domain::{Effect, Failure, Subject};
 /// `Retain` never waits for the database: this is how long it may take to leave a record.
 const RECORD_LIMIT: Duration = Duration::from_secs(10);
 
-pub(super) async fn remove(task: &Task<'_>, decision: Remove) -> Result<Reconciliation, Failure> {
-    let (database, plan) = (&task.context.database, task.plan);
+pub(super) async fn remove(removal: &Removal<'_>, decision: Remove) -> Result<Reconciliation, Failure> {
+    let (database, plan) = (&removal.context.database, removal.plan);
     let proof = match decision {
         Remove::Refuse(failure) => return Err(failure),
         Remove::Release(proof) => proof,
         Remove::Retain(because) => {
-            database.retain(&task.context.settings.cluster_id, task.subject(), &because, Some(plan)).await?
+            database.retain(&removal.context.settings.cluster_id, removal.subject(), &because, Some(plan)).await?
         }
-        Remove::Transfer(successor) => database.transfer(task.actor(), &successor, plan).await?,
-        Remove::Deactivate { take_from } => database.deactivate(task.actor(), take_from.as_deref(), plan).await?,
-        Remove::NotFound => database.not_found(task.actor(), plan).await?.ok_or_else(appeared)?,
+        Remove::Transfer(successor) => database.transfer(removal.actor(), &successor, plan).await?,
+        Remove::Deactivate { take_from } => database.deactivate(removal.actor(), take_from.as_deref(), plan).await?,
+        Remove::NotFound => database.not_found(removal.actor(), plan).await?.ok_or_else(appeared)?,
         Remove::StartWindow { take_from } => {
             // A recovery window deactivates whatever will block the erasure at its end, and says what that is.
-            let obstacle = match examine(task).await {
-                Err(failure) if task.subject().recovery_window_seconds == 0 => return Err(failure),
+            let obstacle = match examine(removal).await {
+                Err(failure) if removal.subject().recovery_window_seconds == 0 => return Err(failure),
                 examined => examined.err(),
             };
-            let started = database.start_window(task.actor(), take_from.as_deref(), plan).await?;
-            return Ok(window_started(task, started, obstacle));
+            let started = database.start_window(removal.actor(), take_from.as_deref(), plan).await?;
+            return Ok(window_started(removal, started, obstacle));
         }
         Remove::Wait { until, awaited } => {
             let obstacle = match awaited {
                 // What is wrong with the plan is known already: nobody has to wait for the message.
                 Awaited::Successor => {
                     plan.erase()?;
-                    known(task).await
+                    known(removal).await
                 }
-                Awaited::RecoveryWindow => examine(task).await.err(),
+                Awaited::RecoveryWindow => examine(removal).await.err(),
                 Awaited::Writers => None,
             };
-            return Ok(wait(task, until, awaited, obstacle));
+            return Ok(wait(removal, until, awaited, obstacle));
         }
-        Remove::Erase { take_from } => match erase_or_activate_again(task, take_from.as_deref()).await? {
+        Remove::Erase { take_from } => match erase_or_activate_again(removal, take_from.as_deref()).await? {
             Erasure::Completed(proof) => proof,
-            Erasure::Unverified { steps } => return Ok(unverified(task, steps)),
+            Erasure::Unverified { steps } => return Ok(unverified(removal, steps)),
             Erasure::PlanOutdated => return Err(outdated()),
-            Erasure::Unwanted => return Ok(unwanted(task)),
+            Erasure::Unwanted => return Ok(unwanted(removal)),
         },
-        Remove::Verify(entry) => return verify(task, entry).await,
+        Remove::Verify(entry) => return verify(removal, entry).await,
     };
-    Ok(completed(task, proof))
+    Ok(completed(removal, proof))
 }
 
-fn completed(task: &Task<'_>, proof: CompletionProof) -> Reconciliation {
-    Reconciliation::new(Ended::Completed(proof), task.observation.observed.clone())
+fn completed(removal: &Removal<'_>, proof: CompletionProof) -> Reconciliation {
+    Reconciliation::new(Ended::Completed(proof), removal.observation.observed.clone())
 }
 
-async fn verify(task: &Task<'_>, entry: LedgerEntry) -> Result<Reconciliation, Failure> {
-    let Context { database, settings, .. } = task.context;
+async fn verify(removal: &Removal<'_>, entry: LedgerEntry) -> Result<Reconciliation, Failure> {
+    let Context { database, settings, .. } = removal.context;
     let drained = entry.finished + settings.drain;
-    if task.facts.now < drained {
-        let again = Some(pause(task.facts.now, drained));
-        return Ok(Reconciliation { again, ..unverified(task, entry.steps) });
+    if removal.facts.now < drained {
+        let again = Some(pause(removal.facts.now, drained));
+        return Ok(Reconciliation { again, ..unverified(removal, entry.steps) });
     }
-    let (cluster, subject, key) = (&settings.cluster_id, task.subject(), task.facts.key.as_str());
-    let mut verified = database.verify(cluster, subject, key, task.plan).await?;
+    let (cluster, subject, key) = (&settings.cluster_id, removal.subject(), removal.facts.key.as_str());
+    let mut verified = database.verify(cluster, subject, key, removal.plan).await?;
     if verified == Verification::PlanOutdated {
-        let plan = task.context.plan.refresh().await?;
+        let plan = removal.context.plan.refresh().await?;
         verified = database.verify(cluster, subject, key, &plan).await?;
     }
     match verified {
-        Verification::Completed(proof) => Ok(completed(task, proof)),
-        Verification::Swept => Ok(unverified(task, entry.steps)),
+        Verification::Completed(proof) => Ok(completed(removal, proof)),
+        Verification::Swept => Ok(unverified(removal, entry.steps)),
         Verification::PlanOutdated => Err(outdated()),
     }
 }
 
-fn unverified(task: &Task<'_>, steps: Vec<DeletionStep>) -> Reconciliation {
+fn unverified(removal: &Removal<'_>, steps: Vec<DeletionStep>) -> Reconciliation {
     let message = "Everything was erased. After the drain time the operator counts the tables again that no foreign key \
                    protects.";
-    let deletion = Deletion { steps, ..Deletion::at(task.subject().policy, stage::VERIFYING, message) };
-    task.under_way(deletion, task.context.settings.drain)
+    let deletion = Deletion { steps, ..Deletion::at(removal.subject().policy, stage::VERIFYING, message) };
+    removal.under_way(deletion, removal.context.settings.drain)
 }
 
-fn unwanted(task: &Task<'_>) -> Reconciliation {
+fn unwanted(removal: &Removal<'_>) -> Reconciliation {
     let message = "The object changed before the first row was deleted. Nothing was deleted; the operator reads the object \
                    again.";
-    task.under_way(Deletion::at(task.subject().policy, stage::PENDING, message), AFTER_A_CHANGE)
+    removal.under_way(Deletion::at(removal.subject().policy, stage::PENDING, message), AFTER_A_CHANGE)
 }
 
 /// Keeps the data and leaves a record if that is possible within seconds.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::task::Task;
+use super::removal::Removal;
 use crate::api::condition::{self, stage};
 use crate::api::status::ObservedState;
 use crate::domain::Failure;
@@ -16,40 +16,45 @@ use crate::domain::report::deletion::Deletion;
 use crate::domain::report::sentences::until_erasure;
 
 /// A deletion whose organization was deactivated just now.
-pub(super) fn window_started(task: &Task<'_>, started: Timestamp, obstacle: Option<Failure>) -> Reconciliation {
+pub(super) fn window_started(removal: &Removal<'_>, started: Timestamp, obstacle: Option<Failure>) -> Reconciliation {
     let window = Window { started, was_active: true };
-    let (until, awaited) = task.with.due(task.subject(), task.facts, Some(window));
-    let mut reconciliation = waiting(task, until, awaited, true, obstacle);
+    let (until, awaited) = removal.with.due(removal.subject(), removal.facts, Some(window));
+    let mut reconciliation = waiting(removal, until, awaited, true, obstacle);
     reconciliation.observed.state = Some(ObservedState::Deactivated);
     reconciliation
 }
 
 /// A deletion that waits. `obstacle` is what will block the erasure unless somebody clears it before.
-pub(super) fn wait(task: &Task<'_>, until: Timestamp, awaited: Awaited, obstacle: Option<Failure>) -> Reconciliation {
-    let deactivated = task.observation.observed.state == Some(ObservedState::Deactivated);
-    waiting(task, until, awaited, deactivated, obstacle)
+pub(super) fn wait(
+    removal: &Removal<'_>,
+    until: Timestamp,
+    awaited: Awaited,
+    obstacle: Option<Failure>,
+) -> Reconciliation {
+    let deactivated = removal.observation.observed.state == Some(ObservedState::Deactivated);
+    waiting(removal, until, awaited, deactivated, obstacle)
 }
 
 fn waiting(
-    task: &Task<'_>,
+    removal: &Removal<'_>,
     until: Timestamp,
     awaited: Awaited,
     deactivated: bool,
     obstacle: Option<Failure>,
 ) -> Reconciliation {
-    let subject = task.subject();
+    let subject = removal.subject();
     let (stage, until) = match awaited {
         // The end by this process's clock moves a little with each reconciliation: what is shown does not.
-        Awaited::Successor => (stage::AWAITING_SUCCESSOR, shown_end(task, whole_seconds(until))),
+        Awaited::Successor => (stage::AWAITING_SUCCESSOR, shown_end(removal, whole_seconds(until))),
         Awaited::RecoveryWindow => (stage::RECOVERY_WINDOW, whole_seconds(until)),
         Awaited::Writers => (stage::DRAINING, whole_seconds(until)),
     };
     // What passes by itself, such as a lock, says nothing about a time that is hours away.
     let obstacle = obstacle.filter(|o| o.reason.needs_a_person());
     let message = until_erasure(subject, awaited, until, deactivated, obstacle.as_ref());
-    let begins = awaited == Awaited::RecoveryWindow && !shows(task, stage);
+    let begins = awaited == Awaited::RecoveryWindow && !shows(removal, stage);
     let deletion = Deletion { erase_time: Some(until), ..Deletion::at(subject.policy, stage, message.clone()) };
-    let mut reconciliation = task.under_way(deletion, pause(task.facts.now, until));
+    let mut reconciliation = removal.under_way(deletion, pause(removal.facts.now, until));
     if let Some(obstacle) = obstacle {
         reconciliation.observed.deletion_ready = Some(Err(obstacle));
     }
@@ -58,16 +63,16 @@ fn waiting(
 }
 
 /// The end of the wait that the status shows already, where it is this one to within two seconds.
-fn shown_end(task: &Task<'_>, until: Timestamp) -> Timestamp {
-    let newest = task.context.memory.newest_status(&task.observation.object);
+fn shown_end(removal: &Removal<'_>, until: Timestamp) -> Timestamp {
+    let newest = removal.context.memory.newest_status(&removal.observation.object);
     let shown = newest.and_then(|s| s.deletion).and_then(|d| d.erase_time).map(|t| t.0);
     let near = |t: &Timestamp| until.duration_since(*t).abs() <= SignedDuration::from_secs(2);
     shown.filter(near).unwrap_or(until)
 }
 
 /// Whether the object's status shows this stage already.
-fn shows(task: &Task<'_>, stage: &str) -> bool {
-    let mut conditions = task.observation.object.status.iter().flat_map(|s| &s.conditions);
+fn shows(removal: &Removal<'_>, stage: &str) -> bool {
+    let mut conditions = removal.observation.object.status.iter().flat_map(|s| &s.conditions);
     conditions.any(|c| c.type_ == condition::DELETING && c.reason == stage)
 }
 

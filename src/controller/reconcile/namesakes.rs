@@ -10,13 +10,13 @@ use crate::domain::{Failure, Subject};
 use planner::CompiledPlan;
 
 /// The objects that the API server lists for an id, or why they cannot be listed.
-pub(in crate::controller::reconcile) struct Namesakes {
+pub(super) struct Namesakes {
     id: String,
     objects: Result<Vec<Organization>, Failure>,
 }
 
 /// The object as it is now, and all that name its organization: one list past every cache has both.
-pub(in crate::controller::reconcile) async fn read_live(
+pub(super) async fn read_live(
     subject: &Subject,
     context: &Context,
 ) -> Result<(Option<Organization>, Namesakes), Failure> {
@@ -36,7 +36,7 @@ pub(in crate::controller::reconcile) async fn read_live(
 /// The API server is asked for a list, which has an object created a moment ago, and which fails when it cannot be read: a
 /// failed read is no permission to erase. It finds the spellings of this object's claim and spec; another spelling of the
 /// same id is found in the cache, and read live before it counts.
-pub(in crate::controller::reconcile) async fn successor(
+pub(super) async fn successor(
     facts: &Facts,
     subject: &Subject,
     namesakes: Namesakes,

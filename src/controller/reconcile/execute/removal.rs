@@ -16,7 +16,7 @@ use planner::CompiledPlan;
 
 /// A terminating object, and what was found of it.
 #[derive(Clone, Copy)]
-pub(super) struct Task<'a> {
+pub(super) struct Removal<'a> {
     pub(super) observation: &'a Observation,
     pub(super) context: &'a Context,
     pub(super) plan: &'a CompiledPlan,
@@ -24,7 +24,7 @@ pub(super) struct Task<'a> {
     pub(super) with: &'a Circumstances,
 }
 
-impl<'a> Task<'a> {
+impl<'a> Removal<'a> {
     pub(super) fn subject(&self) -> &'a Subject {
         &self.observation.subject
     }
