@@ -1,4 +1,4 @@
-//! What the schema says no to.
+//! What the schema refuses.
 
 use std::sync::Arc;
 
@@ -171,14 +171,14 @@ const NO_ENDING: &str = "DROP TRIGGER ending ON users; DROP FUNCTION ending";
 
 pub fn raising() -> Case {
     Case::new(
-        "a trigger that says no",
+        "a trigger that raises an error",
         Reason::ConstraintViolation,
         ending!("RAISE 'no, %', OLD.email USING DETAIL = OLD.email, HINT = OLD.email;"),
         NO_ENDING,
     )
     .state("P0001")
     .at("users", "public.users")
-    .says(&["a trigger says no", "in the function `ending()`"])
+    .says(&["a trigger raised an error", "in the function `ending()`"])
     .remedy(&["pg_get_triggerdef", "tgrelid = '\"public\".\"users\"'::regclass"])
 }
 
