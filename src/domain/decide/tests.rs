@@ -131,8 +131,8 @@ impl Case {
     }
 
     fn successor(self) -> Self {
-        let heir = Successor { name: "heir".into(), uid: "uid-of-heir".into(), policy: DeletionPolicy::Retain };
-        self.with(|c| c.successor = Some(heir))
+        let newer = Successor { name: "newer".into(), uid: "uid-of-newer".into(), policy: DeletionPolicy::Retain };
+        self.with(|c| c.successor = Some(newer))
     }
 
     /// The policy was changed after the deletion began; `noted` is what the claim remembers.
@@ -317,9 +317,9 @@ fn terminating_objects() {
             ("another cluster's claim is respected", c().owned_by(foreign(false)), "refuse: OrganizationClaimed"),
             ("unless it may be adopted", c().owned_by(foreign(true)), "erase, taking the claim of uid-of-foreign"),
             // A rename.
-            ("a successor inherits", c().successor(), "hand over to heir"),
-            ("whatever the policy", c().successor().policy(Deactivate), "hand over to heir"),
-            ("also within the recovery window", c().successor().recovery(500).window(50), "hand over to heir"),
+            ("a successor inherits", c().successor(), "hand over to newer"),
+            ("whatever the policy", c().successor().policy(Deactivate), "hand over to newer"),
+            ("also within the recovery window", c().successor().recovery(500).window(50), "hand over to newer"),
             ("a successor does not inherit what others own", c().successor().owned_by(other()), "keep, other owns it"),
             // A policy that was changed after the deletion began.
             ("a raise from Retain is refused", c().raised(Retain), "keep, raise refused"),
@@ -341,7 +341,7 @@ fn terminating_objects() {
             ("nor in one", c().forced().recovery(500).window(50), "refuse: ReplacementSuspected"),
             ("Deactivate erases nothing", c().forced().policy(Deactivate), "deactivate"),
             ("Retain neither", c().forced().policy(Retain), "at once: keep"),
-            ("a successor inherits all the same", c().forced().successor(), "hand over to heir"),
+            ("a successor inherits all the same", c().forced().successor(), "hand over to newer"),
             ("what was done is released", c().forced().recorded(Outcome::Erased, true), "release, Erased"),
             // No activation column.
             ("cannot deactivate", c().cannot_deactivate().policy(Deactivate), "refuse: DeactivationUnsupported"),
@@ -487,7 +487,7 @@ fn what_an_erasure_waits_for() {
             ("as long as it takes", c().handover(9), "wait 1 s for a successor"),
             ("and no longer", c().handover(10), "erase"),
             ("also long after", c().handover(500), "erase"),
-            ("it comes", c().handover(3).successor(), "hand over to heir"),
+            ("it comes", c().handover(3).successor(), "hand over to newer"),
             ("also for a free claim", c().handover(0).free(), "wait 10 s for a successor"),
             (
                 "rows that are left wait, too",
