@@ -173,7 +173,7 @@ impl Teller<'_> {
         context.cluster.release(self.object, settlement).await?;
         cleanup::wake_heirs(subject, context);
         tracing::info!(object = subject.name, uid = subject.uid, outcome, "{}", settlement.sentence());
-        context.metrics.settled(settlement, subject.terminating_since, self.now);
+        context.metrics.completed(settlement, subject.terminating_since, self.now);
         Ok(())
     }
 }
