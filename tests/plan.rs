@@ -80,7 +80,7 @@ async fn draft(scene: &Scene, url: &str, organization: &str) -> (String, String)
     (file, said.out)
 }
 
-/// Everything that a rehearsal could change: all rows of all tenants, claims, ledger, residue.
+/// Everything that a rehearsal could change: all rows of all tenants, claims, ledger, captured keys.
 async fn everything(scene: &Scene) -> String {
     let own = "SELECT string_agg(x, ',' ORDER BY x) FROM (SELECT c::text AS x FROM organization_operator.claims c \
         UNION ALL SELECT l::text FROM organization_operator.ledger l \

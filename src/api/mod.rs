@@ -5,10 +5,12 @@
 pub mod condition;
 pub mod crd;
 pub mod organization;
+pub mod policy;
 pub mod reason;
 pub mod status;
 
-pub use organization::{Activation, DeletionPolicy, Organization, OrganizationSpec};
+pub use organization::{Activation, Organization, OrganizationSpec};
+pub use policy::DeletionPolicy;
 pub use reason::{Reason, Retry};
 pub use status::OrganizationStatus;
 

@@ -4,8 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use strum::{EnumString, IntoStaticStr};
 
+use super::policy::DeletionPolicy;
 use super::status::OrganizationStatus;
 
 /// One tenant of the workflow platform, kept in PostgreSQL.
@@ -97,41 +97,6 @@ fn time_or_never<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Op
 
 fn default_database() -> String {
     "default".to_owned()
-}
-
-/// What the removal of an Organization object does to the data. Ordered: a later policy does more.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Deserialize,
-    Serialize,
-    JsonSchema,
-    EnumString,
-    IntoStaticStr,
-)]
-pub enum DeletionPolicy {
-    /// Keep the organization and all its data as they are.
-    #[default]
-    Retain,
-    /// Keep the data and deactivate the organization.
-    Deactivate,
-    /// Erase the organization and all its data permanently.
-    Delete,
-}
-
-impl DeletionPolicy {
-    /// The word that users write.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        self.into()
-    }
 }
 
 /// Whether an organization may be used.

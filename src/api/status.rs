@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr};
 
-use super::organization::DeletionPolicy;
+use super::policy::DeletionPolicy;
 use super::reason::Reason;
 
 /// Observed state of an Organization.
