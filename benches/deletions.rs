@@ -173,7 +173,7 @@ async fn delete_all(scene: &Scene) -> Deletion {
     let began = Instant::now();
     scene.ok(&["delete", "--raw", &raw]).await;
     let accepted = began.elapsed();
-    // One object a look: the measurement must not be the load.
+    // Each request lists one object: the measurement must not be the load.
     while !api.list_metadata(&selector).await.expect("listed").items.is_empty() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -99,7 +99,7 @@ async fn preflight(postgres: &Postgres) {
     let with = database.compile(&Plan::default()).await.expect("compiled");
     let mut without = with.clone();
     let Verdict::Ready(erase) = &mut without.verdict else { panic!("a fault") };
-    assert!(erase.preflight.is_some(), "there is something to look at");
+    assert!(erase.preflight.is_some(), "there is something to check");
     (erase.preflight, erase.shared) = (None, None);
     erase.captures.retain(|c| !c.columns.is_empty());
 

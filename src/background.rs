@@ -1,5 +1,5 @@
-//! Background tasks that the process cannot do without. Where one is lost, the process ends, so that the kubelet starts it
-//! again: an operator that looks healthy and no longer looks at anything is worse than one that is restarted.
+//! Background tasks that the process cannot do without. If one is lost, the process ends and the kubelet starts it again:
+//! an operator that looks healthy and does nothing is worse than one that restarts.
 
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
@@ -11,16 +11,16 @@ pub struct Background {
     task: JoinHandle<()>,
 }
 
-/// A background task is gone although nobody told the process to stop.
+/// A background task ended although the process was not asked to stop.
 #[derive(Debug, thiserror::Error)]
-#[error("the background task {task:?} {how}; the operator ends so that it is started again")]
+#[error("the background task {task:?} {how}; the operator exits so that the kubelet restarts it")]
 pub struct Lost {
     task: &'static str,
     how: String,
 }
 
 impl Background {
-    /// Starts `work`. Where it ends before `stop` is true, the task is lost; after that it may.
+    /// Starts `work`. The task is lost if it ends before `stop` is true.
     pub fn spawn(
         name: &'static str,
         stop: watch::Receiver<bool>,
@@ -35,10 +35,10 @@ impl Background {
         Self { name, task }
     }
 
-    /// Does `work`, unless the task is lost before it is done.
+    /// Does `work`, unless the task is lost first.
     ///
     /// # Errors
-    /// Fails when the task is lost.
+    /// Fails if the task is lost.
     pub async fn guard<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Lost> {
         tokio::select! {
             done = work => Ok(done),
@@ -49,7 +49,7 @@ impl Background {
     async fn lost(&mut self) -> Lost {
         let how = match (&mut self.task).await {
             Ok(()) => "ended".to_owned(),
-            Err(error) => told(error),
+            Err(error) => cause(error),
         };
         Lost { task: self.name, how }
     }
@@ -61,7 +61,7 @@ impl Drop for Background {
     }
 }
 
-fn told(error: JoinError) -> String {
+fn cause(error: JoinError) -> String {
     let Ok(panic) = error.try_into_panic() else { return "was cancelled".to_owned() };
     let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
     match text.or_else(|| panic.downcast_ref::<String>().cloned()) {
@@ -74,8 +74,8 @@ fn told(error: JoinError) -> String {
 mod tests {
     use super::*;
 
-    /// What is said of a task that is lost while other work would go on for ever.
-    async fn told_of(task: &mut Background) -> String {
+    /// The message about a task that is lost while other work would never end.
+    async fn loss_of(task: &mut Background) -> String {
         let guarded = task.guard(std::future::pending::<()>());
         let done = tokio::time::timeout(std::time::Duration::from_secs(10), guarded).await;
         done.expect("it is noticed").expect_err("lost").to_string()
@@ -84,16 +84,16 @@ mod tests {
     #[tokio::test]
     async fn a_task_that_panics_or_ends_is_lost_and_named() {
         let (_sender, stop) = watch::channel(false);
-        let mut panics = Background::spawn("census", stop.clone(), async { panic!("no more {}", "rows") });
-        let lost = told_of(&mut panics).await;
-        assert!(lost.starts_with("the background task \"census\" panicked: no more rows;"), "{lost}");
+        let mut panics = Background::spawn("drift", stop.clone(), async { panic!("no more {}", "rows") });
+        let lost = loss_of(&mut panics).await;
+        assert!(lost.starts_with("the background task \"drift\" panicked: no more rows;"), "{lost}");
         let mut ends = Background::spawn("server", stop, async {});
-        let lost = told_of(&mut ends).await;
+        let lost = loss_of(&mut ends).await;
         assert!(lost.starts_with("the background task \"server\" ended;"), "{lost}");
     }
 
     #[tokio::test]
-    async fn a_task_that_ends_when_the_process_is_told_to_stop_is_not_lost() {
+    async fn a_task_that_ends_when_the_process_is_asked_to_stop_is_not_lost() {
         let (sender, stop) = watch::channel(false);
         let (ending, ended) = tokio::sync::oneshot::channel::<()>();
         let mut waiting = stop.clone();
@@ -111,7 +111,7 @@ mod tests {
     async fn a_task_that_nobody_waits_for_is_ended() {
         let (_sender, stop) = watch::channel(false);
         let (alive, gone) = tokio::sync::oneshot::channel::<()>();
-        drop(Background::spawn("census", stop, async move {
+        drop(Background::spawn("drift", stop, async move {
             let _alive = alive;
             std::future::pending::<()>().await;
         }));

@@ -1,33 +1,36 @@
 //! The operator's configuration: one YAML file and a few environment variables, validated once.
 
+mod retry;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::db::{Settings, UrlSource};
-use crate::domain::report::Waits;
 use planner::Plan;
 
-/// What an administrator configures. Every field has a default; unknown fields are refused.
+pub use retry::{Bounds, RetryBounds};
+
+/// What an administrator configures. Every field has a default. Unknown fields are refused.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Config {
-    /// Id of this cluster in claims and ledger. Empty: the uid of the namespace `kube-system`.
+    /// Id of this cluster in claims and in the ledger. If empty, the uid of the namespace `kube-system`.
     pub cluster_id: String,
     /// The database.
     pub database: DatabaseConfig,
     /// Claims of other clusters.
     pub claims: ClaimsConfig,
-    /// Objects worked on at the same time.
+    /// How many objects the operator reconciles at the same time.
     pub concurrency: u16,
-    /// How often all organizations are looked at, in seconds.
+    /// How often the operator queries all organizations and the schema, in seconds.
     pub poll_interval_seconds: u64,
-    /// Longest pass over one object, in seconds.
+    /// The longest reconciliation of one object, in seconds.
     pub reconcile_timeout_seconds: u64,
-    /// How long an erasure waits for another object that takes the organization over, in seconds; 0: not at all.
+    /// How long an erasure waits for another object that takes over the organization, in seconds. With 0 it does not wait.
     pub handover_seconds: u32,
-    /// How long writers of tables without a foreign key get to settle, in seconds.
+    /// How long open transactions drain if tables are not protected by a foreign key, in seconds.
     pub drain_seconds: u64,
     /// Bounds of the retries.
     pub retry: RetryBounds,
@@ -39,18 +42,18 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct DatabaseConfig {
-    /// File that holds the URL. The environment variable `DATABASE_URL` wins over it.
+    /// File that contains the URL. The environment variable `DATABASE_URL` takes precedence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url_file: Option<PathBuf>,
-    /// Create and update the operator's own schema at start.
+    /// Whether to create and update the operator's own schema at the start.
     pub migrate: bool,
-    /// Most connections at one time, whatever they are for.
+    /// The most connections at one time, for any purpose.
     pub max_connections: u32,
-    /// Longest wait for a connection, in seconds.
+    /// The longest wait for a connection, in seconds.
     pub connect_timeout_seconds: u64,
-    /// Longest wait for a lock, in seconds.
+    /// The longest wait for a lock, in seconds.
     pub lock_timeout_seconds: u64,
-    /// Longest statement, in seconds.
+    /// The longest statement, in seconds.
     pub statement_timeout_seconds: u64,
 }
 
@@ -58,59 +61,8 @@ pub struct DatabaseConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ClaimsConfig {
-    /// Ids of clusters whose claims may be taken over.
+    /// Ids of clusters whose claims this operator may take over.
     pub adopt_from: Vec<String>,
-}
-
-/// Bounds of the retries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct RetryBounds {
-    /// For what is expected to pass by itself.
-    pub backoff: Bounds,
-    /// For what a person has to clear.
-    pub slow: Bounds,
-}
-
-/// First and longest delay of a retry that doubles.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Bounds {
-    /// First delay in seconds.
-    pub initial_seconds: u64,
-    /// Longest delay in seconds.
-    pub max_seconds: u64,
-}
-
-impl Bounds {
-    /// First delay.
-    #[must_use]
-    pub const fn initial(self) -> Duration {
-        Duration::from_secs(self.initial_seconds)
-    }
-
-    /// Longest delay.
-    #[must_use]
-    pub const fn max(self) -> Duration {
-        Duration::from_secs(self.max_seconds)
-    }
-}
-
-impl RetryBounds {
-    /// The longest waits between two attempts, which sentences name.
-    #[must_use]
-    pub const fn longest(&self) -> Waits {
-        Waits { backoff: self.backoff.max(), slow: self.slow.max() }
-    }
-}
-
-impl Default for RetryBounds {
-    fn default() -> Self {
-        Self {
-            backoff: Bounds { initial_seconds: 1, max_seconds: 60 },
-            slow: Bounds { initial_seconds: 60, max_seconds: 900 },
-        }
-    }
 }
 
 impl Default for DatabaseConfig {
@@ -154,7 +106,7 @@ pub enum ConfigError {
         /// Why.
         source: std::io::Error,
     },
-    /// The file is not what is expected; the message names line and field.
+    /// The file is not valid; the message names line and field.
     #[error("the configuration file {path} is not valid: {source}")]
     Parse {
         /// The file.
@@ -165,16 +117,16 @@ pub enum ConfigError {
     /// Values that cannot be used, each with its field.
     #[error("the configuration is not valid:\n- {}", .0.join("\n- "))]
     Invalid(Vec<String>),
-    /// Nobody says where the database is.
-    #[error("no database: set DATABASE_URL, or `database.urlFile` in the configuration")]
+    /// No database URL is given.
+    #[error("no database URL is given: set DATABASE_URL, or `database.urlFile` in the configuration")]
     NoDatabase,
 }
 
 impl Config {
-    /// Reads and validates a file; without one, the defaults hold.
+    /// Reads and validates a file. Without a file, the defaults apply.
     ///
     /// # Errors
-    /// Fails when the file cannot be read or parsed, or when values cannot be used; every problem names its field.
+    /// Fails if the file cannot be read or parsed, or if values cannot be used. Every problem names its field.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
         let config = match path {
             None => Self::default(),
@@ -211,21 +163,21 @@ impl Config {
             }
         }
         if database.lock_timeout_seconds >= database.statement_timeout_seconds {
-            // Else a wait for a lock would be reported as a slow statement.
+            // Otherwise a wait for a lock would be reported as a slow statement.
             problems.push("`database.lockTimeoutSeconds` must be less than `database.statementTimeoutSeconds`".into());
         }
         if database.max_connections < u32::from(self.concurrency) + 2 {
             problems.push(
-                "`database.maxConnections` must be at least `concurrency` + 2: one for each object that is worked on, one for the regular look at all organizations, one for looking at locks".into(),
+                "`database.maxConnections` must be at least `concurrency` + 2: one for each object that the operator reconciles, one for the regular query of all organizations, and one for queries about locks".into(),
             );
         }
         if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }
     }
 
-    /// Where the database URL comes from: the environment before the file.
+    /// Where the database URL comes from. The environment takes precedence over the file.
     ///
     /// # Errors
-    /// Fails when neither is given.
+    /// Fails if neither is given.
     pub fn url_source(&self, environment: Option<String>) -> Result<UrlSource, ConfigError> {
         match (environment, &self.database.url_file) {
             (Some(url), _) if !url.trim().is_empty() => Ok(UrlSource::Text(url)),
@@ -234,7 +186,7 @@ impl Config {
         }
     }
 
-    /// Limits of the connections.
+    /// Limits of the connections and their timeouts.
     #[must_use]
     pub fn database_settings(&self) -> Settings {
         Settings {
@@ -292,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_wins_over_the_file() {
+    fn the_environment_takes_precedence_over_the_file() {
         let mut config = Config::default();
         assert!(matches!(config.url_source(None), Err(ConfigError::NoDatabase)));
         config.database.url_file = Some("/x".into());

@@ -1,7 +1,7 @@
 //! Kubernetes operator that deletes, deactivates or retains the tenants of a workflow platform kept in PostgreSQL.
 //!
-//! `api <- domain <- { db, cluster } <- controller, commands <- main`: nothing depends to the left, and a test checks it.
-//! `docs/architecture.md` shows the way of the data on one screen.
+//! `api <- domain <- { db, cluster } <- controller, commands <- main`: no layer depends on one to its right, and a test checks it.
+//! `docs/architecture.md` shows the flow of the data on one screen.
 
 pub mod api;
 pub mod background;

@@ -1,4 +1,4 @@
-//! The operator's binary. All it does is in the library.
+//! The operator's binary. The library contains everything it does.
 
 use std::process::ExitCode;
 

@@ -59,7 +59,7 @@ pub struct Metrics {
     unfinished: Gauge<i64, AtomicI64>,
     plan_fault: Family<ReasonLabel, Gauge>,
     findings: Family<FindingLabel, Gauge>,
-    /// Objects that could not be read.
+    /// Events about objects that could not be read.
     pub unreadable: Counter,
     database: AtomicBool,
     compiled: AtomicBool,
@@ -98,32 +98,32 @@ impl Metrics {
         };
         registry.register(
             "deletions",
-            "Deletions that were dealt with (outcome), and passes over terminating objects that failed (outcome Blocked, reason)",
+            "Completed deletions, by outcome; with outcome Blocked, failed reconciliations of terminating objects, by reason",
             metrics.deletions.clone(),
         );
-        registry.register("rows_deleted", "Rows deleted for ever", metrics.rows.clone());
+        registry.register("rows_deleted", "Rows deleted permanently", metrics.rows.clone());
         registry.register(
             "deletion_duration_seconds",
-            "From the request to delete the object to its release",
+            "Time from the request to delete the object to its release",
             metrics.duration.clone(),
         );
-        registry.register("failures", "Passes that failed", metrics.failures.clone());
-        registry.register("reconciles", "Passes over an object", metrics.reconciles.clone());
+        registry.register("failures", "Failed reconciliations", metrics.failures.clone());
+        registry.register("reconciles", "Reconciliations", metrics.reconciles.clone());
         registry.register(
             "reconcile_duration_seconds",
-            "Length of a pass over an object",
+            "Duration of reconciliations",
             metrics.reconcile_duration.clone(),
         );
         registry.register("api_calls", "Requests to the API server", metrics.api_calls.clone());
         registry.register(
             "oldest_unfinished_deletion_age_seconds",
-            "Age of the oldest deletion that is not dealt with; 0 when there is none",
+            "Age of the oldest terminating object; 0 if there is none",
             metrics.oldest.clone(),
         );
-        registry.register("unfinished_deletions", "Deletions that are not dealt with", metrics.unfinished.clone());
+        registry.register("unfinished_deletions", "Terminating objects", metrics.unfinished.clone());
         registry.register(
             "plan_fault",
-            "1 while the plan as a whole must not be used to delete, with the reason",
+            "1 while the operator can delete nothing because the plan does not fit, with the reason",
             metrics.plan_fault.clone(),
         );
         registry.register(
@@ -139,7 +139,7 @@ impl Metrics {
         Self { registry, ..metrics }
     }
 
-    /// The objects whose deletions are watched.
+    /// Sets the cache of the objects, from which `encode` counts the terminating ones.
     pub(crate) fn follow(&self, store: Store<Organization>) {
         *self.store.lock().unwrap_or_else(PoisonError::into_inner) = Some(store);
     }
@@ -163,10 +163,10 @@ impl Metrics {
         self.deletions.get_or_create(&label).inc();
     }
 
-    pub(crate) fn settled(&self, settlement: &CompletionProof, since: Option<Timestamp>, now: Timestamp) {
-        let label = OutcomeLabel { outcome: settlement.outcome().as_str(), reason: "" };
+    pub(crate) fn completed(&self, proof: &CompletionProof, since: Option<Timestamp>, now: Timestamp) {
+        let label = OutcomeLabel { outcome: proof.outcome().as_str(), reason: "" };
         self.deletions.get_or_create(&label).inc();
-        for step in settlement.steps() {
+        for step in proof.steps() {
             let rows = u64::try_from(step.deleted).unwrap_or_default();
             self.rows.get_or_create(&EntityLabel { entity: step.entity.clone() }).inc_by(rows);
         }
@@ -175,22 +175,22 @@ impl Metrics {
         }
     }
 
-    /// Notes whether the database answered.
+    /// Records whether the database answered.
     pub fn database_seen(&self, answered: bool) {
         self.database.store(answered, Ordering::Relaxed);
     }
 
-    /// Notes what became of compiling the plan.
+    /// Records the findings of a compiled plan.
     pub fn plan(&self, plan: &CompiledPlan) {
-        self.judged(plan.faults(), plan.findings());
+        self.record(plan.faults(), plan.findings());
     }
 
-    /// Notes that the plan could not be compiled at all.
+    /// Records the faults of a plan that could not be compiled.
     pub fn plan_unusable(&self, faults: &Faults) {
-        self.judged(Some(faults), faults.findings().iter());
+        self.record(Some(faults), faults.findings().iter());
     }
 
-    fn judged<'a>(&self, faults: Option<&Faults>, findings: impl Iterator<Item = &'a Finding>) {
+    fn record<'a>(&self, faults: Option<&Faults>, findings: impl Iterator<Item = &'a Finding>) {
         self.compiled.store(faults.is_none(), Ordering::Relaxed);
         self.plan_fault.clear();
         if let Some(faults) = faults {
@@ -204,16 +204,16 @@ impl Metrics {
         }
     }
 
-    /// Whether the database answers and the plan can be used; else what is missing.
+    /// Whether the database answers and the plan can be used.
     ///
     /// # Errors
-    /// Returns a sentence that says what is missing.
+    /// Fails with a sentence that says what is missing.
     pub fn ready(&self) -> Result<(), &'static str> {
         if !self.database.load(Ordering::Relaxed) {
             return Err("the database does not answer; see the log");
         }
         if !self.compiled.load(Ordering::Relaxed) {
-            return Err("the plan cannot be used to delete: organization-operator check says why, and so does the log");
+            return Err("the plan cannot be used to delete; organization-operator check and the log say why");
         }
         Ok(())
     }

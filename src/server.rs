@@ -16,21 +16,21 @@ use crate::metrics::Metrics;
 /// Serves until `stop` turns true.
 ///
 /// # Errors
-/// Fails when the listener breaks.
+/// Fails if the listener fails.
 pub async fn serve(
     listener: TcpListener,
     metrics: Arc<Metrics>,
     mut stop: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let router = Router::new()
-        // The process runs. A database that is down is no reason to restart it.
+        // The process runs. A restart would not repair a database that is unavailable.
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(text))
         .with_state(metrics);
     axum::serve(listener, router)
         .with_graceful_shutdown(async move {
-            // A sender that is gone means that the process is ending, too.
+            // A dropped sender also means that the process ends.
             drop(stop.wait_for(|s| *s).await);
         })
         .await

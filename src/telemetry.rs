@@ -5,22 +5,22 @@ use std::io::IsTerminal as _;
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
-/// How log lines look.
+/// Format of the log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// For a person
     Text,
-    /// One JSON object a line.
+    /// One JSON object a line, for a program
     Json,
 }
 
-/// What is logged unless `RUST_LOG` says otherwise. sqlx is kept below the level at which it would print statements.
+/// What is logged unless `RUST_LOG` says otherwise. The level of sqlx is one at which it prints no statements.
 const DEFAULT_FILTER: &str = "info,sqlx=warn,kube_client=warn,hyper=warn,tower=warn";
 
 /// Starts logging.
 pub fn start(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
-    // What the database's triggers tell their client may hold values of rows.
+    // Notices of the database's triggers may contain values of rows.
     let filter = match "sqlx::postgres::notice=off".parse() {
         Ok(never) => filter.add_directive(never),
         Err(_) => filter,

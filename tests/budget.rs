@@ -38,10 +38,10 @@ async fn writes(scene: &Scene, name: &str, kind: &str) -> Vec<String> {
     .await
 }
 
-/// Waits for whole rounds in which the operator looks at all organizations.
+/// Waits for whole rounds of the drift poller, which queries all organizations.
 async fn rounds(proxy: &testbed::proxy::SqlProxy) {
     let before = proxy.count();
-    eventually("rounds of the census", || async { (proxy.count() > before + ROUNDS).then_some(()) }).await;
+    eventually("rounds of the drift poller", || async { (proxy.count() > before + ROUNDS).then_some(()) }).await;
 }
 
 async fn an_object_costs_at_most_three_writes_until_it_is_ready(world: Arc<World>) {
@@ -151,7 +151,7 @@ async fn idle_objects_cost_nothing(world: Arc<World>) {
     scene.until("absent", "waiting", |s| s.reason("Ready") == "OrganizationNotFound").await;
     scene.until("expired", "refused", |s| s.reason("Ready") == "Expired").await;
 
-    // The census is the only statement that is sent again and again when nothing changes.
+    // The drift poller's query is the only statement that repeats when nothing changes.
     proxy.count_only(|what| what.contains("ANY(") && what.contains("organizations"));
     proxy.record();
     // A first round, so that everything that was still under way is written.

@@ -140,7 +140,7 @@ async fn every_remedy_cures_its_finding(world: Arc<World>) {
              CREATE TABLE task_statuses_1 PARTITION OF task_statuses FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
              CREATE TABLE task_statuses_2 PARTITION OF task_statuses DEFAULT;
              CREATE FUNCTION \"Keep it\"() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END';
-             CREATE TRIGGER swallows BEFORE DELETE ON users FOR EACH ROW EXECUTE FUNCTION \"Keep it\"();
+             CREATE TRIGGER suppresses BEFORE DELETE ON users FOR EACH ROW EXECUTE FUNCTION \"Keep it\"();
              CREATE TRIGGER writes AFTER DELETE ON users FOR EACH STATEMENT EXECUTE FUNCTION \"Keep it\"();
              CREATE TRIGGER sleeps BEFORE DELETE ON users FOR EACH ROW EXECUTE FUNCTION \"Keep it\"();
              ALTER TABLE users DISABLE TRIGGER sleeps;
@@ -445,7 +445,7 @@ async fn columns_that_cannot_be_compared_block(world: Arc<World>) {
     assert_eq!((answer.code, answer.of("PlanMismatch").len()), (Some(0), 0), "{}{}", answer.text, answer.errors);
 }
 
-/// Whether such rows refer to an organization cannot be seen, and the deletion would fail when it looks.
+/// Nobody can see whether such rows refer to an organization, and the deletion would fail at its check.
 async fn rows_behind_row_level_security_outside_the_plan_block(world: Arc<World>) {
     let scene = Scene::new(world, Variant::Ordinary).await;
     let acme = scene.key(1);
@@ -564,7 +564,7 @@ async fn new_tables_show_without_a_restart(world: Arc<World>) {
 /// How many objects are watched.
 const MANY: u32 = 12;
 
-/// Many ready objects, and an operator whose looks at the database can be counted.
+/// Many ready objects, and an operator whose statements can be counted.
 async fn many(scene: &Scene, proxy: &testbed::proxy::SqlProxy) -> Operator {
     let keys: Vec<String> = (1..=MANY).map(|n| scene.key(n)).collect();
     scene.seed_many(&keys).await;

@@ -74,9 +74,9 @@ async fn retain_drops_the_claim_and_nothing_else(world: Arc<World>) {
     assert_eq!(ledger[0].outcome, "Retained");
 
     // Another object may have it now.
-    scene.apply(&scene.org("heir", &acme)).await;
-    scene.ready("heir").await;
-    assert_eq!(claims(&scene).await[0].3, scene.name("heir"));
+    scene.apply(&scene.org("successor", &acme)).await;
+    scene.ready("successor").await;
+    assert_eq!(claims(&scene).await[0].3, scene.name("successor"));
 }
 
 async fn a_claim_whose_object_is_gone_is_taken_over(world: Arc<World>) {
@@ -94,19 +94,19 @@ async fn a_claim_whose_object_is_gone_is_taken_over(world: Arc<World>) {
     strip(&scene, "acme").await;
     strip(&scene, "globex").await;
     assert_eq!(claims(&scene).await.len(), 2, "nobody dropped them");
-    // A live heir, and one whose deletion was asked for before the operator ever saw it.
-    scene.apply(&scene.org("heir", &acme)).await;
+    // A live successor, and one whose deletion was asked for before the operator ever saw it.
+    scene.apply(&scene.org("successor", &acme)).await;
     scene.apply(&scene.org("undertaker", &globex).policy("Delete").with_finalizer()).await;
     scene.delete("undertaker").await;
     let _operator = scene.start().await;
-    scene.ready("heir").await;
+    scene.ready("successor").await;
     scene.gone("undertaker").await;
     assert_eq!(scene.total(&globex).await, 0);
     let left = claims(&scene).await;
     assert_eq!(left.len(), 1, "{left:?}");
-    assert_eq!((&left[0].0, &left[0].2, &left[0].3), (&acme, &scene.uid("heir").await, &scene.name("heir")));
-    assert_eq!(left[0].4, "Retain", "the policy of the heir, not of the one before");
-    assert_eq!(scene.others(&[&globex]).await, kept, "the heir's data is untouched");
+    assert_eq!((&left[0].0, &left[0].2, &left[0].3), (&acme, &scene.uid("successor").await, &scene.name("successor")));
+    assert_eq!(left[0].4, "Retain", "the policy of the successor, not of the one before");
+    assert_eq!(scene.others(&[&globex]).await, kept, "the successor's data is untouched");
 }
 
 async fn the_next_object_owns_at_once_what_was_handed_over(world: Arc<World>) {

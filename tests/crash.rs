@@ -35,12 +35,12 @@ tests![
 static OPERATORS: Semaphore = Semaphore::const_new(8);
 /// Operators for one test. Each takes one fault after the other.
 const LANES: usize = 4;
-/// The reference is the shortest of so many runs: creating the object may ask for one more look at it while one of them is
-/// under way.
+/// The reference is the shortest of so many runs: creating the object may cause one more reconciliation while one of
+/// them runs.
 const REFERENCES: usize = 3;
 /// How often a fault that did not come up is tried again.
 const RETRIES: usize = 2;
-/// How often to look whether the work is done although no fault came up.
+/// How often to check whether the work is done although no fault came up.
 const LOOK: Duration = Duration::from_millis(300);
 /// How long after the work is done a fault may still come up: some writes follow the one that shows the end.
 const GRACE: Duration = Duration::from_secs(1);
@@ -58,7 +58,7 @@ async fn erasure_survives_a_lost_connection_anywhere(world: Arc<World>) {
     matrix(&world, Story::Erase, Blow::LostConnection).await;
 }
 
-/// Deactivate, settle, delete, commit, count again: two transactions more, and keys that are kept in between.
+/// Deactivate, drain, delete, commit, count again: two transactions more, and keys that are kept in between.
 async fn erasure_without_foreign_keys_survives_a_kill_anywhere(world: Arc<World>) {
     matrix(&world, Story::EraseUnprotected, Blow::Kill).await;
 }
@@ -305,7 +305,7 @@ fn launch(scene: &Scene, sql: &SqlProxy, api: &ApiProxy) -> Launch {
     scene
         .operator()
         .configure("pollIntervalSeconds", json!(3600))
-        // Whoever is slow looks for what blocks it, after a quarter of this.
+        // A statement that waits asks what blocks it, after a quarter of this.
         .configure("database.lockTimeoutSeconds", json!(18))
         .configure("retry.slow", json!({"initialSeconds": 3600, "maxSeconds": 3600}))
         .url(&scene.url_through(sql))
@@ -317,7 +317,7 @@ struct Stage {
     scene: Arc<Scene>,
     story: Story,
     acme: String,
-    heir: String,
+    successor: String,
     uid: String,
     key: String,
     rows: Vec<(String, i64)>,
@@ -330,8 +330,8 @@ impl Stage {
         let key = scene.key(number);
         scene.seed_sized(&key, 2, 1, 2, 2).await;
         let (rows, others) = (scene.rows(&key).await, scene.others(&[&key]).await);
-        let (acme, heir) = (format!("acme{number}"), format!("heir{number}"));
-        let mut stage = Self { scene, story, acme, heir, uid: String::new(), key, rows, others };
+        let (acme, successor) = (format!("acme{number}"), format!("successor{number}"));
+        let mut stage = Self { scene, story, acme, successor, uid: String::new(), key, rows, others };
         if story == Story::Create {
             return stage;
         }
@@ -340,8 +340,8 @@ impl Stage {
         stage.uid = stage.scene.uid(&stage.acme).await;
         match story {
             Story::Transfer => {
-                stage.create(&stage.heir).await;
-                stage.scene.event(&stage.heir, "OrganizationClaimed").await;
+                stage.create(&stage.successor).await;
+                stage.scene.event(&stage.successor, "OrganizationClaimed").await;
             }
             Story::Undo => {
                 stage.delete().await;
@@ -402,7 +402,7 @@ impl Stage {
     async fn clear(&self) {
         let left = match self.story {
             Story::Create | Story::StartWindow => &self.acme,
-            Story::Transfer => &self.heir,
+            Story::Transfer => &self.successor,
             _ => return,
         };
         self.retain(left).await;
@@ -448,7 +448,7 @@ impl Stage {
         let expected = match self.story {
             Story::Create => format!("{} false", self.scene.uid(&self.acme).await),
             Story::StartWindow => format!("{} true", self.uid),
-            Story::Transfer => format!("{} false", self.scene.uid(&self.heir).await),
+            Story::Transfer => format!("{} false", self.scene.uid(&self.successor).await),
             Story::Erase | Story::EraseUnprotected | Story::Undo | Story::Deactivate => String::new(),
         };
         assert_eq!(self.scene.value::<String>(&claims).await, expected, "{what}: claims");

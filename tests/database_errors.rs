@@ -1,4 +1,4 @@
-//! Every row of the error table, made for real: what stands in the way of a deletion, how it is told, and that the deletion
+//! Every row of the error table, made for real: what blocks a deletion, what the operator shows, and that the deletion
 //! goes on by itself when it is gone. The same cases run on the server of the whole run (PostgreSQL 15 on Debian) and on
 //! PostgreSQL 18; some of them through `PgBouncer` in transaction mode.
 

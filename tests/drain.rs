@@ -1,4 +1,5 @@
-//! "Writers get the time to settle that I configured": it runs from the end of what came before, however long that waited.
+//! "Open transactions drain for as long as I configured": the time runs from the end of what came before, however long that
+//! waited.
 
 use std::sync::Arc;
 
@@ -32,7 +33,7 @@ async fn holder(scene: &Scene, rows: &str) -> PgConnection {
     holder
 }
 
-/// Waits until the operator has waited for the lock for longer than the settle time, lets it go on, and returns the time right
+/// Waits until the operator has waited for the lock for longer than the drain time, lets it go on, and returns the time right
 /// before, in microseconds by the database's clock.
 async fn release(scene: &Scene, mut holder: PgConnection) -> i64 {
     let waited = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
@@ -63,7 +64,7 @@ async fn a_ledger_tells_when_a_deletion_ended_and_the_second_count_waits_from_th
     let verified = time(&scene, "verified_at", "ledger").await;
     assert!(released - started > 1_500_000, "it began before it waited: {started}, {released}");
     assert!(finished >= released, "it ended after it had waited: {finished}, {released}");
-    assert!(verified - finished >= 1_000_000, "the settle time runs from the end: {finished}, {verified}");
+    assert!(verified - finished >= 1_000_000, "the drain time runs from the end: {finished}, {verified}");
     operator.stop().await;
 }
 

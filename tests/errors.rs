@@ -70,7 +70,7 @@ async fn refused(scene: &Scene, name: &str, reason: Reason) -> ErrorDetail {
     shows(&seen, reason)
 }
 
-/// The stage `Erasing` is shown by the cascade itself, which a pass must not forget when it ends as the one before.
+/// The cascade itself shows the stage `Erasing`. A reconciliation must write its status also if it ends as the one before.
 async fn every_attempt_that_took_long_is_shown_as_blocked(world: Arc<World>) {
     let scene = Scene::new(world, Variant::Platform).await;
     let acme = scene.key(1);
@@ -178,7 +178,7 @@ async fn an_id_of_the_wrong_type_is_named_and_can_be_let_go(world: Arc<World>) {
     }
 }
 
-/// The id is a good one: nobody is told that it has no data.
+/// The id is valid: no message may say that it has no data.
 async fn a_value_that_cannot_be_compared_says_nothing_about_the_id(world: Arc<World>) {
     let scene = Scene::new(world, Variant::Text).await;
     let acme = scene.key(1);

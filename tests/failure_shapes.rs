@@ -651,7 +651,7 @@ async fn f31_rows_written_while_counting_do_not_stay(world: Arc<World>) {
                         "INSERT INTO flow_executions (flow_id) VALUES (md5('KEY flow 1')::uuid)",
                         "INSERT INTO task_outputs (flow_execution_id, task) VALUES (md5('KEY execution 1 1')::uuid, 'late')",
                     ] {
-                        // Refused where foreign keys fence the organization.
+                        // Refused where foreign keys protect the organization.
                         written +=
                             u32::from(connection.execute(AssertSqlSafe(insert.replace("KEY", &acme))).await.is_ok());
                     }

@@ -1,5 +1,5 @@
 //! "It says so before I delete": rows that would block a deletion show in `DeletionReady` of the live object, at the cost of a
-//! short look, and without making anything of it: the tenant is as its spec says.
+//! quick check, and without any other effect: the tenant matches its spec.
 
 use std::sync::Arc;
 
@@ -75,7 +75,7 @@ async fn rows_that_would_block_show_before_anybody_deletes(world: Arc<World>) {
     let seen = scene.until("acme", "DeletionReady=True", |s| s.is("DeletionReady", "True")).await;
     assert_eq!(seen.reason("DeletionReady"), "PlanComplete", "{}", seen.yaml());
 
-    // The spec is changed: the object is looked at again at once. A deletion then says the same.
+    // A change of the spec makes the operator check again at once. A deletion then says the same.
     contracts(&scene, &acme, 1).await;
     scene.patch("acme", r#"{"recoveryWindowSeconds":1}"#).await;
     scene.patch("acme", r#"{"recoveryWindowSeconds":0}"#).await;
@@ -91,7 +91,7 @@ async fn rows_that_would_block_show_before_anybody_deletes(world: Arc<World>) {
     operator.stop().await;
 }
 
-/// Three tables without an index, of which two are large: one is partitioned. A deletion looks through all of them.
+/// Three tables without an index, of which two are large: one is partitioned. A deletion scans all of them.
 async fn a_large_table_without_an_index_is_not_walked_through(world: Arc<World>) {
     let scene = Scene::new(world, Variant::Ordinary).await;
     let acme = scene.key(1);
@@ -110,7 +110,7 @@ async fn a_large_table_without_an_index_is_not_walked_through(world: Arc<World>)
     let operator = scene.start().await;
     scene.apply(&scene.org("acme", &acme).policy("Delete")).await;
     let seen = scene.ready("acme").await;
-    assert!(seen.is("DeletionReady", "True"), "what was not looked at is not known: {}", seen.yaml());
+    assert!(seen.is("DeletionReady", "True"), "what was not checked is not known: {}", seen.yaml());
     // The caveat names what was left out.
     assert!(seen.message("DeletionReady").contains("`public.large`"), "{}", seen.yaml());
 
@@ -127,7 +127,7 @@ async fn a_large_table_without_an_index_is_not_walked_through(world: Arc<World>)
         assert_eq!(scene.value::<i64>(&scans(table)).await, 0, "{table} was walked through");
     }
 
-    // An index makes it cheap: the look is another one then.
+    // An index makes it cheap: the quick check is another one then.
     scene.sql("CREATE INDEX ON large (tenant)").await;
     let unindexed = "organization_operator_findings{kind=\"Unindexed\",severity=\"Warning\"} 2";
     eventually("the index in the findings", || async { operator.metrics().await.contains(unindexed).then_some(()) })

@@ -274,8 +274,8 @@ async fn what_an_engine_may_replace_by_force_is_not_erased(world: Arc<World>) {
     let (scene, acme, operator) = ready(world, Variant::Platform, 0).await;
     let (version, others) = (version(&scene, &acme).await, scene.others(&[]).await);
     let name = scene.name("old");
-    let mark = "argocd.argoproj.io/sync-options=Replace=true,Force=true";
-    scene.ok(&["annotate", "organization", &name, mark]).await;
+    let force = "argocd.argoproj.io/sync-options=Replace=true,Force=true";
+    scene.ok(&["annotate", "organization", &name, force]).await;
     let manifest = scene.file("replacement.yaml", &scene.org("old", &acme).policy("Delete").yaml());
     scene.refused(&["replace", "--force", "--timeout=2s", "-f", &manifest]).await;
     let seen = scene.until("old", "blocked", |s| s.reason("DeletionBlocked") == "ReplacementSuspected").await;

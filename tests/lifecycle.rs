@@ -85,7 +85,7 @@ async fn a_stop_lets_a_cascade_finish(world: Arc<World>) {
     holding.rollback().await.expect("released");
     let exit = operator.guard().wait_exit(PATIENCE).await.expect("it ends");
     assert_eq!(exit.code(), Some(0), "{exit}: {}", operator.guard().log_tail(20));
-    // The pass under way was finished, down to the finalizer.
+    // The current reconciliation was finished, including the release of the finalizer.
     assert_eq!(scene.total(&acme).await, 0);
     assert_eq!(scene.ledger().await.len(), 1);
     scene.gone("acme").await;

@@ -80,7 +80,7 @@ async fn draft(scene: &Scene, url: &str, organization: &str) -> (String, String)
     (file, said.out)
 }
 
-/// Everything that a rehearsal could change: all rows of all tenants, claims, ledger, residue.
+/// Everything that a rehearsal could change: all rows of all tenants, claims, ledger, captured keys.
 async fn everything(scene: &Scene) -> String {
     let own = "SELECT string_agg(x, ',' ORDER BY x) FROM (SELECT c::text AS x FROM organization_operator.claims c \
         UNION ALL SELECT l::text FROM organization_operator.ledger l \
@@ -410,7 +410,7 @@ async fn a_rehearsal_changes_nothing_and_counts_what_the_deletion_counts(world: 
 
         let config = config(&scene);
         let said = run(&scene, &["rehearse", &scene.name("acme"), "--config", &config, "-o", "json"]).await.with(0);
-        assert!(said.err.contains("locked until it is rolled back"), "{}", said.err);
+        assert!(said.err.contains("locked until the rollback"), "{}", said.err);
         let rehearsed = said.json();
         assert_eq!(rehearsed["outcome"], "WouldErase");
         assert_eq!(rehearsed["organizationKey"], scene.key(1));

@@ -1,6 +1,6 @@
 //! "Whatever is written while a tenant is being deleted: nothing of it stays, and nobody else loses a row."
 //!
-//! The one limit, and no deletion can lift it: where no foreign key ties a table to the organization, a row that is
+//! The one limit, and no deletion can lift it: where a table is not protected by a foreign key, a row that is
 //! written after the last count stays. That count takes place when `drainSeconds` have passed in which nothing appeared;
 //! a platform without foreign keys must stop writing for an organization that is gone within that time.
 
@@ -27,13 +27,13 @@ tests![
     a_row_that_moves_away_meanwhile_survives,
     a_parent_that_moves_away_meanwhile_keeps_its_children,
     a_late_row_is_not_orphaned_by_set_null,
-    a_trigger_that_swallows_deletes_is_content_changed,
+    a_trigger_that_suppresses_deletes_is_content_changed,
     a_trigger_that_writes_rows_again_is_content_changed,
     a_lock_of_another_session_is_a_lock_timeout,
     two_operators_leave_one_record,
 ];
 
-/// Statements after the last count of what nothing fences: see above.
+/// Statements after the last count of the tables that are not protected by a foreign key: see above.
 const AFTER_THE_LAST_COUNT: [&str; 2] =
     ["UPDATE organization_operator.ledger", "DELETE FROM organization_operator.residue"];
 
@@ -49,7 +49,7 @@ async fn writes_before_every_statement_cascade(world: Arc<World>) {
     writes_before_every_statement(world, Variant::Cascade, 2).await;
 }
 
-/// Each statement runs in up to four passes here: deactivate, erase, count again, count once more.
+/// Each statement runs in up to four transactions here: deactivate, erase, count again, count once more.
 async fn writes_before_every_statement_without_keys(world: Arc<World>) {
     writes_before_every_statement(world, Variant::NoKeys, 4).await;
 }
@@ -102,8 +102,8 @@ async fn writes_before_every_statement(world: Arc<World>, variant: Variant, time
     operator.stop().await;
 }
 
-/// A transaction that has written a row holds a lock on the organization it refers to. The cascade waits for it before it
-/// looks at anything, and so finds the row.
+/// A transaction that has written a row holds a lock on the organization it refers to. The cascade waits for it before
+/// its first query, and so finds the row.
 async fn a_row_in_flight_is_waited_for(world: Arc<World>) {
     for variant in [Variant::Platform, Variant::Ordinary, Variant::Cascade] {
         let scene = Scene::new(world.clone(), variant).await;
@@ -130,7 +130,7 @@ async fn a_row_in_flight_is_waited_for(world: Arc<World>) {
     }
 }
 
-/// The organization's own row went by other means; what no foreign key tied to it did not.
+/// Somebody else deleted the organization's own row, but not the rows of tables without a foreign key to it.
 async fn rows_of_an_organization_that_is_gone_are_erased(world: Arc<World>) {
     let scene = Scene::new(world, Variant::NoKeys).await;
     let (acme, globex) = (scene.key(1), scene.key(2));
@@ -354,9 +354,9 @@ async fn a_late_row_is_not_orphaned_by_set_null(world: Arc<World>) {
     operator.stop().await;
 }
 
-async fn a_trigger_that_swallows_deletes_is_content_changed(world: Arc<World>) {
-    let trigger = "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; \
-                   CREATE TRIGGER meddle BEFORE DELETE ON task_outputs FOR EACH ROW EXECUTE FUNCTION swallow()";
+async fn a_trigger_that_suppresses_deletes_is_content_changed(world: Arc<World>) {
+    let trigger = "CREATE FUNCTION suppress() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; \
+                   CREATE TRIGGER meddle BEFORE DELETE ON task_outputs FOR EACH ROW EXECUTE FUNCTION suppress()";
     for variant in [Variant::Platform, Variant::Ordinary, Variant::Cascade, Variant::NoKeys] {
         meddling_trigger(&world, variant, trigger, "task_outputs").await;
     }

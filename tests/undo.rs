@@ -90,7 +90,7 @@ async fn an_undo_that_cannot_activate_again_says_so(world: Arc<World>) {
     operator.stop().await;
 }
 
-/// "Until the first row is gone": also when the pass that will delete it has begun.
+/// "Until the first row is gone": also when the reconciliation that will delete it has begun.
 async fn a_policy_lowered_while_the_cascade_waits_counts(world: Arc<World>) {
     let scene = Scene::new(world, Variant::Platform).await;
     let acme = scene.key(1);
@@ -128,7 +128,7 @@ async fn a_deletion_deactivates_at_once_and_says_when_it_erases(world: Arc<World
     assert!((3598..=3660).contains(&after), "erased {after} s after the deletion");
     assert!(seen.is("Deleting", "True") && seen.is("DeletionBlocked", "False"), "{}", seen.yaml());
     assert!(seen.is("Ready", "False") && seen.is("Reconciling", "True") && !seen.has("Stalled"), "{}", seen.yaml());
-    // The way out is written where a person looks.
+    // The message says how to undo it.
     let undo = format!("kubectl patch organization {}", scene.name("acme"));
     assert!(seen.message("Deleting").contains(&undo), "{}", seen.yaml());
     assert!(scene.event("acme", "RecoveryWindow").await.contains(&undo));
@@ -257,7 +257,7 @@ async fn a_longer_window_postpones(world: Arc<World>) {
     operator.stop().await;
 }
 
-/// Admission refuses to raise a policy; here it does not look, and the operator itself must refuse.
+/// Admission refuses to raise a policy. Here admission is off, and the operator itself must refuse.
 async fn a_terminating_object_is_never_raised_to_delete(world: Arc<World>) {
     const BINDING: &str = "organization-policy-only-lowered.organization-operator.io";
     let (scene, acme, operator) = ready(world, 0).await;

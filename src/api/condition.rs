@@ -1,74 +1,72 @@
-//! Condition types, their reasons that are not failures, and the one function that sets a condition.
+//! Condition types, those of their reasons that are not failures, and the one function that sets a condition.
 //!
 //! Rules: API conventions of Kubernetes (every condition has a reason; `lastTransitionTime` moves only when `status`
 //! flips) and kstatus (`Ready` always; `Reconciling` and `Stalled` only while true).
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use strum::{EnumString, IntoStaticStr};
 
-/// The object is as its spec says.
+/// The tenant matches the spec.
 pub const READY: &str = "Ready";
-/// Work is left or is being retried. Present only while true.
+/// Work is in progress, or the operator tries again. Present only while true.
 pub const RECONCILING: &str = "Reconciling";
-/// Only a person can help. Present only while true.
+/// A person has to act. Present only while true.
 pub const STALLED: &str = "Stalled";
-/// Would a deletion with `deletionPolicy: Delete` work today?
+/// Whether a deletion with `deletionPolicy: Delete` would succeed today.
 pub const DELETION_READY: &str = "DeletionReady";
-/// The object is being deleted; the reason is the stage. Present only while deleting.
+/// The object is being deleted; the reason is the stage. Present only during a deletion.
 pub const DELETING: &str = "Deleting";
-/// The deletion cannot go on; the reason is the error. Present only while deleting.
+/// The deletion cannot continue; the reason is the error. Present only during a deletion.
 pub const DELETION_BLOCKED: &str = "DeletionBlocked";
 
-/// `Ready=True`: active, or activation left alone.
+/// `Ready=True`: the tenant is active, or the operator leaves its activation alone.
 pub const RECONCILED: &str = "Reconciled";
-/// `Ready=True`: deactivated, as `spec.state` says or as it is in the database.
+/// `Ready=True`: the tenant is deactivated, by `spec.state` or in the database.
 pub const DEACTIVATED: &str = "Deactivated";
-/// `Reconciling=True`: failed, trying again.
+/// `Reconciling=True`: the last attempt failed; the operator tries again.
 pub const PROGRESSING_WITH_RETRY: &str = "ProgressingWithRetry";
-/// `DeletionReady=True`: nothing is known to stand in the way.
+/// `DeletionReady=True`: the operator knows nothing that would block a deletion.
 pub const PLAN_COMPLETE: &str = "PlanComplete";
-/// `DeletionReady=Unknown`: the database could not be asked.
+/// `DeletionReady=Unknown`: the operator has not queried the database yet.
 pub const UNKNOWN: &str = "Unknown";
-/// `DeletionBlocked=False`: nothing stands in the way.
+/// `DeletionBlocked=False`: nothing blocks.
 pub const NOT_BLOCKED: &str = "NotBlocked";
 
-/// Stages of a deletion: reasons of `Deleting`.
+/// Stages of a deletion: reasons of `Deleting`. `docs/organization.md` explains each.
 pub mod stage {
-    /// Not settled yet which way to go, or the way is blocked.
+    /// The operator has not decided yet what to do, or the deletion is blocked.
     pub const PENDING: &str = "Pending";
-    /// Nothing is changed yet; waiting for another object that takes the organization over.
+    /// The operator waits for another object that takes over the organization. It has changed nothing yet.
     pub const AWAITING_SUCCESSOR: &str = "AwaitingSuccessor";
-    /// Deactivated; waiting for the recovery window to end.
+    /// The organization is deactivated. The operator waits for the end of the recovery window.
     pub const RECOVERY_WINDOW: &str = "RecoveryWindow";
-    /// Deactivated; waiting for writers of tables without a foreign key to settle.
+    /// The organization is deactivated. The operator waits for open transactions to drain, because some tables are not
+    /// protected by a foreign key.
     pub const DRAINING: &str = "Draining";
-    /// The cascade is running.
+    /// The cascade runs.
     pub const ERASING: &str = "Erasing";
-    /// Erased; counting once more what no foreign key protects.
+    /// The organization is erased. The operator counts again in the tables that are not protected by a foreign key.
     pub const VERIFYING: &str = "Verifying";
-    /// Done; the finalizer is about to be released.
+    /// The deletion is complete. The operator is about to release the finalizer.
     pub const COMPLETED: &str = "Completed";
 }
 
 /// Status of a condition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr)]
 pub enum Status {
-    /// It holds.
+    /// The condition holds.
     True,
-    /// It does not hold.
+    /// The condition does not hold.
     False,
-    /// Nobody knows.
+    /// The operator does not know.
     Unknown,
 }
 
 impl Status {
     /// The word that the API uses.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::True => "True",
-            Self::False => "False",
-            Self::Unknown => "Unknown",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -85,10 +83,10 @@ pub struct Wanted {
     pub message: String,
 }
 
-/// Longest message that `metav1.Condition` takes.
+/// The longest message that `metav1.Condition` accepts, in bytes.
 const MESSAGE_LIMIT: usize = 32_768;
 
-/// The conditions of the next status: exactly `wanted`, in that order, each keeping the transition time of its
+/// The conditions of the next status: exactly `wanted`, in that order. Each keeps the transition time of its
 /// predecessor unless its status flips.
 #[must_use]
 pub fn next(previous: &[Condition], wanted: Vec<Wanted>, generation: i64, now: &Time) -> Vec<Condition> {

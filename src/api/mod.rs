@@ -1,22 +1,24 @@
 //! What users write and read: the `Organization` resource, its status, conditions and reasons.
 //!
-//! This layer holds data and documentation only. It depends on nothing else of the operator.
+//! This layer holds data and documentation only. It depends on no other layer.
 
 pub mod condition;
 pub mod crd;
 pub mod organization;
+pub mod policy;
 pub mod reason;
 pub mod status;
 
-pub use organization::{Activation, DeletionPolicy, Organization, OrganizationSpec};
+pub use organization::{Activation, Organization, OrganizationSpec};
+pub use policy::DeletionPolicy;
 pub use reason::{Reason, Retry};
 pub use status::OrganizationStatus;
 
 /// API group of the resource.
 pub const GROUP: &str = "organization-operator.io";
 
-/// The finalizer that every Organization carries until its deletion was dealt with. Domain-qualified with a path,
-/// as the API server asks of finalizer names.
+/// The finalizer that every Organization carries until its deletion is completed. It is domain-qualified with a path,
+/// as the API server requires.
 pub const FINALIZER: &str = "organization-operator.io/cascade";
 
 /// Field manager of everything that the operator applies; also the controller name in Events.

@@ -5,12 +5,13 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::policy::DeletionPolicy;
 use super::status::OrganizationStatus;
 
 /// One tenant of the workflow platform, kept in PostgreSQL.
 ///
-/// Deleting this object does to the tenant's data what `deletionPolicy` says. `Delete` erases it permanently, in order,
-/// and only lets the object go when nothing is left.
+/// `deletionPolicy` decides what the deletion of this object does to the tenant's data. With `Delete` the operator erases
+/// the data permanently and in order, and releases the object only when nothing is left.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[kube(
     group = "organization-operator.io",
@@ -21,7 +22,7 @@ use super::status::OrganizationStatus;
     shortname = "org",
     status = "OrganizationStatus",
     derive = "PartialEq",
-    doc = "An Organization is one tenant of the workflow platform, kept in PostgreSQL. Deleting it does to the tenant's data what `spec.deletionPolicy` says.",
+    doc = "An Organization is one tenant of the workflow platform, kept in PostgreSQL. `spec.deletionPolicy` decides what the deletion of this object does to the tenant's data.",
     selectable = ".spec.database",
     selectable = ".spec.organizationId",
     printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
@@ -50,42 +51,45 @@ use super::status::OrganizationStatus;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct OrganizationSpec {
-    /// Primary key of the organization in the database, whatever its type there (uuid, bigint, text). It must not be
-    /// changed: the operator keeps acting on the id that it claimed for this object.
+    /// Primary key of the organization in the database, of any type that the database uses (uuid, bigint, text). It must
+    /// not change: the operator continues to act on the id that it claimed for this object.
     #[schemars(length(min = 1, max = 255))]
     pub organization_id: String,
 
-    /// What removal of this object does to the data: `Retain` keeps everything, `Deactivate` switches the organization
-    /// off and keeps its data, `Delete` erases it permanently. It is read again at every stage, so lowering it while the
-    /// object is terminating stops a deletion that has not erased anything yet. It is never raised while terminating.
+    /// What the removal of this object does to the data: `Retain` keeps everything, `Deactivate` deactivates the
+    /// organization and keeps its data, `Delete` erases it permanently. The operator reads the policy again at every stage,
+    /// so you can lower it while the object is terminating: that stops a deletion that has not erased anything yet. The
+    /// policy cannot be raised while the object is terminating.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
-    /// Desired activation, enforced while set: `Active` or `Deactivated`. Without it the operator leaves the
-    /// activation alone.
+    /// Desired activation: `Active` or `Deactivated`. While it is set, the operator enforces it. If it is omitted, the
+    /// operator leaves the activation alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<Activation>,
 
-    /// With `deletionPolicy: Delete`: on deletion the organization is deactivated at once and erased after this many
-    /// seconds. Until then `deletionPolicy: Retain` undoes the deletion and restores the activation.
+    /// With `deletionPolicy: Delete`: when the object is deleted, the operator deactivates the organization at once and
+    /// erases it after this many seconds. Until then `deletionPolicy: Retain` undoes the deletion and restores the
+    /// activation.
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub recovery_window_seconds: i32,
 
-    /// When this time passes the operator deletes this object, and `deletionPolicy` decides what that means. It is acted
-    /// on only if the operator saw it while it was still in the future. A time after the year 9998 never comes.
+    /// When this time passes, the operator deletes this object, and `deletionPolicy` decides what happens to the data. The
+    /// operator acts only on a time that it saw while the time was still in the future. A time after the year 9998 never
+    /// comes.
     #[serde(default, deserialize_with = "time_or_never", skip_serializing_if = "Option::is_none")]
     pub expiration_time: Option<Time>,
 
-    /// Which operator instance serves this object (its `--database` flag), as a class name does for an ingress. It must
-    /// not be changed.
+    /// The operator instance that serves this object (its `--database` flag), as a class does for an ingress. It must not
+    /// change.
     #[serde(default = "default_database")]
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub database: String,
 }
 
-/// The API server accepts times that are no point in time here, such as the last second of the year 9999, a usual word for
-/// "never". One of them must not make the whole object unreadable: nothing could be done with it any more.
+/// The API server accepts times that this program cannot represent, such as the last second of the year 9999, which many
+/// people write for "never". Such a time must not make the whole object unreadable: nobody could delete it any more.
 fn time_or_never<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     Ok(text.and_then(|t| t.parse().ok()).map(Time))
@@ -93,30 +97,6 @@ fn time_or_never<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Op
 
 fn default_database() -> String {
     "default".to_owned()
-}
-
-/// What removal of an Organization object does to the data. Ordered: a later one does more.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, JsonSchema)]
-pub enum DeletionPolicy {
-    /// Keep the organization and all its data as they are.
-    #[default]
-    Retain,
-    /// Keep the data and deactivate the organization.
-    Deactivate,
-    /// Erase the organization and all its data permanently.
-    Delete,
-}
-
-impl DeletionPolicy {
-    /// The word that users write.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Retain => "Retain",
-            Self::Deactivate => "Deactivate",
-            Self::Delete => "Delete",
-        }
-    }
 }
 
 /// Whether an organization may be used.

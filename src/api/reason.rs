@@ -1,22 +1,38 @@
-//! The reasons of failure. One word is condition reason, event reason and metric label.
+//! The reasons of failures. The same word is the reason of conditions and Events, and the label of metrics.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::{Display, IntoStaticStr, VariantArray};
 
-/// Why something did not work. Each has one entry in `docs/errors.md`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
+/// Why something failed. `docs/errors.md` has one entry for each.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Deserialize,
+    Serialize,
+    JsonSchema,
+    Display,
+    IntoStaticStr,
+    VariantArray,
+)]
 pub enum Reason {
     /// The database has no such organization.
     OrganizationNotFound,
     /// `spec.organizationId` is not a value of the key's type (SQLSTATE 22P02), or was changed after the claim.
     InvalidOrganizationId,
-    /// Rows outside the plan's row sets refer to rows inside, or a CASCADE or SET NULL would touch such rows.
+    /// Rows outside the plan's row sets refer to rows inside, or a CASCADE or SET NULL would change such rows.
     ForeignKeyViolation,
-    /// Rows appeared while deleting: the recount found some, or a foreign key failed at COMMIT.
+    /// Rows appeared during the deletion: the second count found some, or a foreign key failed at COMMIT.
     ContentChanged,
     /// Another object or another cluster owns this organization.
     OrganizationClaimed,
-    /// Not the database in which this object was claimed, a standby, or an empty copy.
+    /// The database is not the one in which this object claimed its organization, or it is a standby or an empty copy.
     DatabaseMismatch,
     /// The plan names no activation column.
     DeactivationUnsupported,
@@ -24,7 +40,7 @@ pub enum Reason {
     SchemaMismatch,
     /// A privilege is missing or row-level security hides rows (SQLSTATE 42501).
     PermissionDenied,
-    /// An admission policy or webhook of the cluster refuses what the operator does to its object.
+    /// An admission policy or a webhook of the cluster refuses what the operator does to the object.
     AdmissionDenied,
     /// The database refuses the credentials or does not exist (SQLSTATE class 28, 3D000).
     AuthenticationFailed,
@@ -32,27 +48,27 @@ pub enum Reason {
     LockTimeout,
     /// A statement took longer than allowed (SQLSTATE 57014).
     StatementTimeout,
-    /// The database asks for the transaction to be tried again (SQLSTATE 40001, 40P01).
+    /// The database asks the client to try the transaction again (SQLSTATE 40001, 40P01).
     SerializationFailure,
     /// The connection or TLS was lost, or the server is starting, stopping, full or read-only.
     DatabaseUnavailable,
     /// An annotation tells a GitOps engine to delete the object and create it again (`Force=true`), so this deletion may be
-    /// half of a replacement; nothing is erased.
+    /// half of a replacement. The operator erases nothing.
     ReplacementSuspected,
-    /// A check, a not-null or a trigger of the schema refuses (SQLSTATE 23502, 23514, P0001).
+    /// A check constraint, a NOT NULL or a trigger of the schema refuses (SQLSTATE 23502, 23514, P0001).
     ConstraintViolation,
-    /// `spec.expirationTime` had passed before the operator saw it; it is not acted on.
+    /// `spec.expirationTime` had passed before the operator saw it. The operator does not act on it.
     Expired,
     /// Anything else.
     InternalError,
 }
 
-/// When a failed object is tried again.
+/// When the operator tries a failed object again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
-    /// Soon, doubling (1 s to 60 s by default): the cause is expected to pass.
+    /// Soon, with a doubling delay (1 s to 60 s by default): the cause is expected to pass.
     Backoff,
-    /// Rarely, doubling (1 min to 15 min by default): a person has to act.
+    /// Seldom, with a doubling delay (1 min to 15 min by default): a person has to act.
     Slow,
     /// When the object or the database changes.
     Change,
@@ -60,55 +76,15 @@ pub enum Retry {
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 19] = [
-        Self::OrganizationNotFound,
-        Self::InvalidOrganizationId,
-        Self::ForeignKeyViolation,
-        Self::ContentChanged,
-        Self::OrganizationClaimed,
-        Self::DatabaseMismatch,
-        Self::DeactivationUnsupported,
-        Self::SchemaMismatch,
-        Self::PermissionDenied,
-        Self::AdmissionDenied,
-        Self::AuthenticationFailed,
-        Self::LockTimeout,
-        Self::StatementTimeout,
-        Self::SerializationFailure,
-        Self::DatabaseUnavailable,
-        Self::ReplacementSuspected,
-        Self::ConstraintViolation,
-        Self::Expired,
-        Self::InternalError,
-    ];
+    pub const ALL: &'static [Self] = <Self as VariantArray>::VARIANTS;
 
     /// The word itself.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::OrganizationNotFound => "OrganizationNotFound",
-            Self::InvalidOrganizationId => "InvalidOrganizationId",
-            Self::ForeignKeyViolation => "ForeignKeyViolation",
-            Self::ContentChanged => "ContentChanged",
-            Self::OrganizationClaimed => "OrganizationClaimed",
-            Self::DatabaseMismatch => "DatabaseMismatch",
-            Self::DeactivationUnsupported => "DeactivationUnsupported",
-            Self::SchemaMismatch => "SchemaMismatch",
-            Self::PermissionDenied => "PermissionDenied",
-            Self::AdmissionDenied => "AdmissionDenied",
-            Self::AuthenticationFailed => "AuthenticationFailed",
-            Self::LockTimeout => "LockTimeout",
-            Self::StatementTimeout => "StatementTimeout",
-            Self::SerializationFailure => "SerializationFailure",
-            Self::DatabaseUnavailable => "DatabaseUnavailable",
-            Self::ReplacementSuspected => "ReplacementSuspected",
-            Self::ConstraintViolation => "ConstraintViolation",
-            Self::Expired => "Expired",
-            Self::InternalError => "InternalError",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
-    /// The status that the REST endpoint which this operator replaces would have answered.
+    /// The HTTP status that the REST endpoint would have answered, which this operator replaces.
     #[must_use]
     pub const fn code(self) -> i32 {
         match self {
@@ -156,19 +132,13 @@ impl Reason {
         }
     }
 
-    /// Whether a person must act before this can pass: the object is then `Stalled` in the sense of kstatus.
+    /// Whether a person has to act: the object is then `Stalled` in the sense of kstatus.
     #[must_use]
     pub const fn needs_a_person(self) -> bool {
         match self.retry() {
             Retry::Backoff => false,
-            // An organization that is not there yet is waited for; nobody has to act.
+            // The operator waits for an organization that does not exist yet; nobody has to act.
             Retry::Slow | Retry::Change => !matches!(self, Self::OrganizationNotFound),
         }
-    }
-}
-
-impl std::fmt::Display for Reason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
     }
 }

@@ -1,43 +1,44 @@
-//! What status shows. Status is a report: it may add a refusal, it never gives a permission.
+//! What status shows. Status is a report: it can make the operator refuse something, and never permits anything.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr};
 
-use super::organization::DeletionPolicy;
+use super::policy::DeletionPolicy;
 use super::reason::Reason;
 
 /// Observed state of an Organization.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OrganizationStatus {
-    /// The generation that the operator saw last. -1 until it saw any.
+    /// The generation that the operator saw last; -1 until it has seen one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// What the database says.
+    /// Whether the organization exists in the database and is active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<ObservedState>,
 
-    /// Where this object claimed its organization.
+    /// The database in which this object claimed its organization, and the key there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<ClaimStatus>,
 
-    /// Rows of the organization.
+    /// How many rows the organization has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inventory: Option<Inventory>,
 
-    /// The deletion that is under way.
+    /// The deletion, while the object is being deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion: Option<DeletionStatus>,
 
-    /// What stands in the way, and what clears it. Absent when there is nothing.
+    /// What blocks, and what clears it. Absent if nothing does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorDetail>,
 
-    /// `Ready` always; `Reconciling` and `Stalled` only while true (kstatus); `DeletionReady`, and while deleting
-    /// `Deleting` and `DeletionBlocked`.
+    /// `Ready` and `DeletionReady` are always present, `Reconciling` and `Stalled` only while true (kstatus), `Deleting` and
+    /// `DeletionBlocked` only while the object is being deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -47,22 +48,22 @@ pub struct OrganizationStatus {
 /// What the database says about the organization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 pub enum ObservedState {
-    /// There and in use. Also shown where the plan names no activation column.
+    /// It exists and is active. Also shown if the plan names no activation column.
     Active,
-    /// There and switched off.
+    /// It exists and is deactivated.
     Deactivated,
-    /// Not there.
+    /// It does not exist.
     Absent,
 }
 
-/// Where this object claimed its organization. A different database is refused (`DatabaseMismatch`).
+/// Where this object claimed its organization. The operator refuses to act on it in another database (`DatabaseMismatch`).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClaimStatus {
-    /// Identity of the database: `organization_operator.installation`.
+    /// Identity of the database, from `organization_operator.installation`.
     #[schemars(length(max = 64))]
     pub installation: String,
-    /// The organization's key in the database's own canonical text.
+    /// The organization's key in the database's own spelling.
     #[schemars(length(max = 1024))]
     pub organization_key: String,
 }
@@ -71,16 +72,16 @@ pub struct ClaimStatus {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Inventory {
-    /// Users, exactly.
+    /// Exact number of users (rows of the entity `users`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub users: Option<i64>,
-    /// Rows of every entity of the plan.
+    /// The rows of each entity of the plan.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub entities: Vec<EntityRows>,
-    /// Sum over all entities; a lower bound when one of them is capped.
+    /// Sum over all entities; a lower bound if one of them is capped.
     pub total: i64,
-    /// When it was counted.
+    /// When the operator counted the rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_time: Option<Time>,
 }
@@ -92,44 +93,42 @@ pub struct EntityRows {
     /// Name of the entity in the plan.
     #[schemars(length(max = 63))]
     pub entity: String,
-    /// Number of rows; with `capped` there are at least this many.
+    /// Number of rows. With `capped` there are at least this many.
     pub rows: i64,
-    /// The count stopped here: read `10000` as `10000+`.
+    /// The operator stopped counting here: read `10000` as `10000+`.
     #[serde(default, skip_serializing_if = "is_false")]
     pub capped: bool,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde requires this signature")]
 fn is_false(value: &bool) -> bool {
     !*value
 }
 
-/// The deletion that is under way or done.
+/// The deletion that is in progress or complete.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeletionStatus {
-    /// The policy in effect. It is never higher than it was when the deletion began.
+    /// The policy in effect; never higher than when the deletion began.
     pub policy: DeletionPolicy,
-    /// How rows are deleted: all in one transaction.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mode: Option<DeletionMode>,
-    /// How it ended.
+    /// How it ended; absent until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// Entities in the order in which they are really deleted, with their counts.
+    /// The entities in the real order of deletion, with their counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub steps: Vec<DeletionStep>,
-    /// When the operator first worked on it.
+    /// When the operator first worked on the deletion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
-    /// When the data was gone, or the deletion was otherwise settled.
+    /// When the deletion was completed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_time: Option<Time>,
-    /// While waiting for a successor, for the recovery window to end, or for writers: when the data will be erased.
+    /// When the operator will erase the data. Set while it awaits a successor, during a recovery window, and while open
+    /// transactions drain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub erase_time: Option<Time>,
-    /// Failed attempts so far, as of the last status write.
+    /// Number of failed attempts, as of the last status write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<i32>,
     /// When the next attempt is due, as of the last status write.
@@ -137,23 +136,16 @@ pub struct DeletionStatus {
     pub next_attempt_time: Option<Time>,
 }
 
-/// How rows are deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-pub enum DeletionMode {
-    /// Everything in one transaction: all or nothing.
-    Transaction,
-}
-
-/// How a deletion ended. The word is also the reason of the Event and the outcome in the ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+/// How a deletion ended. The same word is the reason of the Event and the outcome in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema, EnumString, IntoStaticStr)]
 pub enum Outcome {
     /// The organization and all its data are gone.
     Erased,
     /// The data is kept and the organization is deactivated.
     Deactivated,
-    /// Nothing was changed.
+    /// The operator changed nothing.
     Retained,
-    /// There was no organization and no row of it.
+    /// The database had no such organization and no row of it.
     NotFound,
     /// Another object of this cluster took over the organization.
     Transferred,
@@ -162,22 +154,14 @@ pub enum Outcome {
 impl Outcome {
     /// The word itself.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Erased => "Erased",
-            Self::Deactivated => "Deactivated",
-            Self::Retained => "Retained",
-            Self::NotFound => "NotFound",
-            Self::Transferred => "Transferred",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
     /// The outcome that this word means.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Erased, Self::Deactivated, Self::Retained, Self::NotFound, Self::Transferred]
-            .into_iter()
-            .find(|outcome| outcome.as_str() == word)
+        word.parse().ok()
     }
 }
 
@@ -192,32 +176,32 @@ pub struct DeletionStep {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(max = 255)))]
     pub tables: Vec<String>,
-    /// Rows found before the first delete.
+    /// Rows that the operator found before the first delete.
     pub found: i64,
-    /// Rows really gone.
+    /// Rows that were really deleted.
     pub deleted: i64,
 }
 
-/// The standard error detail. It never holds a connection string, a secret or a value from a row.
+/// What blocks, and what clears it. It never contains a connection string, a secret or a value from a row.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorDetail {
-    /// One word: also the reason of conditions and Events, and the metric label.
+    /// One word, the same as in conditions, Events and metrics.
     pub reason: Reason,
-    /// The status that the REST endpoint would have answered.
+    /// The HTTP status that the REST endpoint would have answered.
     pub code: i32,
     /// What happened, where, and what was deleted.
     #[schemars(length(max = 8192))]
     pub message: String,
-    /// Entity of the plan.
+    /// The entity of the plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub entity: Option<String>,
-    /// Table.
+    /// The table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
     pub table: Option<String>,
-    /// Constraint.
+    /// The constraint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
     pub constraint: Option<String>,
@@ -225,51 +209,51 @@ pub struct ErrorDetail {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 5))]
     pub sql_state: Option<String>,
-    /// Rows concerned.
+    /// Number of rows that block.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<i64>,
-    /// Every blocker, not only the first.
+    /// Every blocker.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub causes: Vec<ErrorCause>,
-    /// The exact command or SQL that unblocks it.
+    /// The command or the SQL that clears the error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8192))]
     pub remedy: Option<String>,
-    /// Attempts so far, as of the last status write.
+    /// Number of attempts, as of the last status write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<i32>,
-    /// When this reason was first seen.
+    /// When this reason first occurred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_seen_time: Option<Time>,
-    /// When it was last seen, as of the last status write.
+    /// When this reason last occurred, as of the last status write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen_time: Option<Time>,
 }
 
-/// One of several causes.
+/// One blocker.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorCause {
-    /// What it is, in one sentence.
+    /// What blocks, in one sentence.
     #[schemars(length(max = 2048))]
     pub message: String,
-    /// Entity of the plan.
+    /// The entity of the plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub entity: Option<String>,
-    /// Table.
+    /// The table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
     pub table: Option<String>,
-    /// Constraint.
+    /// The constraint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
     pub constraint: Option<String>,
-    /// Rows concerned.
+    /// Number of rows that block.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<i64>,
-    /// The exact command or SQL that clears it.
+    /// The command or the SQL that clears it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub remedy: Option<String>,

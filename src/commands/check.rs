@@ -4,10 +4,12 @@ mod render;
 
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
+use super::config::ConfigArgs;
+use super::error::CommandError;
+use super::output::OutputArgs;
 use super::target::{Identified, Target, Unidentified};
-use super::{CommandError, ConfigArgs};
 use crate::api::Reason;
 use crate::config::Config;
 use crate::db::Database;
@@ -18,111 +20,92 @@ use planner::finding::{Finding, Kind, Severity};
 use render::Checked;
 
 const HELP: &str = "\
-Compares the plan with the live schema: missing tables and columns, tables that nobody classified, tables outside that \
-refer to the plan, indexes, privileges, row-level security, triggers and rules. With NAME or --id it also looks for rows \
-outside that refer to rows of that organization, and for rows that are another one's as well, as the operator does before it deletes.
+The command compares the plan with the live schema: missing tables and columns, tables that the plan does not classify, tables \
+outside the plan that refer to it, indexes, privileges, row-level security, triggers and rules. With NAME or --id it also \
+finds rows outside that refer to rows of that organization, and rows that belong to another organization as well. The \
+operator makes the same checks before it deletes.
 
-Run it as the operator's database role, because privileges are part of the answer. In the cluster:
+Run the command as the operator's database role, because privileges are part of the answer. In the cluster:
   kubectl exec -n organization-operator-system deploy/organization-operator -- \\
     organization-operator check --config /etc/organization-operator/config.yaml
 
 Exit codes:
   0  nothing blocks; there may be warnings
-  1  something blocks: each finding comes with what clears it
-  2  could not check: bad configuration, database or API server out of reach, no such object, or one of another database
+  1  something blocks; each finding says what clears it
+  2  the check could not run: the configuration is not valid, the database or the API server cannot be reached, there is no
+     such object, or the object belongs to another database
 
 Examples:
   organization-operator check               the schema, once for all organizations
-  organization-operator check acme          and what refers to rows of the Organization acme
-  organization-operator check --id 4711     the same by its id in the database, without a cluster
+  organization-operator check acme          also the rows of the Organization acme
+  organization-operator check --id 4711     the same, by its id in the database and without a cluster
   organization-operator check -o json | jq -r '.findings[].remedy'";
 
-/// Say what stands in the way of deletions, or of one, and what clears it; changes nothing
+/// Show what blocks deletions, or one deletion, and what clears it; changes nothing
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub struct Check {
     #[command(flatten)]
     target: Target,
-    /// How to print it
-    #[arg(short, long, value_enum, default_value = "table")]
-    output: Output,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     config: ConfigArgs,
 }
 
-/// How to print it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For a person
-    Table,
-    /// For a program
-    Json,
-}
-
-/// Exit code of a check that could not be made.
-const COULD_NOT_CHECK: u8 = 2;
-
 impl Check {
-    /// Checks and prints. The exit code says how it ended, also where it could not check.
-    pub async fn execute(self) -> ExitCode {
-        let output = self.output;
-        match self.check().await.and_then(|checked| Ok((checked.print(output == Output::Json)?, checked))) {
-            Ok((text, checked)) => {
-                print!("{text}");
-                if checked.ready() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-            }
-            Err(error) => {
-                eprintln!("error: could not check: {error}");
-                ExitCode::from(COULD_NOT_CHECK)
-            }
-        }
-    }
-
-    async fn check(self) -> Result<Checked, CommandError> {
+    /// Runs the command. The exit code says whether something blocks.
+    ///
+    /// # Errors
+    /// Fails if the check could not run.
+    pub async fn execute(self) -> Result<ExitCode, CommandError> {
         let (config, database) = self.config.load()?;
-        let checked = look(&config, &database, &self.target).await;
+        let checked = check(&config, &database, &self.target).await;
         database.close().await;
-        checked
+        let checked = checked?;
+        self.output.print(&checked.json(), || checked.text())?;
+        Ok(if checked.ready() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-async fn look(config: &Config, database: &Database, target: &Target) -> Result<Checked, CommandError> {
-    let (plan, known): (_, Vec<Finding>) = match database.compile(&config.cascade).await {
+async fn check(config: &Config, database: &Database, target: &Target) -> Result<Checked, CommandError> {
+    let (plan, of_plan): (_, Vec<Finding>) = match database.compile(&config.cascade).await {
         Ok(plan) => {
-            let known = plan.findings().cloned().collect();
-            (Some(plan), known)
+            let findings = plan.findings().cloned().collect();
+            (Some(plan), findings)
         }
-        // Not even the organization's table can be used, so nothing else can be looked at.
+        // Without the organization's table nothing else can be checked.
         Err(PlanError::Faulty(faults)) => (None, faults.findings().to_vec()),
         Err(PlanError::Unread(failure)) => return Err(failure.into()),
     };
-    // A refusal of the operator's own schema is told with its GRANT, and is no reason to tell nothing.
-    let missing = known.iter().any(|f| f.kind == Kind::MissingPrivilege);
-    let told = |failure: &Failure| missing && failure.reason == Reason::PermissionDenied;
+    // A privilege that the role lacks on the operator's own schema is among the findings, with its GRANT. The command
+    // still shows the other findings.
+    let lacks_privilege = of_plan.iter().any(|f| f.kind == Kind::MissingPrivilege);
+    let is_reported = |failure: &Failure| lacks_privilege && failure.reason == Reason::PermissionDenied;
     let subject = match target.identify(database).await {
         Ok(subject) => subject,
-        Err(Unidentified::Failed(failure)) if told(&failure) => None,
+        Err(Unidentified::Failed(failure)) if is_reported(&failure) => None,
         Err(error) => return Err(error.into()),
     };
-    let mut found = match own_schema(config, database).await {
-        Ok(found) => found,
-        Err(failure) if told(&failure) => Vec::new(),
+    let mut findings = match own_schema(config, database).await {
+        Ok(findings) => findings,
+        Err(failure) if is_reported(&failure) => Vec::new(),
         Err(failure) => return Err(failure.into()),
     };
     let organization = match (&plan, subject) {
         (_, None) => None,
-        (None, Some(subject)) => Some(render::Organization::unseen(subject.name, subject.id)),
-        (Some(plan), Some(subject)) => Some(examine(database, plan, subject, &mut found).await?),
+        (None, Some(subject)) => Some(render::Organization::unknown(subject.name, subject.id)),
+        (Some(plan), Some(subject)) => Some(check_organization(database, plan, subject, &mut findings).await?),
     };
-    found.extend(known);
-    // What blocks comes first; the order within is that of the findings.
-    found.sort_by_key(|f| f.severity);
+    findings.extend(of_plan);
+    // What blocks comes first. The sort is stable.
+    findings.sort_by_key(|f| f.severity);
     let cascade = plan.as_ref().and_then(CompiledPlan::cascade);
     let order = cascade.into_iter().flat_map(|c| &c.entities).map(|e| e.name.clone()).collect();
-    Ok(Checked { organization, findings: found, order })
+    Ok(Checked { organization, findings, order })
 }
 
-/// The operator's own schema. It is created at start, where that is allowed.
+/// Findings about the operator's own schema. The operator creates it when it starts, if the configuration allows that.
 async fn own_schema(config: &Config, database: &Database) -> Result<Vec<Finding>, Failure> {
     match database.migrate(false).await {
         Ok(_) => Ok(Vec::new()),
@@ -130,7 +113,7 @@ async fn own_schema(config: &Config, database: &Database) -> Result<Vec<Finding>
             let (severity, message) = if config.database.migrate {
                 (
                     Severity::Warning,
-                    "the operator's own schema organization_operator is missing or old; the operator creates it when it starts",
+                    "the operator's own schema organization_operator is missing or out of date; the operator creates or updates it when it starts",
                 )
             } else {
                 (Severity::Blocks, failure.what())
@@ -141,45 +124,45 @@ async fn own_schema(config: &Config, database: &Database) -> Result<Vec<Finding>
     }
 }
 
-async fn examine(
+async fn check_organization(
     database: &Database,
     plan: &CompiledPlan,
     subject: Identified,
-    found: &mut Vec<Finding>,
+    findings: &mut Vec<Finding>,
 ) -> Result<render::Organization, CommandError> {
     let examined = match database.examine(&subject.id, plan).await {
         Ok(examined) => examined,
         Err(failure) if failure.reason == Reason::InvalidOrganizationId => {
-            found.push(of_failure(Severity::Blocks, Kind::InvalidOrganizationId, &failure));
-            return Ok(render::Organization::unseen(subject.name, subject.id));
+            findings.push(blocking(Kind::InvalidOrganizationId, &failure));
+            return Ok(render::Organization::unknown(subject.name, subject.id));
         }
-        // Columns that cannot be compared: the deletion fails the same way.
+        // Columns that cannot be compared: the deletion would fail in the same way.
         Err(failure) if failure.reason == Reason::SchemaMismatch && failure.blame == Blame::Object => {
-            found.push(of_failure(Severity::Blocks, Kind::PlanMismatch, &failure));
-            return Ok(render::Organization::unseen(subject.name, subject.id));
+            findings.push(blocking(Kind::PlanMismatch, &failure));
+            return Ok(render::Organization::unknown(subject.name, subject.id));
         }
-        // What hides the rows is among the findings of the plan.
+        // The findings of the plan name what hides the rows.
         Err(failure) if failure.blame == Blame::Plan => {
-            return Ok(render::Organization::unseen(subject.name, subject.id));
+            return Ok(render::Organization::unknown(subject.name, subject.id));
         }
         Err(failure) => return Err(failure.into()),
     };
     if examined.organization == Presence::Absent {
-        found.push(Finding::new(
+        findings.push(Finding::new(
             Severity::Warning,
             Kind::OrganizationNotFound,
             "the database has no organization with this id",
         ));
     }
-    found.extend(examined.blockers);
+    findings.extend(examined.blockers);
     Ok(render::Organization {
         name: subject.name,
         key: examined.key,
         presence: Some(examined.organization),
-        looked: examined.complete,
+        references_checked: examined.complete,
     })
 }
 
-fn of_failure(severity: Severity, kind: Kind, failure: &Failure) -> Finding {
-    Finding { remedy: failure.remedy.clone(), ..Finding::new(severity, kind, failure.what()) }
+fn blocking(kind: Kind, failure: &Failure) -> Finding {
+    Finding { remedy: failure.remedy.clone(), ..Finding::new(Severity::Blocks, kind, failure.what()) }
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::CommandError;
+use super::error::CommandError;
 use crate::api::crd::organization_crd_yaml;
 
 /// Print the CustomResourceDefinition as YAML: organization-operator crd | kubectl apply --server-side -f -
@@ -10,10 +10,10 @@ use crate::api::crd::organization_crd_yaml;
 pub struct Crd {}
 
 impl Crd {
-    /// Prints it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// Fails only if it cannot be serialized.
+    /// Fails only if the definition cannot be serialized.
     pub fn execute(self) -> Result<(), CommandError> {
         let text = organization_crd_yaml().map_err(|e| CommandError(e.to_string()))?;
         print!("{text}");

@@ -2,11 +2,12 @@
 
 use clap::Args;
 
-use super::{CommandError, ConfigArgs};
+use super::config::ConfigArgs;
+use super::error::CommandError;
 use crate::db::migrate::{Migrated, script};
 
-/// Create or update the operator's own schema, organization_operator, in the database. Nothing of the platform's own schema
-/// is touched.
+/// Create or update the operator's own schema, organization_operator, in the database. The platform's own schema is not
+/// touched.
 #[derive(Debug, Args)]
 pub struct Migrate {
     #[command(flatten)]
@@ -20,10 +21,10 @@ pub struct Migrate {
 }
 
 impl Migrate {
-    /// Runs it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// Fails when the database cannot be reached or refuses.
+    /// Fails if the database cannot be reached or refuses.
     pub async fn execute(self) -> Result<(), CommandError> {
         if self.print {
             print!("{}", script(&self.role));

@@ -1,22 +1,44 @@
 //! How commands print.
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::CommandError;
+use super::error::CommandError;
 use crate::domain::Failure;
 
-/// How a result is printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Aligned columns for a person
-    #[default]
+/// How a command prints its result.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct OutputArgs {
+    /// Format of the result
+    #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
+    output: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// For a person
     Text,
-    /// JSON for a program
+    /// For a program
     Json,
 }
 
-/// Lines of columns under a head, as wide as they need to be; numbers stand to the right. The last column may have any length.
+impl OutputArgs {
+    /// Prints `value` as JSON, or what `text` returns.
+    ///
+    /// # Errors
+    /// Fails if a value has no JSON; all of ours have.
+    pub fn print(self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), CommandError> {
+        match self.output {
+            Format::Text => print!("{}", text()),
+            Format::Json => {
+                println!("{}", serde_json::to_string_pretty(value).map_err(|e| CommandError(e.to_string()))?);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Rows as aligned columns; the first row is the head. Columns of numbers are aligned to the right.
 #[must_use]
 pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
@@ -37,7 +59,7 @@ pub fn table(rows: &[Vec<String>]) -> String {
     rows.iter().map(|row| line(row) + "\n").collect()
 }
 
-/// A failure for a person: the word, what happened, and what clears it.
+/// A failure for a person: its reason, what happened, and what clears it.
 #[must_use]
 pub fn explained(failure: &Failure) -> String {
     let mut text = format!("{} ({})\n", failure.reason, failure.reason.code());
@@ -57,14 +79,6 @@ pub fn explained(failure: &Failure) -> String {
 
 fn indented(text: &str, by: &str) -> String {
     text.lines().flat_map(|line| [by, line, "\n"]).collect()
-}
-
-/// JSON with a line end.
-///
-/// # Errors
-/// Fails when a value has no JSON, which none of ours does.
-pub fn json(value: &impl Serialize) -> Result<String, CommandError> {
-    serde_json::to_string_pretty(value).map(|text| text + "\n").map_err(|e| CommandError(e.to_string()))
 }
 
 #[cfg(test)]

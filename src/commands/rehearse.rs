@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
-use super::output::{Format, explained, json, table};
+use super::config::ConfigArgs;
+use super::error::CommandError;
+use super::output::{OutputArgs, explained, table};
 use super::target::{Identified, Target};
-use super::{CommandError, ConfigArgs, could_not};
 use crate::api::Reason;
 use crate::api::status::{DeletionStep, ErrorDetail};
 use crate::db::rehearse::Rehearsal;
@@ -16,15 +17,16 @@ use planner::CompiledPlan;
 
 /// Run the real deletion of one organization in a transaction, check every constraint, and roll it back.
 ///
-/// Nothing is changed: no row of the platform, no claim, no record in the ledger. What would block the deletion is shown with
-/// its remedy, as `status.error` would show it.
+/// Nothing is changed: no row of the platform, no claim, no record in the ledger. If something would block the deletion, the
+/// command shows it with its remedy, as `status.error` would show it.
 ///
-/// While it runs it holds the same locks as a deletion: whoever writes to this organization waits until it is rolled back. It
-/// waits for locks itself, and for each statement, no longer than the configuration says. Triggers of the schema run: what they
-/// do outside of the transaction, such as advancing a sequence, stays. Only the cascade is rehearsed: not who owns the
-/// organization, not the deletion policy. An object that belongs to another database is refused.
+/// The rehearsal holds the same locks as a deletion: anybody who writes to this organization waits until the rollback. The
+/// timeouts of the configuration limit its own waits for locks and the duration of each statement. Triggers of the schema run,
+/// and their effects outside the transaction stay: for example, sequences advance. The command rehearses only the cascade: it
+/// does not check who owns the organization or what the deletion policy is. It refuses an object that belongs to another
+/// database.
 ///
-/// Exit code: 0 a deletion would succeed, 1 it is blocked, 2 it could not be tried.
+/// Exit code: 0 a deletion would succeed, 1 it is blocked, 2 it could not be rehearsed.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   organization-operator rehearse acme --config config.yaml
@@ -34,12 +36,11 @@ pub struct Rehearse {
     target: Target,
     #[command(flatten)]
     config: ConfigArgs,
-    /// How to print the result
-    #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
-    output: Format,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
-/// What is printed.
+/// The result as JSON.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Printed<'a> {
@@ -52,32 +53,28 @@ struct Printed<'a> {
     organizations: Option<i64>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     steps: &'a [DeletionStep],
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    unprotected_tables: Vec<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    unprotected_tables: &'a [&'a str],
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorDetail>,
 }
 
 impl Rehearse {
-    /// Runs it.
+    /// Runs the command. The exit code says whether a deletion would succeed.
     ///
     /// # Errors
-    /// Never fails: what went wrong is printed, and shows in the exit code.
-    pub async fn execute(self) -> ExitCode {
-        could_not(self.run().await)
-    }
-
-    async fn run(&self) -> Result<ExitCode, CommandError> {
+    /// Fails if no organization is given, or if it cannot be identified.
+    pub async fn execute(self) -> Result<ExitCode, CommandError> {
         let (config, database) = self.config.load()?;
         let Some(Identified { id, .. }) = self.target.identify(&database).await? else {
-            return Err(CommandError("say which organization: NAME of its object, or --id ID".into()));
+            return Err(CommandError("no organization is given: add the NAME of its object, or --id ID".into()));
         };
         eprintln!(
-            "Rehearsing the deletion of one organization. Its rows are locked until it is rolled back; whoever writes to it waits."
+            "Rehearsing the deletion of one organization. Its rows are locked until the rollback; anybody who writes to it waits."
         );
         let mut plan = None;
         let mut outcome = Err(outdated());
-        // Once more if the schema changed between compiling and running.
+        // A second time if the schema changed after the plan was compiled.
         for _ in 0..2 {
             let compiled = match database.compile(&config.cascade).await {
                 Ok(compiled) => plan.insert(compiled),
@@ -96,11 +93,10 @@ impl Rehearse {
         }
         database.close().await;
         let unprotected = plan.as_ref().map(CompiledPlan::unprotected_tables).unwrap_or_default();
-        match (self.output, &outcome) {
-            (Format::Json, _) => print!("{}", json(&described(&outcome, unprotected))?),
-            (Format::Text, Ok(rehearsal)) => print!("{}", success(rehearsal, &unprotected)),
-            (Format::Text, Err(failure)) => print!("{}", refusal(failure)),
-        }
+        self.output.print(&printed(&outcome, &unprotected), || match &outcome {
+            Ok(rehearsal) => success(rehearsal, &unprotected),
+            Err(failure) => refusal(failure),
+        })?;
         Ok(ExitCode::from(match &outcome {
             Ok(_) => 0,
             Err(failure) if was_tried(failure) => 1,
@@ -112,10 +108,10 @@ impl Rehearse {
 fn outdated() -> Failure {
     Failure::new(Reason::SerializationFailure, "the database's schema changed twice since the plan was compiled")
         .effect(Effect::RolledBack)
-        .remedy("try again when nobody changes the schema")
+        .remedy("try again while nobody changes the schema")
 }
 
-/// Whether the failure says something about the deletion, and not about the way to the database.
+/// Whether the failure concerns the deletion itself, and not the connection to the database.
 fn was_tried(failure: &Failure) -> bool {
     !matches!(
         failure.reason,
@@ -128,7 +124,7 @@ fn was_tried(failure: &Failure) -> bool {
     )
 }
 
-fn described<'a>(outcome: &'a Result<Rehearsal, Failure>, unprotected_tables: Vec<&'a str>) -> Printed<'a> {
+fn printed<'a>(outcome: &'a Result<Rehearsal, Failure>, unprotected_tables: &'a [&'a str]) -> Printed<'a> {
     let rehearsal = outcome.as_ref().ok();
     let failure = outcome.as_ref().err();
     Printed {
@@ -155,7 +151,7 @@ fn success(rehearsal: &Rehearsal, unprotected: &[&str]) -> String {
     rows.push(vec!["(organization)".to_owned(), rehearsal.organizations.to_string(), String::new()]);
     let mut text = table(&rows);
     text.extend([format!(
-        "\nA deletion would succeed: {total} rows in {:.3} s, every constraint checked. All of it was rolled back.\n",
+        "\nA deletion would succeed: {total} rows in {:.3} s, with every constraint checked. Everything was rolled back.\n",
         rehearsal.took.as_secs_f64()
     )]);
     if !unprotected.is_empty() {
@@ -168,6 +164,6 @@ fn success(rehearsal: &Rehearsal, unprotected: &[&str]) -> String {
 }
 
 fn refusal(failure: &Failure) -> String {
-    let what = if was_tried(failure) { "A deletion is blocked" } else { "The deletion could not be tried" };
+    let what = if was_tried(failure) { "A deletion is blocked" } else { "The deletion could not be rehearsed" };
     format!("{what}: {}", explained(failure))
 }

@@ -2,38 +2,38 @@
 
 use clap::Args;
 
-use super::CommandError;
+use super::error::CommandError;
 use crate::cluster::{Cluster, chain};
 use crate::db::Database;
 use crate::domain::Failure;
 
-/// An organization, by its object or by its id.
+/// An organization, by its object or by its id in the database.
 #[derive(Clone, Debug, Args)]
 pub struct Target {
-    /// Name of an Organization object, read through KUBECONFIG
+    /// Name of an Organization object; KUBECONFIG names the API server
     #[arg(value_name = "NAME", conflicts_with = "id")]
     pub name: Option<String>,
-    /// The organization's primary key in the database instead; no API server is needed
+    /// The organization's primary key in the database; needs no API server
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
-    /// With NAME: the spec.database that this configuration is for
+    /// With NAME: the spec.database of the objects that this configuration serves
     #[arg(long, env = "DATABASE", default_value = "default", value_name = "NAME")]
     pub database: String,
 }
 
-/// The organization that was asked for.
+/// The organization that a command is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identified {
     /// Name of its object.
     pub name: Option<String>,
-    /// Its id as it was written, or as it was claimed.
+    /// Its id as the user wrote it, or as the object claimed it.
     pub id: String,
 }
 
-/// Why it is not known which organization was asked for.
+/// Why the organization could not be identified.
 #[derive(Debug, thiserror::Error)]
 pub enum Unidentified {
-    /// There is no such object here, or nobody could be asked.
+    /// There is no such object here, or there is no API server to ask.
     #[error(transparent)]
     Refused(#[from] CommandError),
     /// The API server or the database refused.
@@ -51,32 +51,32 @@ impl From<Unidentified> for CommandError {
 }
 
 impl Target {
-    /// The organization that was asked for; None where none was. The operator acts on the key that it claimed, whatever the
-    /// spec says later. An object is only looked for in the database that it belongs to: the same id may be another tenant's
-    /// elsewhere.
+    /// The organization that the arguments name. Returns `None` if they name none. For an object that has a claim, this is the
+    /// key of the claim, as in the operator, whatever the spec says later. An object of another database is refused: there the
+    /// same id may be another tenant's.
     ///
     /// # Errors
-    /// Fails when the API server or the database cannot be asked, when there is no such object, and when it belongs to another
-    /// database than the one that the command is connected to.
+    /// Fails if the API server or the database cannot be queried, if there is no such object, and if the object belongs to
+    /// another database than the one that the command is connected to.
     pub async fn identify(&self, database: &Database) -> Result<Option<Identified>, Unidentified> {
         let Some(name) = &self.name else {
             return Ok(self.id.clone().map(|id| Identified { name: None, id }));
         };
         let client = kube::Client::try_default().await.map_err(|e| {
             CommandError(format!(
-                "no way to the API server: {}; set KUBECONFIG, or give the id itself: --id ID",
+                "cannot connect to the API server: {}; set KUBECONFIG, or use the id in the database: --id ID",
                 chain(&e)
             ))
         })?;
         let Some(object) = Cluster::new(client, String::new()).live(name).await? else {
             return Err(Unidentified::Refused(CommandError(format!(
-                "there is no Organization `{name}` in this cluster; see: kubectl get organizations; --id takes an id of the database"
+                "there is no Organization `{name}` in this cluster; list them with: kubectl get organizations; or use the id in the database: --id ID"
             ))));
         };
         let (kept, serving) = (&object.spec.database, &self.database);
         if kept != serving {
             return Err(Unidentified::Refused(CommandError(format!(
-                "the Organization `{name}` is kept in the database `{kept}`, and this is the configuration of `{serving}`: use the other configuration, with --database {kept}"
+                "the Organization `{name}` is kept in the database `{kept}`, but this is the configuration of `{serving}`: use the configuration of `{kept}`, with --database {kept}"
             ))));
         }
         let Some(claim) = object.status.and_then(|s| s.claim) else {
@@ -84,7 +84,7 @@ impl Target {
         };
         if !database.is_installation(&claim.installation).await? {
             return Err(Unidentified::Refused(CommandError(format!(
-                "the Organization `{name}` was claimed in another database than the one that this configuration connects to: use the configuration of the operator that serves it, whose database says {} to SELECT id FROM organization_operator.installation",
+                "the Organization `{name}` was claimed in another database than the one that this configuration connects to: use the configuration of the operator that serves it; in its database, SELECT id FROM organization_operator.installation returns {}",
                 claim.installation
             ))));
         }

@@ -22,7 +22,7 @@ pub fn cache_directory() -> Result<PathBuf> {
     Ok(base.join("organization-operator"))
 }
 
-/// Whether anything may be downloaded: `TESTBED_DOWNLOAD=0` says no.
+/// Whether anything may be downloaded: `TESTBED_DOWNLOAD=0` forbids it.
 pub(crate) fn downloads_allowed() -> bool {
     std::env::var_os("TESTBED_DOWNLOAD").is_none_or(|value| value != "0")
 }

@@ -13,7 +13,7 @@ const PREFIX: &str = "organization-operator-testbed-";
 /// Held locked for as long as the directory's owner lives.
 const LOCK: &str = "in-use";
 /// Younger directories may belong to a process that has not locked its file yet.
-const SETTLED: Duration = Duration::from_mins(1);
+const YOUNGEST_ORPHAN: Duration = Duration::from_mins(1);
 
 /// A temporary directory, removed when dropped. If its owner is killed, the next
 /// [`Scratch::new`] of any process removes it.
@@ -62,11 +62,11 @@ fn remove_abandoned(base: &Path) {
         let Ok(lock) = File::open(entry.path().join(LOCK)) else {
             continue;
         };
-        let settled = lock
+        let is_old = lock
             .metadata()
             .and_then(|metadata| metadata.modified())
-            .is_ok_and(|made| made.elapsed().is_ok_and(|age| age > SETTLED));
-        if settled && lock.try_lock().is_ok() {
+            .is_ok_and(|made| made.elapsed().is_ok_and(|age| age > YOUNGEST_ORPHAN));
+        if is_old && lock.try_lock().is_ok() {
             let _ = fs::remove_dir_all(entry.path());
         }
     }

@@ -16,8 +16,8 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// The plan was compiled before, and is not looked at again in time: the server itself refuses. It is told in the words of
-/// a plan of now.
+/// The plan was compiled before, and is not compiled again in time: the server itself refuses. The message is the one that
+/// a plan compiled now would give.
 async fn found_by_the_server(world: Arc<World>, via: Via) {
     let scene = scene(world, via, Variant::Ordinary).await;
     let slow = json!({"initialSeconds": 3, "maxSeconds": 3});

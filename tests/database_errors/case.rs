@@ -1,4 +1,4 @@
-//! A row of the table: what is changed in the database, what is then told, and what undoes it.
+//! A row of the table: what is changed in the database, what the operator then shows, and what undoes it.
 
 use std::sync::Arc;
 

@@ -11,11 +11,11 @@ use crate::support::{Test, Variant, World};
 
 pub fn tests() -> Vec<Test> {
     on![(Via::Default, "default"), (Via::Eighteen, "postgresql_18");
-        foreign_keys, constraints, triggers_that_raise, triggers_that_swallow, triggers_that_write_again,
+        foreign_keys, constraints, triggers_that_raise, triggers_that_suppress, triggers_that_write_again,
     ]
 }
 
-/// A trigger that writes a row outside of the plan while the cascade runs, after everything was looked at.
+/// A trigger that writes a row outside of the plan while the cascade runs, after the preflight.
 macro_rules! annotating {
     ($column:literal) => {
         concat!(
@@ -265,24 +265,24 @@ async fn triggers_that_raise(world: Arc<World>, via: Via) {
     prove(world, via, Variant::Ordinary, cases).await;
 }
 
-async fn triggers_that_swallow(world: Arc<World>, via: Via) {
+async fn triggers_that_suppress(world: Arc<World>, via: Via) {
     let cases = vec![
         Case::new(
-            "a trigger that swallows the delete of users",
+            "a trigger that suppresses the delete of users",
             Reason::ContentChanged,
-            "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
-             CREATE TRIGGER swallow BEFORE DELETE ON users FOR EACH ROW EXECUTE FUNCTION swallow()",
-            "DROP TRIGGER swallow ON users",
+            "CREATE FUNCTION suppress() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+             CREATE TRIGGER suppress BEFORE DELETE ON users FOR EACH ROW EXECUTE FUNCTION suppress()",
+            "DROP TRIGGER suppress ON users",
         )
         .at("users", "public.users")
         .rows(3)
         .says(&["rows were left after the last delete: 3 in `public.users`"])
         .remedy(&["pg_get_triggerdef"]),
         Case::new(
-            "a trigger that swallows the delete of the organization",
+            "a trigger that suppresses the delete of the organization",
             Reason::ContentChanged,
-            "CREATE TRIGGER swallow BEFORE DELETE ON organizations FOR EACH ROW EXECUTE FUNCTION swallow()",
-            "DROP TRIGGER swallow ON organizations",
+            "CREATE TRIGGER suppress BEFORE DELETE ON organizations FOR EACH ROW EXECUTE FUNCTION suppress()",
+            "DROP TRIGGER suppress ON organizations",
         )
         .at("", "public.organizations")
         .says(&["removed 0 rows instead of one"])

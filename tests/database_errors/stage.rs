@@ -36,7 +36,7 @@ impl Via {
     }
 }
 
-/// What is to be told.
+/// What the operator must show.
 #[derive(Clone, Debug)]
 pub struct Expect {
     pub reason: Reason,
@@ -158,7 +158,7 @@ impl Stage {
         self.scene.api().delete(&name, &DeleteParams::default()).await.expect("deleted");
     }
 
-    /// Waits until the deletion is blocked as expected, and looks at everything that is shown then.
+    /// Waits until the deletion is blocked as expected, and checks everything that is shown then.
     pub async fn blocked(&mut self, doomed: &Doomed, expect: &Expect) -> ErrorDetail {
         let wanted = |s: &Seen| {
             s.is("DeletionBlocked", "True")
@@ -187,7 +187,7 @@ impl Stage {
         self.scene.value(column).await
     }
 
-    /// Waits until the deletion is done, and looks at what is left.
+    /// Waits until the deletion is done, and checks what is left.
     pub async fn healed(&mut self, doomed: &Doomed) {
         self.scene.gone(&doomed.name).await;
         let note = self.scene.event(&doomed.name, "Erased").await;

@@ -116,7 +116,7 @@ impl Ground {
         self.database.erase(Actor { cluster: CLUSTER, subject: &subject, key }, compiled, wanted).await
     }
 
-    /// Erases what nothing fences, and stops before the second count. Returns the plan for it.
+    /// Erases an organization that is not protected by foreign keys, and stops before the second count. Returns the plan for it.
     pub async fn unverified(&self, sql: &str, plan: &str, key: &str) -> CompiledPlan {
         let compiled = self.prepare(sql, plan).await.expect("compiled");
         let subject = subject(key, key);
@@ -190,10 +190,10 @@ impl Ground {
         let after = state(connection, schema).await;
         let expected = Expected::of(schema, plan);
         match ended {
-            Ok(settlement) => {
+            Ok(proof) => {
                 expected.left(&before, &after)?;
-                expected.counts(schema, &settlement)?;
-                self.recorded(connection, &subject, &settlement).await?;
+                expected.counts(schema, &proof)?;
+                self.recorded(connection, &subject, &proof).await?;
                 Ok(Verdict::Erased)
             }
             Err(failure) => {
@@ -209,7 +209,7 @@ impl Ground {
         }
     }
 
-    /// Compiles the plan, or something broken. None: this schema has nothing of the kind.
+    /// Compiles the plan, or something broken. Returns `None` if this schema has nothing of the kind.
     async fn compile(&self, plan: &Plan, breakage: Option<Breakage>) -> Option<Result<CompiledPlan, Failure>> {
         let Some(breakage) = breakage else { return Some(self.database.compile(plan).await.map_err(Failure::from)) };
         let (mut catalog, role) = self.database.catalog(plan).await.expect("the catalogue");
@@ -225,7 +225,7 @@ impl Ground {
                     table.unique_keys.push(vec![half.1.clone()]);
                 }
                 let mut compiled = compile(&plan, &catalog, &role).ok()?;
-                // The look at parents that are still there would refuse it.
+                // The check of parents that are still there would refuse it.
                 ready(&mut compiled)?.parents_left.1.clear();
                 Some(Ok(compiled))
             }
@@ -248,7 +248,7 @@ impl Ground {
                     }
                 }
                 let mut broken = compile(&plan, &catalog, &role).ok()?;
-                // The organizations themselves are looked at one by one.
+                // The organizations themselves are compared one by one.
                 ready(&mut broken)?.delete_organization = whole.erase().ok()?.delete_organization.clone();
                 Some(Ok(CompiledPlan { root: whole.root, ..broken }))
             }
@@ -264,9 +264,9 @@ impl Ground {
     ) -> Result<Result<CompletionProof, Failure>, String> {
         let actor = Actor { cluster: CLUSTER, subject, key };
         match self.database.erase(actor, compiled, std::future::ready(Ok(true))).await {
-            Ok(Erasure::Completed(settlement)) => Ok(Ok(settlement)),
+            Ok(Erasure::Completed(proof)) => Ok(Ok(proof)),
             Ok(Erasure::Unverified { .. }) => match self.database.verify(CLUSTER, subject, key, compiled).await {
-                Ok(Verification::Completed(settlement)) => Ok(Ok(settlement)),
+                Ok(Verification::Completed(proof)) => Ok(Ok(proof)),
                 other => Err(format!("nobody writes, and yet the second count is no end: {other:?}")),
             },
             Ok(Erasure::Unwanted) => Err("it was wanted".to_owned()),
@@ -275,12 +275,12 @@ impl Ground {
         }
     }
 
-    /// The ledger says what the settlement says.
+    /// The ledger says what the proof says.
     async fn recorded(
         &self,
         connection: &mut PgConnection,
         subject: &Subject,
-        settlement: &CompletionProof,
+        proof: &CompletionProof,
     ) -> Result<(), String> {
         let row = sqlx::query(
             "SELECT outcome, organizations_deleted, steps, verified_at IS NOT NULL FROM organization_operator.ledger \
@@ -290,11 +290,11 @@ impl Ground {
         .fetch_one(connection)
         .await
         .map_err(|e| format!("no row in the ledger: {e}"))?;
-        let steps = serde_json::to_value(settlement.steps()).expect("JSON");
+        let steps = serde_json::to_value(proof.steps()).expect("JSON");
         let found: (String, i64, serde_json::Value, bool) =
             (row.get(0), row.get(1), row.get::<sqlx::types::Json<_>, _>(2).0, row.get(3));
         let wanted = ("Erased".to_owned(), 1, steps, true);
-        if found == wanted { Ok(()) } else { Err(format!("the ledger says {found:?}, the settlement {wanted:?}")) }
+        if found == wanted { Ok(()) } else { Err(format!("the ledger says {found:?}, the proof {wanted:?}")) }
     }
 }
 

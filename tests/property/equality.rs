@@ -69,7 +69,7 @@ async fn types_that_disagree_about_what_is_equal_are_refused(world: Arc<World>) 
     }
 }
 
-/// No foreign key can tie them, and the text is compared letter by letter.
+/// No foreign key can connect them, and the text is compared letter by letter.
 async fn a_text_column_may_hold_a_uuid(world: Arc<World>) {
     let ground = Ground::new(&world).await;
     let acme = "ac3e0000-0000-4000-8000-000000000001";

@@ -51,15 +51,15 @@ impl Expected {
     }
 
     /// The counts are true, and every table of the plan is counted once.
-    pub fn counts(&self, schema: &Schema, settlement: &CompletionProof) -> Result<(), String> {
+    pub fn counts(&self, schema: &Schema, proof: &CompletionProof) -> Result<(), String> {
         let mut told = 0;
-        for step in settlement.steps() {
+        for step in proof.steps() {
             let tables =
                 step.tables.iter().filter_map(|n| (0..schema.tables.len()).find(|t| schema.table_name(*t) == *n));
             let rows: usize = tables.map(|t| self.victims[t].len()).sum();
             let rows = i64::try_from(rows).unwrap_or_default();
             if (step.found, step.deleted) != (rows, rows) {
-                return Err(format!("{rows} rows went, the settlement says {step:?}"));
+                return Err(format!("{rows} rows went, the proof says {step:?}"));
             }
             told += rows;
         }
@@ -67,7 +67,7 @@ impl Expected {
         if i64::try_from(all).unwrap_or_default() == told {
             return Ok(());
         }
-        Err(format!("{all} rows went, the settlement tells of {told}: {:?}", settlement.steps()))
+        Err(format!("{all} rows went, the proof tells of {told}: {:?}", proof.steps()))
     }
 
     /// A refusal has a cause: nobody is refused for nothing.

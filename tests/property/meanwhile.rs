@@ -20,12 +20,12 @@ tests![
     a_key_of_one_partition_protects_nothing,
     what_gets_past_a_foreign_key_is_counted_by_the_keys_of_what_is_gone,
     a_trigger_that_lets_rows_go_without_deleting_them_is_no_success,
-    what_another_trigger_deleted_is_not_swallowed,
+    what_another_trigger_deleted_is_not_suppressed,
     a_trigger_on_a_partition_is_one_of_the_table,
     temporary_tables_do_not_outdate_the_plan,
 ];
 
-/// The row is the organization's when what would block is looked for, so it blocks nothing. Then it becomes another one's,
+/// The row is the organization's during the preflight, so it blocks nothing. Then it becomes another one's,
 /// and still refers to a row that goes.
 async fn a_row_that_moves_away_is_not_deleted_by_the_schema(world: Arc<World>) {
     for action in ["CASCADE", "SET NULL", "SET DEFAULT"] {
@@ -88,12 +88,12 @@ async fn a_key_that_is_used_again_is_another_organizations(world: Arc<World>) {
     ground.execute("INSERT INTO users VALUES ('ann', 2); INSERT INTO events VALUES (2, 'ann'), (3, 'bob')").await;
     assert_eq!(ground.verify(&compiled, "1").await, Ok(Verification::Swept), "bob's late event went");
     assert_eq!(ground.number("SELECT sum(id)::bigint FROM events").await, 2, "ann is organization 2's now");
-    let settled = ground.verify(&compiled, "1").await;
-    assert!(matches!(settled, Ok(Verification::Completed(_))), "{settled:?}");
+    let verified = ground.verify(&compiled, "1").await;
+    assert!(matches!(verified, Ok(Verification::Completed(_))), "{verified:?}");
     assert_eq!(ground.number("SELECT count(*) FROM events").await, 1);
 }
 
-/// Once more, when the key is taken after it was looked for: a trigger stands for the other session.
+/// The same, but the key is taken after the check: a trigger stands for the other session.
 async fn a_key_that_is_used_again_while_counting_again_rolls_back(world: Arc<World>) {
     let ground = Ground::new(&world).await;
     events(&ground).await;
@@ -212,7 +212,7 @@ async fn a_trigger_that_lets_rows_go_without_deleting_them_is_no_success(world: 
 }
 
 /// A cascade by hand, and an honest trigger on the table below.
-async fn what_another_trigger_deleted_is_not_swallowed(world: Arc<World>) {
+async fn what_another_trigger_deleted_is_not_suppressed(world: Arc<World>) {
     let ground = Ground::new(&world).await;
     let ended = ground
         .erased(

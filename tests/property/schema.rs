@@ -81,7 +81,7 @@ pub struct Reference {
     pub child_columns: Vec<usize>,
     pub parent: usize,
     pub parent_columns: Vec<usize>,
-    /// The foreign key; None: the database does not know.
+    /// The foreign key; `None` if the database does not know it.
     pub constraint: Option<Constraint>,
 }
 

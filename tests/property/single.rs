@@ -15,7 +15,7 @@ tests![
     whole_numbers_of_different_size_compare_as_they_are,
     a_tree_with_restrict_goes_at_once,
     a_row_of_two_organizations_blocks,
-    a_swallowed_delete_under_cascade_leaves_no_orphan,
+    a_suppressed_delete_under_cascade_leaves_no_orphan,
     what_appears_after_the_commit_takes_nothing_with_it,
 ];
 
@@ -146,9 +146,9 @@ async fn a_row_of_two_organizations_blocks(world: Arc<World>) {
     assert_eq!(ground.number("SELECT id FROM keys").await, 3);
 }
 
-/// The foreign key stays "valid" where a trigger swallows what a CASCADE deletes, so counting by the parents that are
+/// The foreign key stays "valid" where a trigger suppresses what a CASCADE deletes, so counting by the parents that are
 /// gone would find nothing.
-async fn a_swallowed_delete_under_cascade_leaves_no_orphan(world: Arc<World>) {
+async fn a_suppressed_delete_under_cascade_leaves_no_orphan(world: Arc<World>) {
     let ground = Ground::new(&world).await;
     let failure = ground
         .erased(
@@ -156,8 +156,8 @@ async fn a_swallowed_delete_under_cascade_leaves_no_orphan(world: Arc<World>) {
              CREATE TABLE flows (id bigint PRIMARY KEY, organization_id bigint REFERENCES organizations ON DELETE CASCADE); \
              CREATE TABLE runs (id bigint PRIMARY KEY, flow_id bigint REFERENCES flows ON DELETE CASCADE); \
              INSERT INTO organizations VALUES (1); INSERT INTO flows VALUES (1, 1); INSERT INTO runs VALUES (1, 1); \
-             CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; \
-             CREATE TRIGGER meddle BEFORE DELETE ON runs FOR EACH ROW EXECUTE FUNCTION swallow()",
+             CREATE FUNCTION suppress() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; \
+             CREATE TRIGGER meddle BEFORE DELETE ON runs FOR EACH ROW EXECUTE FUNCTION suppress()",
             "{organization: {table: organizations, key: id}, steps: [{entity: flows, table: flows, organization: organization_id}, \
               {entity: runs, table: runs, parent: flows, column: flow_id}]}",
             "1",
@@ -192,6 +192,6 @@ async fn what_appears_after_the_commit_takes_nothing_with_it(world: Arc<World>) 
     ground.execute("DELETE FROM notes").await;
     assert_eq!(ground.verify(&compiled, "1").await, Ok(Verification::Swept), "the log and its line went");
     assert_eq!(ground.number("SELECT (SELECT count(*) FROM logs) + (SELECT count(*) FROM lines)").await, 0);
-    let Ok(Verification::Completed(settled)) = ground.verify(&compiled, "1").await else { panic!("nothing appeared") };
-    assert_eq!(settled.steps().iter().map(|s| s.deleted).sum::<i64>(), 4);
+    let Ok(Verification::Completed(proof)) = ground.verify(&compiled, "1").await else { panic!("nothing appeared") };
+    assert_eq!(proof.steps().iter().map(|s| s.deleted).sum::<i64>(), 4);
 }

@@ -53,15 +53,15 @@ macro_rules! tests {
 /// How long anything that should happen may take.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Waits until `look` finds something. Panics with what was waited for.
-pub async fn eventually<T, F, Fut>(what: &str, mut look: F) -> T
+/// Waits until `check` finds something. Panics with `what` if it finds nothing in time.
+pub async fn eventually<T, F, Fut>(what: &str, mut check: F) -> T
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Option<T>>,
 {
     let end = Instant::now() + PATIENCE;
     loop {
-        if let Some(found) = look().await {
+        if let Some(found) = check().await {
             return found;
         }
         assert!(Instant::now() < end, "waited {PATIENCE:?} in vain for: {what}");

@@ -178,7 +178,7 @@ impl Operator {
         }
     }
 
-    /// Status and body of an HTTP GET. None: nobody answers.
+    /// Status and body of an HTTP GET. Returns `None` if nobody answers.
     pub async fn fetch(&self, path: &str) -> Option<(u16, String)> {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let mut stream = tokio::net::TcpStream::connect(&self.address).await.ok()?;

@@ -183,7 +183,7 @@ impl Scene {
         self.sql(&format!("UPDATE organizations SET is_active = {active} WHERE id::text = '{key}'")).await;
     }
 
-    /// The uid of the object that owns the organization; None: nobody does.
+    /// The uid of the object that owns the organization. Returns `None` if none does.
     pub async fn owner(&self, key: &str) -> Option<String> {
         self.value(&format!(
             "SELECT (SELECT object_uid FROM organization_operator.claims WHERE organization_key = '{key}')"
@@ -305,7 +305,7 @@ impl Scene {
         self.ok(&["patch", "organization", &self.name(name), "--type=merge", "-p", &body]).await;
     }
 
-    /// Makes the operator look at an object at once; another value each time.
+    /// Makes the operator reconcile an object at once; needs another value each time.
     pub async fn retry(&self, name: &str, value: &str) {
         let annotation = format!("organization-operator.io/retry={value}");
         self.ok(&["annotate", "organization", &self.name(name), &annotation, "--overwrite"]).await;
@@ -325,7 +325,7 @@ impl Scene {
         self.api().get_opt(&self.name(name)).await.expect("the API server answers").map(Seen)
     }
 
-    /// Waits until the object looks as wanted.
+    /// Waits until the object is as wanted.
     pub async fn until(&self, name: &str, what: &str, wanted: impl Fn(&Seen) -> bool) -> Seen {
         let mut last = None;
         let end = std::time::Instant::now() + super::PATIENCE;

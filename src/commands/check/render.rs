@@ -1,37 +1,34 @@
-//! How a check is printed.
-
-use std::fmt::Write as _;
+//! What a check prints.
 
 use serde::Serialize;
 
-use crate::commands::CommandError;
 use crate::domain::facts::Presence;
 use planner::finding::{Finding, Severity};
 
-/// What was checked.
+/// The result of a check.
 pub(super) struct Checked {
-    /// The organization that was asked for.
+    /// The organization, if the command was about one.
     pub(super) organization: Option<Organization>,
-    /// What was found: what blocks comes first.
+    /// The findings; those that block come first.
     pub(super) findings: Vec<Finding>,
-    /// Entities in the real order of deletion; empty while there is none.
+    /// The entities in the real order of deletion; empty if the plan has none.
     pub(super) order: Vec<String>,
 }
 
-/// The organization that was asked for.
+/// The organization that the command was about.
 pub(super) struct Organization {
     pub(super) name: Option<String>,
     pub(super) key: String,
-    /// None: it was not looked at.
+    /// `None` if it could not be read.
     pub(super) presence: Option<Presence>,
-    /// References from outside were looked for.
-    pub(super) looked: bool,
+    /// Whether the check searched for references from outside.
+    pub(super) references_checked: bool,
 }
 
 impl Organization {
-    /// One that could not be looked at, because of what was found.
-    pub(super) fn unseen(name: Option<String>, id: String) -> Self {
-        Self { name, key: id, presence: None, looked: false }
+    /// One that could not be read, because of one of the findings.
+    pub(super) fn unknown(name: Option<String>, id: String) -> Self {
+        Self { name, key: id, presence: None, references_checked: false }
     }
 
     fn state(&self) -> &'static str {
@@ -46,7 +43,7 @@ impl Organization {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Json<'a> {
+pub(super) struct Json<'a> {
     ready: bool,
     blocks: usize,
     warnings: usize,
@@ -76,38 +73,31 @@ impl Checked {
         self.findings.iter().filter(|f| f.severity == severity).count()
     }
 
-    pub(super) fn print(&self, json: bool) -> Result<String, CommandError> {
-        if json {
-            let value = Json {
-                ready: self.ready(),
-                blocks: self.count(Severity::Blocks),
-                warnings: self.count(Severity::Warning),
-                order: &self.order,
-                organization: self.organization.as_ref().map(|o| JsonOrganization {
-                    name: o.name.as_deref(),
-                    id: &o.key,
-                    state: o.state(),
-                    references_checked: o.looked,
-                }),
-                findings: &self.findings,
-            };
-            return serde_json::to_string_pretty(&value)
-                .map(|text| text + "\n")
-                .map_err(|e| CommandError(e.to_string()));
+    pub(super) fn json(&self) -> Json<'_> {
+        Json {
+            ready: self.ready(),
+            blocks: self.count(Severity::Blocks),
+            warnings: self.count(Severity::Warning),
+            order: &self.order,
+            organization: self.organization.as_ref().map(|o| JsonOrganization {
+                name: o.name.as_deref(),
+                id: &o.key,
+                state: o.state(),
+                references_checked: o.references_checked,
+            }),
+            findings: &self.findings,
         }
-        let mut text = String::new();
-        self.table(&mut text).map_err(|e| CommandError(e.to_string()))?;
-        Ok(text)
     }
 
-    /// A block for each finding: one line to scan, what it means, and on a line of its own what cures it, to be copied.
-    fn table(&self, text: &mut String) -> std::fmt::Result {
+    /// A block for each finding: a heading, what it means, and its remedy on lines of its own, ready to be copied.
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
         if let Some(organization) = &self.organization {
             let name = organization.name.as_ref().map(|n| format!("{n}, ")).unwrap_or_default();
-            writeln!(text, "Organization  {name}id {}: {}", organization.key, organization.state())?;
+            text.extend([format!("Organization  {name}id {}: {}\n", organization.key, organization.state())]);
         }
         if !self.order.is_empty() {
-            writeln!(text, "Order         {}, the organization", self.order.join(", "))?;
+            text.extend([format!("Order         {}, the organization\n", self.order.join(", "))]);
         }
         if !text.is_empty() {
             text.push('\n');
@@ -117,10 +107,10 @@ impl Checked {
             let columns =
                 if finding.columns.is_empty() { String::new() } else { format!(" ({})", finding.columns.join(", ")) };
             let head = format!("{:<8} {:<22} {table}{columns}", finding.severity.as_str().to_uppercase(), finding.kind);
-            writeln!(text, "{}", head.trim_end())?;
-            writeln!(text, "  {}.", capitalized(&finding.message))?;
+            text.extend([format!("{}\n", head.trim_end())]);
+            text.extend([format!("  {}.\n", capitalized(&finding.message))]);
             for line in finding.remedy.iter().flat_map(|r| r.lines()) {
-                writeln!(text, "      {line}")?;
+                text.extend([format!("      {line}\n")]);
             }
             text.push('\n');
         }
@@ -131,24 +121,20 @@ impl Checked {
             n => format!("{n} warnings"),
         };
         let what = if self.organization.is_some() { "this organization" } else { "an organization" };
-        match blocks {
-            0 => {
-                writeln!(text, "Nothing blocks the deletion of {what}; {warned}.")?;
-                if self.organization.is_none() {
-                    writeln!(
-                        text,
-                        "Rows that refer to an organization from outside are looked for with NAME or --id."
-                    )?;
-                }
-            }
-            1 => writeln!(text, "1 finding blocks the deletion of {what}; {warned}.")?,
-            n => writeln!(text, "{n} findings block the deletion of {what}; {warned}.")?,
+        let blocks = match blocks {
+            0 => "Nothing blocks".to_owned(),
+            1 => "1 finding blocks".to_owned(),
+            n => format!("{n} findings block"),
+        };
+        text.extend([format!("{blocks} the deletion of {what}; {warned}.\n")]);
+        if self.ready() && self.organization.is_none() {
+            text += "To find rows that refer to one organization from outside, add NAME or --id ID.\n";
         }
-        Ok(())
+        text
     }
 }
 
-/// A message as a sentence of its own; one that begins with a name stays as it is.
+/// The message with a capital first letter. A message that begins with a quoted name stays as it is.
 fn capitalized(message: &str) -> String {
     let mut characters = message.chars();
     characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()

@@ -7,31 +7,34 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::yaml;
-use crate::commands::{CommandError, ConfigArgs, could_not};
+use crate::commands::config::ConfigArgs;
+use crate::commands::error::CommandError;
 use crate::domain::Failure;
 use planner::infer::{self, Draft};
 
 /// Write a configuration that fits the live schema.
 ///
-/// Reads all tables of the database with their keys and foreign keys, and follows the foreign keys down from the organization's
-/// table. Tables without foreign keys are placed by column names that the foreign keys of other tables agree on. What that does
-/// not settle is listed as `unclassified`: no organization is deleted until a person has decided about it.
+/// The command reads all tables of the database with their keys and foreign keys, and follows the foreign keys from the
+/// organization's table to its child tables. It places tables without foreign keys by column names that the foreign keys of
+/// other tables agree on. It lists every other related table as `unclassified`: the operator deletes no organization until a
+/// person has decided about each of them.
 ///
-/// Nothing in the database is changed. Read the file before you use it: what must be kept by law, only you know.
+/// The command changes nothing in the database. Read the file before you use it: only you know what the law requires you to
+/// keep.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   organization-operator plan init --organization organizations > config.yaml
   organization-operator plan init --organization 'app.Tenant' --key tenantId --output config.yaml
 
-Exit code: 0 the configuration was written, 2 it could not be.")]
+Exit code: 0 the configuration was written, 2 it could not be written.")]
 pub struct Init {
-    /// The table with one row for each organization, as table or schema.table
+    /// The table that has one row for each organization, as TABLE or SCHEMA.TABLE
     #[arg(long, value_name = "TABLE")]
     organization: String,
-    /// Its key, where it is not the primary key
+    /// Its key column, if that is not the primary key
     #[arg(long, value_name = "COLUMN")]
     key: Option<String>,
-    /// Write to this file instead of standard output; a file that is there is never overwritten
+    /// Write to this file instead of standard output; an existing file is never overwritten
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
@@ -39,21 +42,17 @@ pub struct Init {
 }
 
 impl Init {
-    pub(super) async fn execute(self) -> ExitCode {
-        could_not(self.run().await)
-    }
-
-    async fn run(&self) -> Result<ExitCode, CommandError> {
+    pub(super) async fn execute(self) -> Result<ExitCode, CommandError> {
         let (_, database) = self.config.load()?;
         let survey = database.survey().await?;
         let draft = infer::infer(&survey, &self.organization, self.key.as_deref()).map_err(Failure::from)?;
         if draft.plan.steps.is_empty() && draft.plan.unclassified.is_empty() {
             return Err(CommandError(format!(
-                "no table of the database refers to `{}`, by a foreign key or by name, so there is no plan to write",
+                "no table of the database refers to `{}`, neither by a foreign key nor by a column name, so there is no plan to write",
                 draft.plan.organization.table
             )));
         }
-        // A draft that the operator itself would not accept must not be handed out.
+        // The command must not write a draft that the operator itself would refuse.
         draft.plan.validate().map_err(|problems| CommandError(problems.join("\n")))?;
         let text = yaml::render(&draft);
         match &self.output {
@@ -76,7 +75,7 @@ fn write(path: &Path, text: &str) -> Result<(), CommandError> {
     let refused = |e: std::io::Error| {
         CommandError(match e.kind() {
             std::io::ErrorKind::AlreadyExists => {
-                format!("{} is there already and is not overwritten; name another file", path.display())
+                format!("{} already exists and was not overwritten; name another file", path.display())
             }
             _ => format!("{} cannot be written: {e}", path.display()),
         })
@@ -88,7 +87,7 @@ fn write(path: &Path, text: &str) -> Result<(), CommandError> {
 fn summary(draft: &Draft, faults: usize, path: Option<&Path>) -> String {
     let plan = &draft.plan;
     let count = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
-    let found = format!(
+    let counts = format!(
         "{}, {} unclassified, {} without any relation to `{}`.\n",
         count(plan.steps.len(), "step", "steps"),
         count(plan.unclassified.len(), "table", "tables"),
@@ -98,7 +97,7 @@ fn summary(draft: &Draft, faults: usize, path: Option<&Path>) -> String {
     let file = path.map_or_else(|| "FILE".to_owned(), |p| p.display().to_string());
     let state = match faults {
         0 => "It fits the schema.".to_owned(),
-        n => format!("{} before it can be used.", count(n, "thing is to be done", "things are to be done")),
+        n => format!("{} must be cleared before you can use it.", count(n, "finding", "findings")),
     };
-    format!("{found}{state} Read it, then: organization-operator plan show --config {file}\n")
+    format!("{counts}{state} Read it, then run: organization-operator plan show --config {file}\n")
 }

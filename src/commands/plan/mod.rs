@@ -2,6 +2,7 @@
 
 mod init;
 mod show;
+mod text;
 mod view;
 mod yaml;
 
@@ -9,11 +10,13 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-/// Draft the plan of the cascade from the live schema, or show what a plan means for it.
+use crate::commands::error::CommandError;
+
+/// Draft the plan of the cascade from the live schema, or show what a plan does there.
 #[derive(Debug, Args)]
-#[command(after_help = "The way to a plan:
+#[command(after_help = "Steps to a plan:
   1. organization-operator plan init --organization organizations --output config.yaml
-  2. Read config.yaml: decide about what is unclassified, move to `keep` what must stay.
+  2. Read config.yaml: decide about each unclassified table, and move to `keep` what must stay.
   3. organization-operator plan show --config config.yaml        # order and faults
   4. organization-operator plan show --config config.yaml NAME   # what would be deleted
   5. organization-operator rehearse --config config.yaml NAME    # the deletion, rolled back")]
@@ -29,8 +32,11 @@ enum Command {
 }
 
 impl Plan {
-    /// Runs it. What goes wrong is printed, and shows in the exit code.
-    pub async fn execute(self) -> ExitCode {
+    /// Runs the command. The exit code says whether the plan can be used.
+    ///
+    /// # Errors
+    /// Fails if the plan could not be drafted or compiled.
+    pub async fn execute(self) -> Result<ExitCode, CommandError> {
         match self.command {
             Command::Init(command) => command.execute().await,
             Command::Show(command) => command.execute().await,

@@ -6,41 +6,38 @@ use clap::Args;
 
 use super::view::View;
 use crate::api::Reason;
-use crate::commands::output::{Format, json};
+use crate::commands::config::ConfigArgs;
+use crate::commands::error::CommandError;
+use crate::commands::output::OutputArgs;
 use crate::commands::target::Target;
-use crate::commands::{CommandError, ConfigArgs, could_not};
 use crate::domain::Failure;
 
-/// Show what the plan means for the live schema: order, row sets, fences, and every fault with its cure.
+/// Show what the plan does in the live schema: the order, the row sets, the protection by foreign keys, and every fault with
+/// its remedy.
 ///
-/// With an organization, also how many rows of each table a deletion would take: users exactly, the rest up to 10,000. Nothing
-/// is changed and nothing is locked.
+/// With an organization, the command also shows how many rows of each table a deletion would delete: users exactly, other
+/// rows up to 10,000. It changes nothing and locks nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   organization-operator plan show --config config.yaml
   organization-operator plan show --config config.yaml acme
   organization-operator plan show --id 42 --sql
 
-Exit code: 0 the plan can be used, 1 it has faults, 2 it could not be looked at.")]
+Exit code: 0 the plan can be used, 1 it has faults, 2 it could not be compiled.")]
 pub struct Show {
     #[command(flatten)]
     target: Target,
-    /// Print the SQL of every step, too
+    /// Also print every SQL statement
     #[arg(long)]
     sql: bool,
     #[command(flatten)]
     config: ConfigArgs,
-    /// How to print it
-    #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
-    output: Format,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 impl Show {
-    pub(super) async fn execute(self) -> ExitCode {
-        could_not(self.run().await)
-    }
-
-    async fn run(&self) -> Result<ExitCode, CommandError> {
+    pub(super) async fn execute(self) -> Result<ExitCode, CommandError> {
         let (config, database) = self.config.load()?;
         let subject = self.target.identify(&database).await?;
         let plan = &config.cascade;
@@ -53,17 +50,14 @@ impl Show {
                 };
                 View::new(plan, compiled, preview.as_ref(), self.sql)
             }
-            // The organization's own table is not there: that is a fault of the plan, and all that can be shown.
+            // Without the organization's own table nothing but this fault can be shown.
             Err(error) => match Failure::from(error.clone()) {
                 failure if failure.reason == Reason::SchemaMismatch => View::unresolved(plan, failure),
                 failure => return Err(failure.into()),
             },
         };
         database.close().await;
-        match self.output {
-            Format::Json => print!("{}", json(&view)?),
-            Format::Text => print!("{}", view.text()),
-        }
+        self.output.print(&view, || view.text())?;
         Ok(if view.usable() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

@@ -1,9 +1,8 @@
-//! What `plan show` prints.
+//! What `plan show` prints: a compiled plan, with the rows that it would delete.
 
 use serde::Serialize;
 
 use crate::api::status::ErrorDetail;
-use crate::commands::output::{explained, table};
 use crate::db::preview::Preview;
 use crate::domain::facts::Presence;
 use crate::domain::{Failure, report};
@@ -15,81 +14,81 @@ use planner::{COUNT_LIMIT, Cascade, CompiledPlan};
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct View<'a> {
-    usable: bool,
-    organization: Organization,
+    pub(super) usable: bool,
+    pub(super) organization: Organization,
     #[serde(skip_serializing_if = "Option::is_none")]
-    digest: Option<&'a str>,
-    /// Foreign keys that are deferrable are checked at COMMIT.
-    deferred_constraints: bool,
-    /// Foreign keys from outside the row sets that are looked at before the first delete.
-    checks: usize,
-    steps: Vec<StepView<'a>>,
-    keep: &'a [Keep],
-    /// Statements before the first delete, and after the last one of a step.
+    pub(super) digest: Option<&'a str>,
+    /// Deferrable foreign keys are checked at COMMIT.
+    pub(super) deferred_constraints: bool,
+    /// Number of foreign keys from outside the row sets that the cascade checks before the first delete.
+    pub(super) checks: usize,
+    pub(super) steps: Vec<StepView<'a>>,
+    pub(super) keep: &'a [Keep],
+    /// Statements before the deletes of the steps, and after them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    before: Vec<Sql<'a>>,
+    pub(super) before: Vec<Sql<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    after: Vec<Sql<'a>>,
+    pub(super) after: Vec<Sql<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    preview: Option<Counts>,
+    pub(super) preview: Option<Counts>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<ErrorDetail>,
+    pub(super) error: Option<ErrorDetail>,
     #[serde(skip)]
-    fault: Option<Failure>,
+    pub(super) fault: Option<Failure>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Organization {
-    table: String,
-    key: String,
+pub(super) struct Organization {
+    pub(super) table: String,
+    pub(super) key: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    key_type: Option<String>,
+    pub(super) key_type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    switched_off_by: Option<String>,
+    pub(super) switched_off_by: Option<String>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct StepView<'a> {
-    table: &'a str,
-    entity: &'a str,
+pub(super) struct StepView<'a> {
+    pub(super) table: &'a str,
+    pub(super) entity: &'a str,
     /// The columns that lead from a row to the organization.
-    belongs_by: String,
-    protected: bool,
-    /// Columns that are read before the first delete, because rows below are still to be found when these are gone.
-    captured: Vec<&'a str>,
-    /// Locked before the first delete, because the schema would change rows that refer to them.
-    locked: bool,
-    /// Rows that a deletion would take, of the whole table of the step. In the first step of a table only.
+    pub(super) belongs_by: String,
+    pub(super) protected: bool,
+    /// Columns that the cascade reads before the first delete, because it finds child rows by them later.
+    pub(super) captured: Vec<&'a str>,
+    /// Whether the cascade locks the rows before the first delete, because the schema would change rows that refer to them.
+    pub(super) locked: bool,
+    /// Rows of the whole table that a deletion would delete. Only in the first step of a table.
     #[serde(skip_serializing_if = "Option::is_none")]
-    rows: Option<Rows>,
+    pub(super) rows: Option<Rows>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    sql: Option<Sql<'a>>,
+    pub(super) sql: Option<Sql<'a>>,
 }
 
 #[derive(Clone, Copy, Serialize)]
-struct Rows {
-    count: i64,
+pub(super) struct Rows {
+    pub(super) count: i64,
     /// There are at least this many.
-    capped: bool,
+    pub(super) capped: bool,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Sql<'a> {
-    what: String,
+pub(super) struct Sql<'a> {
+    pub(super) what: String,
     #[serde(rename = "sql")]
-    text: &'a str,
-    parameters: Vec<String>,
+    pub(super) text: &'a str,
+    pub(super) parameters: Vec<String>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Counts {
-    organization_key: String,
-    state: &'static str,
-    total: Rows,
+pub(super) struct Counts {
+    pub(super) organization_key: String,
+    pub(super) state: &'static str,
+    pub(super) total: Rows,
 }
 
 impl<'a> View<'a> {
@@ -126,7 +125,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// A plan whose organization table or key is not in the database.
+    /// A plan whose organization table or key does not exist in the database.
     pub(super) fn unresolved(plan: &'a Plan, failure: Failure) -> Self {
         Self {
             usable: false,
@@ -146,99 +145,6 @@ impl<'a> View<'a> {
 
     pub(super) fn usable(&self) -> bool {
         self.usable
-    }
-
-    pub(super) fn text(&self) -> String {
-        let mut text = table(&self.head());
-        if !self.steps.is_empty() {
-            text += "\n";
-            text += &table(&self.lines());
-        }
-        for kept in self.keep {
-            text.extend([format!("\nkept: {} ({})", kept.table, kept.reason)]);
-        }
-        if !self.keep.is_empty() {
-            text += "\n";
-        }
-        let unprotected: Vec<&str> = self.steps.iter().filter(|s| !s.protected).map(|s| s.table).collect();
-        if !unprotected.is_empty() {
-            text.extend([format!(
-                "\nNot protected by a foreign key: {}. A deletion waits for open transactions to drain, and counts again.\n",
-                unprotected.join(", ")
-            )]);
-        }
-        let of_steps = self.steps.iter().filter_map(|s| s.sql.as_ref());
-        for sql in self.before.iter().chain(of_steps).chain(&self.after) {
-            text.extend([format!("\n-- {}\n", sql.what)]);
-            for parameter in &sql.parameters {
-                text.extend([format!("--   {parameter}\n")]);
-            }
-            text.extend([format!("{};\n", sql.text)]);
-        }
-        if let Some(fault) = &self.fault {
-            text.extend([format!("\nThis plan cannot be used to delete: {}", explained(fault))]);
-        }
-        text
-    }
-
-    fn head(&self) -> Vec<Vec<String>> {
-        let line = |name: &str, value: String| vec![name.to_owned(), value];
-        let Organization { table, key, key_type, switched_off_by } = &self.organization;
-        let key_type = key_type.as_ref().map(|t| format!(" ({t})")).unwrap_or_default();
-        let off = switched_off_by
-            .as_ref()
-            .map_or_else(|| "cannot be switched off".to_owned(), |by| format!("switched off by {by}"));
-        let mut lines = vec![line("organization", format!("{table}, key {key}{key_type}, {off}"))];
-        if let Some(digest) = self.digest {
-            lines.push(line("plan", digest.to_owned()));
-        }
-        if !self.steps.is_empty() {
-            let when = if self.deferred_constraints { "checked at COMMIT where deferrable" } else { "checked at once" };
-            let outside = format!("{when}; {} from outside are looked at before the first delete", self.checks);
-            lines.push(line("foreign keys", outside));
-        }
-        if let Some(counts) = &self.preview {
-            let Counts { organization_key, state, total } = counts;
-            lines.push(line("deletes", format!("{organization_key} ({state}): {} rows below it", shown(*total))));
-        }
-        lines
-    }
-
-    fn lines(&self) -> Vec<Vec<String>> {
-        let counted = self.preview.is_some();
-        let cells = |cells: [String; 7]| -> Vec<String> {
-            cells.into_iter().enumerate().filter(|(i, _)| *i != 3 || counted).map(|(_, cell)| cell).collect()
-        };
-        let head = ["#", "TABLE", "ENTITY", "ROWS", "PROTECTED", "CAPTURED", "BELONGS BY"].map(str::to_owned);
-        let mut lines = vec![cells(head)];
-        for (i, step) in self.steps.iter().enumerate() {
-            let mut captured = step.captured.join(", ");
-            if step.locked {
-                captured += if captured.is_empty() { "locked" } else { " (locked)" };
-            }
-            lines.push(cells([
-                (i + 1).to_string(),
-                step.table.to_owned(),
-                step.entity.to_owned(),
-                step.rows.map(shown).unwrap_or_default(),
-                if step.protected { "yes" } else { "no" }.to_owned(),
-                captured,
-                step.belongs_by.clone(),
-            ]));
-        }
-        let root = [String::new(), self.organization.table.clone(), String::new()];
-        let rows = self.preview.as_ref().map(|c| if c.state == "Absent" { "0" } else { "1" }).unwrap_or_default();
-        let [number, table, entity] = root;
-        lines.push(cells([
-            number,
-            table,
-            entity,
-            rows.to_owned(),
-            String::new(),
-            String::new(),
-            format!("{}, last", self.organization.key),
-        ]));
-        lines
     }
 }
 
@@ -266,10 +172,6 @@ fn state(organization: Presence) -> &'static str {
         Presence::Present { active: Some(true) } => "Active",
         Presence::Present { active: None } => "Present",
     }
-}
-
-fn shown(rows: Rows) -> String {
-    format!("{}{}", rows.count, if rows.capped { "+" } else { "" })
 }
 
 fn steps<'a>(plan: &'a Plan, erase: &'a Cascade, rows: Option<&[i64]>, sql: bool) -> Vec<StepView<'a>> {

@@ -1,16 +1,16 @@
-//! A draft as the configuration file that a person goes on to edit.
+//! A draft as a configuration file, which a person then edits.
 
 use planner::infer::Draft;
 use planner::plan::{Active, Inactive, Step};
 
 const HEADER: &str = "\
 # Drafted from the live schema by `organization-operator plan init`. Read it before you use it:
-# - a step deletes rows for good: move to `keep` what must stay, for example by law;
-# - decide about everything under `unclassified`;
-# - `organization-operator plan show --config FILE` shows what the plan means, and what is left to do.
-# What is left out has its default: docs/configuration.md. How to read a plan: docs/plan.md.
+# - A step deletes rows permanently. Move to `keep` what must stay, for example by law.
+# - Decide about every table under `unclassified`.
+# - `organization-operator plan show --config FILE` shows what the plan does, and what is still to be decided.
+# An omitted field has its default: docs/configuration.md. docs/plan.md explains how to read a plan.
 
-# In a cluster the database URL is in a mounted file (deploy/README.md); by hand, in DATABASE_URL:
+# In a cluster, a mounted file contains the database URL (deploy/README.md). By hand, set DATABASE_URL instead:
 # database: {urlFile: /etc/organization-operator/database/url}
 ";
 
@@ -24,10 +24,10 @@ pub(super) fn render(draft: &Draft) -> String {
     )]);
     text += &activation(plan.organization.active.as_ref(), &draft.activation);
     let columns: Vec<String> = plan.tenant_columns.iter().map(|c| scalar(c)).collect();
-    text += "  # A table with such a column that is neither a step nor kept blocks every deletion.\n";
+    text += "  # A table that has such a column and is neither a step nor kept blocks every deletion.\n";
     text.extend([format!("  tenantColumns: [{}]\n", columns.join(", "))]);
     text += &steps(draft);
-    text += "  # Tables that are never deleted from, each with its reason: - {table: invoices, reason: statutory retention}\n";
+    text += "  # Tables from which the operator never deletes, each with a reason: - {table: invoices, reason: statutory retention}\n";
     text += "  keep: []\n";
     text += &unclassified(draft);
     text + &unrelated(draft)
@@ -38,12 +38,12 @@ fn activation(active: Option<&Active>, candidates: &[Active]) -> String {
         return format!("    active: {}\n", active_map(active));
     }
     if candidates.is_empty() {
-        return "    # No column says whether an organization is in use, so it cannot be deactivated: no recovery window, and the\n    \
-                # operator needs UPDATE on one column all the same, to lock the row.\n    \
+        return "    # No column says whether an organization is in use, so the operator cannot deactivate it: there is no recovery\n    \
+                # window. To lock the row, the operator needs UPDATE on one column all the same.\n    \
                 # active: {column: is_active, inactive: false}\n"
             .to_owned();
     }
-    let mut text = "    # Several columns could switch an organization off. Choose one:\n".to_owned();
+    let mut text = "    # Several columns could deactivate an organization. Choose one:\n".to_owned();
     for candidate in candidates {
         text.extend([format!("    # active: {}\n", active_map(candidate))]);
     }
@@ -65,9 +65,9 @@ fn steps(draft: &Draft) -> String {
         return "  steps: []\n".to_owned();
     }
     let mut text =
-        "  # In the order of deletion. The real order follows the foreign keys where they insist.\n".to_owned();
+        "  # In the order of deletion. Where foreign keys require another order, the operator uses that.\n".to_owned();
     if !steps.iter().any(|s| s.entity == "users") {
-        text += "  # Rows of the entity `users` are counted exactly and have a column of their own: rename the entity that means users.\n";
+        text += "  # The operator counts the entity `users` exactly and shows it in a column of its own: give that name to the entity that means users.\n";
     }
     text += "  steps:\n";
     for (line, remarks) in aligned(steps).into_iter().zip(&draft.remarks) {
@@ -83,8 +83,8 @@ fn unclassified(draft: &Draft) -> String {
     if draft.plan.unclassified.is_empty() {
         return String::new();
     }
-    let mut text = "  # Nothing is deleted while a table stands here. For each: make it a step, keep it, or, if no row of it belongs to an\n  \
-                    # organization, only take it off the list.\n  unclassified:\n"
+    let mut text = "  # The operator deletes nothing while this list has an entry. For each table: make it a step, or keep it, or just remove it\n  \
+                    # from the list if none of its rows belongs to an organization.\n  unclassified:\n"
         .to_owned();
     for (open, suggestions) in draft.plan.unclassified.iter().zip(&draft.suggestions) {
         let why = open.why.as_ref().map(|why| format!(", why: {}", scalar(why))).unwrap_or_default();
@@ -100,7 +100,7 @@ fn unrelated(draft: &Draft) -> String {
     if draft.unrelated.is_empty() {
         return String::new();
     }
-    let mut text = "\n# Tables that neither a foreign key nor the name of a column ties to an organization. They are left alone:\n".to_owned();
+    let mut text = "\n# Tables without any relation to an organization, neither by a foreign key nor by a column name. The operator leaves them alone:\n".to_owned();
     let (hinted, plain): (Vec<_>, Vec<_>) = draft.unrelated.iter().partition(|u| u.remark.is_some());
     let mut line = String::new();
     for table in plain {
@@ -122,13 +122,13 @@ fn unrelated(draft: &Draft) -> String {
     text
 }
 
-/// A step on one line.
+/// A step as one line.
 struct Line {
     table: String,
     text: String,
 }
 
-/// Steps on a line each, their fields under each other.
+/// The steps, one line each, with aligned fields.
 fn aligned(steps: &[Step]) -> Vec<Line> {
     let fields: Vec<[String; 4]> = steps
         .iter()
@@ -170,7 +170,7 @@ fn aligned(steps: &[Step]) -> Vec<Line> {
         .collect()
 }
 
-/// A name as YAML: plain where nothing in it could be read otherwise, else as JSON, which is YAML too.
+/// A name as YAML: plain if YAML can read it in only one way, else as JSON, which is also YAML.
 fn scalar(text: &str) -> String {
     let plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');

@@ -144,7 +144,7 @@ impl Writer<'_> {
         requeue_contenders(subject, context);
         let outcome = proof.outcome().as_str();
         tracing::info!(object = subject.name, uid = subject.uid, outcome, "{}", proof.sentence());
-        context.metrics.settled(proof, subject.terminating_since, self.now);
+        context.metrics.completed(proof, subject.terminating_since, self.now);
         Ok(())
     }
 }

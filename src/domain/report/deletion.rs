@@ -5,7 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::api::DeletionPolicy;
 use crate::api::condition::stage;
-use crate::api::status::{DeletionMode, DeletionStatus, DeletionStep, Outcome};
+use crate::api::status::{DeletionStatus, DeletionStep, Outcome};
 use crate::domain::attempts::Attempts;
 use crate::domain::completion::CompletionProof;
 use crate::domain::failure::Failure;
@@ -87,7 +87,6 @@ pub(super) fn deletion_status(
 ) -> DeletionStatus {
     DeletionStatus {
         policy: deletion.policy,
-        mode: (deletion.policy == DeletionPolicy::Delete).then_some(DeletionMode::Transaction),
         outcome: deletion.outcome,
         steps: if deletion.steps.is_empty() {
             previous.map(|p| p.steps.clone()).unwrap_or_default()

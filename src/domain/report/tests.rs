@@ -46,7 +46,7 @@ fn condition<'a>(status: &'a OrganizationStatus, kind: &str) -> Option<(&'a str,
 
 fn every_end() -> Vec<Ended> {
     let mut ends = vec![Ended::InSync];
-    for reason in Reason::ALL {
+    for &reason in Reason::ALL {
         ends.push(Ended::Failed(failure(reason)));
         ends.push(Ended::Deleting(Deletion::blocked(DeletionPolicy::Delete, failure(reason), false)));
     }
@@ -85,7 +85,7 @@ fn kstatus_rules_hold_after_every_end() {
 
 #[test]
 fn an_error_is_one_word_everywhere_and_says_what_to_do() {
-    for reason in Reason::ALL {
+    for &reason in Reason::ALL {
         let status = after(
             None,
             &Ended::Deleting(Deletion::blocked(DeletionPolicy::Delete, failure(reason), false)),

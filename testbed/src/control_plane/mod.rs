@@ -202,9 +202,9 @@ impl ControlPlane {
     /// # Errors
     ///
     /// Fails when the API server is stopped.
-    pub fn with_api_server<T>(&self, look: impl FnOnce(&ProcessGuard) -> T) -> Result<T> {
+    pub fn with_api_server<T>(&self, work: impl FnOnce(&ProcessGuard) -> T) -> Result<T> {
         let api_server = self.api_server.lock().unwrap_or_else(PoisonError::into_inner);
-        api_server.as_ref().map(look).ok_or(Error::WrongState {
+        api_server.as_ref().map(work).ok_or(Error::WrongState {
             doing: "use",
             name: "kube-apiserver",
             state: "stopped",

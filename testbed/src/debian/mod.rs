@@ -30,7 +30,7 @@ impl Packaged {
     }
 }
 
-/// Where programs are looked for.
+/// Where to search for programs.
 #[derive(Clone, Debug)]
 pub(crate) struct Search {
     /// As in the variable `PATH`: for what is wanted, and for apt.

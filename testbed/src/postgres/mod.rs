@@ -22,7 +22,7 @@ pub enum PostgresVersion {
     /// The server of `DATABASE_URL`, else the newest on the machine, else a downloaded one.
     #[default]
     Any,
-    /// This major version: from the machine, else downloaded. `DATABASE_URL` is not looked at.
+    /// This major version: from the machine, else downloaded. Ignores `DATABASE_URL`.
     Major(u16),
 }
 
@@ -265,9 +265,9 @@ impl Postgres {
     /// # Errors
     ///
     /// Fails when it is stopped or not the testbed's.
-    pub fn with_server<T>(&self, look: impl FnOnce(&ProcessGuard) -> T) -> Result<T> {
+    pub fn with_server<T>(&self, work: impl FnOnce(&ProcessGuard) -> T) -> Result<T> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.as_ref().map(look).ok_or_else(|| self.not_running("use"))
+        running.as_ref().map(work).ok_or_else(|| self.not_running("use"))
     }
 
     fn take(&self, doing: &'static str) -> Result<ProcessGuard> {

@@ -92,7 +92,7 @@ impl Api {
         let body = body.collect().await?.to_bytes();
         let mut strike = None;
         if matches!(head.method, Method::POST | Method::PUT | Method::PATCH | Method::DELETE) {
-            strike = trigger.pass(&format!("{} {}", head.method, head.uri.path()));
+            strike = trigger.observe(&format!("{} {}", head.method, head.uri.path()));
         }
         if let Some(before) = strike.take_if(|strike| strike.moment == Moment::Before) {
             before.carry_out(trigger).await;

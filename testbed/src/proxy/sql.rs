@@ -108,7 +108,7 @@ async fn requests(
         if round > struck && !matches!(message.kind(), b'd' | b'c' | b'f') {
             return std::future::pending().await;
         }
-        let strike = statements.carried_out_by(&message).and_then(|sql| trigger.pass(&sql));
+        let strike = statements.carried_out_by(&message).and_then(|sql| trigger.observe(&sql));
         match strike {
             Some(strike) if strike.moment == Moment::Before => {
                 strike.carry_out(trigger).await;

@@ -1,4 +1,4 @@
-//! Counts what passes, and strikes at the chosen number.
+//! Counts requests and statements, and strikes at the chosen number.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -91,7 +91,7 @@ impl Strike {
 
 impl Trigger {
     /// Counts `what`, which is about to be forwarded. With a strike, the caller does the rest.
-    pub(super) fn pass(&self, what: &str) -> Option<Strike> {
+    pub(super) fn observe(&self, what: &str) -> Option<Strike> {
         let filter = {
             let state = self.state();
             if !state.counting {

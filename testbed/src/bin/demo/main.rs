@@ -1,7 +1,7 @@
 //! `make demo`: the operator's story in a terminal, on a real control plane and a real database.
 //!
 //! Every step is shown as the command that a person would type, with its real output, and checked. A step that does not go
-//! as told ends the demo with exit code 1. Nothing is left running.
+//! as announced ends the demo with exit code 1. Nothing is left running.
 
 mod person;
 mod stage;
@@ -63,7 +63,7 @@ async fn main() -> ExitCode {
     let begin = Instant::now();
     let told = tokio::select! {
         told = tell(&arguments, &terminal) => told,
-        () = told_to_stop() => Err(Stopped::because("interrupted; everything was stopped")),
+        () = asked_to_stop() => Err(Stopped::because("interrupted; everything was stopped")),
     };
     match told {
         Ok(()) => {
@@ -105,7 +105,7 @@ async fn tell(arguments: &Arguments, terminal: &Terminal) -> Outcome {
 }
 
 /// Ctrl-C, or a polite end by whatever started this process.
-async fn told_to_stop() {
+async fn asked_to_stop() {
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         // Without handlers the default action ends the process, and the process guards end the servers.

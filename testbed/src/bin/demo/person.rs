@@ -50,7 +50,7 @@ impl Stage<'_> {
     }
 
     /// Asks kubectl without showing it, for a check.
-    pub(crate) async fn look(&self, arguments: &[&str]) -> Outcome<String> {
+    pub(crate) async fn read(&self, arguments: &[&str]) -> Outcome<String> {
         let output = self.run_kubectl(&self.project, arguments).await?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
@@ -60,7 +60,7 @@ impl Stage<'_> {
         let waiting = async {
             let end = Instant::now() + PATIENCE;
             loop {
-                let found = self.look(arguments).await?;
+                let found = self.read(arguments).await?;
                 if wanted(&found) {
                     return Ok(found);
                 }
@@ -143,7 +143,7 @@ impl Stage<'_> {
     /// Ends the demo unless this holds.
     pub(crate) fn check(&self, holds: bool, what: &str) -> Outcome {
         if !holds {
-            return Err(Stopped::because(format!("this step did not go as told. Expected: {what}")));
+            return Err(Stopped::because(format!("this step did not go as announced. Expected: {what}")));
         }
         self.terminal.checked(what);
         Ok(())

@@ -131,7 +131,7 @@ fn address(log: &str) -> Option<SocketAddr> {
     log.split_once("address=")?.1.split_whitespace().next()?.parse().ok()
 }
 
-/// Whether /readyz says so; None: nobody answers.
+/// Whether /readyz says so. Returns `None` if nobody answers.
 async fn ready(address: SocketAddr) -> Option<bool> {
     let mut stream = tokio::net::TcpStream::connect(address).await.ok()?;
     stream.write_all(b"GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n").await.ok()?;

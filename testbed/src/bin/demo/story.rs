@@ -54,7 +54,7 @@ async fn install(stage: &Stage<'_>) -> Outcome {
     let crd = "crd/organizations.organization-operator.io";
     stage.kubectl(&["wait", "--for=condition=Established", crd]).await?;
     stage.types("$", &format!("TOKEN=$(kubectl create token organization-operator -n {NAMESPACE})"));
-    let token = stage.look(&["create", "token", "organization-operator", "-n", NAMESPACE]).await?;
+    let token = stage.read(&["create", "token", "organization-operator", "-n", NAMESPACE]).await?;
     stage.types("platform=#", &format!("\\password {ROLE}"));
     let password = stage.set_password().await?;
     let url = stage.postgres.url(ROLE, "...", DATABASE);

@@ -1,0 +1,104 @@
+//! A compiled plan as text for a person.
+
+use super::view::{Counts, Organization, Rows, View};
+use crate::commands::output::{explained, table};
+
+impl View<'_> {
+    pub(super) fn text(&self) -> String {
+        let mut text = table(&self.head());
+        if !self.steps.is_empty() {
+            text += "\n";
+            text += &table(&self.lines());
+        }
+        for kept in self.keep {
+            text.extend([format!("\nkept: {} ({})", kept.table, kept.reason)]);
+        }
+        if !self.keep.is_empty() {
+            text += "\n";
+        }
+        let unprotected: Vec<&str> = self.steps.iter().filter(|s| !s.protected).map(|s| s.table).collect();
+        if !unprotected.is_empty() {
+            text.extend([format!(
+                "\nNot protected by a foreign key: {}. A deletion waits for open transactions to drain, and counts again.\n",
+                unprotected.join(", ")
+            )]);
+        }
+        let of_steps = self.steps.iter().filter_map(|s| s.sql.as_ref());
+        for sql in self.before.iter().chain(of_steps).chain(&self.after) {
+            text.extend([format!("\n-- {}\n", sql.what)]);
+            for parameter in &sql.parameters {
+                text.extend([format!("--   {parameter}\n")]);
+            }
+            text.extend([format!("{};\n", sql.text)]);
+        }
+        if let Some(fault) = &self.fault {
+            text.extend([format!("\nThis plan cannot be used to delete: {}", explained(fault))]);
+        }
+        text
+    }
+
+    fn head(&self) -> Vec<Vec<String>> {
+        let line = |name: &str, value: String| vec![name.to_owned(), value];
+        let Organization { table, key, key_type, switched_off_by } = &self.organization;
+        let key_type = key_type.as_ref().map(|t| format!(" ({t})")).unwrap_or_default();
+        let off = switched_off_by
+            .as_ref()
+            .map_or_else(|| "cannot be deactivated".to_owned(), |by| format!("deactivated by {by}"));
+        let mut lines = vec![line("organization", format!("{table}, key {key}{key_type}, {off}"))];
+        if let Some(digest) = self.digest {
+            lines.push(line("plan", digest.to_owned()));
+        }
+        if !self.steps.is_empty() {
+            let when = if self.deferred_constraints { "checked at COMMIT where deferrable" } else { "checked at once" };
+            let outside = format!("{when}; {} from outside checked before the first delete", self.checks);
+            lines.push(line("foreign keys", outside));
+        }
+        if let Some(counts) = &self.preview {
+            let Counts { organization_key, state, total } = counts;
+            lines.push(line(
+                "deletes",
+                format!("{organization_key} ({state}) and {} rows that belong to it", shown(*total)),
+            ));
+        }
+        lines
+    }
+
+    fn lines(&self) -> Vec<Vec<String>> {
+        let counted = self.preview.is_some();
+        let cells = |cells: [String; 7]| -> Vec<String> {
+            cells.into_iter().enumerate().filter(|(i, _)| *i != 3 || counted).map(|(_, cell)| cell).collect()
+        };
+        let head = ["#", "TABLE", "ENTITY", "ROWS", "PROTECTED", "CAPTURED", "BELONGS BY"].map(str::to_owned);
+        let mut lines = vec![cells(head)];
+        for (i, step) in self.steps.iter().enumerate() {
+            let mut captured = step.captured.join(", ");
+            if step.locked {
+                captured += if captured.is_empty() { "locked" } else { " (locked)" };
+            }
+            lines.push(cells([
+                (i + 1).to_string(),
+                step.table.to_owned(),
+                step.entity.to_owned(),
+                step.rows.map(shown).unwrap_or_default(),
+                if step.protected { "yes" } else { "no" }.to_owned(),
+                captured,
+                step.belongs_by.clone(),
+            ]));
+        }
+        let rows = self.preview.as_ref().map(|c| if c.state == "Absent" { "0" } else { "1" }).unwrap_or_default();
+        lines.push(cells([
+            String::new(),
+            self.organization.table.clone(),
+            String::new(),
+            rows.to_owned(),
+            String::new(),
+            String::new(),
+            format!("{}, last", self.organization.key),
+        ]));
+        lines
+    }
+}
+
+fn shown(rows: Rows) -> String {
+    format!("{}{}", rows.count, if rows.capped { "+" } else { "" })
+}

@@ -1,0 +1,101 @@
+//! What the operator needs before the first reconciliation, and waits for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+
+use crate::api::CRD_NAME;
+use crate::cluster::Cluster;
+use crate::config::Config;
+use crate::controller::PlanCache;
+use crate::db::Database;
+use crate::db::migrate::Migrated;
+use crate::domain::{Failure, PlanError};
+use crate::metrics::Metrics;
+
+/// How long the start waits for the database.
+const DATABASE_LIMIT: Duration = Duration::from_secs(15);
+/// How long the start waits before it tries again.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Waits until the API server serves the CRD, and returns the id of the cluster. The database may become available later:
+/// until then the status of the objects says so, and `Retain` works without it.
+pub(super) async fn cluster_id(config: &Config, cluster: &Cluster, first_try: oneshot::Receiver<()>) -> String {
+    // The sender is dropped when the database is ready or the first try failed. A try that hangs must not delay `Retain`.
+    drop(tokio::time::timeout(DATABASE_LIMIT, first_try).await);
+    loop {
+        match cluster.serves_organizations().await {
+            Ok(true) => break,
+            Ok(false) => tracing::warn!(
+                "waiting for the CustomResourceDefinition {CRD_NAME}: kubectl apply --server-side -f crds/"
+            ),
+            Err(failure) => warn("waiting for the API server", &failure),
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+    loop {
+        if !config.cluster_id.is_empty() {
+            return config.cluster_id.clone();
+        }
+        match cluster.id().await {
+            Ok(id) => return id,
+            Err(failure) => {
+                warn("waiting for the API server", &failure);
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+/// Prepares the database, and tries again until it is ready. Drops `tried` after the first try.
+pub(super) async fn database(
+    tried: oneshot::Sender<()>,
+    config: Config,
+    database: Arc<Database>,
+    plan: Arc<PlanCache>,
+    metrics: Arc<Metrics>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut tried = Some(tried);
+    while !try_database(&config, &database, &plan, &metrics).await {
+        drop(tried.take());
+        tokio::select! {
+            () = tokio::time::sleep(RETRY) => {}
+            _ = stop.wait_for(|s| *s) => return,
+        }
+    }
+    drop(tried.take());
+    drop(stop.wait_for(|s| *s).await);
+}
+
+async fn try_database(config: &Config, database: &Database, plan: &PlanCache, metrics: &Metrics) -> bool {
+    let ready = async {
+        if database.migrate(config.database.migrate).await? == Migrated::Changed {
+            tracing::info!("the schema organization_operator was created or updated");
+        }
+        plan.refresh().await
+    };
+    match ready.await {
+        Ok(plan) => {
+            metrics.database_seen(true);
+            metrics.plan(&plan);
+            true
+        }
+        // The database is ready. The drift poller compiles the plan again until its faults are cleared.
+        Err(PlanError::Faulty(faults)) => {
+            metrics.database_seen(true);
+            metrics.plan_unusable(&faults);
+            true
+        }
+        Err(PlanError::Unread(failure)) => {
+            warn("the database is not ready", &failure);
+            false
+        }
+    }
+}
+
+fn warn(what: &str, failure: &Failure) {
+    let remedy = failure.remedy.as_deref().unwrap_or_default();
+    tracing::warn!(reason = failure.reason.as_str(), remedy, "{what}: {}", failure.message());
+}
