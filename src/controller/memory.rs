@@ -95,8 +95,7 @@ impl Memory {
         self.with(&returned.uid().unwrap_or_default(), |o| o.status.note(returned, status));
     }
 
-    /// Notes what a reconciliation saw of the object's organization. `state` is `None` if it is not
-    /// there.
+    /// Notes what a reconciliation saw of the object's organization. `state` is `None` if it is not there.
     pub(super) fn saw_tenant(&self, subject: &Subject, key: &str, state: Option<CensusEntry>) {
         let tenant = LastSeen { object: ObjectRef::new(&subject.name), key: key.to_owned(), state };
         self.with(&subject.uid, |object| object.tenant = Some(tenant));

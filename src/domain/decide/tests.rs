@@ -171,19 +171,22 @@ impl Case {
         })
     }
 
-    fn remove(&self) -> String {
-        if let Some(because) = keep_without_asking(&self.subject, self.crd_terminating) {
-            return format!("at once: {}", kept(&because));
-        }
-        let with = Circumstances {
+    fn circumstances(&self) -> Circumstances {
+        Circumstances {
             successor: self.successor.clone(),
             rows_left: self.rows_left,
             activation_supported: self.activation_supported,
             drain_seconds: self.drain_seconds,
             handover: SignedDuration::from_secs(self.handover),
             terminating_for: SignedDuration::from_secs(self.terminating_for),
-        };
-        match remove(&self.subject, &self.facts, &self.owner, &with) {
+        }
+    }
+
+    fn remove(&self) -> String {
+        if let Some(because) = keep_without_asking(&self.subject, self.crd_terminating) {
+            return format!("at once: {}", kept(&because));
+        }
+        match remove(&self.subject, &self.facts, &self.owner, &self.circumstances()) {
             Remove::Release(proof) => format!("release, {}", proof.outcome().as_str()),
             Remove::Verify(_) => "count again".into(),
             Remove::Retain(because) => kept(&because),
@@ -432,15 +435,9 @@ fn every_refusal_says_what_to_do() {
         c().forced(),
     ];
     for case in refusals {
-        let with = Circumstances {
-            successor: None,
-            rows_left: false,
-            activation_supported: case.activation_supported,
-            drain_seconds: 0,
-            handover: SignedDuration::ZERO,
-            terminating_for: SignedDuration::ZERO,
+        let Remove::Refuse(failure) = remove(&case.subject, &case.facts, &case.owner, &case.circumstances()) else {
+            panic!("refused")
         };
-        let Remove::Refuse(failure) = remove(&case.subject, &case.facts, &case.owner, &with) else { panic!("refused") };
         assert!(failure.remedy.is_some(), "{failure}");
     }
     for terminating in [false, true] {
