@@ -32,16 +32,16 @@ Run the command as the operator's database role, because privileges are part of 
 Exit codes:
   0  nothing blocks; there may be warnings
   1  something blocks; each finding says what clears it
-  2  the check could not run: the configuration is not valid, the database or the API server cannot be reached, there is no
-     such object, or the object belongs to another database
+  2  the check could not run: the configuration is not valid, the database or the API server
+     cannot be reached, there is no such object, or the object belongs to another database
 
 Examples:
   organization-operator check               the schema, once for all organizations
   organization-operator check acme          also the rows of the Organization acme
-  organization-operator check --id 4711     the same, by its id in the database and without a cluster
+  organization-operator check --id 4711     the same, by its id and without a cluster
   organization-operator check -o json | jq -r '.findings[].remedy'";
 
-/// Show what blocks deletions, or one deletion, and what clears it; changes nothing
+/// Show what blocks deletions, or one deletion, and what clears it; changes nothing.
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub struct Check {

@@ -5,7 +5,9 @@ use clap::Args;
 use super::error::CommandError;
 use crate::api::crd::organization_crd_yaml;
 
-/// Print the CustomResourceDefinition as YAML: organization-operator crd | kubectl apply --server-side -f -
+/// Print the CustomResourceDefinition as YAML.
+///
+/// To install it: organization-operator crd | kubectl apply --server-side -f -
 #[derive(Debug, Args)]
 pub struct Crd {}
 

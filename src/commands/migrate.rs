@@ -6,8 +6,9 @@ use super::config::ConfigArgs;
 use super::error::CommandError;
 use crate::db::migrate::{Migrated, script};
 
-/// Create or update the operator's own schema, organization_operator, in the database. The platform's own schema is not
-/// touched.
+/// Create or update the operator's own schema, organization_operator, in the database.
+///
+/// The platform's own schema is not touched.
 #[derive(Debug, Args)]
 pub struct Migrate {
     #[command(flatten)]

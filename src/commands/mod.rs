@@ -33,19 +33,13 @@ pub struct Cli {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
+#[expect(missing_docs, reason = "--help prints the comments of the types; one of a variant would replace it")]
 pub enum Command {
-    /// Run the operator until SIGTERM
     Run(run::Run),
-    /// Show what blocks deletions, or one deletion, and what clears it; changes nothing
     Check(check::Check),
-    /// Print the CustomResourceDefinition as YAML
     Crd(crd::Crd),
-    /// Create or update the operator's own schema in the database
     Migrate(migrate::Migrate),
-    // A comment of the variant would replace the long help of the command itself.
-    #[expect(missing_docs, reason = "--help prints the comments of the types")]
     Plan(plan::Plan),
-    #[expect(missing_docs, reason = "--help prints the comments of the types")]
     Rehearse(rehearse::Rehearse),
 }
 

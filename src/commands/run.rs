@@ -31,8 +31,9 @@ const API_LIMIT: Duration = Duration::from_secs(30);
 /// `terminationGracePeriodSeconds` in deploy/base.
 const STOP_MARGIN: Duration = Duration::from_secs(15);
 
-/// Run the operator until SIGTERM. It also starts while the database or the API server is unavailable; /readyz says what is
-/// missing.
+/// Run the operator until SIGTERM.
+///
+/// It also starts while the database or the API server is unavailable; /readyz says what is missing.
 #[derive(Debug, Args)]
 pub struct Run {
     #[command(flatten)]
