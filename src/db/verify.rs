@@ -146,7 +146,7 @@ pub(super) async fn keep_residue(
             columns: capture.columns.clone(),
             keys: captured.get(&capture.step).cloned().unwrap_or_default(),
         };
-        own("INSERT INTO organization_operator.residue (cluster_id, object_uid, parent_table, keys) VALUES ($1, $2, $3, $4) \
+        own("INSERT INTO organization_operator.captured_keys (cluster_id, object_uid, parent_table, keys) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (cluster_id, object_uid, parent_table) DO UPDATE SET keys = EXCLUDED.keys")
             .bind(actor.cluster)
             .bind(&actor.subject.uid)
@@ -161,13 +161,14 @@ pub(super) async fn keep_residue(
 
 async fn load_residue(connection: &mut PgConnection, actor: Actor<'_>, erase: &ErasePlan) -> Result<Captured, Failure> {
     let during = During::action("reading keys to count again");
-    let rows =
-        own("SELECT parent_table, keys FROM organization_operator.residue WHERE cluster_id = $1 AND object_uid = $2")
-            .bind(actor.cluster)
-            .bind(&actor.subject.uid)
-            .fetch_all(connection)
-            .await
-            .or_failure(during)?;
+    let rows = own(
+        "SELECT parent_table, keys FROM organization_operator.captured_keys WHERE cluster_id = $1 AND object_uid = $2",
+    )
+    .bind(actor.cluster)
+    .bind(&actor.subject.uid)
+    .fetch_all(connection)
+    .await
+    .or_failure(during)?;
     let mut kept: BTreeMap<String, Residue> = BTreeMap::new();
     for row in rows {
         let residue: sqlx::types::Json<Residue> = row.try_get("keys").or_failure(during)?;
@@ -193,7 +194,7 @@ async fn load_residue(connection: &mut PgConnection, actor: Actor<'_>, erase: &E
 }
 
 async fn drop_residue(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
-    own("DELETE FROM organization_operator.residue WHERE cluster_id = $1 AND object_uid = $2")
+    own("DELETE FROM organization_operator.captured_keys WHERE cluster_id = $1 AND object_uid = $2")
         .bind(actor.cluster)
         .bind(&actor.subject.uid)
         .execute(connection)
