@@ -279,7 +279,7 @@ async fn migrations_run_once(world: Arc<World>) {
 /// A session that holds the lock under which the operator's own schema is changed.
 async fn migrating(scene: &Scene) -> PgConnection {
     let mut holder = scene.connect().await;
-    let lock = sqlx::query("SELECT pg_advisory_lock($1)").bind(organization_operator::db::migrate::LOCK);
+    let lock = sqlx::query("SELECT pg_advisory_lock($1)").bind(organization_operator::store::migrations::LOCK);
     lock.execute(&mut holder).await.expect("the lock");
     holder
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{CommandError, ConfigArgs};
-use crate::db::migrate::{Migrated, script};
+use crate::store::migrations::{Migrated, script};
 
 /// Create or update the operator's own schema, organization_operator, in the database. Nothing of the platform's own schema
 /// is touched.

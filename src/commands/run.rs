@@ -19,10 +19,10 @@ use crate::cluster::{Cluster, chain};
 use crate::config::Config;
 use crate::controller::{self, Inputs, PlanCache, Settings};
 use crate::db::Database;
-use crate::db::migrate::Migrated;
 use crate::domain::PlanError;
 use crate::metrics::Metrics;
 use crate::server;
+use crate::store::migrations::Migrated;
 use crate::telemetry::{self, LogFormat};
 
 /// Longest wait for the API server's answer to one request. A watch has its answer when it begins.

@@ -14,12 +14,12 @@ use crate::api::condition;
 use crate::api::status::{ClaimStatus, ObservedState, Outcome};
 use crate::api::{Activation, Organization, Reason};
 use crate::cluster::{Announcement, Severity};
-use crate::db::Actor;
-use crate::db::observe::CensusEntry;
+use crate::db::tenants::TenantState;
 use crate::domain::decide::{self, Apply, Enforce};
 use crate::domain::facts::{Facts, Holder, Presence};
 use crate::domain::report::{Pass, Seen};
 use crate::domain::{Blame, Effect, Failure, Subject};
+use crate::store::Actor;
 use planner::CompiledPlan;
 use planner::finding;
 
@@ -128,7 +128,7 @@ async fn settled(
         seen.deletion_ready = Some(Err(blocked));
     }
     let users = seen.inventory.as_ref().and_then(|i| i.users);
-    context.census.note(object, &facts.key, Some(CensusEntry { active, users }));
+    context.census.note(object, &facts.key, Some(TenantState { active, users }));
     if enforce.expired_unseen {
         return Err(expired());
     }

@@ -10,7 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::Context;
 use crate::api::{Organization, Reason};
-use crate::db::observe::CensusEntry;
+use crate::db::tenants::TenantState;
 use crate::domain::{Blame, Failure, PlanError};
 
 /// What an object's last pass saw.
@@ -18,7 +18,7 @@ use crate::domain::{Blame, Failure, PlanError};
 struct Known {
     object: ObjectRef<Organization>,
     key: String,
-    seen: Option<CensusEntry>,
+    seen: Option<TenantState>,
 }
 
 pub(super) struct Census {
@@ -32,7 +32,7 @@ impl Census {
     }
 
     /// Notes what a pass saw of an object's organization; None: it is not there.
-    pub(super) fn note(&self, object: &Organization, key: &str, seen: Option<CensusEntry>) {
+    pub(super) fn note(&self, object: &Organization, key: &str, seen: Option<TenantState>) {
         let known = Known { object: ObjectRef::from_obj(object), key: key.to_owned(), seen };
         self.lock().insert(object.uid().unwrap_or_default(), known);
     }
@@ -50,7 +50,7 @@ impl Census {
     }
 
     /// Pokes the objects whose organization is not as it was seen last.
-    fn compare(&self, found: &HashMap<String, CensusEntry>) {
+    fn compare(&self, found: &HashMap<String, TenantState>) {
         for known in self.lock().values_mut() {
             let now = found.get(&known.key).copied();
             if now != known.seen {
@@ -96,7 +96,7 @@ pub(super) async fn look_regularly(context: Arc<Context>) {
         let silent = looked.as_ref().is_err_and(|f| f.blame != Blame::Plan);
         context.metrics.database_seen(!silent);
         if let Err(failure) = &looked {
-            context.database.heard(failure);
+            context.database.renew_if_read_only(failure);
             unreachable |= waits_for_the_database(failure.reason);
         }
         if !silent && std::mem::take(&mut unreachable) {
@@ -157,7 +157,7 @@ async fn look(context: &Context, told: &mut Told) -> Result<(), Failure> {
     if keys.is_empty() {
         return Ok(());
     }
-    let found = context.database.census(&keys, &plan).await.map_err(|f| f.explained_by(&plan))?;
+    let found = context.database.tenants(&keys, &plan).await.map_err(|f| f.explained_by(&plan))?;
     context.census.compare(&found);
     Ok(())
 }

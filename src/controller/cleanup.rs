@@ -17,12 +17,13 @@ use crate::api::{DeletionPolicy, Organization, Reason};
 use crate::cluster::{Announcement, Severity};
 use crate::db::erase::Erasure;
 use crate::db::verify::Verification;
-use crate::db::{Actor, settle};
 use crate::domain::completion::CompletionProof;
 use crate::domain::decide::{self, Awaited, Circumstances, KeepBecause, Remove, keep_data};
 use crate::domain::facts::{Facts, Presence, Successor};
 use crate::domain::report::{self, Deletion, Pass, Seen};
 use crate::domain::{Effect, Failure, Subject};
+use crate::store::Actor;
+use crate::store::retain::kept_without_record;
 use planner::CompiledPlan;
 
 /// An object that was read longer ago than this is read again before the first delete.
@@ -479,9 +480,9 @@ async fn retain_without_waiting(subject: &Subject, context: &Context, because: &
         Ok(Ok(settlement)) => settlement,
         Ok(Err(failure)) => {
             tracing::warn!(object = subject.name, reason = failure.reason.as_str(), "{}", failure.message());
-            settle::kept_without_record(because, subject, Some(failure.reason))
+            kept_without_record(because, subject, Some(failure.reason))
         }
-        Err(_) => settle::kept_without_record(because, subject, None),
+        Err(_) => kept_without_record(because, subject, None),
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) async fn publish(report: Report, phase: Phase, context: &Context) -> 
     let shared = phase == Phase::Live && failure.as_ref().is_some_and(|f| f.blame == Blame::Plan);
     let (mut attempts, mut delay) = (Attempts::default(), again);
     if let Some(failure) = &failure {
-        context.database.heard(failure);
+        context.database.renew_if_read_only(failure);
         if shared {
             context.metrics.failed(failure.reason);
         } else {

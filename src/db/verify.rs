@@ -10,11 +10,13 @@ use super::erase::{
     blockers, capture, content_changed, defer_constraints, delete, detach, parents_gone, schema_unchanged, unblocked,
 };
 use super::error::{During, OrFailure as _};
-use super::settle::{commit, lock_organization};
-use super::{Actor, ledger};
+use super::organization::lock as lock_organization;
+use super::transaction::commit;
 use crate::api::Reason;
 use crate::domain::completion::{CompletionProof, NothingLeft};
+use crate::domain::facts::Presence;
 use crate::domain::{Failure, Subject};
+use crate::store::{Actor, ledger};
 use planner::{CompiledPlan, ErasePlan};
 
 /// What a second count found.
@@ -43,7 +45,7 @@ impl Database {
         let actor = Actor { cluster, subject, key };
         let erase = plan.erase()?;
         let mut tx = self.begin().await?;
-        let Some(entry) = ledger::find(&mut tx, actor).await? else {
+        let Some(entry) = ledger::entry_of(&mut tx, cluster, &subject.uid).await? else {
             return Err(Failure::new(Reason::InternalError, "the ledger entry of this erasure is gone"));
         };
         if let Some(done) = CompletionProof::recorded(&entry) {
@@ -115,7 +117,7 @@ async fn refuse_created_again(
     actor: Actor<'_>,
     plan: &CompiledPlan,
 ) -> Result<(), Failure> {
-    if lock_organization(connection, actor.key, plan).await?.is_none() {
+    if lock_organization(connection, actor.key, plan).await? == Presence::Absent {
         return Ok(());
     }
     Err(Failure::new(
