@@ -7,7 +7,8 @@
 use std::time::{Duration, Instant};
 
 use organization_operator::api::DeletionPolicy;
-use organization_operator::db::{Actor, Database, Settings, UrlSource};
+use organization_operator::db::{Database, Settings, UrlSource};
+use organization_operator::store::Actor;
 use organization_operator::domain::Subject;
 use planner::{CompiledPlan, Plan, Verdict};
 use testbed::{Postgres, PostgresOptions};

@@ -1,10 +1,12 @@
 //! Kubernetes operator that deletes, deactivates or retains the tenants of a workflow platform kept in PostgreSQL.
 //!
-//! `api <- domain <- { db, cluster } <- controller, commands <- main`: no layer depends on one to its right, and a test checks it.
-//! `docs/architecture.md` shows the flow of the data on one screen.
+//! `api <- domain <- { db <- catalog, store <- cascade; cluster } <- controller, commands <- main`: no layer depends on one
+//! to its right, and a test checks it. `docs/architecture.md` shows the flow of the data on one screen.
 
 pub mod api;
 pub mod background;
+mod cascade;
+pub mod catalog;
 pub mod cluster;
 pub mod commands;
 pub mod config;
@@ -13,4 +15,5 @@ pub mod db;
 pub mod domain;
 pub mod metrics;
 pub mod server;
+pub mod store;
 pub mod telemetry;

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::config::ConfigArgs;
 use super::error::CommandError;
-use crate::db::migrate::{Migrated, script};
+use crate::store::migrations::{Migrated, script};
 
 /// Create or update the operator's own schema, organization_operator, in the database.
 ///

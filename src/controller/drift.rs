@@ -35,7 +35,7 @@ impl DriftPoller {
             let polled = tokio::time::timeout(context.settings.reconcile_timeout, self.poll()).await;
             let failed = polled.unwrap_or_else(|_| Err(unanswered())).err();
             if let Some(failure) = &failed {
-                context.database.heard(failure);
+                context.database.renew_if_read_only(failure);
             }
             let next = self.told.judge(failed.as_ref());
             context.metrics.database_seen(next.answered);
@@ -69,7 +69,7 @@ impl DriftPoller {
         if keys.is_empty() {
             return Ok(());
         }
-        let found = context.database.census(&keys, &plan).await.map_err(|f| f.explained_by(&plan))?;
+        let found = context.database.tenants(&keys, &plan).await.map_err(|f| f.explained_by(&plan))?;
         for object in context.memory.drifted(&found) {
             context.requeue(object);
         }

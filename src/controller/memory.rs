@@ -12,7 +12,7 @@ use super::quick_check::QuickCheck;
 use super::status_cache::StatusCache;
 use crate::api::{Organization, OrganizationStatus, Reason};
 use crate::config::RetryBounds;
-use crate::db::observe::CensusEntry;
+use crate::db::tenants::TenantState;
 use crate::domain::Subject;
 use crate::domain::attempts::Attempts;
 
@@ -51,7 +51,7 @@ struct LastSeen {
     object: ObjectRef<Organization>,
     key: String,
     /// `None` if it was not there.
-    state: Option<CensusEntry>,
+    state: Option<TenantState>,
 }
 
 impl Memory {
@@ -96,7 +96,7 @@ impl Memory {
     }
 
     /// Notes what a reconciliation saw of the object's organization. `state` is `None` if it is not there.
-    pub(super) fn saw_tenant(&self, subject: &Subject, key: &str, state: Option<CensusEntry>) {
+    pub(super) fn saw_tenant(&self, subject: &Subject, key: &str, state: Option<TenantState>) {
         let tenant = LastSeen { object: ObjectRef::new(&subject.name), key: key.to_owned(), state };
         self.with(&subject.uid, |object| object.tenant = Some(tenant));
     }
@@ -111,7 +111,7 @@ impl Memory {
     }
 
     /// The objects whose organization is not as it was seen last. `found` has their states of now.
-    pub(super) fn drifted(&self, found: &HashMap<String, CensusEntry>) -> Vec<ObjectRef<Organization>> {
+    pub(super) fn drifted(&self, found: &HashMap<String, TenantState>) -> Vec<ObjectRef<Organization>> {
         let mut objects = self.lock();
         let drifted = objects.values_mut().filter_map(|o| o.tenant.as_mut()).filter_map(|tenant| {
             let now = found.get(&tenant.key).copied();
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn only_objects_whose_organization_changed_have_drifted() {
-        let entry = |users| CensusEntry { active: Some(true), users: Some(users) };
+        let entry = |users| TenantState { active: Some(true), users: Some(users) };
         let subject = |name: &str| {
             let value = serde_json::json!({
                 "apiVersion": "organization-operator.io/v1alpha1", "kind": "Organization",

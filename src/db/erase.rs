@@ -7,14 +7,18 @@ use sqlx::{PgConnection, Postgres, Row as _, Transaction};
 use super::bind::{Captured, columns, numbers, own, query};
 use super::connect::Database;
 use super::error::{During, OrFailure as _, failure};
-use super::ledger::Record;
-use super::settle::{commit, lock_organization, refused_at_commit, settled};
+use super::organization::lock as lock_organization;
+use super::transaction::{commit, refused_at_commit, server};
 use super::verify::keep_residue;
-use super::{Actor, catalog, claim, ledger, observe};
 use crate::api::status::{DeletionStep, Outcome};
 use crate::api::{DeletionPolicy, Reason};
+use crate::catalog;
 use crate::domain::completion::{CompletionProof, NothingLeft};
+use crate::domain::facts::Presence;
 use crate::domain::{Effect, Failure};
+use crate::store::Actor;
+use crate::store::claim::{drop_claim, lock_claim};
+use crate::store::ledger::{self, Record};
 use planner::blocker;
 use planner::cascade::{Check, Delete, PlanTable, SharedRows};
 use planner::statement::Statement;
@@ -50,12 +54,12 @@ impl Database {
     ) -> Result<Erasure, Failure> {
         plan.erase()?;
         let mut tx = self.begin().await.map_err(|f| f.or_effect(Effect::RolledBack))?;
-        let (standby, pid) = observe::server(&mut tx).await.map_err(|f| f.or_effect(Effect::RolledBack))?;
-        if standby {
+        let server = server(&mut tx).await.map_err(|f| f.or_effect(Effect::RolledBack))?;
+        if server.standby {
             return Err(crate::domain::decide::on_a_standby().or_effect(Effect::RolledBack));
         }
         let work = Box::pin(erase_and_record(tx, actor, plan, wanted));
-        self.naming_blockers(pid, work).await.map_err(|f| f.or_effect(Effect::RolledBack))
+        self.naming_blockers(server.pid, work).await.map_err(|f| f.or_effect(Effect::RolledBack))
     }
 }
 
@@ -67,9 +71,9 @@ async fn erase_and_record(
     wanted: impl Future<Output = Result<bool, Failure>>,
 ) -> Result<Erasure, Failure> {
     let erase = plan.erase()?;
-    claim::hold(&mut tx, actor, None).await?;
-    if let Some(entry) = ledger::find(&mut tx, actor).await? {
-        return settled(&entry).map(Erasure::Completed);
+    lock_claim(&mut tx, actor, None).await?;
+    if let Some(done) = ledger::completion_of(&mut tx, actor).await? {
+        return Ok(Erasure::Completed(done));
     }
     let Gone { proof, steps, organizations, captured } = match cascade(&mut tx, actor.key, plan, wanted).await? {
         Cascade::Done(gone) => gone,
@@ -91,7 +95,7 @@ async fn erase_and_record(
         verified,
     };
     ledger::write(&mut tx, actor, &record).await?;
-    claim::drop_claim(&mut tx, actor).await?;
+    drop_claim(&mut tx, actor).await?;
     if !verified {
         keep_residue(&mut tx, actor, erase, &captured).await?;
     }
@@ -129,7 +133,7 @@ pub(super) async fn cascade(
     if !schema_unchanged(connection, plan).await? {
         return Ok(Cascade::Outdated);
     }
-    let present = lock_organization(connection, key, plan).await?.is_some();
+    let present = lock_organization(connection, key, plan).await? != Presence::Absent;
     defer_constraints(connection, erase).await?;
     let mut captured = capture(connection, key, erase, Captured::new()).await?;
     unblocked(&blockers(connection, key, erase.preflight.as_ref(), erase.shared.as_ref(), &captured).await?)?;
@@ -340,7 +344,7 @@ fn swallowed(table: &PlanTable, rows: i64) -> Failure {
 fn stop_writers(table: &str) -> String {
     format!(
         "stop what writes to the organization; a trigger may, or may swallow deletes: {}",
-        super::wording::triggers(table)
+        super::error::triggers(table)
     )
 }
 

@@ -1,90 +1,29 @@
-//! What an SQLSTATE means. Messages are built from parts that hold no row value: never from `detail`, never from the
-//! text of a driver error, whose wording changes between versions.
+//! The failure behind an error of the driver. Messages are built from parts that hold no row value: never from `detail`,
+//! never from the text of a driver error, whose wording changes between versions.
 
 use sqlx::postgres::PgDatabaseError;
 
-use super::bind::Unreadable;
+pub(crate) use super::during::{During, Values};
+use super::sqlstate::reason;
+pub(crate) use super::wording::triggers;
 use super::wording::{self, Refusal};
 use crate::api::Reason;
 use crate::domain::Failure;
 
-/// What was being done when it failed.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct During<'a> {
-    /// In words: `deleting`, `counting`.
-    pub action: &'a str,
-    /// Entity of the plan.
-    pub entity: Option<&'a str>,
-    /// Table.
-    pub table: Option<&'a str>,
-    /// What a value that cannot be converted comes from.
-    pub values: Values,
-}
+/// Something that this version of the operator cannot read, in words that hold no value: a later version wrote it, or
+/// somebody by hand.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} cannot be read")]
+pub(crate) struct Unreadable(pub(crate) &'static str);
 
-/// What a value comes from that the server cannot convert.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Values {
-    /// Columns are compared whose types differ.
-    #[default]
-    Columns,
-    /// A person wrote it as the organization's id.
-    Id,
-    /// A trigger's, while rows of the platform are being changed.
-    Trigger,
-}
-
-impl<'a> During<'a> {
-    /// Something that concerns no table.
-    #[must_use]
-    pub fn action(action: &'a str) -> Self {
-        Self { action, ..Self::default() }
-    }
-
-    /// Something that concerns one table of the plan.
-    #[must_use]
-    pub fn table(action: &'a str, entity: Option<&'a str>, table: &'a str) -> Self {
-        Self { action, entity, table: Some(table), values: Values::Columns }
-    }
-
-    /// A change of the platform's rows in one table.
-    #[must_use]
-    pub fn change(action: &'a str, entity: Option<&'a str>, table: &'a str) -> Self {
-        Self { values: Values::Trigger, ..Self::table(action, entity, table) }
-    }
-
-    /// The organization is looked up by an id as a person wrote it: only then it may be no value of the key's type.
-    #[must_use]
-    pub fn id(self) -> Self {
-        Self { values: Values::Id, ..self }
-    }
-}
-
-/// The reason that an SQLSTATE stands for (PostgreSQL documentation, Appendix A), when an organization is looked up by its id.
-#[must_use]
-pub fn reason(sql_state: &str) -> Reason {
-    match sql_state {
-        "23503" | "23001" => Reason::ForeignKeyViolation,
-        "22P02" | "22003" | "22007" | "22008" => Reason::InvalidOrganizationId,
-        "42501" => Reason::PermissionDenied,
-        "3D000" => Reason::AuthenticationFailed,
-        "55P03" => Reason::LockTimeout,
-        "57014" | "25P03" | "25P04" => Reason::StatementTimeout,
-        "40001" | "40P01" => Reason::SerializationFailure,
-        "25006" => Reason::DatabaseUnavailable,
-        "42P01" | "42703" | "42883" | "42704" | "42804" | "3F000" => Reason::SchemaMismatch,
-        other => match other.get(..2) {
-            // Constraints of every kind, and what PL/pgSQL raises.
-            Some("23" | "P0" | "44") => Reason::ConstraintViolation,
-            Some("28") => Reason::AuthenticationFailed,
-            Some("08" | "53" | "57") => Reason::DatabaseUnavailable,
-            _ => Reason::InternalError,
-        },
+impl From<Unreadable> for sqlx::Error {
+    fn from(unreadable: Unreadable) -> Self {
+        Self::Decode(Box::new(unreadable))
     }
 }
 
 /// The failure behind a driver error.
-#[must_use]
-pub fn failure(error: &sqlx::Error, during: During<'_>) -> Failure {
+pub(crate) fn failure(error: &sqlx::Error, during: During<'_>) -> Failure {
     let mut failure = match error {
         sqlx::Error::Database(database) => match database.try_downcast_ref::<PgDatabaseError>() {
             Some(pg) => from_server(pg, during),
@@ -126,7 +65,7 @@ fn unreadable(cause: &dyn std::error::Error, during: During<'_>) -> Failure {
 }
 
 /// Turns the driver's error into a failure that says what was being done.
-pub(super) trait OrFailure<T> {
+pub(crate) trait OrFailure<T> {
     /// The value, or the failure behind the driver's error.
     ///
     /// # Errors
@@ -201,43 +140,4 @@ fn from_server(pg: &PgDatabaseError, during: During<'_>) -> Failure {
     failure.constraint = pg.constraint().map(str::to_owned);
     failure.table = table;
     failure
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_row_of_the_contract() {
-        for (state, expected) in [
-            ("22P02", Reason::InvalidOrganizationId),
-            ("23503", Reason::ForeignKeyViolation),
-            ("23001", Reason::ForeignKeyViolation),
-            ("42P01", Reason::SchemaMismatch),
-            ("42703", Reason::SchemaMismatch),
-            ("42883", Reason::SchemaMismatch),
-            ("42704", Reason::SchemaMismatch),
-            ("42501", Reason::PermissionDenied),
-            ("28P01", Reason::AuthenticationFailed),
-            ("28000", Reason::AuthenticationFailed),
-            ("3D000", Reason::AuthenticationFailed),
-            ("55P03", Reason::LockTimeout),
-            ("57014", Reason::StatementTimeout),
-            ("40001", Reason::SerializationFailure),
-            ("40P01", Reason::SerializationFailure),
-            ("08006", Reason::DatabaseUnavailable),
-            ("57P01", Reason::DatabaseUnavailable),
-            ("53300", Reason::DatabaseUnavailable),
-            ("25006", Reason::DatabaseUnavailable),
-            ("23502", Reason::ConstraintViolation),
-            ("23514", Reason::ConstraintViolation),
-            ("23505", Reason::ConstraintViolation),
-            ("23P01", Reason::ConstraintViolation),
-            ("P0001", Reason::ConstraintViolation),
-            ("53100", Reason::DatabaseUnavailable),
-            ("XX000", Reason::InternalError),
-        ] {
-            assert_eq!(reason(state), expected, "{state}");
-        }
-    }
 }

@@ -1,38 +1,29 @@
-//! The database. This is the only place that names sqlx.
+//! PostgreSQL: connections, transactions, the organization's own row, and the words for what the server refuses.
 //!
-//! Every transaction sets its own `row_security`, timeouts and locks, so a transaction pooler in between is fine, and
-//! statements are never left prepared on the server.
+//! `db <- catalog, store <- cascade`: only these name sqlx. Every transaction sets its own `row_security`, timeouts and
+//! locks, so a transaction pooler in between is fine, and statements are never left prepared on the server.
 
-pub mod activate;
-mod bind;
-mod blocking;
-pub mod catalog;
+// Until the cascade moves: bind, check, erase, preview, rehearse, verify.
+pub(crate) mod bind;
 pub mod check;
-pub mod claim;
 pub mod connect;
+mod during;
 pub mod erase;
-pub mod error;
-pub mod ledger;
-pub mod migrate;
-pub mod observe;
+pub(crate) mod error;
+mod lock_holder;
+pub(crate) mod organization;
+mod pool;
 pub mod preview;
-mod properties;
 pub mod rehearse;
-pub mod settle;
-pub mod survey;
+mod servers;
+mod sqlstate;
+pub(crate) mod statement;
+pub mod tenants;
+pub(crate) mod transaction;
 mod url;
+pub mod url_source;
 pub mod verify;
 mod wording;
 
-pub use connect::{Database, Settings, UrlSource};
-
-/// Who acts, for claims and the ledger.
-#[derive(Clone, Copy, Debug)]
-pub struct Actor<'a> {
-    /// Id of this cluster.
-    pub cluster: &'a str,
-    /// The object.
-    pub subject: &'a crate::domain::Subject,
-    /// The organization's key in canonical text.
-    pub key: &'a str,
-}
+pub use connect::{Database, Settings};
+pub use url_source::UrlSource;

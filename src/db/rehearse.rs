@@ -7,7 +7,7 @@ use super::connect::Database;
 use super::erase::{Cascade, cascade};
 use super::error::{During, OrFailure as _, failure};
 use super::preview::find;
-use super::settle::refused_at_commit;
+use super::transaction::refused_at_commit;
 use crate::api::Reason;
 use crate::api::status::DeletionStep;
 use crate::domain::facts::Presence;

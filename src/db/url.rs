@@ -1,37 +1,22 @@
 //! The database URL, as libpq understands it (PostgreSQL documentation, Connection Strings): also one with several hosts,
 //! which sqlx does not know. No message repeats a part of the URL that may be a piece of a password.
 
+mod parts;
+
+use std::sync::Arc;
+
 use sqlx::postgres::PgConnectOptions;
 
-use crate::api::Reason;
 use crate::domain::Failure;
+use parts::{Host, Parts, Query, hosts, refused};
 
-const FORM: &str = "write it as postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full; in USER and PASSWORD the characters @ / : ? # % are written as %40 %2F %3A %3F %23 %25";
 const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
-
-/// Parameters that sqlx takes as they are.
-const PASSED_ON: [&str; 14] = [
-    "sslmode",
-    "ssl-mode",
-    "sslrootcert",
-    "ssl-root-cert",
-    "ssl-ca",
-    "sslcert",
-    "ssl-cert",
-    "sslkey",
-    "ssl-key",
-    "dbname",
-    "user",
-    "password",
-    "application_name",
-    "options",
-];
 
 /// Where the servers are.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     /// One for each host, in the order of the URL.
-    pub(super) endpoints: Vec<PgConnectOptions>,
+    pub(super) endpoints: Vec<Arc<PgConnectOptions>>,
     /// Only a server that takes writes will do. Asked only where there are several: of one it is found out anyway.
     pub(super) writable: bool,
 }
@@ -61,122 +46,12 @@ pub(super) fn parse(text: &str) -> Result<Target, Failure> {
         None => true,
         Some(attrs) => writable(attrs)?,
     };
-    let endpoints = hosts.iter().map(|host| endpoint(&parts, &query, host)).collect::<Result<_, _>>()?;
+    let endpoints = hosts.iter().map(|host| endpoint(&parts, &query, host).map(Arc::new)).collect::<Result<_, _>>()?;
     // Not before the whole URL was found to be one: else these may be pieces of a password.
     for parameter in query.unknown {
         tracing::warn!(parameter, "the operator does not know this parameter of the database URL and ignores it");
     }
     Ok(Target { endpoints, writable })
-}
-
-/// The URL, taken apart.
-struct Parts<'a> {
-    user_info: Option<&'a str>,
-    hosts: &'a str,
-    path: &'a str,
-    query: &'a str,
-}
-
-impl<'a> Parts<'a> {
-    fn split(rest: &'a str) -> Result<Self, Failure> {
-        let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
-        // A URL parser sees an end of the authority in the middle of a password, and a host in the user's name.
-        if tail.contains('#') || path.contains('@') {
-            return Err(unencoded());
-        }
-        let (user_info, hosts) = match authority.rsplit_once('@') {
-            Some((user_info, hosts)) => (Some(user_info), hosts),
-            None => (None, authority),
-        };
-        Ok(Self { user_info, hosts, path, query })
-    }
-}
-
-/// The parameters, still encoded.
-#[derive(Default)]
-struct Query<'a> {
-    hosts: Option<&'a str>,
-    ports: Option<&'a str>,
-    session_attrs: Option<&'a str>,
-    passed_on: Vec<String>,
-    unknown: Vec<&'a str>,
-}
-
-impl<'a> Query<'a> {
-    fn read(text: &'a str) -> Result<Self, Failure> {
-        let mut query = Self::default();
-        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
-            let Some((key, value)) = pair.split_once('=') else { return Err(unencoded()) };
-            match (key, value) {
-                ("host" | "hostaddr", _) => query.hosts = Some(value),
-                ("port", _) => query.ports = Some(value),
-                ("target_session_attrs", _) => query.session_attrs = Some(value),
-                ("ssl", "true") => query.passed_on.push("sslmode=require".to_owned()),
-                ("channel_binding" | "gssencmode", "require") | ("require_auth" | "sslcrl" | "sslcrldir", _) => {
-                    return Err(refused(&format!(
-                        "the parameter {key} of the database URL asks for a protection that the operator cannot give; remove it, and use sslmode=verify-full"
-                    )));
-                }
-                // sqlx reads a plus sign as a space, and libpq does not.
-                _ if PASSED_ON.contains(&key) || key.starts_with("options[") => {
-                    query.passed_on.push(pair.replace('+', "%2B"));
-                }
-                // What looks like a parameter may be the rest of a password, before its `@`.
-                _ if value.contains('@') => return Err(unencoded()),
-                _ if key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')) => {
-                    query.unknown.push(key);
-                }
-                _ => return Err(unencoded()),
-            }
-        }
-        Ok(query)
-    }
-}
-
-/// A host with its port, still encoded.
-struct Host<'a> {
-    name: &'a str,
-    port: Option<&'a str>,
-}
-
-/// The hosts: those of the parameter `host` before those of the authority.
-fn hosts<'a>(parts: &Parts<'a>, query: &Query<'a>) -> Result<Vec<Host<'a>>, Failure> {
-    let authority: Vec<Host<'a>> = parts.hosts.split(',').map(with_port).collect();
-    let ports: Vec<Option<&str>> = match query.ports {
-        Some(ports) => separate(ports).into_iter().map(Some).collect(),
-        None => authority.iter().map(|host| host.port).collect(),
-    };
-    let mut hosts = match query.hosts {
-        Some(names) => separate(names).into_iter().map(|name| Host { name, port: None }).collect(),
-        None => authority,
-    };
-    if ports.len() != 1 && ports.len() != hosts.len() {
-        return Err(refused("the database URL does not name as many ports as hosts"));
-    }
-    for (index, host) in hosts.iter_mut().enumerate() {
-        host.port = ports.get(index).or(ports.first()).copied().flatten().filter(|port| !port.is_empty());
-        if host.port.is_some_and(|port| port.parse::<u16>().unwrap_or_default() == 0) {
-            return Err(refused("a port of the database URL is not a number from 1 to 65535"));
-        }
-    }
-    if hosts.len() > 1 && hosts.iter().any(|host| host.name.is_empty()) {
-        return Err(refused("a host of the database URL has no name"));
-    }
-    Ok(hosts)
-}
-
-/// The items of a list, whose commas may be encoded.
-fn separate(list: &str) -> Vec<&str> {
-    list.split("%2C").flat_map(|part| part.split("%2c")).flat_map(|part| part.split(',')).collect()
-}
-
-/// `HOST`, `HOST:PORT` or `[IPV6]:PORT`.
-fn with_port(text: &str) -> Host<'_> {
-    match text.rsplit_once(':') {
-        Some((name, port)) if !port.contains(']') => Host { name, port: Some(port) },
-        _ => Host { name: text, port: None },
-    }
 }
 
 /// Whether only a server that takes writes will do.
@@ -217,14 +92,6 @@ fn endpoint(parts: &Parts<'_>, query: &Query<'_>, host: &Host<'_>) -> Result<PgC
     Ok(options.application_name("organization-operator").statement_cache_capacity(0).extra_float_digits(None))
 }
 
-fn unencoded() -> Failure {
-    refused("the user, the password or the database in the database URL holds a character that must be encoded")
-}
-
-fn refused(message: &str) -> Failure {
-    Failure::new(Reason::AuthenticationFailed, message).remedy(FORM)
-}
-
 #[cfg(test)]
 mod tests {
     use sqlx::ConnectOptions as _;
@@ -232,7 +99,7 @@ mod tests {
     use super::*;
 
     fn names(text: &str) -> Vec<String> {
-        parse(text).unwrap_or_else(|f| panic!("{text}: {f}")).endpoints.iter().map(name).collect()
+        parse(text).unwrap_or_else(|f| panic!("{text}: {f}")).endpoints.iter().map(|e| name(e)).collect()
     }
 
     #[test]

@@ -10,11 +10,13 @@ use super::erase::{
     blockers, capture, content_changed, defer_constraints, delete, detach, parents_gone, schema_unchanged, unblocked,
 };
 use super::error::{During, OrFailure as _};
-use super::settle::{commit, lock_organization};
-use super::{Actor, ledger};
+use super::organization::lock as lock_organization;
+use super::transaction::commit;
 use crate::api::Reason;
 use crate::domain::completion::{CompletionProof, NothingLeft};
+use crate::domain::facts::Presence;
 use crate::domain::{Failure, Subject};
+use crate::store::{Actor, ledger};
 use planner::{CompiledPlan, ErasePlan};
 
 /// What a second count found.
@@ -43,7 +45,7 @@ impl Database {
         let actor = Actor { cluster, subject, key };
         let erase = plan.erase()?;
         let mut tx = self.begin().await?;
-        let Some(entry) = ledger::find(&mut tx, actor).await? else {
+        let Some(entry) = ledger::entry_of(&mut tx, cluster, &subject.uid).await? else {
             return Err(Failure::new(Reason::InternalError, "the ledger entry of this erasure is gone"));
         };
         if let Some(done) = CompletionProof::recorded(&entry) {
@@ -115,7 +117,7 @@ async fn refuse_created_again(
     actor: Actor<'_>,
     plan: &CompiledPlan,
 ) -> Result<(), Failure> {
-    if lock_organization(connection, actor.key, plan).await?.is_none() {
+    if lock_organization(connection, actor.key, plan).await? == Presence::Absent {
         return Ok(());
     }
     Err(Failure::new(
@@ -146,7 +148,7 @@ pub(super) async fn keep_residue(
             columns: capture.columns.clone(),
             keys: captured.get(&capture.step).cloned().unwrap_or_default(),
         };
-        own("INSERT INTO organization_operator.residue (cluster_id, object_uid, parent_table, keys) VALUES ($1, $2, $3, $4) \
+        own("INSERT INTO organization_operator.captured_keys (cluster_id, object_uid, parent_table, keys) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (cluster_id, object_uid, parent_table) DO UPDATE SET keys = EXCLUDED.keys")
             .bind(actor.cluster)
             .bind(&actor.subject.uid)
@@ -161,13 +163,14 @@ pub(super) async fn keep_residue(
 
 async fn load_residue(connection: &mut PgConnection, actor: Actor<'_>, erase: &ErasePlan) -> Result<Captured, Failure> {
     let during = During::action("reading keys to count again");
-    let rows =
-        own("SELECT parent_table, keys FROM organization_operator.residue WHERE cluster_id = $1 AND object_uid = $2")
-            .bind(actor.cluster)
-            .bind(&actor.subject.uid)
-            .fetch_all(connection)
-            .await
-            .or_failure(during)?;
+    let rows = own(
+        "SELECT parent_table, keys FROM organization_operator.captured_keys WHERE cluster_id = $1 AND object_uid = $2",
+    )
+    .bind(actor.cluster)
+    .bind(&actor.subject.uid)
+    .fetch_all(connection)
+    .await
+    .or_failure(during)?;
     let mut kept: BTreeMap<String, Residue> = BTreeMap::new();
     for row in rows {
         let residue: sqlx::types::Json<Residue> = row.try_get("keys").or_failure(during)?;
@@ -193,7 +196,7 @@ async fn load_residue(connection: &mut PgConnection, actor: Actor<'_>, erase: &E
 }
 
 async fn drop_residue(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
-    own("DELETE FROM organization_operator.residue WHERE cluster_id = $1 AND object_uid = $2")
+    own("DELETE FROM organization_operator.captured_keys WHERE cluster_id = $1 AND object_uid = $2")
         .bind(actor.cluster)
         .bind(&actor.subject.uid)
         .execute(connection)

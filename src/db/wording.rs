@@ -1,7 +1,7 @@
 //! The words for what the server refused, and what clears it. Made of names of the schema alone: never of `detail`, and never
 //! of the server's own message, which may hold a row's values, but for [`missing`].
 
-use super::error::During;
+use super::during::During;
 use crate::api::Reason;
 use planner::identifier::{literal, quote};
 
@@ -223,7 +223,7 @@ fn refusing(refusal: &Refusal<'_>, during: During<'_>) -> String {
 }
 
 /// SQL that shows the triggers of a table.
-pub(super) fn triggers(table: &str) -> String {
+pub(crate) fn triggers(table: &str) -> String {
     format!(
         "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = {}::regclass AND NOT tgisinternal; -- then change or disable the trigger that stands in the way",
         literal(&quoted(table))
@@ -283,7 +283,7 @@ mod tests {
             "23503", "23001", "22P02", "42501", "28P01", "3D000", "55P03", "57014", "40001", "40P01", "23502", "23514",
             "23505", "P0001", "42P01", "42703", "25006", "53100", "53300", "57P01", "57P02", "57P03", "08006", "XX000",
         ] {
-            let reason = super::super::error::reason(code);
+            let reason = super::super::sqlstate::reason(code);
             let named = matches!(code, "23503" | "23001" | "23502" | "23514" | "23505");
             let refusal = Refusal {
                 reason,

@@ -10,7 +10,7 @@ use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::controller::PlanCache;
 use crate::db::Database;
-use crate::db::migrate::Migrated;
+use crate::store::migrations::Migrated;
 use crate::domain::{Failure, PlanError};
 use crate::metrics::Metrics;
 

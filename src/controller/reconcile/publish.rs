@@ -56,7 +56,7 @@ impl Writer<'_> {
         let (context, uid) = (self.context, &self.subject.uid);
         let terminating = self.subject.terminating_since.is_some();
         if let Some(failure) = reconciliation.failure() {
-            context.database.heard(failure);
+            context.database.renew_if_read_only(failure);
             context.metrics.failed(failure.reason);
         }
         match publish::own_failure(self.subject, reconciliation) {

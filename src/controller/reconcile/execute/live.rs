@@ -13,8 +13,8 @@ use crate::api::{Activation, Reason};
 use crate::controller::backoff::{AFTER_A_CHANGE, resync};
 use crate::controller::context::Context;
 use crate::controller::reconcile::observe::{Observation, Tenant};
-use crate::db::Actor;
-use crate::db::observe::CensusEntry;
+use crate::store::Actor;
+use crate::db::tenants::TenantState;
 use crate::domain::announcement::{Announcement, Severity};
 use crate::domain::decide::{Apply, Enforce};
 use crate::domain::facts::{ClaimOwner, Facts, Presence};
@@ -98,7 +98,7 @@ async fn enforced(
         observed.deletion_ready = Some(Err(blocked));
     }
     let users = observed.inventory.as_ref().and_then(|i| i.users);
-    context.memory.saw_tenant(subject, &facts.key, Some(CensusEntry { active, users }));
+    context.memory.saw_tenant(subject, &facts.key, Some(TenantState { active, users }));
     if enforce.expired_unseen {
         return failed(observed, expired());
     }

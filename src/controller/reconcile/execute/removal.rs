@@ -6,7 +6,7 @@ use crate::api::Reason;
 use crate::api::status::ClaimStatus;
 use crate::controller::context::Context;
 use crate::controller::reconcile::observe::Observation;
-use crate::db::Actor;
+use crate::store::Actor;
 use crate::domain::decide::Circumstances;
 use crate::domain::facts::Facts;
 use crate::domain::reconciliation::{Ended, Reconciliation};

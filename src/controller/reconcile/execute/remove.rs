@@ -12,7 +12,7 @@ use crate::api::status::DeletionStep;
 use crate::controller::backoff::AFTER_A_CHANGE;
 use crate::controller::context::Context;
 use crate::db::erase::Erasure;
-use crate::db::settle;
+use crate::store::retain::kept_without_record;
 use crate::db::verify::Verification;
 use crate::domain::completion::CompletionProof;
 use crate::domain::decide::{Awaited, KeepBecause, Remove};
@@ -118,9 +118,9 @@ pub(super) async fn retain_without_waiting(
         Ok(Ok(proof)) => proof,
         Ok(Err(failure)) => {
             tracing::warn!(object = subject.name, reason = failure.reason.as_str(), "{}", failure.message());
-            settle::kept_without_record(because, subject, Some(failure.reason))
+            kept_without_record(because, subject, Some(failure.reason))
         }
-        Err(_) => settle::kept_without_record(because, subject, None),
+        Err(_) => kept_without_record(because, subject, None),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who holds the lock that a transaction waits for. The server forgets it when the wait ends, so a second connection looks
+//! Who holds the lock that a transaction waits for. The server forgets it when the wait ends, so a second connection asks
 //! while it lasts.
 
 use std::sync::{Mutex, PoisonError};
@@ -6,42 +6,44 @@ use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection, Row as _};
 
-use super::bind::own;
 use super::connect::Database;
+use super::statement::own;
 use crate::api::Reason;
 use crate::domain::Failure;
 
-/// Whoever looks is shown pid, role and application name of all sessions, and nothing of what they run.
-const HOLDERS: &str = "SELECT DISTINCT b.pid, a.application_name, a.usename::text AS role \
-    FROM unnest(pg_blocking_pids($1)) AS b(pid) LEFT JOIN pg_stat_activity a ON a.pid = b.pid ORDER BY b.pid LIMIT 5";
+/// Every role may read pid, role and application name of all sessions, and nothing of what they run.
+const HOLDERS: &str = "SELECT DISTINCT b.pid, a.application_name, a.usename::text AS role
+FROM unnest(pg_blocking_pids($1)) AS b(pid) LEFT JOIN pg_stat_activity a ON a.pid = b.pid
+ORDER BY b.pid LIMIT 5";
 
-/// Looks within each wait that is long enough to fail.
-const LOOKS: u32 = 4;
+/// How often the server is asked within each wait that is long enough to fail.
+const QUERIES: u32 = 4;
+/// Shortest time between two queries.
 const SHORTEST: Duration = Duration::from_millis(50);
 
 /// A session that holds a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Holder {
+struct LockHolder {
     pid: i32,
     application: String,
     role: String,
 }
 
 impl Database {
-    /// Runs the work of one transaction, and names whoever held the lock if it fails for want of one. `pid` is the
-    /// transaction's own server process. Work that is done sooner costs nothing.
-    pub(super) async fn naming_blockers<T>(
+    /// Runs the work of one transaction. If it fails because it did not get a lock, the failure names who held the lock.
+    /// `pid` is the transaction's own server process. Work that ends sooner costs nothing.
+    pub(crate) async fn naming_blockers<T>(
         &self,
         pid: i32,
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
         let seen = Mutex::new(Vec::new());
-        let looking = async {
-            // The connection beside the pool, so that those of the pool stay for who has work to do; given back after each
-            // look, since others wait for locks, too. All of it is a courtesy: whoever cannot be asked is not named.
+        let asking = async {
+            // The connection beside the pool, so that those of the pool stay free for work; given back after each query, since
+            // other tasks wait for locks, too. All of it is a courtesy: without an answer, no session is named.
             loop {
-                tokio::time::sleep((self.lock_timeout() / LOOKS).max(SHORTEST)).await;
-                let Ok(mut connection) = self.connection().await else { continue };
+                tokio::time::sleep((self.settings().lock_timeout / QUERIES).max(SHORTEST)).await;
+                let Ok(mut connection) = self.extra_connection().await else { continue };
                 if let Ok(holders) = holders(&mut connection, pid).await
                     && !holders.is_empty()
                 {
@@ -51,20 +53,20 @@ impl Database {
         };
         let done = tokio::select! {
             done = work => done,
-            never = looking => never,
+            never = asking => never,
         };
         done.map_err(|failure| named(failure, &seen.into_inner().unwrap_or_else(PoisonError::into_inner)))
     }
 }
 
-/// In a transaction, so that a pooler does not hand out another session half way.
-async fn holders(connection: &mut PgConnection, pid: i32) -> Result<Vec<Holder>, sqlx::Error> {
+/// Asks in a transaction, so that a pooler does not switch the session half way.
+async fn holders(connection: &mut PgConnection, pid: i32) -> Result<Vec<LockHolder>, sqlx::Error> {
     let mut tx = connection.begin().await?;
     let rows = own(HOLDERS).bind(pid).fetch_all(&mut *tx).await?;
     tx.rollback().await?;
     rows.iter()
         .map(|row| {
-            Ok(Holder {
+            Ok(LockHolder {
                 pid: row.try_get("pid")?,
                 application: plain(row.try_get::<Option<String>, _>("application_name")?),
                 role: plain(row.try_get::<Option<String>, _>("role")?),
@@ -78,12 +80,12 @@ fn plain(name: Option<String>) -> String {
     name.unwrap_or_default().chars().filter(|c| !c.is_control() && !matches!(c, '"' | '`' | '\\')).take(63).collect()
 }
 
-fn named(failure: Failure, holders: &[Holder]) -> Failure {
+fn named(failure: Failure, holders: &[LockHolder]) -> Failure {
     let Some(first) = holders.first() else { return failure };
     if failure.reason != Reason::LockTimeout {
         return failure;
     }
-    let list: Vec<String> = holders.iter().map(Holder::described).collect();
+    let list: Vec<String> = holders.iter().map(LockHolder::described).collect();
     let mut failure = failure.detail(&format!("it was held by {}", list.join(", ")));
     failure.remedy = Some(if first.pid == 0 {
         "SELECT gid, prepared, owner, database FROM pg_prepared_xacts; -- then COMMIT PREPARED or ROLLBACK PREPARED the one that holds the lock".to_owned()
@@ -96,7 +98,7 @@ fn named(failure: Failure, holders: &[Holder]) -> Failure {
     failure
 }
 
-impl Holder {
+impl LockHolder {
     fn described(&self) -> String {
         if self.pid == 0 {
             return "a prepared transaction".to_owned();
@@ -121,7 +123,7 @@ mod tests {
 
     #[test]
     fn only_a_missing_lock_is_explained_by_its_holder() {
-        let holder = Holder { pid: 7, application: "flows-api".into(), role: "platform".into() };
+        let holder = LockHolder { pid: 7, application: "flows-api".into(), role: "platform".into() };
         let named_of = |reason| named(Failure::new(reason, "m"), std::slice::from_ref(&holder)).message();
         assert_eq!(
             named_of(Reason::LockTimeout),

@@ -3,44 +3,48 @@
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
-use super::bind::own;
-use super::connect::Database;
-use super::error::{During, OrFailure as _, Values, failure};
 use crate::api::Reason;
+use crate::db::Database;
+use crate::db::error::{During, OrFailure as _, Values, failure};
+use crate::db::statement::own;
 use crate::domain::Failure;
-use planner::catalog::OwnPrivilege;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
 const SCHEMA: &str = "organization_operator";
 const TABLE: &str = "organization_operator.migrations";
 
-/// Key of the advisory lock under which the schema is changed: "org-oper". Nobody else's business, and fixed for good, since
-/// operators of different versions have to agree on it.
+/// Key of the advisory lock under which the schema is changed: "org-oper". It never changes, because operators of different
+/// versions have to agree on it.
 pub const LOCK: i64 = 0x6f72_672d_6f70_6572;
 
-/// The SQL that creates the schema, for a database administrator to read and run. The role that the operator connects as
-/// then needs nothing but the grants at its end.
+/// The SQL that creates or updates the schema, for a database administrator to read and run. It skips the migrations that
+/// were applied before. The role that the operator connects as then needs nothing but the grants at its end.
 #[must_use]
 pub fn script(role: &str) -> String {
     let role = planner::identifier::quote(role);
-    let scripts: String =
-        MIGRATIONS.iter().flat_map(|m| ["\n-- ", &m.description, "\n", m.sql.as_str().trim(), "\n"]).collect();
-    // The record that sqlx keeps, so that the operator sees that nothing is left to do.
-    let records: Vec<String> = MIGRATIONS
+    // With the record that sqlx keeps, so that the operator sees which migrations were applied.
+    let migrations: String = MIGRATIONS
         .iter()
         .map(|m| {
             let checksum = m.checksum.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
-            let description = planner::identifier::literal(&m.description);
-            format!("({}, {description}, true, '\\x{checksum}', 0)", m.version)
+            let (version, description) = (m.version, planner::identifier::literal(&m.description));
+            format!(
+                r"
+DO $migration$ BEGIN IF NOT EXISTS (SELECT FROM {TABLE} WHERE version = {version}) THEN
+{sql}
+INSERT INTO {TABLE} (version, description, success, checksum, execution_time)
+    VALUES ({version}, {description}, true, '\x{checksum}', 0);
+END IF; END $migration$;
+",
+                sql = m.sql.as_str().trim()
+            )
         })
         .collect();
-    let records = records.join(",\n    ");
     format!(
         "BEGIN;
 CREATE SCHEMA IF NOT EXISTS {SCHEMA};
-{scripts}
-CREATE TABLE {TABLE} (
+CREATE TABLE IF NOT EXISTS {TABLE} (
     version bigint PRIMARY KEY,
     description text NOT NULL,
     installed_on timestamptz NOT NULL DEFAULT now(),
@@ -48,13 +52,11 @@ CREATE TABLE {TABLE} (
     checksum bytea NOT NULL,
     execution_time bigint NOT NULL
 );
-INSERT INTO {TABLE} (version, description, success, checksum, execution_time) VALUES
-    {records};
-
+{migrations}
 GRANT USAGE ON SCHEMA {SCHEMA} TO {role};
 GRANT SELECT ON {SCHEMA}.installation, {TABLE} TO {role};
 GRANT SELECT, INSERT, UPDATE ON {SCHEMA}.ledger TO {role};
-GRANT SELECT, INSERT, UPDATE, DELETE ON {SCHEMA}.claims, {SCHEMA}.residue TO {role};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {SCHEMA}.claims, {SCHEMA}.captured_keys TO {role};
 COMMIT;
 "
     )
@@ -70,20 +72,20 @@ pub enum Migrated {
 }
 
 impl Database {
-    /// Creates or updates the operator's own schema where `allowed`; else only checks that it is there. All or nothing, and
-    /// one after the other where several start at once: in one transaction, whose lock ends with it, also behind a pooler that
-    /// gives the session to somebody else afterwards.
+    /// Creates or updates the operator's own schema if that is `allowed`; otherwise only checks that it is there and up to date. It
+    /// does all or nothing, in one transaction under a lock that ends with it. So several operators can start at once, and a
+    /// pooler may give the session to another client afterwards.
     ///
     /// # Errors
-    /// Fails when the database cannot be reached, the schema is missing and may not be created, or a privilege is missing; and
-    /// when another one holds the lock for longer than `lock_timeout`.
+    /// Fails when the database cannot be reached, the schema is missing or old and may not be changed, or a privilege is
+    /// missing; and when another operator holds the lock for longer than `lock_timeout`.
     pub async fn migrate(&self, allowed: bool) -> Result<Migrated, Failure> {
-        let mut connection = self.connection().await?;
+        let mut connection = self.extra_connection().await?;
         let mut tx = connection.begin_with(AssertSqlSafe(self.settings().begin())).await.or_failure(DURING)?;
         match migrate(&mut tx, allowed).await {
             Ok(migrated) => tx.commit().await.map(|()| migrated).or_failure(DURING),
             Err(refused) => {
-                // The server rolls back by itself, too, when the session ends; what was refused counts.
+                // The server also rolls back when the session ends: only the refusal counts.
                 drop(tx.rollback().await);
                 Err(refused)
             }
@@ -110,11 +112,11 @@ async fn migrate(connection: &mut PgConnection, allowed: bool) -> Result<Migrate
         .remedy("run `organization-operator migrate`, or give the output of `organization-operator migrate --print` to the database administrator"));
     }
     own("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *connection).await.or_failure(DURING)?;
-    // Whoever had the lock before may have done it.
+    // The operator that had the lock before may have done it.
     if applied(connection).await.or_failure(DURING)? {
         return Ok(Migrated::UpToDate);
     }
-    // CREATE SCHEMA IF NOT EXISTS asks for the privilege even where the schema exists.
+    // CREATE SCHEMA IF NOT EXISTS needs the privilege even if the schema exists.
     let exists: bool = own("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'organization_operator')")
         .fetch_one(&mut *connection)
         .await
@@ -148,11 +150,11 @@ fn refused(error: &MigrateError) -> Failure {
     failed
 }
 
-/// Whether every migration was applied. The catalogue is read itself: names may be resolved from a cache that is older than the
-/// lock.
+/// Whether every migration was applied. It reads the catalogue itself, because names may be resolved from a cache that is
+/// older than the lock.
 async fn applied(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let exists: bool = own("SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-                            WHERE n.nspname = 'organization_operator' AND c.relname = 'migrations')")
+    let exists: bool = own("SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'organization_operator' AND c.relname = 'migrations')")
     .fetch_one(&mut *connection)
     .await?
     .try_get(0)?;
@@ -164,32 +166,4 @@ async fn applied(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
         .await?
         .try_get(0)?;
     Ok(newest.unwrap_or_default() >= MIGRATIONS.iter().map(|m| m.version).max().unwrap_or_default())
-}
-
-/// Privileges on the operator's own schema that the operator needs, as [`script`] grants them. A privilege on a table is of
-/// no use without USAGE on its schema, and is asked for on its own.
-const MISSING: &str = "SELECT NULL AS name, 'USAGE' AS privilege FROM pg_namespace n \
-    WHERE n.nspname = 'organization_operator' AND NOT has_schema_privilege(n.oid, 'USAGE') \
-    UNION ALL SELECT t.name, t.privilege FROM (VALUES ('installation', 'SELECT'), ('migrations', 'SELECT'), \
-    ('ledger', 'SELECT'), ('ledger', 'INSERT'), ('ledger', 'UPDATE'), \
-    ('claims', 'SELECT'), ('claims', 'INSERT'), ('claims', 'UPDATE'), ('claims', 'DELETE'), \
-    ('residue', 'SELECT'), ('residue', 'INSERT'), ('residue', 'UPDATE'), ('residue', 'DELETE')) t(name, privilege) \
-    JOIN pg_namespace n ON n.nspname = 'organization_operator' \
-    JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.name \
-    WHERE NOT has_table_privilege(c.oid, t.privilege) ORDER BY 1 NULLS FIRST, 2";
-
-/// What the role lacks on the operator's own schema, so that it is known before anybody deletes.
-pub(super) async fn missing_privileges(connection: &mut PgConnection) -> Result<Vec<OwnPrivilege>, sqlx::Error> {
-    own(MISSING)
-        .fetch_all(connection)
-        .await?
-        .iter()
-        .map(|row| {
-            Ok(OwnPrivilege {
-                privilege: row.try_get("privilege")?,
-                schema: SCHEMA.to_owned(),
-                table: row.try_get("name")?,
-            })
-        })
-        .collect()
 }

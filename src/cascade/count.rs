@@ -1,0 +1,50 @@
+//! Counts an organization's rows.
+
+use crate::api::status::{EntityRows, Inventory};
+use crate::db::Database;
+use crate::db::bind::{Captured, numbers};
+use crate::db::error::{During, OrFailure as _};
+use crate::domain::Failure;
+use planner::{COUNT_LIMIT, CompiledPlan};
+
+impl Database {
+    /// Counts the organization's rows: users exactly, the rest up to a limit. Returns `None` if the plan has no statements.
+    ///
+    /// # Errors
+    /// Fails when the database cannot be read.
+    pub async fn inventory(&self, key: &str, plan: &CompiledPlan) -> Result<Option<Inventory>, Failure> {
+        let Some(cascade) = plan.cascade() else { return Ok(None) };
+        let mut tx = self.begin().await?;
+        let during = During::action("counting");
+        let rows = numbers(&mut tx, &cascade.inventory, key, &Captured::new()).await.or_failure(during)?;
+        tx.rollback().await.or_failure(during)?;
+        let entities: Vec<EntityRows> = cascade
+            .by_entity(&rows)
+            .into_iter()
+            .map(|(entity, rows)| EntityRows {
+                capped: rows > COUNT_LIMIT && entity != "users",
+                rows: if entity == "users" { rows } else { rows.min(COUNT_LIMIT) },
+                entity,
+            })
+            .collect();
+        Ok(Some(Inventory {
+            users: entities.iter().find(|e| e.entity == "users").map(|e| e.rows),
+            total: entities.iter().map(|e| e.rows).sum(),
+            entities,
+            observed_time: None,
+        }))
+    }
+
+    /// How many rows of the plan exist for this key, whether or not the organization does.
+    ///
+    /// # Errors
+    /// Fails when the plan must not be used or the database cannot be read.
+    pub async fn rows(&self, key: &str, plan: &CompiledPlan) -> Result<i64, Failure> {
+        let erase = plan.erase()?;
+        let mut tx = self.begin().await?;
+        let during = During::action("counting");
+        let rows = numbers(&mut tx, &erase.count, key, &Captured::new()).await.or_failure(during)?;
+        tx.rollback().await.or_failure(during)?;
+        Ok(rows.iter().sum())
+    }
+}

@@ -1,0 +1,4 @@
+//! Runs the cascade of a compiled plan.
+
+mod count;
+mod not_found;

@@ -1,0 +1,41 @@
+//! There is nothing to erase.
+
+use crate::api::status::Outcome;
+use crate::db::Database;
+use crate::db::bind::{Captured, numbers};
+use crate::db::error::{During, OrFailure as _};
+use crate::db::organization::lock;
+use crate::db::transaction::{commit, server};
+use crate::domain::Failure;
+use crate::domain::completion::{CompletionProof, NothingLeft};
+use crate::domain::facts::Presence;
+use crate::store::Actor;
+use crate::store::claim::drop_claim;
+use crate::store::ledger::{self, Record};
+use planner::CompiledPlan;
+
+impl Database {
+    /// Records that there is nothing to delete: on a primary, with row-level security off, after counting every table of
+    /// the plan again. Returns `None` if there is something after all.
+    ///
+    /// # Errors
+    /// Fails when the plan must not be used, the claim cannot be had, or the database refuses.
+    pub async fn not_found(&self, actor: Actor<'_>, plan: &CompiledPlan) -> Result<Option<CompletionProof>, Failure> {
+        let erase = plan.erase()?;
+        let mut tx = self.begin().await?;
+        if let Some(done) = ledger::completion_of(&mut tx, actor).await? {
+            return Ok(Some(done));
+        }
+        if server(&mut tx).await?.standby || lock(&mut tx, actor.key, plan).await? != Presence::Absent {
+            return Ok(None);
+        }
+        let rows =
+            numbers(&mut tx, &erase.count, actor.key, &Captured::new()).await.or_failure(During::action("counting"))?;
+        let Some(proof) = NothingLeft::prove(&rows) else { return Ok(None) };
+        drop_claim(&mut tx, actor).await?;
+        let record = Record::kept(Outcome::NotFound, actor.subject.policy, "");
+        ledger::write(&mut tx, actor, &record).await?;
+        commit(tx).await?;
+        Ok(Some(CompletionProof::not_found(proof)))
+    }
+}

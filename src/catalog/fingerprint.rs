@@ -1,0 +1,60 @@
+//! Changes of the schema that make a compiled plan wrong.
+
+use sqlx::postgres::types::Oid;
+use sqlx::{PgConnection, Row as _};
+
+use crate::db::statement::own;
+
+/// Foreign keys to, triggers on and partitions or inheritance children of the tables of the plan, and the tables with a
+/// tenant column, as one short text. Any other change makes a statement fail; these would go unnoticed.
+/// Partitions are covered by their parent, and temporary tables do not belong to the platform.
+const FINGERPRINT: &str = r"WITH tenant_tables AS (
+    SELECT c.oid
+    FROM pg_attribute a
+        JOIN pg_class c ON c.oid = a.attrelid
+        JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE a.attname = ANY($2::text[]) AND NOT a.attisdropped AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+        AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'organization_operator')
+        AND n.nspname NOT LIKE 'pg\_%'
+), parts(part) AS (
+    SELECT concat_ws(':', k.oid, k.conrelid, k.confdeltype, k.condeferrable, k.conkey, k.confkey)
+    FROM pg_constraint k
+    WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confrelid = ANY($1)
+    UNION ALL
+    SELECT concat_ws(':', t.oid, t.tgenabled)
+    FROM pg_trigger t
+    WHERE t.tgrelid = ANY($1) AND (NOT t.tgisinternal OR t.tgenabled NOT IN ('O', 'A'))
+    UNION ALL
+    SELECT concat_ws(':', i.inhparent, i.inhrelid) FROM pg_inherits i WHERE i.inhparent = ANY($1)
+    UNION ALL
+    SELECT oid::text FROM tenant_tables
+)
+SELECT (SELECT COALESCE(md5(string_agg(part, ',' ORDER BY part)), '') FROM parts) AS fingerprint,
+    ARRAY(SELECT DISTINCT oid FROM tenant_tables) AS tenant_tables";
+
+/// What the fingerprint is made of.
+pub(super) struct Fingerprint {
+    /// The fingerprint itself.
+    pub(super) text: String,
+    /// The tables with a tenant column.
+    pub(super) tenant_tables: Vec<Oid>,
+}
+
+/// Reads the fingerprint of these tables, and the tables with a tenant column.
+pub(super) async fn read(
+    connection: &mut PgConnection,
+    tables: Vec<Oid>,
+    tenant_columns: &[String],
+) -> Result<Fingerprint, sqlx::Error> {
+    let row = own(FINGERPRINT).bind(tables).bind(tenant_columns).fetch_one(connection).await?;
+    Ok(Fingerprint { text: row.try_get("fingerprint")?, tenant_tables: row.try_get("tenant_tables")? })
+}
+
+/// The fingerprint of these tables now.
+pub(crate) async fn fingerprint(
+    connection: &mut PgConnection,
+    tables: &[u32],
+    tenant_columns: &[String],
+) -> Result<String, sqlx::Error> {
+    Ok(read(connection, tables.iter().copied().map(Oid).collect(), tenant_columns).await?.text)
+}

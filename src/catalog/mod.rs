@@ -1,0 +1,11 @@
+//! Reads the live schema from the catalogue of PostgreSQL.
+
+mod fingerprint;
+mod foreign_keys;
+pub mod live;
+mod own_schema;
+mod properties;
+pub mod survey;
+mod tables;
+
+pub(crate) use fingerprint::fingerprint;

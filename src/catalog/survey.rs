@@ -1,0 +1,86 @@
+//! All tables that could belong to an organization: what a plan is drafted from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::postgres::types::Oid;
+use sqlx::{PgConnection, Row as _};
+
+use super::foreign_keys::foreign_keys;
+use super::tables::{oids, tables};
+use crate::db::Database;
+use crate::db::error::{During, OrFailure as _};
+use crate::db::statement::own;
+use crate::domain::Failure;
+use planner::infer::{Survey, Surveyed};
+
+/// Ordinary and partitioned tables of the platform. Partitions are covered by their parent; tables of an extension hold no
+/// tenant's rows.
+const TABLES: &str = r"SELECT c.oid, pg_table_is_visible(c.oid) AS visible
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
+    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'organization_operator')
+    AND n.nspname NOT LIKE 'pg\_%'
+    AND NOT EXISTS (SELECT 1 FROM pg_depend d
+        WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')";
+
+/// Whole indexes that can find a value.
+const INDEXES: &str = "SELECT i.indrelid,
+    (SELECT array_agg(a.attname::text ORDER BY u.o) FROM unnest(i.indkey::int2[]) WITH ORDINALITY u(n, o)
+        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = u.n
+        WHERE u.o <= i.indnkeyatts) AS columns
+FROM pg_index i
+    JOIN pg_class c ON c.oid = i.indexrelid
+    JOIN pg_am m ON m.oid = c.relam
+WHERE i.indrelid = ANY($1) AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+    AND m.amname IN ('btree', 'hash')";
+
+const GENERATED: &str = "SELECT a.attrelid, a.attname::text AS name
+FROM pg_attribute a
+WHERE a.attrelid = ANY($1) AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated <> ''";
+
+impl Database {
+    /// Reads all tables, their columns, keys, indexes and foreign keys.
+    ///
+    /// # Errors
+    /// Fails when the catalogue cannot be read.
+    pub async fn survey(&self) -> Result<Survey, Failure> {
+        let mut tx = self.begin().await?;
+        let during = During::action("reading the catalogue");
+        let survey = survey(&mut tx).await.or_failure(during)?;
+        tx.rollback().await.or_failure(during)?;
+        Ok(survey)
+    }
+}
+
+async fn survey(connection: &mut PgConnection) -> Result<Survey, sqlx::Error> {
+    let mut visible: BTreeMap<u32, bool> = BTreeMap::new();
+    for row in own(TABLES).fetch_all(&mut *connection).await? {
+        visible.insert(row.try_get::<Oid, _>("oid")?.0, row.try_get("visible")?);
+    }
+    let ids: BTreeSet<u32> = visible.keys().copied().collect();
+    let mut surveyed: Vec<Surveyed> = tables(&mut *connection, &ids)
+        .await?
+        .into_iter()
+        .map(|info| Surveyed {
+            visible: visible.get(&info.id).copied().unwrap_or_default(),
+            info,
+            indexes: Vec::new(),
+            generated: Vec::new(),
+        })
+        .collect();
+    let places: BTreeMap<u32, usize> = surveyed.iter().enumerate().map(|(i, t)| (t.info.id, i)).collect();
+    for row in own(INDEXES).bind(oids(&ids)).fetch_all(&mut *connection).await? {
+        if let Some(i) = places.get(&row.try_get::<Oid, _>("indrelid")?.0) {
+            surveyed[*i].indexes.push(row.try_get("columns")?);
+        }
+    }
+    for row in own(GENERATED).bind(oids(&ids)).fetch_all(&mut *connection).await? {
+        if let Some(i) = places.get(&row.try_get::<Oid, _>("attrelid")?.0) {
+            surveyed[*i].generated.push(row.try_get("name")?);
+        }
+    }
+    let mut keys = foreign_keys(connection, &ids).await?;
+    // A key that only one partition has says nothing about the table.
+    keys.retain(|k| ids.contains(&k.child));
+    Ok(Survey { tables: surveyed, foreign_keys: keys })
+}

@@ -1,0 +1,62 @@
+//! The pool of connections.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection as _, PgPool, Postgres, Transaction};
+
+/// How long a connection may take to show that it is alive.
+const PING: Duration = Duration::from_secs(1);
+
+/// A pool whose connections can be replaced.
+pub(super) struct Pool {
+    /// It is never replaced, so that its size bounds the connections also while the URL changes.
+    connections: PgPool,
+    /// Older connections lead to a server that is no longer wanted.
+    renewed: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Pool {
+    /// A pool that connects when it has to.
+    pub(super) fn new(first: PgConnectOptions, size: u32, connect_timeout: Duration) -> Self {
+        let renewed: Arc<Mutex<Option<Instant>>> = Arc::default();
+        let since = renewed.clone();
+        let connections = PgPoolOptions::new()
+            .max_connections(size)
+            .acquire_timeout(connect_timeout)
+            // Connections behind a load balancer die silently; a short life finds a new primary soon.
+            .max_lifetime(Duration::from_mins(10))
+            .idle_timeout(Duration::from_mins(2))
+            // The check of sqlx waits for a server that is gone without a word; the one below does not.
+            .test_before_acquire(false)
+            .before_acquire(move |connection, about| {
+                let renewed = *since.lock().unwrap_or_else(PoisonError::into_inner);
+                // One that was being made at that moment may lead to the old server, too.
+                let old = renewed.is_some_and(|at| about.age + connect_timeout >= at.elapsed());
+                Box::pin(async move {
+                    Ok(!old && tokio::time::timeout(PING, connection.ping()).await.is_ok_and(|answer| answer.is_ok()))
+                })
+            })
+            .connect_lazy_with(first);
+        Self { connections, renewed }
+    }
+
+    /// Connects to this server from now on, and uses no older connection again. `None` keeps the server.
+    pub(super) fn renew(&self, endpoint: Option<&PgConnectOptions>) {
+        if let Some(endpoint) = endpoint {
+            self.connections.set_connect_options(endpoint.clone());
+        }
+        *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Begins a transaction with this statement.
+    pub(super) async fn begin(&self, statement: String) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        self.connections.begin_with(AssertSqlSafe(statement)).await
+    }
+
+    /// Closes all connections, waiting for transactions under way.
+    pub(super) async fn close(&self) {
+        self.connections.close().await;
+    }
+}

@@ -1,0 +1,50 @@
+//! The server on which a transaction runs, and how it ends.
+
+use sqlx::{PgConnection, Postgres, Row as _, Transaction};
+
+use super::error::{During, OrFailure as _, Values, failure};
+use super::statement::own;
+use crate::api::Reason;
+use crate::domain::{Effect, Failure};
+
+/// Where a transaction runs.
+pub(crate) struct Server {
+    /// The server is a standby.
+    pub(crate) standby: bool,
+    /// The server's process of this session.
+    pub(crate) pid: i32,
+}
+
+/// Asks where a transaction runs.
+pub(crate) async fn server(connection: &mut PgConnection) -> Result<Server, Failure> {
+    own("SELECT pg_is_in_recovery(), pg_backend_pid()")
+        .fetch_one(connection)
+        .await
+        .and_then(|row| Ok(Server { standby: row.try_get(0)?, pid: row.try_get(1)? }))
+        .or_failure(During::action("asking whether this is the primary"))
+}
+
+/// Commits.
+pub(crate) async fn commit(tx: Transaction<'static, Postgres>) -> Result<(), Failure> {
+    tx.commit().await.map_err(|e| {
+        let failure = refused_at_commit(&e);
+        // The server may have got the COMMIT before the connection was lost.
+        match failure.reason {
+            Reason::DatabaseUnavailable => failure.effect(Effect::Open),
+            _ => failure,
+        }
+    })
+}
+
+/// What the checks at COMMIT found.
+pub(crate) fn refused_at_commit(error: &sqlx::Error) -> Failure {
+    // What runs at COMMIT are checks and triggers of the schema.
+    let mut failure = failure(error, During { values: Values::Trigger, ..During::action("committing") });
+    // A deferred foreign key: rows that refer to deleted ones appeared after they were counted.
+    if failure.reason == Reason::ForeignKeyViolation {
+        failure.reason = Reason::ContentChanged;
+        let table = failure.table.as_deref().unwrap_or("the organization's tables");
+        failure.remedy = Some(format!("stop what writes to `{table}`; a trigger may"));
+    }
+    failure
+}

@@ -1,0 +1,133 @@
+//! The ledger: one truthful record of how each deletion ended.
+
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row as _};
+
+use super::Actor;
+use crate::api::status::{DeletionStep, Outcome};
+use crate::api::{DeletionPolicy, Reason};
+use crate::db::error::{During, OrFailure as _, Unreadable};
+use crate::db::statement::{own, time};
+use crate::domain::completion::CompletionProof;
+use crate::domain::facts::LedgerEntry;
+use crate::domain::{Effect, Failure};
+
+const OF_OBJECT: &str = "SELECT outcome, steps, finished_at, verified_at IS NOT NULL AS verified
+FROM organization_operator.ledger
+WHERE cluster_id = $1 AND object_uid = $2";
+
+/// An entry began with its transaction and ended when it is written: what the transaction waits for in between must not
+/// count as drain time.
+const INSERT: &str = "INSERT INTO organization_operator.ledger
+    (cluster_id, object_uid, object_name, organization_key, outcome, policy, policy_manager, steps,
+    organizations_deleted, detail, plan_digest, operator_version, finished_at, verified_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, clock_timestamp(), CASE WHEN $13 THEN clock_timestamp() END)
+ON CONFLICT (cluster_id, object_uid) DO NOTHING";
+
+const AMEND: &str = "UPDATE organization_operator.ledger
+SET steps = $3, finished_at = CASE WHEN $4 THEN finished_at ELSE clock_timestamp() END,
+    verified_at = CASE WHEN $4 THEN clock_timestamp() END
+WHERE cluster_id = $1 AND object_uid = $2";
+
+/// What is recorded beside the actor.
+pub(crate) struct Record<'a> {
+    pub(crate) outcome: Outcome,
+    pub(crate) policy: DeletionPolicy,
+    pub(crate) steps: &'a [DeletionStep],
+    pub(crate) organizations: i64,
+    pub(crate) detail: &'a str,
+    pub(crate) plan_digest: &'a str,
+    pub(crate) verified: bool,
+}
+
+impl<'a> Record<'a> {
+    /// A record without deleted rows.
+    pub(crate) fn kept(outcome: Outcome, policy: DeletionPolicy, detail: &'a str) -> Self {
+        Self { outcome, policy, steps: &[], organizations: 0, detail, plan_digest: "", verified: true }
+    }
+}
+
+/// Reads an entry from a row. Returns `None` if the columns are NULL. An entry that cannot be read is an error: taken for no
+/// entry, it would let a deletion that has ended begin anew.
+pub(super) fn entry_in(row: &PgRow) -> Result<Option<LedgerEntry>, sqlx::Error> {
+    let Some(outcome) = row.try_get::<Option<&str>, _>("outcome")? else { return Ok(None) };
+    let steps: sqlx::types::Json<Vec<DeletionStep>> = row.try_get("steps")?;
+    Ok(Some(LedgerEntry {
+        outcome: outcome.parse().map_err(|_| Unreadable("the outcome of a deletion in the ledger"))?,
+        steps: steps.0,
+        finished: time(row, "finished_at")?.ok_or(Unreadable("a time"))?,
+        verified: row.try_get("verified")?,
+    }))
+}
+
+/// The entry of an object. Returns `None` if its deletion has not ended.
+pub(crate) async fn entry_of(
+    connection: &mut PgConnection,
+    cluster: &str,
+    uid: &str,
+) -> Result<Option<LedgerEntry>, Failure> {
+    let row = own(OF_OBJECT).bind(cluster).bind(uid).fetch_optional(connection).await;
+    row.and_then(|row| row.map_or(Ok(None), |row| entry_in(&row))).or_failure(During::action("reading the ledger"))
+}
+
+/// The proof that this object's deletion is completed. Returns `None` if it has not ended.
+pub(crate) async fn completion_of(
+    connection: &mut PgConnection,
+    actor: Actor<'_>,
+) -> Result<Option<CompletionProof>, Failure> {
+    let entry = entry_of(connection, actor.cluster, &actor.subject.uid).await?;
+    entry.as_ref().map(completed).transpose()
+}
+
+/// The proof in an entry. An erasure that still has to be verified has none.
+pub(crate) fn completed(entry: &LedgerEntry) -> Result<CompletionProof, Failure> {
+    CompletionProof::recorded(entry)
+        .ok_or_else(|| Failure::new(Reason::ContentChanged, "the deletion is not completed").effect(Effect::Erased))
+}
+
+/// Writes this object's entry.
+pub(crate) async fn write(connection: &mut PgConnection, actor: Actor<'_>, record: &Record<'_>) -> Result<(), Failure> {
+    let written = own(INSERT)
+        .bind(actor.cluster)
+        .bind(&actor.subject.uid)
+        .bind(&actor.subject.name)
+        .bind(actor.key)
+        .bind(record.outcome.as_str())
+        .bind(record.policy.as_str())
+        .bind(&actor.subject.policy_manager)
+        .bind(sqlx::types::Json(record.steps))
+        .bind(record.organizations)
+        .bind(record.detail)
+        .bind(record.plan_digest)
+        .bind(env!("CARGO_PKG_VERSION"))
+        .bind(record.verified)
+        .execute(connection)
+        .await
+        .or_failure(During::action("writing the ledger"))?;
+    if written.rows_affected() == 1 {
+        Ok(())
+    } else {
+        Err(Failure::new(
+            Reason::SerializationFailure,
+            "another process recorded the end of this deletion at the same time; nothing was done twice",
+        ))
+    }
+}
+
+/// Adds what a second count deleted, or marks the entry as verified.
+pub(crate) async fn amend(
+    connection: &mut PgConnection,
+    actor: Actor<'_>,
+    steps: &[DeletionStep],
+    verified: bool,
+) -> Result<(), Failure> {
+    own(AMEND)
+        .bind(actor.cluster)
+        .bind(&actor.subject.uid)
+        .bind(sqlx::types::Json(steps))
+        .bind(verified)
+        .execute(connection)
+        .await
+        .or_failure(During::action("writing the ledger"))?;
+    Ok(())
+}

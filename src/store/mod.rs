@@ -1,0 +1,25 @@
+//! The operator's own tables, in the schema `organization_operator`: who owns which organization, how deletions ended, and
+//! the ends of a deletion that delete nothing. Each end is one transaction that reads the ledger first and writes it last,
+//! so that a repetition after a crash changes nothing.
+
+pub(crate) mod claim;
+mod deactivate;
+mod enforce;
+pub mod installation;
+pub(crate) mod ledger;
+pub mod migrations;
+mod observe;
+mod recovery_window;
+pub mod retain;
+mod transfer;
+
+/// Who acts, for claims and the ledger.
+#[derive(Clone, Copy, Debug)]
+pub struct Actor<'a> {
+    /// Id of this cluster.
+    pub cluster: &'a str,
+    /// The object.
+    pub subject: &'a crate::domain::Subject,
+    /// The organization's key in canonical text.
+    pub key: &'a str,
+}

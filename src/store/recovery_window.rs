@@ -1,0 +1,82 @@
+//! The deactivation that precedes an erasure.
+
+use k8s_openapi::jiff::Timestamp;
+use sqlx::PgConnection;
+
+use super::Actor;
+use super::claim::{self, lock_claim, lock_claim_of_object};
+use crate::api::{Activation, Reason};
+use crate::db::Database;
+use crate::db::organization::{lock, switch};
+use crate::db::transaction::{commit, server};
+use crate::domain::facts::{Claim, Presence};
+use crate::domain::{Effect, Failure};
+use planner::CompiledPlan;
+
+impl Database {
+    /// Switches the organization off and records when, and whether it was active before. Returns when, by the database's
+    /// clock.
+    ///
+    /// # Errors
+    /// Fails when the claim cannot be had, or the database refuses.
+    pub async fn start_window(
+        &self,
+        actor: Actor<'_>,
+        take_from: Option<&str>,
+        plan: &CompiledPlan,
+    ) -> Result<Timestamp, Failure> {
+        let mut tx = self.begin().await?;
+        let pid = server(&mut tx).await?.pid;
+        let work = async move {
+            let claim = lock_claim(&mut tx, actor, take_from).await?;
+            if let (Some(window), None) = (claim.window, take_from) {
+                return Ok(window.started);
+            }
+            let Presence::Present { active } = lock(&mut tx, actor.key, plan).await? else {
+                return Err(Failure::new(
+                    Reason::SerializationFailure,
+                    "the organization's row was deleted while the operator was about to deactivate it",
+                )
+                .effect(Effect::Untouched)
+                .remedy("nothing: the operator tries again by itself"));
+            };
+            switch(&mut tx, actor.key, Activation::Deactivated, plan).await?;
+            // A window that is taken over from an owner that is gone keeps the activation of that time.
+            let was_active = claim.window.map_or(active != Some(false), |w| w.was_active);
+            let started = claim::start_window(&mut tx, actor, was_active).await?;
+            commit(tx).await?;
+            Ok(started)
+        };
+        self.naming_blockers(pid, Box::pin(work)).await
+    }
+
+    /// Undoes the deactivation that preceded an erasure which failed; the claim stays.
+    ///
+    /// # Errors
+    /// Fails when the database refuses.
+    pub async fn end_window(&self, actor: Actor<'_>, plan: &CompiledPlan) -> Result<(), Failure> {
+        let mut tx = self.begin().await?;
+        let pid = server(&mut tx).await?.pid;
+        let work = async move {
+            if let Some((_, claim)) = lock_claim_of_object(&mut tx, actor.cluster, &actor.subject.uid).await? {
+                restore(&mut tx, actor.key, &claim, plan).await?;
+                claim::end_window(&mut tx, actor).await?;
+            }
+            commit(tx).await
+        };
+        self.naming_blockers(pid, Box::pin(work)).await
+    }
+}
+
+/// Switches an organization on again that was active before its recovery window.
+pub(super) async fn restore(
+    connection: &mut PgConnection,
+    key: &str,
+    claim: &Claim,
+    plan: &CompiledPlan,
+) -> Result<(), Failure> {
+    match claim.window {
+        Some(window) if window.was_active => switch(connection, key, Activation::Active, plan).await,
+        _ => Ok(()),
+    }
+}

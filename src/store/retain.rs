@@ -1,0 +1,98 @@
+//! The object goes, and the organization and its data stay as they are.
+
+use std::fmt::Write as _;
+
+use sqlx::Connection as _;
+
+use super::claim::{drop_claim, lock_claim_of_object};
+use super::ledger::Record;
+use super::recovery_window::restore;
+use super::{Actor, ledger};
+use crate::api::Reason;
+use crate::api::condition::stage;
+use crate::api::status::Outcome;
+use crate::db::Database;
+use crate::db::error::{During, OrFailure as _};
+use crate::db::transaction::commit;
+use crate::domain::completion::CompletionProof;
+use crate::domain::decide::KeepBecause;
+use crate::domain::{Failure, Subject};
+use planner::CompiledPlan;
+
+impl Database {
+    /// Records that the data is kept, and restores the activation that a recovery window changed. An object that owns
+    /// nothing restores nothing.
+    ///
+    /// # Errors
+    /// Fails when the database refuses. The caller then decides whether to wait.
+    pub async fn retain(
+        &self,
+        cluster: &str,
+        subject: &Subject,
+        because: &KeepBecause,
+        plan: Option<&CompiledPlan>,
+    ) -> Result<CompletionProof, Failure> {
+        let mut tx = self.begin().await?;
+        let mine = lock_claim_of_object(&mut tx, cluster, &subject.uid).await?;
+        let key = mine.as_ref().map_or(subject.organization_id.as_str(), |(key, _)| key.as_str());
+        let actor = Actor { cluster, subject, key };
+        if let Some(entry) = ledger::entry_of(&mut tx, cluster, &subject.uid).await? {
+            return Ok(CompletionProof::recorded(&entry).unwrap_or_else(|| CompletionProof::unverified(&entry)));
+        }
+        let mut detail = kept(because);
+        if let Some((_, claim)) = &mine
+            && claim.window.is_some_and(|w| w.was_active)
+        {
+            // The data is kept whether or not the organization can be switched on again.
+            let mut savepoint = tx.begin().await.or_failure(During::action("restoring the activation"))?;
+            let refused = match plan {
+                Some(plan) => restore(&mut savepoint, key, claim, plan).await.err().map(|f| f.reason),
+                None => Some(Reason::SchemaMismatch),
+            };
+            let ended = if refused.is_some() { savepoint.rollback().await } else { savepoint.commit().await };
+            ended.or_failure(During::action("restoring the activation"))?;
+            if let Some(reason) = refused {
+                let _ = write!(
+                    detail,
+                    "; it is still deactivated, because switching it on again failed ({reason}): activate it in the platform"
+                );
+            }
+        }
+        drop_claim(&mut tx, actor).await?;
+        let record = Record::kept(Outcome::Retained, subject.policy, &detail);
+        ledger::write(&mut tx, actor, &record).await?;
+        commit(tx).await?;
+        Ok(CompletionProof::retained(detail))
+    }
+}
+
+fn kept(because: &KeepBecause) -> String {
+    match because {
+        KeepBecause::Policy => "the deletion policy says so".to_owned(),
+        KeepBecause::Uninstall => {
+            "the CustomResourceDefinition is being deleted, which is no request to erase anybody".to_owned()
+        }
+        KeepBecause::RaiseRefused => {
+            "the deletion policy was raised after the deletion began, which the operator refuses".to_owned()
+        }
+        KeepBecause::NotOwner { owner } => format!("the object {owner} owns the organization, this one does not"),
+    }
+}
+
+/// The proof without a record: the database did not answer in time, or it could not write one.
+#[must_use]
+pub fn kept_without_record(because: &KeepBecause, subject: &Subject, failed: Option<Reason>) -> CompletionProof {
+    let why = match failed {
+        Some(Reason::DatabaseUnavailable) => "the database could not be reached".to_owned(),
+        Some(reason) => format!("the database could not be written ({reason})"),
+        None => "the database did not answer in time".to_owned(),
+    };
+    let before = match subject.stage.as_deref() {
+        Some(stage::ERASING | stage::VERIFYING) => {
+            "; an erasure was under way before and may have been committed: look into the ledger"
+        }
+        Some(stage::RECOVERY_WINDOW | stage::DRAINING) => "; it is still deactivated: activate it in the platform",
+        _ => "",
+    };
+    CompletionProof::retained(format!("{}; {why}, so the ledger has no record{before}", kept(because)))
+}
