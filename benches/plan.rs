@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use organization_operator::api::DeletionPolicy;
 use organization_operator::db::{Database, Settings, UrlSource};
-use organization_operator::store::Actor;
 use organization_operator::domain::Subject;
+use organization_operator::store::Actor;
 use planner::{CompiledPlan, Plan, Verdict};
 use testbed::{Postgres, PostgresOptions};
 

@@ -206,7 +206,7 @@ async fn unreadable(scene: Scene, acme: &str, damage: &str, cure: &str, words: &
 }
 
 async fn a_ledger_that_cannot_be_read_stops_the_deletion(world: Arc<World>) {
-    for (outcome, finished) in [("Shredded", "now()"), ("Retained", "'290000-01-01'")] {
+    for (outcome, finished) in [("Shredded", "now()"), ("Retained", "'290000-01-01'"), ("Retained", "'-infinity'")] {
         let scene = Scene::new(world.clone(), Variant::Platform).await;
         let acme = scene.key(1);
         scene.seed(&acme).await;
@@ -231,6 +231,11 @@ async fn a_claim_that_cannot_be_read_stops_the_deletion(world: Arc<World>) {
         ("policy = 'Shred'", "policy = 'Delete'", "the policy of a claim cannot be read"),
         (
             "window_started_at = '290000-01-01', window_was_active = true",
+            "window_started_at = NULL, window_was_active = NULL",
+            "a time cannot be read",
+        ),
+        (
+            "window_started_at = 'infinity', window_was_active = true",
             "window_started_at = NULL, window_was_active = NULL",
             "a time cannot be read",
         ),

@@ -10,8 +10,8 @@ use super::wording::{self, Refusal};
 use crate::api::Reason;
 use crate::domain::Failure;
 
-/// Something that this version of the operator cannot read, in words that hold no value: a later version wrote it, or
-/// somebody by hand.
+/// Something that this version of the operator cannot read, in words that hold no value. A later version wrote it, or a
+/// person changed it by hand.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} cannot be read")]
 pub(crate) struct Unreadable(pub(crate) &'static str);
@@ -41,7 +41,7 @@ pub(crate) fn failure(error: &sqlx::Error, during: During<'_>) -> Failure {
             Reason::DatabaseUnavailable,
             format!("the connection to the database was closed while {}", during.action),
         )
-        .remedy(wording::LOOK_AFTER_THE_SERVER),
+        .remedy(wording::CHECK_THE_SERVER),
         sqlx::Error::Decode(cause) if cause.is::<Unreadable>() => unreadable(cause.as_ref(), during),
         _ => Failure::new(
             Reason::InternalError,
@@ -58,10 +58,10 @@ pub(crate) fn failure(error: &sqlx::Error, during: During<'_>) -> Failure {
     failure
 }
 
-/// A record that this version of the operator does not understand is never taken for one that is not there.
+/// A record that this version of the operator does not understand is never taken for one that does not exist.
 fn unreadable(cause: &dyn std::error::Error, during: During<'_>) -> Failure {
-    Failure::new(Reason::InternalError, format!("{cause} while {}: a later version wrote it, or somebody by hand", during.action))
-        .remedy("run the newest version of the operator; if somebody changed a row of the schema organization_operator by hand, correct it")
+    Failure::new(Reason::InternalError, format!("{cause} while {}: a later version of the operator wrote it, or a person changed it by hand", during.action))
+        .remedy("run the newest version of the operator; if a person changed a row of the schema organization_operator by hand, correct that row")
 }
 
 /// Turns the driver's error into a failure that says what was being done.
@@ -95,16 +95,16 @@ fn from_socket(io: &std::io::Error, during: During<'_>) -> Failure {
     }
     // The words of the system or the resolver: "Connection refused", "Name or service not known".
     let words = wording::printable(&io.to_string(), 200);
-    // A file that is missing is one of the URL's, or the socket of a server that does not run.
+    // A missing file is one of the URL's files, or the socket of a server that does not run.
     let file = matches!(io.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied);
     Failure::new(
         Reason::DatabaseUnavailable,
         format!("the connection to the database failed while {}: {words}", during.action),
     )
-    .remedy(if file { wording::LOOK_AFTER_THE_FILES } else { wording::LOOK_AFTER_THE_SERVER })
+    .remedy(if file { wording::CHECK_THE_FILES } else { wording::CHECK_THE_SERVER })
 }
 
-/// The server could not prove who it is: like a password that is refused, only a person can clear it.
+/// The server could not prove its identity. As with a refused password, only a person can clear this.
 fn untrusted(why: &str) -> Failure {
     Failure::new(
         Reason::AuthenticationFailed,
@@ -116,7 +116,7 @@ fn untrusted(why: &str) -> Failure {
 fn from_server(pg: &PgDatabaseError, during: During<'_>) -> Failure {
     let code = pg.code();
     let reason = match (reason(code), during.values) {
-        // Anywhere else it says nothing about the id, and a person must not be told that there is no data.
+        // Anywhere else the error says nothing about the id, and must not tell a person that there is no data.
         (Reason::InvalidOrganizationId, Values::Columns) => Reason::SchemaMismatch,
         (Reason::InvalidOrganizationId, Values::Trigger) => Reason::ConstraintViolation,
         (reason, _) => reason,

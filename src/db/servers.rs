@@ -62,7 +62,7 @@ pub(super) async fn accepts_writes(connection: &mut PgConnection, endpoint: &PgC
         ),
         (false, true) => (
             "it is read-only",
-            "SHOW default_transaction_read_only; -- then switch it off; the operator then continues by itself",
+            "SHOW default_transaction_read_only; -- then switch it off; the operator continues by itself",
         ),
         (false, false) => return Ok(()),
     };

@@ -2,7 +2,8 @@
 
 use crate::api::Reason;
 
-/// The reason that an SQLSTATE stands for (PostgreSQL documentation, Appendix A), when an organization is looked up by its id.
+/// The reason that an SQLSTATE stands for (PostgreSQL documentation, Appendix A) when the operator finds an organization by
+/// its id.
 pub(super) fn reason(sql_state: &str) -> Reason {
     match sql_state {
         "23503" | "23001" => Reason::ForeignKeyViolation,

@@ -1,5 +1,5 @@
-//! The database URL, as libpq understands it (PostgreSQL documentation, Connection Strings): also one with several hosts,
-//! which sqlx does not know. No message repeats a part of the URL that may be a piece of a password.
+//! The database URL, as libpq reads it (PostgreSQL documentation, Connection Strings), also with several hosts, which sqlx
+//! does not know. No message repeats a part of the URL that may be a piece of a password.
 
 mod parts;
 
@@ -17,11 +17,11 @@ const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
 pub(super) struct Target {
     /// One for each host, in the order of the URL.
     pub(super) endpoints: Vec<Arc<PgConnectOptions>>,
-    /// Only a server that takes writes will do. Asked only where there are several: of one it is found out anyway.
+    /// Whether the server has to accept writes. Only checked if there are several: with one, the first write shows it.
     pub(super) writable: bool,
 }
 
-/// Host and port, or the socket: what a person looks for when nobody answers there.
+/// Host and port, or the socket: what a person checks when the server does not answer.
 pub(super) fn name(endpoint: &PgConnectOptions) -> String {
     match endpoint.get_socket() {
         Some(socket) => format!("{}, port {}", socket.display(), endpoint.get_port()),
@@ -34,7 +34,7 @@ pub(super) fn parse(text: &str) -> Result<Target, Failure> {
     let text = text.trim();
     let Some(rest) = SCHEMES.iter().find_map(|scheme| text.strip_prefix(scheme)) else {
         return Err(refused(if text.contains("host=") || text.contains("dbname=") {
-            "the database URL is a string of keywords (host=... port=...), which the operator does not take"
+            "the database URL is a string of keywords (host=... port=...), which the operator cannot use"
         } else {
             "the database URL does not begin with postgres://"
         }));
@@ -47,30 +47,30 @@ pub(super) fn parse(text: &str) -> Result<Target, Failure> {
         Some(attrs) => writable(attrs)?,
     };
     let endpoints = hosts.iter().map(|host| endpoint(&parts, &query, host).map(Arc::new)).collect::<Result<_, _>>()?;
-    // Not before the whole URL was found to be one: else these may be pieces of a password.
+    // Only after the whole URL was read without an error: otherwise these may be pieces of a password.
     for parameter in query.unknown {
         tracing::warn!(parameter, "the operator does not know this parameter of the database URL and ignores it");
     }
     Ok(Target { endpoints, writable })
 }
 
-/// Whether only a server that takes writes will do.
+/// Whether the server has to accept writes.
 fn writable(attrs: &str) -> Result<bool, Failure> {
     match attrs {
         "any" => Ok(false),
         "read-write" | "primary" => Ok(true),
         "read-only" | "standby" | "prefer-standby" => Err(refused(
-            "target_session_attrs of the database URL asks for a server that takes no writes, and the operator deletes: set it to read-write",
+            "target_session_attrs of the database URL asks for a server that does not accept writes, but the operator has to write: set it to read-write",
         )),
         _ => Err(refused("target_session_attrs of the database URL must be any, read-write or primary")),
     }
 }
 
-/// One host of the URL, as sqlx takes it.
+/// One host of the URL, as sqlx reads it.
 fn endpoint(parts: &Parts<'_>, query: &Query<'_>, host: &Host<'_>) -> Result<PgConnectOptions, Failure> {
     let mut pairs = query.passed_on.clone();
     pairs.extend(host.port.map(|port| format!("port={port}")));
-    // An authority with a user must have a host, or it is no URL.
+    // An authority with a user needs a host; without one it is no URL.
     let authority = match (query.hosts, parts.user_info) {
         (None, Some(user_info)) if host.name.is_empty() => {
             let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
@@ -188,7 +188,7 @@ mod tests {
             assert!(text.contains("%40 %2F %3A %3F %23"), "{url}: {text}");
             assert!(!text.contains("canary") && !text.contains("secret"), "{url}: {text}");
             if url.contains("@db/flows") && url.starts_with("postgres://") {
-                assert!(text.contains("holds a character that must be encoded"), "{url}: {text}");
+                assert!(text.contains("contains a character that must be encoded"), "{url}: {text}");
             }
         }
         let keywords = parse("host=db port=5432 password=canary").expect_err("refused");

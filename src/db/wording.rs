@@ -1,31 +1,31 @@
-//! The words for what the server refused, and what clears it. Made of names of the schema alone: never of `detail`, and never
-//! of the server's own message, which may hold a row's values, but for [`missing`].
+//! The words for what the server refused, and for what clears it. They hold names of the schema alone: never `detail`, and
+//! never the server's own message, which may hold values of a row. The one exception is [`missing`].
 
 use super::during::During;
 use crate::api::Reason;
 use planner::identifier::{literal, quote};
 
-pub(super) const LOOK_AFTER_THE_SERVER: &str =
-    "check that the database server runs and that the operator may reach it; the operator goes on by itself";
-pub(super) const LOOK_AFTER_THE_FILES: &str = "check that the files which sslrootcert, sslcert and sslkey of the database URL name are there and can be read, or that the server runs whose socket it names; the operator goes on by itself";
+pub(super) const CHECK_THE_SERVER: &str =
+    "check that the database server runs and that the operator can reach it; the operator then continues by itself";
+pub(super) const CHECK_THE_FILES: &str = "check that the operator can read the files in sslrootcert, sslcert and sslkey of the database URL, or that the server of the socket in the URL runs; the operator then continues by itself";
 pub(super) const REPORT: &str = "read the operator's log and the database server's log, and report this";
-pub(super) const TRUST: &str = "put the right host, sslmode and sslrootcert into the database URL, or give the server a certificate for that host; the file with the URL is read again by itself";
+pub(super) const TRUST: &str = "put the right host, sslmode and sslrootcert into the database URL, or give the server a certificate for that host; the operator reads the file with the URL again by itself";
 
 /// What the server refused.
 pub(super) struct Refusal<'a> {
     pub(super) reason: Reason,
     pub(super) code: &'a str,
-    /// Table, as `schema.name` where the server told.
+    /// Table, as `schema.name` if the server named it.
     pub(super) table: Option<&'a str>,
     pub(super) column: Option<&'a str>,
     pub(super) constraint: Option<&'a str>,
     /// The trigger's function in which it happened.
     pub(super) function: Option<String>,
-    /// What is not there, in the server's words.
+    /// What does not exist, in the server's words.
     pub(super) missing: Option<String>,
 }
 
-/// Where PostgreSQL's parser says that a name is not there (PostgreSQL 15 to 18): a table (42P01), a column (42703), a
+/// Where PostgreSQL's parser says that a name does not exist (PostgreSQL 15 to 18): a table (42P01), a column (42703), a
 /// function or an operator (42883), a type or a setting (42704).
 const PARSER: [&str; 16] = [
     "parserOpenTable",
@@ -103,7 +103,7 @@ pub(super) fn message(refusal: &Refusal<'_>, during: During<'_>) -> String {
             )
         }
         (Reason::SerializationFailure, _) => {
-            format!("the database asks to try the transaction again, while {doing}{function}")
+            format!("the database asks the operator to try the transaction again, while {doing}{function}")
         }
         (Reason::ConstraintViolation, code) => {
             format!("the schema refuses a change in `{table}`{}, while {doing}{function}", refused(code, refusal))
@@ -116,12 +116,12 @@ pub(super) fn message(refusal: &Refusal<'_>, during: During<'_>) -> String {
             format!("the database server, this database or the operator's role has no connection left, while {doing}")
         }
         (Reason::DatabaseUnavailable, "57P01" | "57P02") => {
-            format!("the connection was ended by an administrator or by the server's shutdown, while {doing}")
+            format!("an administrator or the server's shutdown ended the connection, while {doing}")
         }
         (Reason::DatabaseUnavailable, _) => format!("the database is not available, while {doing}"),
         (Reason::SchemaMismatch, code) if code.starts_with("22") => {
             format!(
-                "a value could not be converted, by the expression of a view or to compare columns of different types, while {doing}{function}"
+                "the database could not convert a value, in the expression of a view or to compare columns of different types, while {doing}{function}"
             )
         }
         (Reason::SchemaMismatch, _) => {
@@ -159,16 +159,16 @@ pub(super) fn remedy(refusal: &Refusal<'_>, during: During<'_>) -> String {
             "create another object with the organization's primary key as spec.organizationId, and delete this one with deletionPolicy Retain"
         }
         (Reason::PermissionDenied, _) => {
-            "grant the privileges listed in docs/install.md to the operator's database role, and BYPASSRLS where row-level security applies to it"
+            "grant the privileges listed in docs/install.md to the operator's database role, and BYPASSRLS if row-level security applies to it"
         }
         (Reason::AuthenticationFailed, "3D000") => {
-            "correct the database name in the operator's database URL; the file with the URL is read again by itself"
+            "correct the database name in the operator's database URL; the operator reads the file with the URL again by itself"
         }
         (Reason::AuthenticationFailed, _) => {
-            "put a valid user and password into the operator's database URL, in which the characters @ / : ? # % of both are written as %40 %2F %3A %3F %23 %25; the file with the URL is read again by itself"
+            "put a valid user and password into the operator's database URL; write the characters @ / : ? # % in them as %40 %2F %3A %3F %23 %25; the operator reads the file with the URL again by itself"
         }
         (Reason::LockTimeout, _) => {
-            "SELECT pid, application_name, state, xact_start FROM pg_stat_activity WHERE xact_start IS NOT NULL ORDER BY xact_start; -- then end the oldest that should not be there"
+            "SELECT pid, application_name, state, xact_start FROM pg_stat_activity WHERE xact_start IS NOT NULL ORDER BY xact_start; -- then end the oldest session that should not run"
         }
         (Reason::StatementTimeout, _) => {
             "look for a missing index on the referring column of a large table, or raise database.statementTimeoutSeconds in the operator's configuration"
@@ -179,21 +179,21 @@ pub(super) fn remedy(refusal: &Refusal<'_>, during: During<'_>) -> String {
         (Reason::ConstraintViolation, "23502") => return nullable(refusal),
         (Reason::ConstraintViolation, _) => return refusing(refusal, during),
         (Reason::SchemaMismatch, code) if code.starts_with("22") => {
-            "give the columns by which the plan (cascade) finds rows the type of those that they refer to, or change the rows whose value is none of that type"
+            "give the columns by which the plan (cascade) finds rows the type of the columns that they refer to, or change the rows with values that are not of that type"
         }
         (Reason::SchemaMismatch, _) => {
             "correct the plan (cascade) in the operator's configuration, or the trigger that needs what is missing"
         }
         (Reason::DatabaseUnavailable, "25006") => {
-            "SHOW default_transaction_read_only; -- then switch it off, or put the primary server into the database URL; the operator goes on by itself"
+            "SHOW default_transaction_read_only; -- then switch it off, or put the primary server into the database URL; the operator then continues by itself"
         }
         (Reason::DatabaseUnavailable, "53100") => {
-            "free space on the database server's disk; the operator goes on by itself"
+            "free space on the database server's disk; the operator then continues by itself"
         }
         (Reason::DatabaseUnavailable, "53300") => {
             "SELECT datname, usename, application_name, count(*) FROM pg_stat_activity GROUP BY 1, 2, 3 ORDER BY 4 DESC; -- then close connections, or raise max_connections or the CONNECTION LIMIT of the database or the role"
         }
-        (Reason::DatabaseUnavailable, _) => LOOK_AFTER_THE_SERVER,
+        (Reason::DatabaseUnavailable, _) => CHECK_THE_SERVER,
         _ => REPORT,
     };
     text.to_owned()

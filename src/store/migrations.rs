@@ -24,7 +24,7 @@ pub const LOCK: i64 = 0x6f72_672d_6f70_6572;
 pub fn script(role: &str) -> String {
     let role = planner::identifier::quote(role);
     // With the record that sqlx keeps, so that the operator sees which migrations were applied.
-    let migrations: String = MIGRATIONS
+    let migrations: Vec<String> = MIGRATIONS
         .iter()
         .map(|m| {
             let checksum = m.checksum.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
@@ -41,6 +41,7 @@ END IF; END $migration$;
             )
         })
         .collect();
+    let migrations = migrations.concat();
     format!(
         "BEGIN;
 CREATE SCHEMA IF NOT EXISTS {SCHEMA};

@@ -86,7 +86,7 @@ async fn a_rotated_password(world: Arc<World>, via: Via) {
     let expect = Expect {
         sql_state: Some("28P01"),
         says: &["refuses the operator's user or password"],
-        remedy: &["into the operator's database URL", "read again by itself"],
+        remedy: &["into the operator's database URL", "again by itself"],
         ..Expect::new(Reason::AuthenticationFailed)
     };
     stage.blocked(&doomed, &expect).await;

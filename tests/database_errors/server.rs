@@ -177,7 +177,7 @@ async fn a_certificate_that_is_not_trusted(world: Arc<World>, via: Via) {
     stage.delete(&doomed).await;
     let expect = Expect {
         says: &["the database server's TLS certificate is not trusted: its issuer is not known"],
-        remedy: &["sslrootcert", "read again by itself"],
+        remedy: &["sslrootcert", "again by itself"],
         ..Expect::new(Reason::AuthenticationFailed)
     };
     stage.blocked(&doomed, &expect).await;
@@ -249,7 +249,12 @@ async fn a_primary_among_several_servers(world: Arc<World>, via: Via) {
     primary.postgres().stop().await.expect("the primary is gone");
     stage.delete(&doomed).await;
     let expect = Expect {
-        says: &["no server of the database URL can be used", "did not answer within 2 s", "it is a standby", "refused"],
+        says: &[
+            "the operator can use no server of the database URL",
+            "did not answer within 2 s",
+            "it is a standby",
+            "refused",
+        ],
         ..Expect::new(Reason::DatabaseUnavailable)
     };
     let Scene { variant, database, class, world: _ } = stage.scene;

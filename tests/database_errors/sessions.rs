@@ -118,7 +118,7 @@ async fn an_administrator_ends_the_session(stage: &mut Stage) {
         sql_state: Some("57P01"),
         entity: Some("users"),
         table: Some("public.users"),
-        says: &["ended by an administrator or by the server's shutdown"],
+        says: &["an administrator or the server's shutdown ended the connection"],
         ..Expect::new(Reason::DatabaseUnavailable)
     };
     stage.blocked(&doomed, &expect).await;
@@ -152,7 +152,7 @@ async fn a_row_that_moves(world: Arc<World>, via: Via) {
         sql_state: Some("40001"),
         entity: Some("taskOutputs"),
         table: Some("public.task_outputs"),
-        says: &["asks to try the transaction again", "deleting from the table `public.task_outputs`"],
+        says: &["asks the operator to try the transaction again", "deleting from the table `public.task_outputs`"],
         remedy: &["passes by itself"],
         ..Expect::new(Reason::SerializationFailure)
     };

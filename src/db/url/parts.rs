@@ -3,9 +3,9 @@
 use crate::api::Reason;
 use crate::domain::Failure;
 
-const FORM: &str = "write it as postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full; in USER and PASSWORD the characters @ / : ? # % are written as %40 %2F %3A %3F %23 %25";
+const FORM: &str = "write it as postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full; in USER and PASSWORD write the characters @ / : ? # % as %40 %2F %3A %3F %23 %25";
 
-/// Parameters that sqlx takes as they are.
+/// Parameters that sqlx reads as they are.
 const PASSED_ON: [&str; 14] = [
     "sslmode",
     "ssl-mode",
@@ -69,14 +69,14 @@ impl<'a> Query<'a> {
                 ("ssl", "true") => query.passed_on.push("sslmode=require".to_owned()),
                 ("channel_binding" | "gssencmode", "require") | ("require_auth" | "sslcrl" | "sslcrldir", _) => {
                     return Err(refused(&format!(
-                        "the parameter {key} of the database URL asks for a protection that the operator cannot give; remove it, and use sslmode=verify-full"
+                        "the parameter {key} of the database URL asks for a protection that the operator does not offer; remove it, and use sslmode=verify-full"
                     )));
                 }
                 // sqlx reads a plus sign as a space, and libpq does not.
                 _ if PASSED_ON.contains(&key) || key.starts_with("options[") => {
                     query.passed_on.push(pair.replace('+', "%2B"));
                 }
-                // What looks like a parameter may be the rest of a password, before its `@`.
+                // What has the form of a parameter may be the rest of a password, before its `@`.
                 _ if value.contains('@') => return Err(unencoded()),
                 _ if key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')) => {
                     query.unknown.push(key);
@@ -106,7 +106,7 @@ pub(super) fn hosts<'a>(parts: &Parts<'a>, query: &Query<'a>) -> Result<Vec<Host
         None => authority,
     };
     if ports.len() != 1 && ports.len() != hosts.len() {
-        return Err(refused("the database URL does not name as many ports as hosts"));
+        return Err(refused("the number of ports in the database URL differs from the number of hosts"));
     }
     for (index, host) in hosts.iter_mut().enumerate() {
         host.port = ports.get(index).or(ports.first()).copied().flatten().filter(|port| !port.is_empty());
@@ -134,7 +134,7 @@ fn with_port(text: &str) -> Host<'_> {
 }
 
 fn unencoded() -> Failure {
-    refused("the user, the password or the database in the database URL holds a character that must be encoded")
+    refused("the user, the password or the database in the database URL contains a character that must be encoded")
 }
 
 /// A URL that the operator does not use.
