@@ -25,10 +25,23 @@ impl Keys {
     /// # Errors
     /// Fails when there are not as many lists of values as columns, or the lists differ in length.
     pub fn new(columns: Vec<String>, values: Vec<Vec<Option<String>>>) -> Result<Self, Unpaired> {
-        Unpaired::check(columns.len(), values.len())?;
-        let keys = Self { columns, keys: values };
-        keys.keys.iter().try_for_each(|column| Unpaired::check(keys.len(), column.len()))?;
-        Ok(keys)
+        Self { columns, keys: values }.checked()
+    }
+
+    /// These columns of no row.
+    #[must_use]
+    pub fn none(columns: &[String]) -> Self {
+        Self { columns: columns.to_vec(), keys: vec![Vec::new(); columns.len()] }
+    }
+
+    /// Themselves, if they have a list of values for each column, of the same length.
+    ///
+    /// # Errors
+    /// Fails when they were deserialized and have not.
+    pub fn checked(self) -> Result<Self, Unpaired> {
+        Unpaired::check(self.columns.len(), self.keys.len())?;
+        self.keys.iter().try_for_each(|column| Unpaired::check(self.len(), column.len()))?;
+        Ok(self)
     }
 
     /// The names of the columns.
