@@ -97,8 +97,22 @@ fn default_database() -> String {
 }
 
 /// What removal of an Organization object does to the data. Ordered: a later one does more.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, JsonSchema)]
-#[derive(EnumString, IntoStaticStr)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Deserialize,
+    Serialize,
+    JsonSchema,
+    EnumString,
+    IntoStaticStr,
+)]
 pub enum DeletionPolicy {
     /// Keep the organization and all its data as they are.
     #[default]

@@ -136,8 +136,7 @@ pub struct DeletionStatus {
 }
 
 /// How a deletion ended. The word is also the reason of the Event and the outcome in the ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
-#[derive(EnumString, IntoStaticStr)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema, EnumString, IntoStaticStr)]
 pub enum Outcome {
     /// The organization and all its data are gone.
     Erased,

@@ -12,8 +12,7 @@ use super::failure::{Blame, Failure};
 use super::subject::Subject;
 use crate::api::condition::{self, Status, Wanted, stage};
 use crate::api::status::{
-    ClaimStatus, DeletionStatus, DeletionStep, ErrorDetail, Inventory, ObservedState, OrganizationStatus,
-    Outcome,
+    ClaimStatus, DeletionStatus, DeletionStep, ErrorDetail, Inventory, ObservedState, OrganizationStatus, Outcome,
 };
 use crate::api::{Activation, DeletionPolicy, Reason, Retry};
 
