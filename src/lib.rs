@@ -5,7 +5,7 @@
 
 pub mod api;
 pub mod background;
-mod cascade;
+pub mod cascade;
 pub mod catalog;
 pub mod cluster;
 pub mod commands;

@@ -2,10 +2,11 @@
 
 use crate::api::status::{EntityRows, Inventory};
 use crate::db::Database;
-use crate::db::bind::{Captured, numbers};
+use crate::db::bind::counted;
 use crate::db::error::{During, OrFailure as _};
 use crate::domain::Failure;
-use planner::{COUNT_LIMIT, CompiledPlan};
+use planner::cascade::USERS;
+use planner::{COUNT_LIMIT, CapturedKeys, CompiledPlan};
 
 impl Database {
     /// Counts the organization's rows: users exactly, the rest up to a limit. Returns `None` if the plan has no statements.
@@ -16,19 +17,19 @@ impl Database {
         let Some(cascade) = plan.cascade() else { return Ok(None) };
         let mut tx = self.begin().await?;
         let during = During::action("counting");
-        let rows = numbers(&mut tx, &cascade.inventory, key, &Captured::new()).await.or_failure(during)?;
+        let rows = counted(&mut tx, &cascade.inventory, key, &CapturedKeys::default()).await.or_failure(during)?;
         tx.rollback().await.or_failure(during)?;
         let entities: Vec<EntityRows> = cascade
             .by_entity(&rows)
             .into_iter()
             .map(|(entity, rows)| EntityRows {
-                capped: rows > COUNT_LIMIT && entity != "users",
-                rows: if entity == "users" { rows } else { rows.min(COUNT_LIMIT) },
-                entity,
+                capped: rows > COUNT_LIMIT && entity.name != USERS,
+                rows: if entity.name == USERS { rows } else { rows.min(COUNT_LIMIT) },
+                entity: entity.name.clone(),
             })
             .collect();
         Ok(Some(Inventory {
-            users: entities.iter().find(|e| e.entity == "users").map(|e| e.rows),
+            users: entities.iter().find(|e| e.entity == USERS).map(|e| e.rows),
             total: entities.iter().map(|e| e.rows).sum(),
             entities,
             observed_time: None,
@@ -43,8 +44,8 @@ impl Database {
         let erase = plan.erase()?;
         let mut tx = self.begin().await?;
         let during = During::action("counting");
-        let rows = numbers(&mut tx, &erase.count, key, &Captured::new()).await.or_failure(during)?;
+        let rows = counted(&mut tx, &erase.count, key, &CapturedKeys::default()).await.or_failure(during)?;
         tx.rollback().await.or_failure(during)?;
-        Ok(rows.iter().sum())
+        Ok(rows.iter().map(|(_, rows)| rows).sum())
     }
 }

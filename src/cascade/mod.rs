@@ -1,4 +1,18 @@
-//! Runs the cascade of a compiled plan.
+//! Runs an erase plan against the database: to erase, to count again, to rehearse, and to see what would block.
 
+mod attempt;
+mod capture;
+mod changed;
 mod count;
+mod delete;
+pub mod erase;
+pub mod examine;
 mod not_found;
+mod preflight;
+pub mod preview;
+pub mod quick_check;
+mod recount;
+pub mod rehearse;
+mod run;
+mod schema;
+pub mod verify;

@@ -2,7 +2,7 @@
 
 use crate::api::status::Outcome;
 use crate::db::Database;
-use crate::db::bind::{Captured, numbers};
+use crate::db::bind::counted;
 use crate::db::error::{During, OrFailure as _};
 use crate::db::organization::lock;
 use crate::db::transaction::{commit, server};
@@ -12,7 +12,7 @@ use crate::domain::facts::Presence;
 use crate::store::Actor;
 use crate::store::claim::drop_claim;
 use crate::store::ledger::{self, Record};
-use planner::CompiledPlan;
+use planner::{CapturedKeys, CompiledPlan};
 
 impl Database {
     /// Records that there is nothing to delete: on a primary, with row-level security off, after counting every table of
@@ -30,8 +30,8 @@ impl Database {
             return Ok(None);
         }
         let rows =
-            numbers(&mut tx, &erase.count, actor.key, &Captured::new()).await.or_failure(During::action("counting"))?;
-        let Some(proof) = NothingLeft::prove(&rows) else { return Ok(None) };
+            counted(&mut tx, &erase.count, actor.key, &CapturedKeys::default()).await.or_failure(During::action("counting"))?;
+        let Some(proof) = NothingLeft::prove(rows.iter().map(|(_, rows)| rows)) else { return Ok(None) };
         drop_claim(&mut tx, actor).await?;
         let record = Record::kept(Outcome::NotFound, actor.subject.policy, "");
         ledger::write(&mut tx, actor, &record).await?;

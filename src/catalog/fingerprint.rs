@@ -4,6 +4,7 @@ use sqlx::postgres::types::Oid;
 use sqlx::{PgConnection, Row as _};
 
 use crate::db::statement::own;
+use planner::catalog::TableId;
 
 /// Foreign keys to, triggers on and partitions or inheritance children of the tables of the plan, and the tables with a
 /// tenant column, as one short text. Any other change makes a statement fail; these would go unnoticed.
@@ -53,8 +54,8 @@ pub(super) async fn read(
 /// The fingerprint of these tables now.
 pub(crate) async fn fingerprint(
     connection: &mut PgConnection,
-    tables: &[u32],
+    tables: &[TableId],
     tenant_columns: &[String],
 ) -> Result<String, sqlx::Error> {
-    Ok(read(connection, tables.iter().copied().map(Oid).collect(), tenant_columns).await?.text)
+    Ok(read(connection, tables.iter().map(|id| Oid(id.0)).collect(), tenant_columns).await?.text)
 }

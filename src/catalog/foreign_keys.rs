@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::postgres::types::Oid;
 use sqlx::{PgConnection, Row as _};
 
+use super::tables::{oids, table_id};
 use crate::db::error::Unreadable;
 use crate::db::statement::own;
-use planner::catalog::{Enforcement, ForeignKey, OnDelete};
+use planner::catalog::{Enforcement, ForeignKey, OnDelete, TableId};
 use planner::identifier::Table;
 
 /// Foreign keys that refer to these tables; clones on partitions are left out, but not that their triggers are disabled.
@@ -34,19 +34,19 @@ ORDER BY k.conname, k.oid";
 /// Foreign keys that refer to these tables.
 pub(super) async fn foreign_keys(
     connection: &mut PgConnection,
-    parents: &BTreeSet<u32>,
+    parents: &BTreeSet<TableId>,
 ) -> Result<Vec<ForeignKey>, sqlx::Error> {
     own(FOREIGN_KEYS)
-        .bind(parents.iter().copied().map(Oid).collect::<Vec<_>>())
+        .bind(oids(parents))
         .fetch_all(connection)
         .await?
         .iter()
         .map(|row| {
             Ok(ForeignKey {
                 name: row.try_get("conname")?,
-                child: row.try_get::<Oid, _>("conrelid")?.0,
+                child: table_id(row, "conrelid")?,
                 child_columns: row.try_get("child_columns")?,
-                parent: row.try_get::<Oid, _>("confrelid")?.0,
+                parent: table_id(row, "confrelid")?,
                 parent_columns: row.try_get("parent_columns")?,
                 on_delete: on_delete(row.try_get("on_delete")?)?,
                 deferrable: row.try_get("condeferrable")?,

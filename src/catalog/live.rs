@@ -2,19 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::postgres::types::Oid;
 use sqlx::{PgConnection, Row as _};
 
 use super::fingerprint;
 use super::foreign_keys::foreign_keys;
 use super::own_schema::missing_privileges;
 use super::properties::properties;
-use super::tables::{oids, tables};
+use super::tables::{oids, table_id, tables};
 use crate::db::Database;
 use crate::db::error::{During, OrFailure as _};
 use crate::db::statement::own;
 use crate::domain::{Failure, PlanError};
-use planner::catalog::Catalog;
+use planner::catalog::{Catalog, TableId};
 use planner::compile::compile;
 use planner::{CompiledPlan, Plan};
 
@@ -72,18 +71,18 @@ async fn read_catalog(connection: &mut PgConnection, plan: &Plan) -> Result<(Cat
     let of_plan: Vec<String> =
         std::iter::once(plan.organization.table.clone()).chain(plan.steps.iter().map(|s| s.table.clone())).collect();
     let all: BTreeSet<String> = of_plan.iter().cloned().chain(plan.keep.iter().map(|k| k.table.clone())).collect();
-    let declared: Vec<(String, u32)> = own(RESOLVE)
+    let declared: Vec<(String, TableId)> = own(RESOLVE)
         .bind(all.into_iter().collect::<Vec<_>>())
         .fetch_all(&mut *connection)
         .await?
         .iter()
-        .map(|row| Ok((row.try_get("declared")?, row.try_get::<Oid, _>("oid")?.0)))
+        .map(|row| Ok((row.try_get("declared")?, table_id(row, "oid")?)))
         .collect::<Result<_, sqlx::Error>>()?;
-    let mut plan_tables: BTreeSet<u32> =
+    let mut plan_tables: BTreeSet<TableId> =
         declared.iter().filter(|(name, _)| of_plan.contains(name)).map(|(_, id)| *id).collect();
-    let mut ancestors: BTreeMap<u32, u32> = BTreeMap::new();
+    let mut ancestors: BTreeMap<TableId, TableId> = BTreeMap::new();
     for row in own(PARTITIONS).bind(oids(&plan_tables)).fetch_all(&mut *connection).await? {
-        ancestors.insert(row.try_get::<Oid, _>(0)?.0, row.try_get::<Oid, _>(1)?.0);
+        ancestors.insert(table_id(&row, 0)?, table_id(&row, 1)?);
     }
     plan_tables.extend(ancestors.keys());
 
@@ -95,9 +94,9 @@ async fn read_catalog(connection: &mut PgConnection, plan: &Plan) -> Result<(Cat
         key.parent = ancestors.get(&key.parent).copied().unwrap_or(key.parent);
         key.child = ancestors.get(&key.child).copied().unwrap_or(key.child);
     }
-    let mut ids: BTreeSet<u32> = declared.iter().map(|(_, id)| *id).collect();
+    let mut ids: BTreeSet<TableId> = declared.iter().map(|(_, id)| *id).collect();
     ids.extend(foreign_keys.iter().map(|k| k.child));
-    ids.extend(fingerprint.tenant_tables.iter().map(|id| id.0));
+    ids.extend(fingerprint.tenant_tables.iter().map(|id| TableId(id.0)));
     let mut tables = tables(&mut *connection, &ids).await?;
     for table in &mut tables {
         table.declared = declared.iter().filter(|(_, id)| *id == table.id).map(|(name, _)| name.clone()).collect();

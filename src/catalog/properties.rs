@@ -7,6 +7,7 @@ use sqlx::postgres::types::Oid;
 use sqlx::{PgConnection, Row as _};
 
 use super::foreign_keys::on_delete;
+use super::tables::table_id;
 use crate::db::statement::own;
 use planner::catalog::{KeyBelow, Relation, Rule, TableId, TableProperties, Timing, Trigger};
 
@@ -110,7 +111,7 @@ pub(super) async fn properties(
     ids: Vec<Oid>,
     plan_tables: Vec<Oid>,
 ) -> Result<BTreeMap<TableId, TableProperties>, sqlx::Error> {
-    let id = |row: &PgRow| Ok::<_, sqlx::Error>(row.try_get::<Oid, _>("id")?.0);
+    let id = |row: &PgRow| Ok::<_, sqlx::Error>(table_id(row, "id")?);
     let mut all: BTreeMap<TableId, TableProperties> = BTreeMap::new();
     for row in own(RELATIONS).bind(ids.clone()).fetch_all(&mut *connection).await? {
         let kind: String = row.try_get("kind")?;

@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::postgres::types::Oid;
 use sqlx::{PgConnection, Row as _};
 
 use super::foreign_keys::foreign_keys;
-use super::tables::{oids, tables};
+use super::tables::{oids, table_id, tables};
 use crate::db::Database;
 use crate::db::error::{During, OrFailure as _};
 use crate::db::statement::own;
 use crate::domain::Failure;
+use planner::catalog::TableId;
 use planner::infer::{Survey, Surveyed};
 
 /// Ordinary and partitioned tables of the platform. Partitions are covered by their parent; tables of an extension hold no
@@ -53,11 +53,11 @@ impl Database {
 }
 
 async fn survey(connection: &mut PgConnection) -> Result<Survey, sqlx::Error> {
-    let mut visible: BTreeMap<u32, bool> = BTreeMap::new();
+    let mut visible: BTreeMap<TableId, bool> = BTreeMap::new();
     for row in own(TABLES).fetch_all(&mut *connection).await? {
-        visible.insert(row.try_get::<Oid, _>("oid")?.0, row.try_get("visible")?);
+        visible.insert(table_id(&row, "oid")?, row.try_get("visible")?);
     }
-    let ids: BTreeSet<u32> = visible.keys().copied().collect();
+    let ids: BTreeSet<TableId> = visible.keys().copied().collect();
     let mut surveyed: Vec<Surveyed> = tables(&mut *connection, &ids)
         .await?
         .into_iter()
@@ -68,14 +68,14 @@ async fn survey(connection: &mut PgConnection) -> Result<Survey, sqlx::Error> {
             generated: Vec::new(),
         })
         .collect();
-    let places: BTreeMap<u32, usize> = surveyed.iter().enumerate().map(|(i, t)| (t.info.id, i)).collect();
+    let places: BTreeMap<TableId, usize> = surveyed.iter().enumerate().map(|(i, t)| (t.info.id, i)).collect();
     for row in own(INDEXES).bind(oids(&ids)).fetch_all(&mut *connection).await? {
-        if let Some(i) = places.get(&row.try_get::<Oid, _>("indrelid")?.0) {
+        if let Some(i) = places.get(&table_id(&row, "indrelid")?) {
             surveyed[*i].indexes.push(row.try_get("columns")?);
         }
     }
     for row in own(GENERATED).bind(oids(&ids)).fetch_all(&mut *connection).await? {
-        if let Some(i) = places.get(&row.try_get::<Oid, _>("attrelid")?.0) {
+        if let Some(i) = places.get(&table_id(&row, "attrelid")?) {
             surveyed[*i].generated.push(row.try_get("name")?);
         }
     }

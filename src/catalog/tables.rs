@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use sqlx::postgres::PgRow;
 use sqlx::postgres::types::Oid;
 use sqlx::{PgConnection, Row as _};
 
 use crate::db::statement::own;
-use planner::catalog::{ColumnInfo, Privileges, TableInfo};
+use planner::catalog::{ColumnInfo, Privileges, TableId, TableInfo};
 use planner::identifier::Table;
 
 const TABLES: &str = "SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name,
@@ -46,12 +47,17 @@ WHERE i.indrelid = ANY($1) AND i.indisunique AND i.indisvalid AND i.indimmediate
 ORDER BY i.indrelid, i.indisprimary DESC, i.indexrelid";
 
 /// The identities of tables, as they are bound.
-pub(super) fn oids(ids: &BTreeSet<u32>) -> Vec<Oid> {
-    ids.iter().copied().map(Oid).collect()
+pub(super) fn oids(ids: &BTreeSet<TableId>) -> Vec<Oid> {
+    ids.iter().map(|id| Oid(id.0)).collect()
+}
+
+/// The identity of a table, as it is read.
+pub(super) fn table_id(row: &PgRow, column: impl sqlx::ColumnIndex<PgRow>) -> Result<TableId, sqlx::Error> {
+    Ok(TableId(row.try_get::<Oid, _>(column)?.0))
 }
 
 /// These tables.
-pub(super) async fn tables(connection: &mut PgConnection, ids: &BTreeSet<u32>) -> Result<Vec<TableInfo>, sqlx::Error> {
+pub(super) async fn tables(connection: &mut PgConnection, ids: &BTreeSet<TableId>) -> Result<Vec<TableInfo>, sqlx::Error> {
     let ids = oids(ids);
     let mut tables: Vec<TableInfo> = own(TABLES)
         .bind(ids.clone())
@@ -60,7 +66,7 @@ pub(super) async fn tables(connection: &mut PgConnection, ids: &BTreeSet<u32>) -
         .iter()
         .map(|row| {
             Ok(TableInfo {
-                id: row.try_get::<Oid, _>("oid")?.0,
+                id: table_id(row, "oid")?,
                 table: Table::qualified(row.try_get::<String, _>("schema")?, row.try_get::<String, _>("name")?),
                 declared: Vec::new(),
                 columns: Vec::new(),
@@ -76,7 +82,7 @@ pub(super) async fn tables(connection: &mut PgConnection, ids: &BTreeSet<u32>) -
         })
         .collect::<Result<_, sqlx::Error>>()?;
     for row in own(COLUMNS).bind(ids.clone()).fetch_all(&mut *connection).await? {
-        let id = row.try_get::<Oid, _>("attrelid")?.0;
+        let id = table_id(&row, "attrelid")?;
         if let Some(table) = tables.iter_mut().find(|t| t.id == id) {
             table.columns.push(ColumnInfo {
                 name: row.try_get("name")?,
@@ -88,7 +94,7 @@ pub(super) async fn tables(connection: &mut PgConnection, ids: &BTreeSet<u32>) -
         }
     }
     for row in own(UNIQUE_KEYS).bind(ids).fetch_all(connection).await? {
-        let id = row.try_get::<Oid, _>("indrelid")?.0;
+        let id = table_id(&row, "indrelid")?;
         if let Some(table) = tables.iter_mut().find(|t| t.id == id) {
             table.unique_keys.push(row.try_get("columns")?);
         }

@@ -11,7 +11,7 @@ use super::output::{OutputArgs, explained, table};
 use super::target::{Identified, Target};
 use crate::api::Reason;
 use crate::api::status::{DeletionStep, ErrorDetail};
-use crate::db::rehearse::Rehearsal;
+use crate::cascade::rehearse::Rehearsal;
 use crate::domain::{Effect, Failure, report};
 use planner::CompiledPlan;
 

@@ -1,49 +1,44 @@
 //! Binds values to the statements of a compiled plan.
 
-use std::collections::BTreeMap;
-
-use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row as _};
 
-pub(super) use super::statement::own;
+use planner::query::Unpaired;
 use planner::statement::{Param, Statement};
+use planner::{CapturedKeys, Query as Count};
 
-/// Captured columns of a step, each as an array of text.
-pub(crate) type Captured = BTreeMap<usize, Vec<Vec<Option<String>>>>;
-
-/// A statement of the plan, with its values bound. Its identifiers were quoted when it was compiled.
-pub(super) fn query<'q>(
+/// A statement of the plan, with its values bound. Its identifiers were quoted when it was compiled. Keys that were not
+/// captured are those of no row.
+pub(crate) fn query<'q>(
     statement: &'q Statement,
     key: &'q str,
-    captured: &Captured,
+    captured: &CapturedKeys,
 ) -> Query<'q, Postgres, PgArguments> {
-    let none = Vec::new();
     let mut query = sqlx::query(AssertSqlSafe(statement.sql().to_owned())).persistent(false);
     for param in statement.params() {
         query = match param {
             Param::Key => query.bind(key),
             Param::Keys => query.bind(vec![key.to_owned()]),
-            Param::Captured { step, position } => {
-                let values = captured.get(step).and_then(|c| c.get(*position)).unwrap_or(&none);
-                query.bind(values.as_slice())
-            }
+            Param::Captured { step, column } => query.bind(captured.values(*step, column)),
         };
     }
     query
 }
 
-/// Runs a statement that returns one row with an array of numbers.
-pub(crate) async fn numbers(
+/// Runs a statement that returns one number for each of its subjects. Another number of numbers is an error.
+pub(crate) async fn counted<'s, S>(
     connection: &mut PgConnection,
-    statement: &Statement,
+    count: &'s Count<S>,
     key: &str,
-    captured: &Captured,
-) -> Result<Vec<i64>, sqlx::Error> {
-    query(statement, key, captured).fetch_one(connection).await?.try_get(0)
+    captured: &CapturedKeys,
+) -> Result<Vec<(&'s S, i64)>, sqlx::Error> {
+    let numbers: Vec<i64> = query(count.statement(), key, captured).fetch_one(connection).await?.try_get(0)?;
+    count.pair(&numbers).map_err(unpaired)
 }
 
-/// Reads captured columns from a row, beginning at column `first`.
-pub(super) fn columns(row: &PgRow, first: usize, count: usize) -> Result<Vec<Vec<Option<String>>>, sqlx::Error> {
-    (first..first + count).map(|i| row.try_get(i)).collect()
+/// The server answered with another number of values than was asked for.
+pub(crate) fn unpaired(error: Unpaired) -> sqlx::Error {
+    sqlx::Error::Decode(Box::new(error))
 }
+

@@ -3,18 +3,13 @@
 //! `db <- catalog, store <- cascade`: only these name sqlx. Every transaction sets its own `row_security`, timeouts and
 //! locks, so a transaction pooler in between is fine, and statements are never left prepared on the server.
 
-// Until the cascade moves: bind, check, erase, preview, rehearse, verify.
 pub(crate) mod bind;
-pub mod check;
 pub mod connect;
 mod during;
-pub mod erase;
 pub(crate) mod error;
 mod lock_holder;
 pub(crate) mod organization;
 mod pool;
-pub mod preview;
-pub mod rehearse;
 mod servers;
 mod sqlstate;
 pub(crate) mod statement;
@@ -22,7 +17,6 @@ pub mod tenants;
 pub(crate) mod transaction;
 mod url;
 pub mod url_source;
-pub mod verify;
 mod wording;
 
 pub use connect::{Database, Settings};

@@ -27,7 +27,7 @@ impl Database {
     /// Fails when the database cannot be read.
     pub async fn tenants(&self, keys: &[String], plan: &CompiledPlan) -> Result<HashMap<String, TenantState>, Failure> {
         let during = During::action("querying all organizations");
-        let statement = plan.cascade().map_or(&plan.root.census, |c| &c.census);
+        let statement = plan.cascade().map_or(&plan.root.observe_many, |c| &c.observe_many);
         let mut tx = self.begin().await?;
         let rows = about_all(statement, keys).fetch_all(&mut *tx).await.or_failure(during)?;
         tx.rollback().await.or_failure(during)?;

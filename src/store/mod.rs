@@ -2,6 +2,7 @@
 //! the ends of a deletion that delete nothing. Each end is one transaction that reads the ledger first and writes it last,
 //! so that a repetition after a crash changes nothing.
 
+pub(crate) mod captured_keys;
 pub(crate) mod claim;
 mod deactivate;
 mod enforce;

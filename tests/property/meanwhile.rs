@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use organization_operator::api::Reason;
-use organization_operator::db::verify::Verification;
+use organization_operator::cascade::verify::Verification;
 use planner::CompiledPlan;
 use sqlx::{AssertSqlSafe, Connection as _};
 

@@ -5,20 +5,19 @@ use crate::cascade::{Check, SharedRows};
 use crate::finding::{Finding, Kind, Severity};
 use crate::identifier::literal;
 
-/// Rows outside the plan's row sets that refer to rows inside: one finding for each foreign key, from the numbers that the
-/// preflight found. `key` is the organization's.
+/// Rows outside the plan's row sets that refer to rows inside: one finding for each foreign key over which the preflight
+/// found any. `key` is the organization's.
 #[must_use]
-pub fn references(checks: &[Check], rows: &[i64], key: &str) -> Vec<Finding> {
-    checks.iter().zip(rows).filter(|(_, rows)| **rows > 0).map(|(check, rows)| reference(check, *rows, key)).collect()
+pub fn references(found: &[(&Check, i64)], key: &str) -> Vec<Finding> {
+    found.iter().filter(|(_, rows)| *rows > 0).map(|(check, rows)| reference(check, *rows, key)).collect()
 }
 
-/// Rows that the plan gives to this organization and to another one as well: one finding for each table.
+/// Rows that the plan gives to this organization and to another one as well: one finding for each table that has any.
 #[must_use]
-pub fn shared_rows(tables: &[SharedRows], rows: &[i64], key: &str) -> Vec<Finding> {
-    tables
+pub fn shared_rows(found: &[(&SharedRows, i64)], key: &str) -> Vec<Finding> {
+    found
         .iter()
-        .zip(rows)
-        .filter(|(_, rows)| **rows > 0)
+        .filter(|(_, rows)| *rows > 0)
         .map(|(shared, rows)| Finding {
             entity: Some(shared.entity.clone()),
             table: Some(shared.table.clone()),
@@ -122,7 +121,7 @@ mod tests {
     }
 
     fn remedy(check: Check) -> String {
-        references(&[check], &[3], "k").remove(0).remedy.expect("a remedy")
+        references(&[(&check, 3)], "k").remove(0).remedy.expect("a remedy")
     }
 
     #[test]

@@ -1,11 +1,19 @@
 //! What the live schema looks like, as far as deleting from it matters.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::identifier::Table;
 
-/// Identity of a table in the database (its `oid`).
-pub type TableId = u32;
+/// Identity of a table in the database: its `oid`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableId(pub u32);
+
+impl fmt::Display for TableId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// The part of the catalogue that a plan touches: tables of the plan, tables that refer to them, and tables with a
 /// tenant column.

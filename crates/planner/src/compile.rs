@@ -1,5 +1,6 @@
 //! `(Plan, Catalog) -> CompiledPlan`: names resolved, types known, statements written, order fixed, faults listed.
 
+mod captures;
 mod checks;
 mod digest;
 mod effort;
@@ -8,6 +9,7 @@ mod ownership;
 mod relations;
 mod resolve;
 pub(crate) mod root;
+mod rows;
 pub(crate) mod rules;
 mod sequence;
 mod shared;

@@ -4,6 +4,7 @@
 //! Pure: no connection, no clock, no input or output, and nothing of Kubernetes. It writes SQL text and runs none.
 
 pub mod blocker;
+pub mod captured;
 pub mod cascade;
 pub mod catalog;
 pub mod compile;
@@ -16,14 +17,19 @@ pub mod identifier;
 pub mod infer;
 mod order;
 pub mod plan;
+pub mod query;
 pub mod statement;
+pub mod step;
 mod yaml;
 
+pub use captured::CapturedKeys;
 pub use cascade::{Cascade, ErasePlan};
 pub use compiled::{CompiledPlan, Verdict};
 pub use fault::Faults;
 pub use finding::{Finding, Kind, Severity};
 pub use plan::Plan;
+pub use query::Query;
+pub use step::StepId;
 
 /// Rows are counted up to here where an exact number is not needed.
 pub const COUNT_LIMIT: i64 = 10_000;

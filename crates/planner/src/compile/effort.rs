@@ -42,12 +42,12 @@ impl Effort<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{Privileges, TableProperties};
+    use crate::catalog::{Privileges, TableId, TableProperties};
     use crate::identifier::Table;
 
     fn bounded(properties: Option<TableProperties>) -> String {
         let table = TableInfo {
-            id: 7,
+            id: TableId(7),
             table: Table::qualified("app", "notes"),
             declared: Vec::new(),
             columns: Vec::new(),
@@ -55,7 +55,8 @@ mod tests {
             privileges: Privileges::default(),
             row_security: false,
         };
-        let catalog = Catalog { properties: properties.map(|t| (7, t)).into_iter().collect(), ..Catalog::default() };
+        let catalog =
+            Catalog { properties: properties.map(|t| (TableId(7), t)).into_iter().collect(), ..Catalog::default() };
         let searches = [["user_id".to_owned()]];
         Effort::QuickCheck(&catalog).bounded("(n)".into(), &table, searches.iter().map(<[String; 1]>::as_slice))
     }

@@ -3,17 +3,41 @@
 use super::faults::Collector;
 use super::root::Root;
 use super::types;
+use crate::cascade::PlanTable;
 use crate::catalog::{Catalog, ForeignKey, Relation, TableId, TableInfo};
 use crate::plan::{Plan, Step};
+use crate::step::{PerStep, StepId};
 
 /// A step with its names resolved.
 pub(super) struct Resolved<'a> {
     pub(super) step: &'a Step,
     pub(super) info: &'a TableInfo,
-    /// Links to parents by index; empty for a step with a tenant column.
-    pub(super) links: Vec<(usize, Vec<(String, String)>)>,
+    /// Its parents, each with the columns that refer to it; empty for a step with a tenant column.
+    pub(super) links: Vec<(StepId, Vec<(String, String)>)>,
     /// The tenant column.
     pub(super) organization: Option<String>,
+}
+
+/// The steps of a plan.
+pub(super) type Steps<'a> = PerStep<Resolved<'a>>;
+
+impl<'a> Steps<'a> {
+    /// The first step of each table, as declared.
+    pub(crate) fn first_of_tables(&self) -> impl Iterator<Item = (StepId, &Resolved<'a>)> {
+        self.iter().filter(|(id, step)| self.of_table(step.info.id).next() == Some(*id))
+    }
+
+    /// The steps of one table.
+    pub(crate) fn of_table(&self, table: TableId) -> impl Iterator<Item = StepId> {
+        self.iter().filter(move |(_, step)| step.info.id == table).map(|(id, _)| id)
+    }
+
+    /// The table of a step. Its rows are counted under the entity of its first step.
+    pub(crate) fn plan_table(&self, step: StepId) -> PlanTable {
+        let info = self[step].info;
+        let first = self.of_table(info.id).next().unwrap_or(step);
+        PlanTable { id: info.id, name: info.table.name(), entity: self[first].step.entity.clone() }
+    }
 }
 
 pub(super) fn resolve<'a>(
@@ -21,7 +45,7 @@ pub(super) fn resolve<'a>(
     catalog: &'a Catalog,
     root: &Root,
     faults: &mut Collector,
-) -> Option<Vec<Resolved<'a>>> {
+) -> Option<Steps<'a>> {
     let mut infos = Vec::new();
     for (i, step) in plan.steps.iter().enumerate() {
         let info = catalog.declared(&step.table);
@@ -92,7 +116,7 @@ pub(super) fn resolve<'a>(
                     for (child, parent) in &pairs {
                         complete &= agree(&at, (infos[i], child), (infos[j], parent), catalog, faults);
                     }
-                    links.push((j, pairs));
+                    links.push((StepId::new(j), pairs));
                 } else {
                     let which = if step.column.is_some() {
                         format!("`{at}.column`: no single column identifies")
@@ -116,7 +140,7 @@ pub(super) fn resolve<'a>(
         }
         steps.push(Resolved { step, info: infos[i], links, organization: step.organization.clone() });
     }
-    complete.then_some(steps)
+    complete.then(|| PerStep::new(steps))
 }
 
 /// Whether the column holds the organization's key, as far as the schema says.

@@ -24,7 +24,7 @@ pub struct Root {
     /// Locks the organization; returns whether it is active. No row: it is not there.
     pub lock: Statement,
     /// Existence and activation of many organizations.
-    pub census: Statement,
+    pub observe_many: Statement,
 }
 
 /// How an organization is switched off and on again. Both statements touch the row only if that changes anything.
@@ -142,9 +142,9 @@ pub(super) fn resolve(plan: &Plan, catalog: &Catalog, faults: &mut Collector) ->
 
     let mut writer = Writer::default();
     let values = writer.array(Param::Keys, &key_type);
-    let census = writer.finish(format!(
+    let observe_many = writer.finish(format!(
         "SELECT t.{key_column}::text AS key, {active} AS active, NULL::bigint AS users FROM {table} t WHERE t.{key_column} = ANY({values})"
     ));
 
-    Some(Root { id: info.id, table, key: key_column, key_type, activation, observe, lock, census })
+    Some(Root { id: info.id, table, key: key_column, key_type, activation, observe, lock, observe_many })
 }

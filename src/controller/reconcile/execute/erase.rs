@@ -9,7 +9,7 @@ use super::removal::Removal;
 use crate::api::Reason;
 use crate::api::condition::stage;
 use crate::controller::reconcile::namesakes::{read_live, successor};
-use crate::db::erase::Erasure;
+use crate::cascade::erase::Erasure;
 use crate::domain::attempts::Attempts;
 use crate::domain::reconciliation::{Ended, Observed, Reconciliation};
 use crate::domain::report::deletion::Deletion;

@@ -1,0 +1,143 @@
+//! Keys of rows that go, by which other rows are still to be found.
+
+use std::collections::{BTreeMap, HashSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::query::Unpaired;
+use crate::step::StepId;
+
+/// What was captured of the rows of each step: the values of [`Param::Captured`](crate::statement::Param::Captured).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CapturedKeys(BTreeMap<StepId, Keys>);
+
+/// Columns of the rows of one step as text. This is also the form in which they are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Keys {
+    /// The names of the columns.
+    pub columns: Vec<String>,
+    /// The values of each column. A value that was forgotten is `None`.
+    pub keys: Vec<Vec<Option<String>>>,
+}
+
+impl Keys {
+    /// How many rows there are.
+    fn len(&self) -> usize {
+        self.keys.first().map_or(0, Vec::len)
+    }
+
+    fn row(&self, row: usize) -> Vec<Option<&str>> {
+        self.keys.iter().map(|column| column.get(row).and_then(Option::as_deref)).collect()
+    }
+}
+
+impl CapturedKeys {
+    /// Adds the rows that are not held yet, by the values of each column: a delete returns rows again that were captured
+    /// before it.
+    ///
+    /// # Errors
+    /// Fails when there is not a list of values for each column, the lists differ in length, or other columns were captured
+    /// of the step before.
+    pub fn add(&mut self, step: StepId, columns: &[String], values: Vec<Vec<Option<String>>>) -> Result<(), Unpaired> {
+        let mut new = Keys { columns: columns.to_vec(), keys: values };
+        Unpaired::check(new.columns.len(), new.keys.len())?;
+        new.keys.iter().try_for_each(|column| Unpaired::check(new.len(), column.len()))?;
+        let Some(held) = self.0.get_mut(&step) else {
+            self.0.insert(step, new);
+            return Ok(());
+        };
+        let same = held.columns.iter().zip(columns).filter(|(held, new)| held == new).count();
+        Unpaired::check(held.columns.len().max(columns.len()), same)?;
+        let known: HashSet<_> = (0..held.len()).map(|row| held.row(row)).collect();
+        let unknown: Vec<usize> = (0..new.len()).filter(|&row| !known.contains(&new.row(row))).collect();
+        drop(known);
+        for (all, column) in held.keys.iter_mut().zip(&mut new.keys) {
+            all.extend(unknown.iter().map(|&row| column[row].take()));
+        }
+        Ok(())
+    }
+
+    /// What was captured of a step. Returns `None` if nothing was.
+    #[must_use]
+    pub fn get(&self, step: StepId) -> Option<&Keys> {
+        self.0.get(&step)
+    }
+
+    /// The values of one column, none if it was not captured.
+    #[must_use]
+    pub fn values(&self, step: StepId, column: &str) -> &[Option<String>] {
+        let keys = self.get(step);
+        let values = keys.and_then(|k| k.columns.iter().zip(&k.keys).find(|(name, _)| *name == column));
+        values.map_or(&[], |(_, values)| values)
+    }
+
+    /// Forgets the values of these columns in each row that is marked in `in_use`: another row has this key now.
+    ///
+    /// # Errors
+    /// Fails when there are not as many marks as rows.
+    pub fn forget_in_use(&mut self, step: StepId, columns: &[String], in_use: &[bool]) -> Result<(), Unpaired> {
+        let Some(keys) = self.0.get_mut(&step) else { return Unpaired::check(0, in_use.len()) };
+        Unpaired::check(keys.len(), in_use.len())?;
+        for (_, values) in keys.columns.iter().zip(&mut keys.keys).filter(|(name, _)| columns.contains(name)) {
+            values.iter_mut().zip(in_use).filter(|(_, in_use)| **in_use).for_each(|(value, _)| *value = None);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEP: StepId = StepId::new(1);
+
+    fn columns() -> [String; 2] {
+        ["tenant".to_owned(), "n".to_owned()]
+    }
+
+    fn values(rows: &[(&str, &str)]) -> Vec<Vec<Option<String>>> {
+        let column = |of: fn(&(&str, &str)) -> String| rows.iter().map(|row| Some(of(row))).collect();
+        vec![column(|r| r.0.into()), column(|r| r.1.into())]
+    }
+
+    fn captured(rows: &[(&str, &str)]) -> CapturedKeys {
+        let mut captured = CapturedKeys::default();
+        captured.add(STEP, &columns(), values(rows)).expect("the first");
+        captured
+    }
+
+    #[test]
+    fn a_key_is_held_once() {
+        let mut held = captured(&[("1", "1"), ("1", "2")]);
+        held.add(STEP, &columns(), values(&[("1", "2"), ("2", "1")])).expect("the same columns");
+        assert_eq!(held, captured(&[("1", "1"), ("1", "2"), ("2", "1")]));
+        assert_eq!(held.values(STEP, "unknown"), []);
+        assert_eq!(held.values(StepId::new(0), "n"), []);
+    }
+
+    #[test]
+    fn other_columns_are_refused() {
+        let mut held = captured(&[]);
+        for other in [&["n", "tenant"][..], &["tenant"], &["tenant", "n", "m"]] {
+            let other: Vec<String> = other.iter().map(|c| (*c).to_owned()).collect();
+            assert!(held.add(STEP, &other, vec![Vec::new(); other.len()]).is_err(), "{other:?}");
+        }
+        assert!(held.add(StepId::new(0), &columns(), vec![Vec::new()]).is_err(), "a column without values");
+        assert!(held.add(StepId::new(0), &columns(), vec![vec![None], Vec::new()]).is_err(), "half of a key");
+    }
+
+    #[test]
+    fn a_key_in_use_is_forgotten_and_no_other() {
+        let mut held = captured(&[("1", "1"), ("1", "2")]);
+        assert!(held.forget_in_use(STEP, &["n".into()], &[true]).is_err());
+        held.forget_in_use(STEP, &["n".into()], &[false, true]).expect("a mark for each row");
+        assert_eq!(held.values(STEP, "n"), [Some("1".into()), None]);
+        assert_eq!(held.values(STEP, "tenant"), [Some("1".into()), Some("1".into())]);
+    }
+
+    #[test]
+    fn they_are_kept_in_the_form_of_the_first_version() {
+        let text = r#"{"columns":["tenant","n"],"keys":[["1"],["2"]]}"#;
+        assert_eq!(serde_json::to_string(&captured(&[("1", "2")]).get(STEP)).expect("JSON"), text);
+    }
+}

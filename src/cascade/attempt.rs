@@ -1,0 +1,73 @@
+//! The cascade: every step of it, in order, in one transaction that the caller ends.
+
+use sqlx::PgConnection;
+
+use super::run::Run;
+use super::schema;
+use crate::api::status::DeletionStep;
+use crate::db::error::During;
+use crate::db::organization::lock;
+use crate::domain::Failure;
+use crate::domain::completion::NothingLeft;
+use crate::domain::facts::Presence;
+use planner::cascade::PlanTable;
+use planner::{CapturedKeys, CompiledPlan, ErasePlan};
+
+/// How a cascade ended, in a transaction that is still open.
+pub(super) enum Attempt {
+    /// Everything is gone.
+    Done(Deleted),
+    /// The plan was compiled against a schema that has changed since; nothing was touched.
+    PlanOutdated,
+    /// It is no longer wanted; nothing was touched.
+    Unwanted,
+}
+
+/// What a cascade deleted.
+pub(super) struct Deleted {
+    pub(super) proof: NothingLeft,
+    pub(super) steps: Vec<DeletionStep>,
+    /// Rows of the organization's own table.
+    pub(super) organizations: i64,
+    pub(super) captured: CapturedKeys,
+}
+
+/// Deletes everything under the lock of the organization, and counts again. Right before the first delete `wanted` is asked.
+pub(super) async fn cascade(
+    connection: &mut PgConnection,
+    key: &str,
+    plan: &CompiledPlan,
+    wanted: impl Future<Output = Result<bool, Failure>>,
+) -> Result<Attempt, Failure> {
+    let erase = plan.erase()?;
+    if !schema::unchanged(connection, plan).await? {
+        return Ok(Attempt::PlanOutdated);
+    }
+    let present = lock(connection, key, plan).await? != Presence::Absent;
+    let mut run = Run { connection, key, erase, captured: CapturedKeys::default() };
+    run.defer_constraints().await?;
+    run.capture().await?;
+    run.refuse_blocked(&erase.preflight).await?;
+    let found = run.count(&erase.count, During::action("counting")).await?;
+    if !wanted.await? {
+        return Ok(Attempt::Unwanted);
+    }
+    run.detach().await?;
+    let deleted = run.delete(erase.deletes.iter(), Some(&found)).await?;
+    let organizations = run.delete_organization(&plan.root.table.name(), present).await?;
+    let proof = run.nothing_left().await?;
+    run.parents_gone().await?;
+    Ok(Attempt::Done(Deleted { proof, steps: steps(erase, &found, &deleted), organizations, captured: run.captured }))
+}
+
+fn steps(erase: &ErasePlan, found: &[(&PlanTable, i64)], deleted: &[(&PlanTable, i64)]) -> Vec<DeletionStep> {
+    let both = erase.by_entity(found).into_iter().zip(erase.by_entity(deleted));
+    both.map(|((entity, found), (_, deleted))| DeletionStep {
+        entity: entity.name.clone(),
+        tables: entity.tables.clone(),
+        // Rows that appeared between counting and deleting were found, too.
+        found: found.max(deleted),
+        deleted,
+    })
+    .collect()
+}

@@ -1,0 +1,44 @@
+//! What a deletion would take, without touching anything.
+
+use crate::db::Database;
+use crate::db::bind::counted;
+use crate::db::organization::{Found, find};
+use crate::db::error::{During, OrFailure as _};
+use crate::domain::{Failure, facts::Presence};
+use planner::cascade::PlanTable;
+use planner::{CapturedKeys, CompiledPlan};
+
+/// An organization as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preview {
+    /// The key in the database's own spelling.
+    pub key: String,
+    /// Whether the organization is there, and active.
+    pub organization: Presence,
+    /// Rows of each table of the plan, counted up to `COUNT_LIMIT` + 1 except for users. `None` if names of the plan could not
+    /// be resolved, so nothing can be counted.
+    pub rows: Option<Vec<(PlanTable, i64)>>,
+}
+
+impl Database {
+    /// Counts what a deletion would take.
+    ///
+    /// # Errors
+    /// Fails when the database cannot be read or the id is no value of the key's type.
+    pub async fn preview(&self, id: &str, plan: &CompiledPlan) -> Result<Preview, Failure> {
+        let mut tx = self.begin().await?;
+        let during = During::action("finding the organization").id();
+        let Found { key, presence } = find(&mut tx, id, plan, during).await.map_err(|f| f.explained_by(plan))?;
+        let during = During::action("counting");
+        let rows = match plan.cascade() {
+            Some(cascade) => {
+                let rows = counted(&mut tx, &cascade.inventory, &key, &CapturedKeys::default()).await;
+                let rows = rows.or_failure(during).map_err(|f| f.explained_by(plan))?;
+                Some(rows.into_iter().map(|(table, rows)| (table.clone(), rows)).collect())
+            }
+            None => None,
+        };
+        tx.rollback().await.or_failure(during)?;
+        Ok(Preview { key, organization: presence, rows })
+    }
+}

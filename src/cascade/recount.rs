@@ -1,0 +1,23 @@
+//! The count after the last delete.
+
+use super::changed::{moved_parents, rows_left};
+use super::run::Run;
+use crate::db::error::During;
+use crate::domain::Failure;
+use crate::domain::completion::NothingLeft;
+
+impl Run<'_> {
+    /// Counts every table of the plan again. Fails with the rows that are left.
+    pub(super) async fn nothing_left(&mut self) -> Result<NothingLeft, Failure> {
+        let left = self.count(&self.erase.recount, During::action("counting again")).await?;
+        NothingLeft::prove(left.iter().map(|(_, rows)| rows)).ok_or_else(|| rows_left(&left))
+    }
+
+    /// Every parent whose children were deleted must be gone itself. One that is still there has moved to another
+    /// organization after its children were found, and they were that organization's.
+    pub(super) async fn parents_gone(&mut self) -> Result<(), Failure> {
+        let Some(parents) = &self.erase.parents_left else { return Ok(()) };
+        let left = self.count(parents, During::action("looking for parents that were moved")).await?;
+        left.iter().find(|(_, rows)| *rows > 0).map_or(Ok(()), |(table, rows)| Err(moved_parents(table, *rows)))
+    }
+}

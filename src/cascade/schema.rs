@@ -1,0 +1,35 @@
+//! The schema stays as it is while a cascade runs.
+
+use sqlx::PgConnection;
+
+use super::run::Run;
+use crate::db::bind::query;
+use crate::db::statement::own;
+use crate::catalog;
+use crate::db::error::{During, OrFailure as _};
+use crate::domain::Failure;
+use planner::{CapturedKeys, CompiledPlan};
+
+/// Keeps the schema of the plan's tables from changing until the transaction ends, and says whether it is still the one that
+/// the plan was compiled against.
+pub(super) async fn unchanged(connection: &mut PgConnection, plan: &CompiledPlan) -> Result<bool, Failure> {
+    query(&plan.erase()?.lock_tables, "", &CapturedKeys::default())
+        .execute(&mut *connection)
+        .await
+        .or_failure(During::action("locking the plan's tables against changes of the schema"))?;
+    let fingerprint = catalog::fingerprint(connection, &plan.fingerprint_tables, &plan.tenant_columns)
+        .await
+        .or_failure(During::action("reading the catalogue"))?;
+    Ok(fingerprint == plan.fingerprint)
+}
+
+impl Run<'_> {
+    /// Moves the checks of deferrable constraints to COMMIT.
+    pub(super) async fn defer_constraints(&mut self) -> Result<(), Failure> {
+        if self.erase.defer_constraints {
+            let during = During::action("deferring constraints");
+            own("SET CONSTRAINTS ALL DEFERRED").execute(&mut *self.connection).await.or_failure(during)?;
+        }
+        Ok(())
+    }
+}
