@@ -65,7 +65,7 @@ impl Cluster {
     ///
     /// # Errors
     /// Fails when the API server cannot be asked. A failure is never taken for an absence.
-    pub async fn naming(&self, id: &str, database: &str) -> Result<Vec<Organization>, Failure> {
+    pub async fn objects_naming(&self, id: &str, database: &str) -> Result<Vec<Organization>, Failure> {
         let selector =
             format!("spec.organizationId={},spec.database={}", escape_selector(id), escape_selector(database));
         let guarded: Api<DeserializeGuard<Organization>> = Api::all(self.client.clone());

@@ -21,7 +21,7 @@ pub(super) async fn read_live(
     context: &Context,
 ) -> Result<(Option<Organization>, Namesakes), Failure> {
     let id = subject.organization_id.clone();
-    let objects = context.cluster.naming(&id, &context.settings.database).await;
+    let objects = context.cluster.objects_naming(&id, &context.settings.database).await;
     let listed = objects.iter().flatten().find(|o| o.metadata.name.as_ref() == Some(&subject.name));
     let live = match listed {
         Some(live) => Some(live.clone()),
@@ -51,7 +51,7 @@ pub(super) async fn successor(
     let Namesakes { id: listed, objects } = namesakes;
     let mut candidates = if asked.contains(&&listed) { objects? } else { Vec::new() };
     for id in asked.iter().filter(|id| ***id != listed) {
-        candidates.extend(context.cluster.naming(id, &context.settings.database).await?);
+        candidates.extend(context.cluster.objects_naming(id, &context.settings.database).await?);
     }
     for object in contenders(context, &facts.key, &subject.uid) {
         let id = &object.spec.organization_id;
