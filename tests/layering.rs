@@ -132,7 +132,7 @@ async fn no_files_depend_on_each_other_in_a_circle(_: Arc<World>) {
     let user = ("b.rs", "pub fn f() -> Vec<()> { vec![crate::Thing::new()] }");
     let found = planted(&[root, ("a.rs", "use crate::b::f; pub struct Thing;"), user, ("c.rs", "use super::{a, b};")]);
     assert_eq!(
-        found.circles().iter().map(|c| Vec::from_iter(c.iter().copied())).collect::<Vec<_>>(),
+        found.circles().iter().map(|c| c.iter().copied().collect::<Vec<_>>()).collect::<Vec<_>>(),
         [["a.rs", "b.rs"]]
     );
     assert_eq!(

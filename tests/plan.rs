@@ -239,7 +239,7 @@ async fn a_drafted_plan_fits_a_larger_platform(world: Arc<World>) {
         "# comments: flow_id may be NULL, and such rows are not found by it; another step of this table could find them by version_id (to flow_versions)",
         "# comments: no index leads with flow_id",
         "# audit_log: no foreign key; other tables' foreign keys say what organization_id means",
-        "rename the entity that means users",
+        "give that name to the entity that means users",
     ] {
         assert!(text.contains(line), "{line} is missing in:\n{text}");
     }

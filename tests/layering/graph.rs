@@ -70,7 +70,7 @@ impl Graph {
     /// The references within a circle, one a line.
     pub fn described(&self, circle: &BTreeSet<&str>) -> String {
         let within = self.references().filter(|(from, to, _)| circle.contains(from) && circle.contains(to));
-        within.map(|(from, to, path)| format!("  {from} -> {to}: {path}\n")).collect()
+        within.map(|(from, to, path)| format!("  {from} -> {to}: {path}\n")).collect::<Vec<_>>().concat()
     }
 
     fn reached_from<'a>(&'a self, file: &'a str) -> BTreeSet<&'a str> {
