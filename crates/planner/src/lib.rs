@@ -14,8 +14,10 @@ pub mod finding;
 mod findings;
 pub mod identifier;
 pub mod infer;
+mod limits;
 mod order;
 pub mod plan;
+pub mod root;
 pub mod statement;
 mod yaml;
 
@@ -23,7 +25,7 @@ pub use cascade::{Cascade, ErasePlan};
 pub use compiled::{CompiledPlan, Verdict};
 pub use fault::Faults;
 pub use finding::{Finding, Kind, Severity};
+pub use limits::COUNT_LIMIT;
 pub use plan::Plan;
-
-/// Rows are counted up to here where an exact number is not needed.
-pub const COUNT_LIMIT: i64 = 10_000;
+pub use root::Root;
+pub use yaml::scalar;

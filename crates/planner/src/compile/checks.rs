@@ -2,12 +2,12 @@
 
 use super::effort::Effort;
 use super::resolve::Resolved;
-use super::root::Root;
-use crate::COUNT_LIMIT;
 use crate::cascade::Check;
 use crate::catalog::{Catalog, ForeignKey, TableId, TableInfo};
 use crate::identifier::{Column, Table};
+use crate::limits::COUNT_LIMIT;
 use crate::plan::Plan;
+use crate::root::Root;
 use crate::statement::{KeySource, RowSet, Statement, Writer, any_of, none_of};
 
 /// A foreign key to look at before the first delete.

@@ -1,22 +1,22 @@
-//! What a short look may cost: rows are looked for by an index, or in a small table.
+//! What a quick check may cost: it searches rows by an index or in a small table.
 
 use crate::catalog::{Catalog, Relation, TableInfo};
 
-/// A table of up to so many bytes is walked through as fast as an index is searched.
+/// Largest size of a small table, in bytes: PostgreSQL scans it about as fast as it searches an index.
 pub(super) const SMALL: u32 = 1 << 20;
 
-/// How far rows are looked for.
+/// How much a search for rows may cost.
 #[derive(Clone, Copy)]
 pub(super) enum Effort<'a> {
-    /// Whatever it takes: a deletion must not miss one.
+    /// Any amount: a deletion must not miss a row.
     Whole,
-    /// No walk through a large table: nobody deletes, and the look is repeated for every organization.
+    /// No scan of a large table: nobody deletes yet, and the check is repeated for every organization.
     QuickCheck(&'a Catalog),
 }
 
 impl Effort<'_> {
-    /// `count`, or 0 where no index serves one of these searches and the table is not small. How large it is is asked when the
-    /// statement runs: the catalogue's own estimate knows nothing of a table that was never analyzed.
+    /// `count`, or 0 if no index serves one of these searches and the table is not small. The statement itself asks for the
+    /// size: the estimate in the catalogue is 0 for a table that was never analyzed.
     pub(super) fn bounded<'c>(
         self,
         count: String,
@@ -34,7 +34,7 @@ impl Effort<'_> {
         } else {
             format!("pg_relation_size({id})")
         };
-        // A scalar subquery runs only when its value is asked for.
+        // PostgreSQL runs a scalar subquery only if it needs the value.
         format!("CASE WHEN {size} <= {SMALL} THEN {count} ELSE 0 END")
     }
 }
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_index_only_a_small_table_is_looked_through() {
+    fn without_an_index_only_a_small_table_is_scanned() {
         let properties = |columns: &[&str], relation| TableProperties {
             indexes: vec![columns.iter().map(|c| (*c).to_owned()).collect()],
             relation,
@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(bounded(Some(properties(&["user_id", "id"], Relation::Table))), "(n)");
         let guarded = "CASE WHEN pg_relation_size(7) <= 1048576 THEN (n) ELSE 0 END";
         assert_eq!(bounded(Some(properties(&["id", "user_id"], Relation::Table))), guarded);
-        assert_eq!(bounded(None), guarded, "nobody looked");
+        assert_eq!(bounded(None), guarded, "the properties were not read");
         // A partitioned table has no rows of its own.
         assert!(bounded(Some(properties(&["id"], Relation::Partitioned))).contains("pg_partition_tree(7)"));
     }

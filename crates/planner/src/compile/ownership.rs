@@ -1,9 +1,9 @@
 //! What ties a step's rows to the organization: foreign keys that fence them, and parents whose keys must be captured.
 
 use super::resolve::Resolved;
-use super::root::Root;
 use super::sequence::Sequence;
 use crate::catalog::{Catalog, ForeignKey, OnDelete, TableId, TableInfo};
+use crate::root::Root;
 
 /// For each step, whether a chain of enforced foreign keys ties its rows to the organization's row.
 pub(super) fn protected_steps(steps: &[Resolved<'_>], catalog: &Catalog, root: &Root) -> Vec<bool> {

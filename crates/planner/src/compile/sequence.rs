@@ -3,11 +3,11 @@
 
 use super::faults::Collector;
 use super::resolve::Resolved;
-use super::root::Root;
 use crate::cascade::Detach;
 use crate::catalog::{Catalog, Enforcement, ForeignKey, OnDelete, TableId, TableInfo};
 use crate::identifier::Column;
 use crate::order::{self, Edge};
+use crate::root::Root;
 use crate::statement::{KeySource, RowSet, Writer, any_of};
 
 /// What to run in which order.

@@ -3,13 +3,13 @@
 
 use super::effort::Effort;
 use super::resolve::Resolved;
-use super::root::Root;
 use super::statements::compared_as;
 use super::types;
-use crate::COUNT_LIMIT;
 use crate::cascade::SharedRows;
 use crate::catalog::{Catalog, TableId};
 use crate::identifier::Column;
+use crate::limits::COUNT_LIMIT;
+use crate::root::Root;
 use crate::statement::{KeySource, RowSet, Statement, Writer, none_of};
 
 /// One statement that counts such rows in each table that may have them.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::ownership::depth_of;
 use super::resolve::Resolved;
-use super::root::Root;
 use super::steps::USERS;
 use super::types::is_whole;
 use crate::cascade::{Back, Capture, PlanTable};
 use crate::catalog::TableInfo;
 use crate::identifier::Column;
+use crate::root::Root;
 use crate::statement::{KeySource, Link, Pair, Param, RowSet, Statement, Writer, any_of};
 
 pub(super) fn row_set(steps: &[Resolved<'_>], root: &Root, i: usize, captured: Option<&[Vec<String>]>) -> RowSet {

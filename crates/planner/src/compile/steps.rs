@@ -4,17 +4,17 @@ use super::effort::Effort;
 use super::faults::Collector;
 use super::ownership::{captured_columns, parent_keys, parents_to_lock, protected_steps};
 use super::resolve::{Resolved, resolve};
-use super::root::Root;
 use super::sequence::{self, Sequence};
 use super::statements::{
     capture_statements, census_statement, count_statement, delete_statement, lock_statement, parents_back,
     parents_left, row_set,
 };
 use super::{checks, shared};
-use crate::COUNT_LIMIT;
 use crate::cascade::{Cascade, Delete, Entity, PlanTable};
 use crate::catalog::{Catalog, TableId, TableProperties};
+use crate::limits::COUNT_LIMIT;
 use crate::plan::Plan;
+use crate::root::Root;
 use crate::statement::{KeySource, RowSet, Writer};
 
 /// The entity whose rows are the organization's users: counted exactly and shown in a column.

@@ -5,11 +5,11 @@ mod sequence;
 mod statements;
 
 use super::*;
-use crate::COUNT_LIMIT;
 use crate::blocker::references;
 use crate::catalog::{ColumnInfo, Enforcement, ForeignKey, OnDelete, Privileges, TableId, TableInfo};
 use crate::finding::remedies;
 use crate::identifier::Table;
+use crate::limits::COUNT_LIMIT;
 
 /// How the platform's tables refer to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::catalog::{ColumnInfo, Enforcement, OnDelete, Privileges};
+use crate::catalog::{ColumnInfo, Enforcement, ForeignKey, OnDelete, Privileges, TableInfo};
 use crate::identifier::Table;
 
 /// A schema: the first column of a table is its key, `column?` may be NULL, and all are uuid unless `column:type`.
@@ -135,7 +135,7 @@ fn a_name_alone_places_a_uuid_and_asks_about_a_number() {
 }
 
 #[test]
-fn rows_that_outlive_their_parent_are_a_question_and_what_hangs_below_them_too() {
+fn rows_that_outlive_their_parent_are_a_question_and_so_are_their_child_rows() {
     let draft = draft(
         &[
             ORGANIZATIONS,
