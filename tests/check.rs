@@ -254,7 +254,7 @@ async fn a_missing_privilege_on_the_operators_own_schema_blocks(world: Arc<World
         ("migrations", &["SELECT"]),
         ("ledger", &["SELECT", "INSERT", "UPDATE"]),
         ("claims", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
-        ("residue", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+        ("captured_keys", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ] {
         for privilege in privileges {
             let quoted = format!("\"organization_operator\".\"{table}\"");

@@ -452,7 +452,7 @@ impl Stage {
             Story::Erase | Story::EraseUnprotected | Story::Undo | Story::Deactivate => String::new(),
         };
         assert_eq!(self.scene.value::<String>(&claims).await, expected, "{what}: claims");
-        let kept: i64 = self.scene.value("SELECT count(*) FROM organization_operator.residue").await;
+        let kept: i64 = self.scene.value("SELECT count(*) FROM organization_operator.captured_keys").await;
         assert_eq!(kept, 0, "{what}: keys were kept");
         if self.story == Story::Create {
             let acme = self.scene.get(&self.acme).await.expect("the object");

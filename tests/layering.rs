@@ -1,4 +1,4 @@
-//! "I can guess where code is, and nothing depends to the left": `api <- domain <- {db, cluster} <- controller, commands`.
+//! "I can guess where code is, and nothing depends to the left": `api <- domain <- {db <- cascade, cluster} <- controller, commands`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,16 +11,34 @@ tests![nothing_depends_to_the_left];
 /// Files, by the beginning of their path below `src/`, and what must not stand in them.
 const RULES: &[(&[&str], &[&str])] = &[
     (&["api/"], &["crate::domain"]),
-    (&["api/", "domain/"], &["crate::db", "crate::cluster", "crate::config", "crate::metrics", "sqlx", "kube::Client"]),
+    (
+        &["api/", "domain/"],
+        &["crate::cascade", "crate::db", "crate::cluster", "crate::config", "crate::metrics", "sqlx", "kube::Client"],
+    ),
     (&["api/", "domain/"], &["tokio", "SystemTime", "Instant", "Timestamp::now", "fastrand", "std::env", "std::fs"]),
-    (&["db/"], &["crate::cluster", "crate::config", "crate::metrics", "kube::"]),
-    (&["cluster/"], &["crate::db", "crate::config", "crate::metrics"]),
-    (&["api/", "domain/", "db/", "cluster/", "config.rs", "metrics.rs"], &["crate::controller", "crate::commands"]),
+    (&["db/", "cascade/"], &["crate::cluster", "crate::config", "crate::metrics", "kube::"]),
+    (&["db/"], &["crate::cascade"]),
+    (&["cluster/"], &["crate::cascade", "crate::db", "crate::config", "crate::metrics"]),
+    (
+        &["api/", "domain/", "db/", "cascade/", "cluster/", "config.rs", "metrics.rs"],
+        &["crate::controller", "crate::commands"],
+    ),
     (&["controller/"], &["crate::commands"]),
-    // Only src/db speaks SQL, and only src/cluster writes to the API server.
+    // Only src/db and src/cascade speak SQL, and only src/cluster writes to the API server.
     (&["cluster/", "controller/", "commands/", "config.rs", "metrics.rs", "server.rs", "main.rs"], &["sqlx"]),
     (
-        &["api/", "domain/", "db/", "controller/", "commands/", "config.rs", "metrics.rs", "server.rs", "main.rs"],
+        &[
+            "api/",
+            "domain/",
+            "db/",
+            "cascade/",
+            "controller/",
+            "commands/",
+            "config.rs",
+            "metrics.rs",
+            "server.rs",
+            "main.rs",
+        ],
         &[".patch(", ".patch_status(", ".create(", ".delete(", ".delete_collection(", ".replace(&", ".replace_status("],
     ),
     (&[""], &[".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!(", "allow(clippy::unwrap"]),

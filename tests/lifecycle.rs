@@ -23,6 +23,8 @@ tests![
     a_migration_does_not_wait_for_ever,
     an_administrator_can_make_the_schema,
     a_missing_schema_is_reported,
+    keys_that_an_older_version_captured_serve_the_second_count,
+    an_administrator_can_update_the_schema,
 ];
 
 /// Locks a tenant's row, as a long transaction of the platform would.
@@ -373,4 +375,96 @@ async fn a_missing_schema_is_reported(world: Arc<World>) {
     operator.wait_ready().await;
     scene.ready("acme").await;
     operator.stop().await;
+}
+
+/// Makes the operator's own schema what it was before the second migration.
+const FIRST_VERSION: &str = "ALTER TABLE organization_operator.captured_keys RENAME TO residue;
+    ALTER INDEX organization_operator.captured_keys_pkey RENAME TO residue_pkey;
+    DELETE FROM organization_operator.migrations WHERE version > 1";
+
+/// Columns, constraints and owners of the operator's own schema, as one text.
+const OWN_SCHEMA: &str = "SELECT string_agg(x, '; ' ORDER BY x) FROM (
+    SELECT concat_ws(' ', c.relname, a.attname, a.atttypid::regtype, a.attnotnull, c.relowner::regrole) AS x
+        FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+        WHERE c.relnamespace = 'organization_operator'::regnamespace AND a.attnum > 0
+    UNION ALL SELECT concat_ws(' ', conname, pg_get_constraintdef(oid)) FROM pg_constraint
+        WHERE connamespace = 'organization_operator'::regnamespace AND contype IN ('p', 'u', 'c', 'f')) s";
+
+/// The first migration alone, as an installation of that time ran it.
+async fn install_the_first_version(scene: &Scene) {
+    let mut connection = PgConnection::connect(&scene.url()).await.expect("the operator's role");
+    let all = sqlx::migrate!();
+    let first = all.migrations.iter().filter(|m| m.version == 1).cloned().collect();
+    let mut migrator = sqlx::migrate::Migrator { migrations: first, ..sqlx::migrate::Migrator::DEFAULT };
+    migrator.dangerous_set_table_name("organization_operator.migrations");
+    migrator.run_direct(None, &mut connection, false).await.expect("the first migration");
+}
+
+async fn check(scene: &Scene) -> String {
+    text(&command(&["check", "--database-url", &scene.url()], &[]).await).0
+}
+
+/// An erasure that an operator of the first version committed and did not verify.
+async fn keys_that_an_older_version_captured_serve_the_second_count(world: Arc<World>) {
+    let first = Scene::new(world.clone(), Variant::NoKeys).await;
+    install_the_first_version(&first).await;
+
+    let scene = Scene::new(world, Variant::NoKeys).await;
+    let (acme, globex) = (scene.key(1), scene.key(2));
+    scene.seed(&acme).await;
+    scene.seed(&globex).await;
+    let others = scene.others(&[&acme]).await;
+    let flow: String =
+        scene.value(&format!("SELECT id::text FROM flows WHERE organization_id = '{acme}' LIMIT 1")).await;
+    let operator = scene.operator().configure("drainSeconds", json!(600)).start().await;
+    scene.apply(&scene.org("acme", &acme).policy("Delete")).await;
+    scene.ready("acme").await;
+    // The operator waits for the drain time after the deactivation: that time is over.
+    scene.delete("acme").await;
+    scene.until("acme", "the deactivation", |s| s.reason("Deleting") == "Draining").await;
+    operator.stop().await;
+    scene
+        .sql("UPDATE organization_operator.claims SET window_started_at = window_started_at - interval '1 hour'")
+        .await;
+    let operator = scene.operator().configure("drainSeconds", json!(600)).start().await;
+    eventually("the erasure", || async { (scene.total(&acme).await == 0).then_some(()) }).await;
+    operator.stop().await;
+
+    scene.sql(FIRST_VERSION).await;
+    let old: String = scene.value(OWN_SCHEMA).await;
+    assert_eq!(old, first.value::<String>(OWN_SCHEMA).await, "it is what the first migration alone makes");
+    assert!(scene.value::<i64>("SELECT count(*) FROM organization_operator.residue").await > 0, "keys were captured");
+    assert!(!scene.ledger().await[0].verified);
+    let said = check(&scene).await;
+    assert!(said.contains("missing or old"), "{said}");
+    // Nothing but a captured key leads from this row to the organization.
+    scene.sql(&format!("INSERT INTO flow_executions (flow_id) VALUES ('{flow}')")).await;
+    let operator = scene.start().await;
+    let said = check(&scene).await;
+    assert!(!said.contains("missing or old"), "{said}");
+    scene.gone("acme").await;
+    assert_eq!(scene.value::<i64>(&format!("SELECT count(*) FROM flow_executions WHERE flow_id = '{flow}'")).await, 0);
+    assert_eq!(scene.others(&[&acme]).await, others);
+    let ledger = scene.ledger().await;
+    assert!(ledger.len() == 1 && ledger[0].verified && ledger[0].outcome == "Erased", "{ledger:?}");
+    assert_eq!(scene.value::<i64>("SELECT count(*) FROM organization_operator.captured_keys").await, 0);
+    operator.stop().await;
+}
+
+/// The same script creates the schema and updates it, and may be run again.
+async fn an_administrator_can_update_the_schema(world: Arc<World>) {
+    let scene = Scene::new(world, Variant::Platform).await;
+    install_the_first_version(&scene).await;
+    let identity = "SELECT id::text FROM organization_operator.installation";
+    let before: String = scene.value(identity).await;
+    let script = text(&command(&["migrate", "--print"], &[]).await).0;
+    for _ in 0..2 {
+        scene.sql(&script).await;
+        let output = command(&["migrate", "--database-url", &scene.url()], &[]).await;
+        assert!(text(&output).0.contains("up to date"), "{:?}", text(&output));
+    }
+    assert_eq!(scene.value::<String>(identity).await, before, "the database keeps its identity");
+    let table = "SELECT to_regclass('organization_operator.residue') IS NULL \
+                 AND to_regclass('organization_operator.captured_keys') IS NOT NULL";
+    assert!(scene.value::<bool>(table).await);
 }

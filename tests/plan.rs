@@ -80,11 +80,11 @@ async fn draft(scene: &Scene, url: &str, organization: &str) -> (String, String)
     (file, said.out)
 }
 
-/// Everything that a rehearsal could change: all rows of all tenants, claims, ledger, residue.
+/// Everything that a rehearsal could change: all rows of all tenants, claims, ledger, captured keys.
 async fn everything(scene: &Scene) -> String {
     let own = "SELECT string_agg(x, ',' ORDER BY x) FROM (SELECT c::text AS x FROM organization_operator.claims c \
         UNION ALL SELECT l::text FROM organization_operator.ledger l \
-        UNION ALL SELECT r::text FROM organization_operator.residue r) s";
+        UNION ALL SELECT r::text FROM organization_operator.captured_keys r) s";
     let own: Option<String> = scene.value(own).await;
     format!("{} {own:?}", scene.others(&[]).await)
 }

@@ -35,7 +35,7 @@ tests![
 
 /// Statements after the last count of what nothing fences: see above.
 const AFTER_THE_LAST_COUNT: [&str; 2] =
-    ["UPDATE organization_operator.ledger", "DELETE FROM organization_operator.residue"];
+    ["UPDATE organization_operator.ledger", "DELETE FROM organization_operator.captured_keys"];
 
 async fn writes_before_every_statement_platform(world: Arc<World>) {
     writes_before_every_statement(world, Variant::Platform, 2).await;

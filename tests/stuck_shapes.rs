@@ -81,7 +81,7 @@ async fn f13_a_missing_privilege_is_known_before_anybody_deletes(world: Arc<Worl
         ("INSERT".into(), "organization_operator\".\"ledger".into()),
         ("UPDATE".into(), "organization_operator\".\"ledger".into()),
         ("DELETE".into(), "organization_operator\".\"claims".into()),
-        ("INSERT".into(), "organization_operator\".\"residue".into()),
+        ("INSERT".into(), "organization_operator\".\"captured_keys".into()),
     ];
     for table in tables {
         lost.push(("SELECT".into(), format!("public\".\"{table}")));

@@ -4,6 +4,7 @@
 //! flips) and kstatus (`Ready` always; `Reconciling` and `Stalled` only while true).
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use strum::{EnumString, IntoStaticStr};
 
 /// The object is as its spec says.
 pub const READY: &str = "Ready";
@@ -50,7 +51,7 @@ pub mod stage {
 }
 
 /// Status of a condition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr)]
 pub enum Status {
     /// It holds.
     True,
@@ -63,12 +64,8 @@ pub enum Status {
 impl Status {
     /// The word that the API uses.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::True => "True",
-            Self::False => "False",
-            Self::Unknown => "Unknown",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr};
 
 use super::status::OrganizationStatus;
 
@@ -96,7 +97,22 @@ fn default_database() -> String {
 }
 
 /// What removal of an Organization object does to the data. Ordered: a later one does more.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Deserialize,
+    Serialize,
+    JsonSchema,
+    EnumString,
+    IntoStaticStr,
+)]
 pub enum DeletionPolicy {
     /// Keep the organization and all its data as they are.
     #[default]
@@ -110,12 +126,8 @@ pub enum DeletionPolicy {
 impl DeletionPolicy {
     /// The word that users write.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Retain => "Retain",
-            Self::Deactivate => "Deactivate",
-            Self::Delete => "Delete",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -2,9 +2,25 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::{Display, IntoStaticStr, VariantArray};
 
 /// Why something did not work. Each has one entry in `docs/errors.md`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Deserialize,
+    Serialize,
+    JsonSchema,
+    Display,
+    IntoStaticStr,
+    VariantArray,
+)]
 pub enum Reason {
     /// The database has no such organization.
     OrganizationNotFound,
@@ -60,52 +76,12 @@ pub enum Retry {
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 19] = [
-        Self::OrganizationNotFound,
-        Self::InvalidOrganizationId,
-        Self::ForeignKeyViolation,
-        Self::ContentChanged,
-        Self::OrganizationClaimed,
-        Self::DatabaseMismatch,
-        Self::DeactivationUnsupported,
-        Self::SchemaMismatch,
-        Self::PermissionDenied,
-        Self::AdmissionDenied,
-        Self::AuthenticationFailed,
-        Self::LockTimeout,
-        Self::StatementTimeout,
-        Self::SerializationFailure,
-        Self::DatabaseUnavailable,
-        Self::ReplacementSuspected,
-        Self::ConstraintViolation,
-        Self::Expired,
-        Self::InternalError,
-    ];
+    pub const ALL: &'static [Self] = <Self as VariantArray>::VARIANTS;
 
     /// The word itself.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::OrganizationNotFound => "OrganizationNotFound",
-            Self::InvalidOrganizationId => "InvalidOrganizationId",
-            Self::ForeignKeyViolation => "ForeignKeyViolation",
-            Self::ContentChanged => "ContentChanged",
-            Self::OrganizationClaimed => "OrganizationClaimed",
-            Self::DatabaseMismatch => "DatabaseMismatch",
-            Self::DeactivationUnsupported => "DeactivationUnsupported",
-            Self::SchemaMismatch => "SchemaMismatch",
-            Self::PermissionDenied => "PermissionDenied",
-            Self::AdmissionDenied => "AdmissionDenied",
-            Self::AuthenticationFailed => "AuthenticationFailed",
-            Self::LockTimeout => "LockTimeout",
-            Self::StatementTimeout => "StatementTimeout",
-            Self::SerializationFailure => "SerializationFailure",
-            Self::DatabaseUnavailable => "DatabaseUnavailable",
-            Self::ReplacementSuspected => "ReplacementSuspected",
-            Self::ConstraintViolation => "ConstraintViolation",
-            Self::Expired => "Expired",
-            Self::InternalError => "InternalError",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
     /// The status that the REST endpoint which this operator replaces would have answered.
@@ -164,11 +140,5 @@ impl Reason {
             // An organization that is not there yet is waited for; nobody has to act.
             Retry::Slow | Retry::Change => !matches!(self, Self::OrganizationNotFound),
         }
-    }
-}
-
-impl std::fmt::Display for Reason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
     }
 }

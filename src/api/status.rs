@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr};
 
 use super::organization::DeletionPolicy;
 use super::reason::Reason;
@@ -110,9 +111,6 @@ fn is_false(value: &bool) -> bool {
 pub struct DeletionStatus {
     /// The policy in effect. It is never higher than it was when the deletion began.
     pub policy: DeletionPolicy,
-    /// How rows are deleted: all in one transaction.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mode: Option<DeletionMode>,
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
@@ -137,15 +135,8 @@ pub struct DeletionStatus {
     pub next_attempt_time: Option<Time>,
 }
 
-/// How rows are deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-pub enum DeletionMode {
-    /// Everything in one transaction: all or nothing.
-    Transaction,
-}
-
 /// How a deletion ended. The word is also the reason of the Event and the outcome in the ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema, EnumString, IntoStaticStr)]
 pub enum Outcome {
     /// The organization and all its data are gone.
     Erased,
@@ -162,22 +153,14 @@ pub enum Outcome {
 impl Outcome {
     /// The word itself.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Erased => "Erased",
-            Self::Deactivated => "Deactivated",
-            Self::Retained => "Retained",
-            Self::NotFound => "NotFound",
-            Self::Transferred => "Transferred",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
     /// The outcome that this word means.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Erased, Self::Deactivated, Self::Retained, Self::NotFound, Self::Transferred]
-            .into_iter()
-            .find(|outcome| outcome.as_str() == word)
+        word.parse().ok()
     }
 }
 

@@ -130,7 +130,7 @@ async fn own_schema(config: &Config, database: &Database) -> Result<Vec<Finding>
             let (severity, message) = if config.database.migrate {
                 (
                     Severity::Warning,
-                    "the operator's own schema organization_operator is missing or old; the operator creates it when it starts",
+                    "the operator's own schema organization_operator is missing or old; the operator creates or updates it when it starts",
                 )
             } else {
                 (Severity::Blocks, failure.what())

@@ -10,7 +10,7 @@ use super::target::{Identified, Target};
 use super::{CommandError, ConfigArgs, could_not};
 use crate::api::Reason;
 use crate::api::status::{DeletionStep, ErrorDetail};
-use crate::db::rehearse::Rehearsal;
+use crate::cascade::rehearse::Rehearsal;
 use crate::domain::{Effect, Failure, report};
 use planner::CompiledPlan;
 

@@ -92,8 +92,8 @@ fn mark(object: &Organization, plan: &CompiledPlan) -> u64 {
     object.metadata.generation.hash(&mut hasher);
     object.metadata.annotations.hash(&mut hasher);
     if let Some(erase) = plan.cascade() {
-        erase.quick_check.as_ref().map(|(statement, _)| statement.sql()).hash(&mut hasher);
-        erase.quick_shared.as_ref().map(|(statement, _)| statement.sql()).hash(&mut hasher);
+        erase.quick_check.references.as_ref().map(|query| query.statement().sql()).hash(&mut hasher);
+        erase.quick_check.shared.as_ref().map(|query| query.statement().sql()).hash(&mut hasher);
     }
     hasher.finish()
 }
@@ -110,7 +110,8 @@ mod tests {
     #[test]
     fn the_documentation_says_how_often_and_for_how_long() {
         let docs = include_str!("../../docs/organization.md");
-        let limit = format!("for at most {} seconds a statement", crate::db::check::QUICK_CHECK_LIMIT.as_secs());
+        let limit =
+            format!("for at most {} seconds a statement", crate::cascade::quick_check::QUICK_CHECK_LIMIT.as_secs());
         assert_eq!((SELDOM.as_secs(), RESYNC.as_secs()), (3600, 600));
         for part in [limit.as_str(), "else once an hour; every ten minutes while something blocks"] {
             assert!(docs.contains(part), "{part}");

@@ -2,14 +2,14 @@
 
 use sqlx::PgConnection;
 
-use super::bind::{Captured, query};
+use super::bind::query;
 use super::connect::Database;
 use super::error::{During, OrFailure as _};
 use super::{Actor, claim, observe};
 use crate::api::Activation;
 use crate::domain::Failure;
 use crate::domain::decide::{Enforce, deactivation_unsupported};
-use planner::CompiledPlan;
+use planner::{CapturedKeys, CompiledPlan};
 
 impl Database {
     /// Claims the organization for a terminating object that never did.
@@ -55,7 +55,7 @@ pub(super) async fn switch(
         Activation::Deactivated => &activation.deactivate,
     };
     let table = plan.root.table.name();
-    query(statement, actor.key, &Captured::new()).execute(connection).await.or_failure(During::change(
+    query(statement, actor.key, &CapturedKeys::default()).execute(connection).await.or_failure(During::change(
         "switching the organization in",
         None,
         &table,

@@ -30,7 +30,7 @@ struct Holder {
 impl Database {
     /// Runs the work of one transaction, and names whoever held the lock if it fails for want of one. `pid` is the
     /// transaction's own server process. Work that is done sooner costs nothing.
-    pub(super) async fn naming_blockers<T>(
+    pub(crate) async fn naming_blockers<T>(
         &self,
         pid: i32,
         work: impl Future<Output = Result<T, Failure>>,

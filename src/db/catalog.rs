@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sqlx::postgres::PgRow;
 use sqlx::postgres::types::Oid;
 use sqlx::{PgConnection, Row as _};
 
@@ -10,7 +11,7 @@ use super::connect::Database;
 use super::error::{During, OrFailure as _};
 use super::{migrate, properties};
 use crate::domain::{Failure, PlanError};
-use planner::catalog::{Catalog, ColumnInfo, Enforcement, ForeignKey, OnDelete, Privileges, TableInfo};
+use planner::catalog::{Catalog, ColumnInfo, Enforcement, ForeignKey, OnDelete, Privileges, TableId, TableInfo};
 use planner::compile::compile;
 use planner::identifier::Table;
 use planner::{CompiledPlan, Plan};
@@ -127,16 +128,20 @@ impl Database {
 }
 
 /// The fingerprint of these tables now.
-pub(super) async fn fingerprint(
+pub(crate) async fn fingerprint(
     connection: &mut PgConnection,
-    tables: &[u32],
+    tables: &[TableId],
     tenant_columns: &[String],
 ) -> Result<String, sqlx::Error> {
     own(FINGERPRINT).bind(oids(tables.iter().copied())).bind(tenant_columns).fetch_one(connection).await?.try_get(0)
 }
 
-pub(super) fn oids(ids: impl Iterator<Item = u32>) -> Vec<Oid> {
-    ids.map(Oid).collect()
+pub(super) fn oids(ids: impl Iterator<Item = TableId>) -> Vec<Oid> {
+    ids.map(|id| Oid(id.0)).collect()
+}
+
+pub(super) fn table_id(row: &PgRow, column: impl sqlx::ColumnIndex<PgRow>) -> Result<TableId, sqlx::Error> {
+    Ok(TableId(row.try_get::<Oid, _>(column)?.0))
 }
 
 async fn read(connection: &mut PgConnection, plan: &Plan) -> Result<(Catalog, String), sqlx::Error> {
@@ -144,18 +149,18 @@ async fn read(connection: &mut PgConnection, plan: &Plan) -> Result<(Catalog, St
     let of_plan: Vec<String> =
         std::iter::once(plan.organization.table.clone()).chain(plan.steps.iter().map(|s| s.table.clone())).collect();
     let all: BTreeSet<String> = of_plan.iter().cloned().chain(plan.keep.iter().map(|k| k.table.clone())).collect();
-    let declared: Vec<(String, u32)> = own(RESOLVE)
+    let declared: Vec<(String, TableId)> = own(RESOLVE)
         .bind(all.into_iter().collect::<Vec<_>>())
         .fetch_all(&mut *connection)
         .await?
         .iter()
-        .map(|row| Ok((row.try_get("declared")?, row.try_get::<Oid, _>("oid")?.0)))
+        .map(|row| Ok((row.try_get("declared")?, table_id(row, "oid")?)))
         .collect::<Result<_, sqlx::Error>>()?;
-    let mut plan_tables: BTreeSet<u32> =
+    let mut plan_tables: BTreeSet<TableId> =
         declared.iter().filter(|(name, _)| of_plan.contains(name)).map(|(_, id)| *id).collect();
-    let mut ancestors: BTreeMap<u32, u32> = BTreeMap::new();
+    let mut ancestors: BTreeMap<TableId, TableId> = BTreeMap::new();
     for row in own(PARTITIONS).bind(oids(plan_tables.iter().copied())).fetch_all(&mut *connection).await? {
-        ancestors.insert(row.try_get::<Oid, _>(0)?.0, row.try_get::<Oid, _>(1)?.0);
+        ancestors.insert(table_id(&row, 0)?, table_id(&row, 1)?);
     }
     plan_tables.extend(ancestors.keys());
 
@@ -165,16 +170,16 @@ async fn read(connection: &mut PgConnection, plan: &Plan) -> Result<(Catalog, St
         key.parent = ancestors.get(&key.parent).copied().unwrap_or(key.parent);
         key.child = ancestors.get(&key.child).copied().unwrap_or(key.child);
     }
-    let mut ids: BTreeSet<u32> = declared.iter().map(|(_, id)| *id).collect();
+    let mut ids: BTreeSet<TableId> = declared.iter().map(|(_, id)| *id).collect();
     ids.extend(foreign_keys.iter().map(|k| k.child));
     for row in own(TENANT_TABLES).bind(&plan.tenant_columns).fetch_all(&mut *connection).await? {
-        ids.insert(row.try_get::<Oid, _>(0)?.0);
+        ids.insert(table_id(&row, 0)?);
     }
     let mut tables = tables(&mut *connection, &ids).await?;
     for table in &mut tables {
         table.declared = declared.iter().filter(|(_, id)| *id == table.id).map(|(name, _)| name.clone()).collect();
     }
-    let plan_tables: Vec<u32> = plan_tables.into_iter().collect();
+    let plan_tables: Vec<TableId> = plan_tables.into_iter().collect();
     let properties =
         properties::read(&mut *connection, oids(ids.into_iter()), oids(plan_tables.iter().copied())).await?;
     let own_missing = migrate::missing_privileges(&mut *connection).await?;
@@ -182,9 +187,9 @@ async fn read(connection: &mut PgConnection, plan: &Plan) -> Result<(Catalog, St
     Ok((Catalog { tables, foreign_keys, plan_tables, fingerprint, properties, own_missing }, role))
 }
 
-pub(super) async fn foreign_keys(
+pub(crate) async fn foreign_keys(
     connection: &mut PgConnection,
-    parents: &BTreeSet<u32>,
+    parents: &BTreeSet<TableId>,
 ) -> Result<Vec<ForeignKey>, sqlx::Error> {
     own(FOREIGN_KEYS)
         .bind(oids(parents.iter().copied()))
@@ -194,9 +199,9 @@ pub(super) async fn foreign_keys(
         .map(|row| {
             Ok(ForeignKey {
                 name: row.try_get("conname")?,
-                child: row.try_get::<Oid, _>("conrelid")?.0,
+                child: table_id(row, "conrelid")?,
                 child_columns: row.try_get("child_columns")?,
-                parent: row.try_get::<Oid, _>("confrelid")?.0,
+                parent: table_id(row, "confrelid")?,
                 parent_columns: row.try_get("parent_columns")?,
                 on_delete: on_delete(row.try_get("on_delete")?)?,
                 deferrable: row.try_get("condeferrable")?,
@@ -215,7 +220,7 @@ pub(super) async fn foreign_keys(
 }
 
 /// `confdeltype` of `pg_constraint`.
-pub(super) fn on_delete(code: &str) -> Result<OnDelete, Unreadable> {
+pub(crate) fn on_delete(code: &str) -> Result<OnDelete, Unreadable> {
     Ok(match code {
         "a" => OnDelete::NoAction,
         "r" => OnDelete::Restrict,
@@ -226,7 +231,10 @@ pub(super) fn on_delete(code: &str) -> Result<OnDelete, Unreadable> {
     })
 }
 
-pub(super) async fn tables(connection: &mut PgConnection, ids: &BTreeSet<u32>) -> Result<Vec<TableInfo>, sqlx::Error> {
+pub(crate) async fn tables(
+    connection: &mut PgConnection,
+    ids: &BTreeSet<TableId>,
+) -> Result<Vec<TableInfo>, sqlx::Error> {
     let ids = oids(ids.iter().copied());
     let mut tables: Vec<TableInfo> = own(TABLES)
         .bind(ids.clone())
@@ -235,7 +243,7 @@ pub(super) async fn tables(connection: &mut PgConnection, ids: &BTreeSet<u32>) -
         .iter()
         .map(|row| {
             Ok(TableInfo {
-                id: row.try_get::<Oid, _>("oid")?.0,
+                id: table_id(row, "oid")?,
                 table: Table::qualified(row.try_get::<String, _>("schema")?, row.try_get::<String, _>("name")?),
                 declared: Vec::new(),
                 columns: Vec::new(),
@@ -251,7 +259,7 @@ pub(super) async fn tables(connection: &mut PgConnection, ids: &BTreeSet<u32>) -
         })
         .collect::<Result<_, sqlx::Error>>()?;
     for row in own(COLUMNS).bind(ids.clone()).fetch_all(&mut *connection).await? {
-        let id = row.try_get::<Oid, _>("attrelid")?.0;
+        let id = table_id(&row, "attrelid")?;
         if let Some(table) = tables.iter_mut().find(|t| t.id == id) {
             table.columns.push(ColumnInfo {
                 name: row.try_get("name")?,
@@ -263,7 +271,7 @@ pub(super) async fn tables(connection: &mut PgConnection, ids: &BTreeSet<u32>) -
         }
     }
     for row in own(UNIQUE_KEYS).bind(ids).fetch_all(connection).await? {
-        let id = row.try_get::<Oid, _>("indrelid")?.0;
+        let id = table_id(&row, "indrelid")?;
         if let Some(table) = tables.iter_mut().find(|t| t.id == id) {
             table.unique_keys.push(row.try_get("columns")?);
         }

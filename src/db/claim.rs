@@ -24,12 +24,12 @@ macro_rules! select_claim {
 }
 
 /// The claim on an organization.
-pub(super) const OF_ORGANIZATION: &str = select_claim!("organization_key = $1");
+pub(crate) const OF_ORGANIZATION: &str = select_claim!("organization_key = $1");
 const LOCK: &str = select_claim!("organization_key = $1 FOR UPDATE");
 const LOCK_OF_OBJECT: &str = select_claim!("cluster_id = $1 AND object_uid = $2 FOR UPDATE");
 
 /// Reads a claim from a row; None where the columns are NULL.
-pub(super) fn read(row: &PgRow) -> Result<Option<Claim>, sqlx::Error> {
+pub(crate) fn read(row: &PgRow) -> Result<Option<Claim>, sqlx::Error> {
     let Some(cluster) = row.try_get::<Option<String>, _>("cluster_id")? else { return Ok(None) };
     let started: Option<i64> = row.try_get("window_started")?;
     let was_active: Option<bool> = row.try_get("window_was_active")?;
@@ -57,7 +57,7 @@ fn policy(word: &str) -> Result<DeletionPolicy, Unreadable> {
 
 /// Locks the claim on the organization for this object, and makes it if nobody has it. `take_from` names the one other
 /// owner from whom it may be taken; the check is made here, under the lock, so a decision that has grown old takes nothing.
-pub(super) async fn hold(
+pub(crate) async fn hold(
     connection: &mut PgConnection,
     actor: Actor<'_>,
     take_from: Option<&str>,
@@ -123,7 +123,7 @@ async fn lock(connection: &mut PgConnection, key: &str) -> Result<Option<Claim>,
 
 /// Notes policy and expiration in the object's claim, and forgets a recovery window that is over. Only an expiration
 /// that is in the future by the database's clock is noted.
-pub(super) async fn note(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
+pub(crate) async fn note(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
     let expiration = actor.subject.expiration.map(Timestamp::as_microsecond);
     own("UPDATE organization_operator.claims SET policy = $3, \
          expiration_time = CASE WHEN to_timestamp($4::double precision / 1000000) > now() \
@@ -143,7 +143,7 @@ pub(super) async fn note(connection: &mut PgConnection, actor: Actor<'_>) -> Res
 
 /// Records the deactivation that precedes an erasure. Returns its time by the database's clock: now, and not when the
 /// transaction began, which may have waited for locks since.
-pub(super) async fn start_window(
+pub(crate) async fn start_window(
     connection: &mut PgConnection,
     actor: Actor<'_>,
     was_active: bool,
@@ -159,7 +159,7 @@ pub(super) async fn start_window(
 }
 
 /// Forgets the deactivation that preceded an erasure.
-pub(super) async fn end_window(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
+pub(crate) async fn end_window(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
     own("UPDATE organization_operator.claims SET window_started_at = NULL, window_was_active = NULL \
          WHERE cluster_id = $1 AND object_uid = $2")
     .bind(actor.cluster)
@@ -171,7 +171,7 @@ pub(super) async fn end_window(connection: &mut PgConnection, actor: Actor<'_>) 
 }
 
 /// Gives the claim to another object of this cluster.
-pub(super) async fn hand_over(
+pub(crate) async fn hand_over(
     connection: &mut PgConnection,
     actor: Actor<'_>,
     successor: &crate::domain::facts::Successor,
@@ -192,7 +192,7 @@ pub(super) async fn hand_over(
 }
 
 /// Drops the object's claim.
-pub(super) async fn drop_claim(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
+pub(crate) async fn drop_claim(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
     own("DELETE FROM organization_operator.claims WHERE cluster_id = $1 AND object_uid = $2")
         .bind(actor.cluster)
         .bind(&actor.subject.uid)
@@ -203,7 +203,7 @@ pub(super) async fn drop_claim(connection: &mut PgConnection, actor: Actor<'_>) 
 }
 
 /// Locks and returns this object's claim with its key, if it has one.
-pub(super) async fn of_object(
+pub(crate) async fn of_object(
     connection: &mut PgConnection,
     cluster: &str,
     uid: &str,

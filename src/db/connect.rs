@@ -49,7 +49,7 @@ pub struct Settings {
 
 impl Settings {
     /// The statement with which every transaction begins.
-    pub(super) fn begin(&self) -> String {
+    pub(crate) fn begin(&self) -> String {
         // What triggers tell their client (NOTICE, WARNING) may hold values of rows, and the driver logs it.
         format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL client_min_messages = error; SET LOCAL row_security = off; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {}",
@@ -106,7 +106,7 @@ impl Servers {
 }
 
 /// A connection beside the pool, and its place.
-pub(super) struct Beside {
+pub(crate) struct Beside {
     connection: PgConnection,
     _place: OwnedSemaphorePermit,
 }
@@ -220,12 +220,12 @@ impl Database {
     }
 
     /// Limits of the connections.
-    pub(super) const fn settings(&self) -> Settings {
+    pub(crate) const fn settings(&self) -> Settings {
         self.settings
     }
 
     /// Longest wait for a lock.
-    pub(super) const fn lock_timeout(&self) -> Duration {
+    pub(crate) const fn lock_timeout(&self) -> Duration {
         self.settings.lock_timeout
     }
 
@@ -248,7 +248,7 @@ impl Database {
     ///
     /// # Errors
     /// Fails when the database cannot be reached.
-    pub(super) async fn connection(&self) -> Result<Beside, Failure> {
+    pub(crate) async fn connection(&self) -> Result<Beside, Failure> {
         let endpoint = self.server().await?;
         let place = self.place(&endpoint).await?;
         let connection = self.in_time(&endpoint, open(&endpoint)).await?;

@@ -126,7 +126,7 @@ fn unreadable(cause: &dyn std::error::Error, during: During<'_>) -> Failure {
 }
 
 /// Turns the driver's error into a failure that says what was being done.
-pub(super) trait OrFailure<T> {
+pub(crate) trait OrFailure<T> {
     /// The value, or the failure behind the driver's error.
     ///
     /// # Errors

@@ -12,26 +12,26 @@ use crate::domain::Failure;
 use crate::domain::facts::LedgerEntry;
 
 /// What is recorded beside the actor.
-pub(super) struct Record<'a> {
-    pub(super) outcome: Outcome,
-    pub(super) policy: DeletionPolicy,
-    pub(super) steps: &'a [DeletionStep],
-    pub(super) organizations: i64,
-    pub(super) detail: &'a str,
-    pub(super) plan_digest: &'a str,
-    pub(super) verified: bool,
+pub(crate) struct Record<'a> {
+    pub(crate) outcome: Outcome,
+    pub(crate) policy: DeletionPolicy,
+    pub(crate) steps: &'a [DeletionStep],
+    pub(crate) organizations: i64,
+    pub(crate) detail: &'a str,
+    pub(crate) plan_digest: &'a str,
+    pub(crate) verified: bool,
 }
 
 impl<'a> Record<'a> {
     /// A record without deleted rows.
-    pub(super) fn kept(outcome: Outcome, policy: DeletionPolicy, detail: &'a str) -> Self {
+    pub(crate) fn kept(outcome: Outcome, policy: DeletionPolicy, detail: &'a str) -> Self {
         Self { outcome, policy, steps: &[], organizations: 0, detail, plan_digest: "", verified: true }
     }
 }
 
 /// Reads an entry from a row; None where the columns are NULL. What cannot be read is an error: as no entry, it would let a
 /// deletion that has ended begin anew.
-pub(super) fn read(row: &PgRow) -> Result<Option<LedgerEntry>, sqlx::Error> {
+pub(crate) fn read(row: &PgRow) -> Result<Option<LedgerEntry>, sqlx::Error> {
     let Some(word) = row.try_get::<Option<String>, _>("outcome")? else { return Ok(None) };
     let steps: sqlx::types::Json<Vec<DeletionStep>> = row.try_get("steps")?;
     Ok(Some(LedgerEntry {
@@ -43,7 +43,7 @@ pub(super) fn read(row: &PgRow) -> Result<Option<LedgerEntry>, sqlx::Error> {
 }
 
 /// This object's entry.
-pub(super) async fn find(connection: &mut PgConnection, actor: Actor<'_>) -> Result<Option<LedgerEntry>, Failure> {
+pub(crate) async fn find(connection: &mut PgConnection, actor: Actor<'_>) -> Result<Option<LedgerEntry>, Failure> {
     let during = During::action("reading the ledger");
     let row = own("SELECT outcome, steps, \
                    (extract(epoch FROM finished_at) * 1000000)::bigint AS ledger_finished, \
@@ -59,7 +59,7 @@ pub(super) async fn find(connection: &mut PgConnection, actor: Actor<'_>) -> Res
 
 /// Writes this object's entry. It began with its transaction and ended when it is written: what is waited for in between must
 /// not count as time for writers to settle.
-pub(super) async fn write(connection: &mut PgConnection, actor: Actor<'_>, record: &Record<'_>) -> Result<(), Failure> {
+pub(crate) async fn write(connection: &mut PgConnection, actor: Actor<'_>, record: &Record<'_>) -> Result<(), Failure> {
     let written = own("INSERT INTO organization_operator.ledger (cluster_id, object_uid, object_name, organization_key, \
          outcome, policy, policy_manager, steps, organizations_deleted, detail, plan_digest, operator_version, \
          finished_at, verified_at) \
@@ -92,7 +92,7 @@ pub(super) async fn write(connection: &mut PgConnection, actor: Actor<'_>, recor
 }
 
 /// Adds what a sweep after COMMIT deleted, or marks the entry as verified.
-pub(super) async fn amend(
+pub(crate) async fn amend(
     connection: &mut PgConnection,
     actor: Actor<'_>,
     steps: &[DeletionStep],

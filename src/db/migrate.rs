@@ -19,28 +19,33 @@ const TABLE: &str = "organization_operator.migrations";
 /// operators of different versions have to agree on it.
 pub const LOCK: i64 = 0x6f72_672d_6f70_6572;
 
-/// The SQL that creates the schema, for a database administrator to read and run. The role that the operator connects as
-/// then needs nothing but the grants at its end.
+/// The SQL that creates or updates the schema, for a database administrator to read and run. It skips the migrations that
+/// were applied before. The role that the operator connects as then needs nothing but the grants at its end.
 #[must_use]
 pub fn script(role: &str) -> String {
     let role = planner::identifier::quote(role);
-    let scripts: String =
-        MIGRATIONS.iter().flat_map(|m| ["\n-- ", &m.description, "\n", m.sql.as_str().trim(), "\n"]).collect();
-    // The record that sqlx keeps, so that the operator sees that nothing is left to do.
-    let records: Vec<String> = MIGRATIONS
+    // With the record that sqlx keeps, so that the operator sees which migrations were applied.
+    let migrations: String = MIGRATIONS
         .iter()
         .map(|m| {
             let checksum = m.checksum.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
-            let description = planner::identifier::literal(&m.description);
-            format!("({}, {description}, true, '\\x{checksum}', 0)", m.version)
+            let (version, description) = (m.version, planner::identifier::literal(&m.description));
+            format!(
+                r"
+DO $migration$ BEGIN IF NOT EXISTS (SELECT FROM {TABLE} WHERE version = {version}) THEN
+{sql}
+INSERT INTO {TABLE} (version, description, success, checksum, execution_time)
+    VALUES ({version}, {description}, true, '\x{checksum}', 0);
+END IF; END $migration$;
+",
+                sql = m.sql.as_str().trim()
+            )
         })
         .collect();
-    let records = records.join(",\n    ");
     format!(
         "BEGIN;
 CREATE SCHEMA IF NOT EXISTS {SCHEMA};
-{scripts}
-CREATE TABLE {TABLE} (
+CREATE TABLE IF NOT EXISTS {TABLE} (
     version bigint PRIMARY KEY,
     description text NOT NULL,
     installed_on timestamptz NOT NULL DEFAULT now(),
@@ -48,13 +53,11 @@ CREATE TABLE {TABLE} (
     checksum bytea NOT NULL,
     execution_time bigint NOT NULL
 );
-INSERT INTO {TABLE} (version, description, success, checksum, execution_time) VALUES
-    {records};
-
+{migrations}
 GRANT USAGE ON SCHEMA {SCHEMA} TO {role};
 GRANT SELECT ON {SCHEMA}.installation, {TABLE} TO {role};
 GRANT SELECT, INSERT, UPDATE ON {SCHEMA}.ledger TO {role};
-GRANT SELECT, INSERT, UPDATE, DELETE ON {SCHEMA}.claims, {SCHEMA}.residue TO {role};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {SCHEMA}.claims, {SCHEMA}.captured_keys TO {role};
 COMMIT;
 "
     )
@@ -173,7 +176,7 @@ const MISSING: &str = "SELECT NULL AS name, 'USAGE' AS privilege FROM pg_namespa
     UNION ALL SELECT t.name, t.privilege FROM (VALUES ('installation', 'SELECT'), ('migrations', 'SELECT'), \
     ('ledger', 'SELECT'), ('ledger', 'INSERT'), ('ledger', 'UPDATE'), \
     ('claims', 'SELECT'), ('claims', 'INSERT'), ('claims', 'UPDATE'), ('claims', 'DELETE'), \
-    ('residue', 'SELECT'), ('residue', 'INSERT'), ('residue', 'UPDATE'), ('residue', 'DELETE')) t(name, privilege) \
+    ('captured_keys', 'SELECT'), ('captured_keys', 'INSERT'), ('captured_keys', 'UPDATE'), ('captured_keys', 'DELETE')) t(name, privilege) \
     JOIN pg_namespace n ON n.nspname = 'organization_operator' \
     JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.name \
     WHERE NOT has_table_privilege(c.oid, t.privilege) ORDER BY 1 NULLS FIRST, 2";

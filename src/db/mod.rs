@@ -4,25 +4,20 @@
 //! statements are never left prepared on the server.
 
 pub mod activate;
-mod bind;
+pub(crate) mod bind;
 mod blocking;
 pub mod catalog;
-pub mod check;
 pub mod claim;
 pub mod connect;
-pub mod erase;
 pub mod error;
 pub mod ledger;
 pub mod migrate;
 pub mod observe;
-pub mod preview;
 mod properties;
-pub mod rehearse;
 pub mod settle;
 pub mod survey;
 mod url;
-pub mod verify;
-mod wording;
+pub(crate) mod wording;
 
 pub use connect::{Database, Settings, UrlSource};
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sqlx::{PgConnection, Row as _};
 
-use super::bind::{Captured, numbers, own, query, query_keys, time};
+use super::bind::{counted, own, query, query_keys, time};
 use super::connect::Database;
 use super::error::{During, OrFailure as _, failure};
 use super::{claim, ledger};
@@ -12,7 +12,8 @@ use crate::api::status::EntityRows;
 use crate::api::status::Inventory;
 use crate::domain::facts::{Facts, Presence};
 use crate::domain::{Failure, Subject};
-use planner::{COUNT_LIMIT, CompiledPlan};
+use planner::cascade::USERS;
+use planner::{COUNT_LIMIT, CapturedKeys, CompiledPlan};
 
 /// One organization in the census.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,19 +53,19 @@ impl Database {
         let Some(cascade) = plan.cascade() else { return Ok(None) };
         let mut tx = self.begin().await?;
         let during = During::action("counting");
-        let rows = numbers(&mut tx, &cascade.inventory, key, &Captured::new()).await.or_failure(during)?;
+        let rows = counted(&mut tx, &cascade.inventory, key, &CapturedKeys::default()).await.or_failure(during)?;
         tx.rollback().await.or_failure(during)?;
         let entities: Vec<EntityRows> = cascade
             .by_entity(&rows)
             .into_iter()
             .map(|(entity, rows)| EntityRows {
-                capped: rows > COUNT_LIMIT && entity != "users",
-                rows: if entity == "users" { rows } else { rows.min(COUNT_LIMIT) },
-                entity,
+                capped: rows > COUNT_LIMIT && entity.name != USERS,
+                rows: if entity.name == USERS { rows } else { rows.min(COUNT_LIMIT) },
+                entity: entity.name.clone(),
             })
             .collect();
         Ok(Some(Inventory {
-            users: entities.iter().find(|e| e.entity == "users").map(|e| e.rows),
+            users: entities.iter().find(|e| e.entity == USERS).map(|e| e.rows),
             total: entities.iter().map(|e| e.rows).sum(),
             entities,
             observed_time: None,
@@ -78,7 +79,7 @@ impl Database {
     /// Fails when the database cannot be read.
     pub async fn census(&self, keys: &[String], plan: &CompiledPlan) -> Result<HashMap<String, CensusEntry>, Failure> {
         let during = During::action("looking at all organizations");
-        let statement = plan.cascade().map_or(&plan.root.census, |c| &c.census);
+        let statement = plan.cascade().map_or(&plan.root.observe_many, |c| &c.observe_many);
         let mut tx = self.begin().await?;
         let rows = query_keys(statement, keys).fetch_all(&mut *tx).await.or_failure(during)?;
         tx.rollback().await.or_failure(during)?;
@@ -96,7 +97,7 @@ impl Database {
     /// Fails when the database cannot be read.
     pub async fn canonical(&self, id: &str, plan: &CompiledPlan) -> Result<Option<String>, Failure> {
         let mut tx = self.begin().await?;
-        match query(&plan.root.observe, id, &Captured::new()).fetch_one(&mut *tx).await {
+        match query(&plan.root.observe, id, &CapturedKeys::default()).fetch_one(&mut *tx).await {
             Ok(row) => Ok(row.try_get("key").ok()),
             Err(e) => {
                 let failure = failure(&e, During::action("reading an id").id());
@@ -141,13 +142,13 @@ impl Database {
         let erase = plan.erase()?;
         let mut tx = self.begin().await?;
         let during = During::action("counting");
-        let rows = numbers(&mut tx, &erase.count, key, &Captured::new()).await.or_failure(during)?;
+        let rows = counted(&mut tx, &erase.count, key, &CapturedKeys::default()).await.or_failure(during)?;
         tx.rollback().await.or_failure(during)?;
-        Ok(rows.iter().sum())
+        Ok(rows.iter().map(|(_, rows)| rows).sum())
     }
 }
 
-pub(super) async fn look(
+pub(crate) async fn look(
     connection: &mut PgConnection,
     cluster: &str,
     subject: &Subject,
@@ -178,7 +179,8 @@ pub(super) async fn look(
         Some(claimed) => (claimed, during),
         None => (&subject.organization_id, during.id()),
     };
-    let row = query(&plan.root.observe, id, &Captured::new()).fetch_one(&mut *connection).await.or_failure(during)?;
+    let row =
+        query(&plan.root.observe, id, &CapturedKeys::default()).fetch_one(&mut *connection).await.or_failure(during)?;
     let key: String = row.try_get("key").or_failure(during)?;
     let present: bool = row.try_get("present").or_failure(during)?;
     let active: Option<bool> = row.try_get("active").or_failure(during)?;
@@ -218,7 +220,7 @@ async fn same_id(connection: &mut PgConnection, id: &str, key: &str, plan: &Comp
     use sqlx::Connection as _;
     let during = During::action("comparing ids").id();
     let mut savepoint = connection.begin().await.or_failure(during)?;
-    let row = query(&plan.root.observe, id, &Captured::new()).fetch_one(&mut *savepoint).await;
+    let row = query(&plan.root.observe, id, &CapturedKeys::default()).fetch_one(&mut *savepoint).await;
     savepoint.rollback().await.or_failure(during)?;
     match row {
         Ok(row) => Ok(row.try_get::<Option<String>, _>("key").or_failure(during)?.as_deref() == Some(key)),
@@ -230,7 +232,7 @@ async fn same_id(connection: &mut PgConnection, id: &str, key: &str, plan: &Comp
 }
 
 /// What a transaction that changes something runs on: whether the server is a standby, and the process of this session.
-pub(super) async fn server(connection: &mut PgConnection) -> Result<(bool, i32), Failure> {
+pub(crate) async fn server(connection: &mut PgConnection) -> Result<(bool, i32), Failure> {
     let during = During::action("asking whether this is the primary");
     own("SELECT pg_is_in_recovery(), pg_backend_pid()")
         .fetch_one(connection)

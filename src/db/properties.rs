@@ -7,7 +7,7 @@ use sqlx::postgres::types::Oid;
 use sqlx::{PgConnection, Row as _};
 
 use super::bind::own;
-use super::catalog::on_delete;
+use super::catalog::{on_delete, table_id};
 use planner::catalog::{KeyBelow, Relation, Rule, TableId, TableProperties, Timing, Trigger};
 
 const RELATIONS: &str = "SELECT c.oid AS id, c.relkind::text AS kind, \
@@ -80,7 +80,7 @@ pub(super) async fn read(
     ids: Vec<Oid>,
     plan_tables: Vec<Oid>,
 ) -> Result<BTreeMap<TableId, TableProperties>, sqlx::Error> {
-    let id = |row: &PgRow| Ok::<_, sqlx::Error>(row.try_get::<Oid, _>("id")?.0);
+    let id = |row: &PgRow| table_id(row, "id");
     let mut all: BTreeMap<TableId, TableProperties> = BTreeMap::new();
     for row in own(RELATIONS).bind(ids.clone()).fetch_all(&mut *connection).await? {
         let kind: String = row.try_get("kind")?;

@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 
 use super::activate::switch;
-use super::bind::{Captured, numbers, query};
+use super::bind::{counted, query};
 use super::connect::Database;
 use super::error::{During, OrFailure as _, Values, failure};
 use super::ledger::Record;
@@ -19,7 +19,7 @@ use crate::domain::completion::{CompletionProof, NothingLeft};
 use crate::domain::decide::KeepBecause;
 use crate::domain::facts::{Claim, LedgerEntry, Successor};
 use crate::domain::{Effect, Failure, Subject};
-use planner::CompiledPlan;
+use planner::{CapturedKeys, CompiledPlan};
 
 impl Database {
     /// Records that the data is kept, and restores the activation that a recovery window changed. An object that owns
@@ -187,9 +187,10 @@ impl Database {
         if observe::server(&mut tx).await?.0 || lock_organization(&mut tx, actor.key, plan).await?.is_some() {
             return Ok(None);
         }
-        let rows =
-            numbers(&mut tx, &erase.count, actor.key, &Captured::new()).await.or_failure(During::action("counting"))?;
-        let Some(proof) = NothingLeft::prove(&rows) else { return Ok(None) };
+        let rows = counted(&mut tx, &erase.count, actor.key, &CapturedKeys::default())
+            .await
+            .or_failure(During::action("counting"))?;
+        let Some(proof) = NothingLeft::prove(rows.iter().map(|(_, rows)| rows)) else { return Ok(None) };
         claim::drop_claim(&mut tx, actor).await?;
         let record = Record::kept(Outcome::NotFound, actor.subject.policy, "");
         ledger::write(&mut tx, actor, &record).await?;
@@ -235,7 +236,7 @@ async fn recorded(connection: &mut PgConnection, actor: Actor<'_>) -> Result<Opt
     settled(&entry).map(Some)
 }
 
-pub(super) fn settled(entry: &LedgerEntry) -> Result<CompletionProof, Failure> {
+pub(crate) fn settled(entry: &LedgerEntry) -> Result<CompletionProof, Failure> {
     CompletionProof::recorded(entry)
         .ok_or_else(|| Failure::new(Reason::ContentChanged, "the deletion is not completed").effect(Effect::Erased))
 }
@@ -255,7 +256,7 @@ async fn restore(
 
 /// Locks the organization's row against everything, new references included. None: it is not there; else whether it is
 /// active, where the plan can tell.
-pub(super) async fn lock_organization(
+pub(crate) async fn lock_organization(
     connection: &mut PgConnection,
     key: &str,
     plan: &CompiledPlan,
@@ -263,7 +264,7 @@ pub(super) async fn lock_organization(
     use sqlx::Row as _;
     let table = plan.root.table.name();
     let during = During::table("locking the organization in", None, &table);
-    query(&plan.root.lock, key, &Captured::new())
+    query(&plan.root.lock, key, &CapturedKeys::default())
         .fetch_optional(connection)
         .await
         .or_failure(during)?
@@ -272,7 +273,7 @@ pub(super) async fn lock_organization(
         .or_failure(during)
 }
 
-pub(super) async fn commit(tx: Transaction<'static, Postgres>) -> Result<(), Failure> {
+pub(crate) async fn commit(tx: Transaction<'static, Postgres>) -> Result<(), Failure> {
     tx.commit().await.map_err(|e| {
         let failure = refused_at_commit(&e);
         // The server may have got the COMMIT before the connection was lost.
@@ -284,7 +285,7 @@ pub(super) async fn commit(tx: Transaction<'static, Postgres>) -> Result<(), Fai
 }
 
 /// What the checks at COMMIT found.
-pub(super) fn refused_at_commit(error: &sqlx::Error) -> Failure {
+pub(crate) fn refused_at_commit(error: &sqlx::Error) -> Failure {
     // What runs at COMMIT are checks and triggers of the schema.
     let mut failure = failure(error, During { values: Values::Trigger, ..During::action("committing") });
     // A deferred foreign key: rows that refer to deleted ones appeared after they were counted.

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::postgres::types::Oid;
 use sqlx::{PgConnection, Row as _};
 
 use super::bind::own;
-use super::catalog::{foreign_keys, oids, tables};
+use super::catalog::{foreign_keys, oids, table_id, tables};
 use super::connect::Database;
 use super::error::{During, OrFailure as _};
 use crate::domain::Failure;
+use planner::catalog::TableId;
 use planner::infer::{Survey, Surveyed};
 
 /// Ordinary and partitioned tables of the platform. Partitions are covered by their parent; what an extension brought is no
@@ -45,11 +45,11 @@ impl Database {
 }
 
 async fn read(connection: &mut PgConnection) -> Result<Survey, sqlx::Error> {
-    let mut visible: BTreeMap<u32, bool> = BTreeMap::new();
+    let mut visible: BTreeMap<TableId, bool> = BTreeMap::new();
     for row in own(TABLES).fetch_all(&mut *connection).await? {
-        visible.insert(row.try_get::<Oid, _>("oid")?.0, row.try_get("visible")?);
+        visible.insert(table_id(&row, "oid")?, row.try_get("visible")?);
     }
-    let ids: BTreeSet<u32> = visible.keys().copied().collect();
+    let ids: BTreeSet<TableId> = visible.keys().copied().collect();
     let mut surveyed: Vec<Surveyed> = tables(&mut *connection, &ids)
         .await?
         .into_iter()
@@ -60,14 +60,14 @@ async fn read(connection: &mut PgConnection) -> Result<Survey, sqlx::Error> {
             generated: Vec::new(),
         })
         .collect();
-    let place: BTreeMap<u32, usize> = surveyed.iter().enumerate().map(|(i, t)| (t.info.id, i)).collect();
+    let place: BTreeMap<TableId, usize> = surveyed.iter().enumerate().map(|(i, t)| (t.info.id, i)).collect();
     for row in own(INDEXES).bind(oids(ids.iter().copied())).fetch_all(&mut *connection).await? {
-        if let Some(i) = place.get(&row.try_get::<Oid, _>("indrelid")?.0) {
+        if let Some(i) = place.get(&table_id(&row, "indrelid")?) {
             surveyed[*i].indexes.push(row.try_get("columns")?);
         }
     }
     for row in own(GENERATED).bind(oids(ids.iter().copied())).fetch_all(&mut *connection).await? {
-        if let Some(i) = place.get(&row.try_get::<Oid, _>("attrelid")?.0) {
+        if let Some(i) = place.get(&table_id(&row, "attrelid")?) {
             surveyed[*i].generated.push(row.try_get("name")?);
         }
     }

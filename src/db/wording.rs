@@ -5,24 +5,24 @@ use super::error::During;
 use crate::api::Reason;
 use planner::identifier::{literal, quote};
 
-pub(super) const LOOK_AFTER_THE_SERVER: &str =
+pub(crate) const LOOK_AFTER_THE_SERVER: &str =
     "check that the database server runs and that the operator may reach it; the operator goes on by itself";
-pub(super) const LOOK_AFTER_THE_FILES: &str = "check that the files which sslrootcert, sslcert and sslkey of the database URL name are there and can be read, or that the server runs whose socket it names; the operator goes on by itself";
-pub(super) const REPORT: &str = "read the operator's log and the database server's log, and report this";
-pub(super) const TRUST: &str = "put the right host, sslmode and sslrootcert into the database URL, or give the server a certificate for that host; the file with the URL is read again by itself";
+pub(crate) const LOOK_AFTER_THE_FILES: &str = "check that the files which sslrootcert, sslcert and sslkey of the database URL name are there and can be read, or that the server runs whose socket it names; the operator goes on by itself";
+pub(crate) const REPORT: &str = "read the operator's log and the database server's log, and report this";
+pub(crate) const TRUST: &str = "put the right host, sslmode and sslrootcert into the database URL, or give the server a certificate for that host; the file with the URL is read again by itself";
 
 /// What the server refused.
-pub(super) struct Refusal<'a> {
-    pub(super) reason: Reason,
-    pub(super) code: &'a str,
+pub(crate) struct Refusal<'a> {
+    pub(crate) reason: Reason,
+    pub(crate) code: &'a str,
     /// Table, as `schema.name` where the server told.
-    pub(super) table: Option<&'a str>,
-    pub(super) column: Option<&'a str>,
-    pub(super) constraint: Option<&'a str>,
+    pub(crate) table: Option<&'a str>,
+    pub(crate) column: Option<&'a str>,
+    pub(crate) constraint: Option<&'a str>,
     /// The trigger's function in which it happened.
-    pub(super) function: Option<String>,
+    pub(crate) function: Option<String>,
     /// What is not there, in the server's words.
-    pub(super) missing: Option<String>,
+    pub(crate) missing: Option<String>,
 }
 
 /// Where PostgreSQL's parser says that a name is not there (PostgreSQL 15 to 18): a table (42P01), a column (42703), a
@@ -49,7 +49,7 @@ const PARSER: [&str; 16] = [
 /// What the server says of a name that it does not find. It is the only message of the server that is repeated, and only
 /// where its own parser read the name in a statement that somebody wrote: then it holds names, and no value of a row. A
 /// trigger can raise the same code with any text, and `EXECUTE` can make names of values.
-pub(super) fn missing(message: &str, routine: Option<&str>, context: Option<&str>) -> Option<String> {
+pub(crate) fn missing(message: &str, routine: Option<&str>, context: Option<&str>) -> Option<String> {
     let context = context.unwrap_or_default();
     let made_of_values = ["EXECUTE", " at OPEN", " at RETURN QUERY"].iter().any(|part| context.contains(part));
     let another_language = context.matches("PL/").count() != context.matches("PL/pgSQL ").count();
@@ -60,18 +60,18 @@ pub(super) fn missing(message: &str, routine: Option<&str>, context: Option<&str
 }
 
 /// A text that another program wrote, as it can be shown: printable, and of at most so many characters.
-pub(super) fn printable(text: &str, limit: usize) -> String {
+pub(crate) fn printable(text: &str, limit: usize) -> String {
     text.chars().filter(|c| !c.is_control()).take(limit).collect()
 }
 
 /// The innermost function of the server's context, `name(types)`. Only the name is taken: the rest may quote statements.
-pub(super) fn function(context: &str) -> Option<String> {
+pub(crate) fn function(context: &str) -> Option<String> {
     let (name, _) = context.lines().find_map(|line| line.strip_prefix("PL/pgSQL function ")?.split_once(" line "))?;
     Some(printable(name, 128))
 }
 
 /// What happened, and where.
-pub(super) fn message(refusal: &Refusal<'_>, during: During<'_>) -> String {
+pub(crate) fn message(refusal: &Refusal<'_>, during: During<'_>) -> String {
     let place = during.table.map(|t| format!(" the table `{t}`")).unwrap_or_default();
     let doing = format!("{}{place}", during.action);
     let constraint = refusal.constraint.map(|c| format!(" (constraint {c})")).unwrap_or_default();
@@ -150,7 +150,7 @@ fn refused(code: &str, refusal: &Refusal<'_>) -> String {
 }
 
 /// What clears it: SQL where SQL does.
-pub(super) fn remedy(refusal: &Refusal<'_>, during: During<'_>) -> String {
+pub(crate) fn remedy(refusal: &Refusal<'_>, during: During<'_>) -> String {
     let text = match (refusal.reason, refusal.code) {
         (Reason::ForeignKeyViolation, _) => {
             "wait for the next attempt, which counts the rows that refer from outside and shows the SQL that clears them; if it does not, a trigger writes such rows while the organization is being deleted"
@@ -223,7 +223,7 @@ fn refusing(refusal: &Refusal<'_>, during: During<'_>) -> String {
 }
 
 /// SQL that shows the triggers of a table.
-pub(super) fn triggers(table: &str) -> String {
+pub(crate) fn triggers(table: &str) -> String {
     format!(
         "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = {}::regclass AND NOT tgisinternal; -- then change or disable the trigger that stands in the way",
         literal(&quoted(table))

@@ -11,8 +11,8 @@ pub struct NothingLeft(());
 impl NothingLeft {
     /// The proof, if every number is zero.
     #[must_use]
-    pub fn prove(recount: &[i64]) -> Option<Self> {
-        recount.iter().all(|rows| *rows == 0).then_some(Self(()))
+    pub fn prove<'r>(recount: impl IntoIterator<Item = &'r i64>) -> Option<Self> {
+        recount.into_iter().all(|rows| *rows == 0).then_some(Self(()))
     }
 }
 

@@ -12,8 +12,7 @@ use super::failure::{Blame, Failure};
 use super::subject::Subject;
 use crate::api::condition::{self, Status, Wanted, stage};
 use crate::api::status::{
-    ClaimStatus, DeletionMode, DeletionStatus, DeletionStep, ErrorDetail, Inventory, ObservedState, OrganizationStatus,
-    Outcome,
+    ClaimStatus, DeletionStatus, DeletionStep, ErrorDetail, Inventory, ObservedState, OrganizationStatus, Outcome,
 };
 use crate::api::{Activation, DeletionPolicy, Reason, Retry};
 
@@ -352,7 +351,6 @@ fn deletion_status(
     let previous = before.deletion.as_ref();
     DeletionStatus {
         policy: deletion.policy,
-        mode: (deletion.policy == DeletionPolicy::Delete).then_some(DeletionMode::Transaction),
         outcome: deletion.outcome,
         steps: if deletion.steps.is_empty() {
             previous.map(|p| p.steps.clone()).unwrap_or_default()

@@ -178,7 +178,7 @@ pub fn raising() -> Case {
     )
     .state("P0001")
     .at("users", "public.users")
-    .says(&["a trigger says no", "in the function `ending()`"])
+    .says(&["a trigger raised an error", "in the function `ending()`"])
     .remedy(&["pg_get_triggerdef", "tgrelid = '\"public\".\"users\"'::regclass"])
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use organization_operator::api::{DeletionPolicy, Reason};
-use organization_operator::db::erase::Erasure;
-use organization_operator::db::verify::Verification;
+use organization_operator::cascade::erase::Erasure;
+use organization_operator::cascade::verify::Verification;
 use organization_operator::db::{Actor, Database, Settings, UrlSource};
 use organization_operator::domain::completion::CompletionProof;
 use organization_operator::domain::{Failure, Subject};
@@ -28,7 +28,7 @@ const CLUSTER: &str = "property";
 pub enum Breakage {
     /// A composite key is matched by one of its columns.
     HalfOfAKey,
-    /// Keys of parents that go first are not captured.
+    /// Keys of parents that go first are captured, and not found by the statements that need them.
     NoCapture,
     /// The predicate on the tenant is always true.
     NoTenant,
@@ -116,7 +116,7 @@ impl Ground {
         self.database.erase(Actor { cluster: CLUSTER, subject: &subject, key }, compiled, wanted).await
     }
 
-    /// Erases what nothing fences, and stops before the second count. Returns the plan for it.
+    /// Erases what no foreign key protects, and stops before the second count. Returns the plan for it.
     pub async fn unverified(&self, sql: &str, plan: &str, key: &str) -> CompiledPlan {
         let compiled = self.prepare(sql, plan).await.expect("compiled");
         let subject = subject(key, key);
@@ -225,19 +225,20 @@ impl Ground {
                     table.unique_keys.push(vec![half.1.clone()]);
                 }
                 let mut compiled = compile(&plan, &catalog, &role).ok()?;
-                // The look at parents that are still there would refuse it.
-                ready(&mut compiled)?.parents_left.1.clear();
+                // The count of parents that are still there would refuse it.
+                ready(&mut compiled)?.parents_left = None;
                 Some(Ok(compiled))
             }
             Breakage::NoCapture => {
                 let mut compiled = compile(&plan, &catalog, &role).ok()?;
                 let erase = ready(&mut compiled)?;
-                let before = erase.captures.len();
-                erase.captures.retain(|c| c.columns.is_empty());
+                let Cascade { captures, deletes, .. } = &mut **erase;
+                let captured = captures.iter_mut().flat_map(|c| &mut c.columns);
                 // What a delete returns would make up for it.
-                let Cascade { deletes, sweeps, .. } = &mut **erase;
-                deletes.iter_mut().chain(sweeps).for_each(|d| d.returns.clear());
-                (erase.captures.len() < before).then_some(Ok(compiled))
+                let returned = deletes.iter_mut().flat_map(|d| &mut d.returns).flat_map(|r| &mut r.columns);
+                // No statement asks for keys of this name.
+                let lost = captured.chain(returned).map(|column| column.push_str(", lost")).count();
+                (lost > 0).then_some(Ok(compiled))
             }
             Breakage::NoTenant => {
                 let whole = compile(&plan, &catalog, &role).ok()?;
@@ -248,7 +249,7 @@ impl Ground {
                     }
                 }
                 let mut broken = compile(&plan, &catalog, &role).ok()?;
-                // The organizations themselves are looked at one by one.
+                // The organizations themselves are deleted one by one.
                 ready(&mut broken)?.delete_organization = whole.erase().ok()?.delete_organization.clone();
                 Some(Ok(CompiledPlan { root: whole.root, ..broken }))
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use organization_operator::api::Reason;
-use organization_operator::db::verify::Verification;
+use organization_operator::cascade::verify::Verification;
 use planner::CompiledPlan;
 use sqlx::{AssertSqlSafe, Connection as _};
 
@@ -20,7 +20,7 @@ tests![
     a_key_of_one_partition_protects_nothing,
     what_gets_past_a_foreign_key_is_counted_by_the_keys_of_what_is_gone,
     a_trigger_that_lets_rows_go_without_deleting_them_is_no_success,
-    what_another_trigger_deleted_is_not_swallowed,
+    what_another_trigger_deleted_is_not_suppressed,
     a_trigger_on_a_partition_is_one_of_the_table,
     temporary_tables_do_not_outdate_the_plan,
 ];
@@ -212,7 +212,7 @@ async fn a_trigger_that_lets_rows_go_without_deleting_them_is_no_success(world: 
 }
 
 /// A cascade by hand, and an honest trigger on the table below.
-async fn what_another_trigger_deleted_is_not_swallowed(world: Arc<World>) {
+async fn what_another_trigger_deleted_is_not_suppressed(world: Arc<World>) {
     let ground = Ground::new(&world).await;
     let ended = ground
         .erased(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use organization_operator::api::Reason;
-use organization_operator::db::erase::Erasure;
+use organization_operator::cascade::erase::Erasure;
 
 use super::case::Ground;
 use crate::support::World;

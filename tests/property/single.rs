@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use organization_operator::api::Reason;
-use organization_operator::db::verify::Verification;
+use organization_operator::cascade::verify::Verification;
 
 use super::case::Ground;
 use crate::support::World;
@@ -15,7 +15,7 @@ tests![
     whole_numbers_of_different_size_compare_as_they_are,
     a_tree_with_restrict_goes_at_once,
     a_row_of_two_organizations_blocks,
-    a_swallowed_delete_under_cascade_leaves_no_orphan,
+    a_suppressed_delete_under_cascade_leaves_no_orphan,
     what_appears_after_the_commit_takes_nothing_with_it,
 ];
 
@@ -146,9 +146,9 @@ async fn a_row_of_two_organizations_blocks(world: Arc<World>) {
     assert_eq!(ground.number("SELECT id FROM keys").await, 3);
 }
 
-/// The foreign key stays "valid" where a trigger swallows what a CASCADE deletes, so counting by the parents that are
+/// The foreign key stays "valid" where a trigger suppresses what a CASCADE deletes, so counting by the parents that are
 /// gone would find nothing.
-async fn a_swallowed_delete_under_cascade_leaves_no_orphan(world: Arc<World>) {
+async fn a_suppressed_delete_under_cascade_leaves_no_orphan(world: Arc<World>) {
     let ground = Ground::new(&world).await;
     let failure = ground
         .erased(
@@ -156,8 +156,8 @@ async fn a_swallowed_delete_under_cascade_leaves_no_orphan(world: Arc<World>) {
              CREATE TABLE flows (id bigint PRIMARY KEY, organization_id bigint REFERENCES organizations ON DELETE CASCADE); \
              CREATE TABLE runs (id bigint PRIMARY KEY, flow_id bigint REFERENCES flows ON DELETE CASCADE); \
              INSERT INTO organizations VALUES (1); INSERT INTO flows VALUES (1, 1); INSERT INTO runs VALUES (1, 1); \
-             CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; \
-             CREATE TRIGGER meddle BEFORE DELETE ON runs FOR EACH ROW EXECUTE FUNCTION swallow()",
+             CREATE FUNCTION suppress() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; \
+             CREATE TRIGGER meddle BEFORE DELETE ON runs FOR EACH ROW EXECUTE FUNCTION suppress()",
             "{organization: {table: organizations, key: id}, steps: [{entity: flows, table: flows, organization: organization_id}, \
               {entity: runs, table: runs, parent: flows, column: flow_id}]}",
             "1",

@@ -5,21 +5,20 @@ use crate::finding::{Finding, Kind, Severity};
 use crate::identifier::literal;
 use crate::limits::COUNT_LIMIT;
 
-/// Rows that the deletion does not delete, but that refer to rows that it deletes: one finding for each foreign key of
-/// which the preflight counted `rows`. `key` is the organization's.
+/// Rows that the deletion does not delete, but that refer to rows that it deletes: one finding for each foreign key over
+/// which the preflight found any. `key` is the organization's.
 #[must_use]
-pub fn references(checks: &[Check], rows: &[i64], key: &str) -> Vec<Finding> {
-    checks.iter().zip(rows).filter(|(_, rows)| **rows > 0).map(|(check, rows)| reference(check, *rows, key)).collect()
+pub fn references(found: &[(&Check, i64)], key: &str) -> Vec<Finding> {
+    found.iter().filter(|(_, rows)| *rows > 0).map(|(check, rows)| reference(check, *rows, key)).collect()
 }
 
-/// Rows that belong to this organization and to another one as well: one finding for each table of which the preflight
-/// counted `rows`. `key` is the organization's.
+/// Rows that belong to this organization and to another one as well: one finding for each table in which the preflight
+/// found any. `key` is the organization's.
 #[must_use]
-pub fn shared_rows(tables: &[SharedRows], rows: &[i64], key: &str) -> Vec<Finding> {
-    tables
+pub fn shared_rows(found: &[(&SharedRows, i64)], key: &str) -> Vec<Finding> {
+    found
         .iter()
-        .zip(rows)
-        .filter(|(_, rows)| **rows > 0)
+        .filter(|(_, rows)| *rows > 0)
         .map(|(shared, rows)| Finding {
             entity: Some(shared.entity.clone()),
             table: Some(shared.table.clone()),
@@ -123,7 +122,7 @@ mod tests {
     }
 
     fn remedy(check: Check) -> String {
-        references(&[check], &[3], "k").remove(0).remedy.expect("a remedy")
+        references(&[(&check, 3)], "k").remove(0).remedy.expect("a remedy")
     }
 
     #[test]

@@ -3,7 +3,12 @@
 use std::ops::{Deref, DerefMut};
 
 use crate::catalog::{OnDelete, TableId};
+use crate::query::Query;
 use crate::statement::Statement;
+use crate::step::StepId;
+
+/// The entity whose rows are the organization's users: counted exactly and shown in a column.
+pub const USERS: &str = "users";
 
 /// A cascade that may be run: its plan has no fault. Only [`crate::compile::compile`] makes one.
 #[derive(Clone, Debug)]
@@ -34,44 +39,46 @@ impl DerefMut for ErasePlan {
 pub struct Cascade {
     /// Entities in the order of deletion, with their tables.
     pub entities: Vec<Entity>,
-    /// Rows of every table before the first delete, one column a table in the order of `tables`.
-    pub count: Statement,
-    /// The same, each counted up to [`COUNT_LIMIT`] + 1, except for users.
-    pub inventory: Statement,
+    /// Rows of every table before the first delete.
+    pub count: Query<PlanTable>,
+    /// The same, each counted up to [`COUNT_LIMIT`](crate::COUNT_LIMIT) + 1, except for users.
+    pub inventory: Query<PlanTable>,
     /// Keeps the schema as it is until the transaction ends.
     pub lock_tables: Statement,
     /// Rows to capture or to lock before the first delete, parents first.
     pub captures: Vec<Capture>,
     /// References that are taken back before the first delete, because no order of deletion honours them.
     pub detaches: Vec<Detach>,
-    /// One delete a table, in the real order.
+    /// One delete for each table, in the real order.
     pub deletes: Vec<Delete>,
     /// The same as `count`, but by captured parents where the parents are gone by then.
-    pub recount: Statement,
-    /// Captured parents that are still there after the last delete, one number for each of these tables.
-    pub parents_left: (Statement, Vec<String>),
+    pub recount: Query<PlanTable>,
+    /// Captured parents that are still there after the last delete, by the table as the plan names it. `None` if no step has
+    /// a parent.
+    pub parents_left: Option<Query<String>>,
     /// Which keys that are kept to count again belong to a parent that is there again.
     pub parents_back: Vec<Back>,
-    /// Deletes that are run again after COMMIT on tables that nothing fences.
-    pub sweeps: Vec<Delete>,
-    /// Tables in the order of the columns of `count`, `inventory` and `recount`.
-    pub tables: Vec<PlanTable>,
-    /// What may refer to the rows from outside. One column a check.
-    pub preflight: Option<(Statement, Vec<Check>)>,
-    /// The same for `sweeps`.
-    pub sweep_preflight: Option<(Statement, Vec<Check>)>,
-    /// Rows that the plan gives to this organization and to another one as well. One column a table.
-    pub shared: Option<(Statement, Vec<SharedRows>)>,
+    /// What must not be there before the first delete.
+    pub preflight: Preflight,
+    /// What must not be there before the deletes that are run again after COMMIT.
+    pub late_preflight: Preflight,
     /// The same as `preflight`, without what only a walk through a large table could tell.
-    pub quick_check: Option<(Statement, Vec<Check>)>,
-    /// The same of `shared`.
-    pub quick_shared: Option<(Statement, Vec<SharedRows>)>,
+    pub quick_check: Preflight,
     /// Deletes the organization itself.
     pub delete_organization: Statement,
     /// Existence, activation and number of users of many organizations.
-    pub census: Statement,
-    /// Deletable foreign keys are checked at COMMIT.
+    pub observe_many: Statement,
+    /// Deferrable foreign keys are checked at COMMIT.
     pub defer_constraints: bool,
+}
+
+/// What must not be there before the first delete.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preflight {
+    /// Rows outside that refer to rows inside, by the foreign key. `None` if no foreign key allows such a row.
+    pub references: Option<Query<Check>>,
+    /// Rows that the plan gives to this organization and to another one as well. `None` if no table can have such a row.
+    pub shared: Option<Query<SharedRows>>,
 }
 
 /// A table of the plan.
@@ -98,15 +105,19 @@ pub struct Entity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capture {
     /// The step.
-    pub step: usize,
+    pub step: StepId,
     /// Its table.
-    pub table: String,
+    pub table: PlanTable,
+    /// Its table as the plan names it.
+    pub declared: String,
     /// The columns that are captured; none locks only.
     pub columns: Vec<String>,
-    /// Returns one row with one array of text a column; without columns a number of rows.
+    /// Returns one row with one array of text for each column; without columns a number of rows.
     pub statement: Statement,
-    /// The rows are kept until the tables below them were counted again after COMMIT.
-    pub residue: bool,
+    /// The rows are locked.
+    pub locks: bool,
+    /// The keys are kept after COMMIT, until the rows that are found by them were counted again.
+    pub kept: bool,
 }
 
 /// A reference of the organization's own rows that is set to NULL, so that a cycle of foreign keys has an order.
@@ -126,30 +137,38 @@ pub struct Detach {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delete {
     /// The first of its steps, as declared.
-    pub step: usize,
-    /// Index into `tables`.
-    pub table: usize,
-    /// What the statement returns after the number of rows: for each of these steps so many captured columns, each as an
-    /// array of text.
-    pub returns: Vec<(usize, usize)>,
-    /// Returns one row: the number of rows, then the columns.
+    pub step: StepId,
+    /// The table.
+    pub table: PlanTable,
+    /// What the statement returns after the number of rows.
+    pub returns: Vec<Returned>,
+    /// Returns one row: the number of rows, then each column of `returns` as an array of text.
     pub statement: Statement,
     /// Counts what is left, while the parents are still there: to be run when fewer rows went than were found.
-    pub left: Statement,
+    pub left: Query<PlanTable>,
     /// A chain of foreign keys to the locked organization keeps new rows out.
     pub protected: bool,
     /// A trigger on the table may keep rows from being deleted.
     pub may_suppress: bool,
 }
 
-/// A look whether keys of parents that are gone have been taken by others since.
+/// Columns that a delete returns of the rows of one step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Returned {
+    /// The step.
+    pub step: StepId,
+    /// The columns.
+    pub columns: Vec<String>,
+}
+
+/// Finds keys of parents that are gone and that other rows have now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Back {
     /// The parent's step.
-    pub step: usize,
+    pub step: StepId,
     /// Which of its captured columns make up the key.
-    pub positions: Vec<usize>,
-    /// Returns one row with one boolean for each captured key, in their order.
+    pub columns: Vec<String>,
+    /// Returns one row with an array of one boolean for each captured key, in their order.
     pub statement: Statement,
 }
 
@@ -170,7 +189,7 @@ pub struct Check {
     pub in_plan: bool,
     /// The referring table is kept on purpose: its rows must never be proposed for deletion.
     pub kept: bool,
-    /// `SET` list that detaches the referring rows; none where a referring column cannot be NULL.
+    /// `SET` list that detaches the referring rows. `None` if a referring column cannot be NULL.
     pub detach: Option<String>,
     /// The referring table, quoted.
     pub child_sql: String,
@@ -194,36 +213,32 @@ pub struct SharedRows {
 }
 
 impl Cascade {
-    /// Whether some table is not tied to the organization by foreign keys.
+    /// The tables of the plan, in the real order.
+    pub fn tables(&self) -> impl Iterator<Item = &PlanTable> {
+        self.deletes.iter().map(|delete| &delete.table)
+    }
+
+    /// Whether some table is not protected by a foreign key.
     #[must_use]
     pub fn has_unprotected(&self) -> bool {
-        self.deletes.iter().any(|d| !d.protected)
+        self.late_deletes().next().is_some()
+    }
+
+    /// Deletes from tables that no chain of foreign keys protects against new rows: they are run again after COMMIT.
+    pub fn late_deletes(&self) -> impl Iterator<Item = &Delete> {
+        self.deletes.iter().filter(|delete| !delete.protected)
     }
 
     /// Tables that no chain of foreign keys protects against new rows.
     #[must_use]
     pub fn unprotected_tables(&self) -> Vec<&str> {
-        let unprotected = self.deletes.iter().filter(|d| !d.protected);
-        let mut tables: Vec<&str> = unprotected.map(|d| self.tables[d.table].name.as_str()).collect();
-        tables.dedup();
-        tables
+        self.late_deletes().map(|delete| delete.table.name.as_str()).collect()
     }
 
-    /// Sums the numbers of the tables by entity, in the order of deletion.
+    /// Sums the rows of the tables by entity, in the order of deletion.
     #[must_use]
-    pub fn by_entity(&self, per_table: &[i64]) -> Vec<(String, i64)> {
-        self.entities
-            .iter()
-            .map(|entity| {
-                let rows = self
-                    .tables
-                    .iter()
-                    .zip(per_table)
-                    .filter(|(table, _)| table.entity == entity.name)
-                    .map(|(_, rows)| rows)
-                    .sum();
-                (entity.name.clone(), rows)
-            })
-            .collect()
+    pub fn by_entity(&self, rows: &[(&PlanTable, i64)]) -> Vec<(&Entity, i64)> {
+        let of = |entity: &Entity| rows.iter().filter(|(table, _)| table.entity == entity.name).map(|(_, n)| n).sum();
+        self.entities.iter().map(|entity| (entity, of(entity))).collect()
     }
 }

@@ -1,5 +1,6 @@
 //! `(Plan, Catalog) -> CompiledPlan`: resolves names and types, fixes the order, writes the statements, lists the faults.
 
+mod captures;
 mod checks;
 mod digest;
 mod effort;
@@ -8,6 +9,7 @@ mod organization;
 mod ownership;
 mod relations;
 mod resolve;
+mod rows;
 mod rules;
 mod sequence;
 mod shared;

@@ -4,6 +4,7 @@
 //! Pure: no connection, no clock, no input or output, and nothing of Kubernetes. It writes SQL text and runs none.
 
 pub mod blocker;
+pub mod captured;
 pub mod cascade;
 pub mod catalog;
 pub mod compile;
@@ -17,15 +18,20 @@ pub mod infer;
 mod limits;
 mod order;
 pub mod plan;
+pub mod query;
 pub mod root;
 pub mod statement;
+pub mod step;
 mod yaml;
 
+pub use captured::CapturedKeys;
 pub use cascade::{Cascade, ErasePlan};
 pub use compiled::{CompiledPlan, Verdict};
 pub use fault::Faults;
 pub use finding::{Finding, Kind, Severity};
 pub use limits::COUNT_LIMIT;
 pub use plan::Plan;
+pub use query::Query;
 pub use root::Root;
+pub use step::StepId;
 pub use yaml::scalar;

@@ -23,7 +23,7 @@ pub struct Root {
     /// Locks the organization and returns whether it is active. Returns no row if it does not exist.
     pub lock: Statement,
     /// Returns, for each of many organizations that exist, the key and whether it is active.
-    pub census: Statement,
+    pub observe_many: Statement,
 }
 
 /// The column that says whether an organization is active. Both statements change the row only if it is in the other
@@ -92,11 +92,11 @@ impl Root {
 
         let mut writer = Writer::default();
         let values = writer.array(Param::Keys, &key_type);
-        let census = writer.finish(format!(
+        let observe_many = writer.finish(format!(
             "SELECT t.{key}::text AS key, {active} AS active, NULL::bigint AS users FROM {table} t WHERE t.{key} = ANY({values})"
         ));
 
-        Self { id: info.id, table, key, key_type, activation, observe, lock, census }
+        Self { id: info.id, table, key, key_type, activation, observe, lock, observe_many }
     }
 
     /// The organization's own row.

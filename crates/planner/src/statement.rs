@@ -3,9 +3,10 @@
 //! on a row that changed meanwhile.
 
 use crate::identifier::{Column, Table};
+use crate::step::StepId;
 
 /// A value bound to a statement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Param {
     /// The organization's key as text.
     Key,
@@ -14,9 +15,9 @@ pub enum Param {
     /// One column of the captured rows of a step, as an array of text.
     Captured {
         /// The step whose rows were captured.
-        step: usize,
-        /// Which of the captured columns.
-        position: usize,
+        step: StepId,
+        /// The captured column.
+        column: String,
     },
 }
 
@@ -101,15 +102,15 @@ pub(super) enum RowSet {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Link {
     /// The parent's step.
-    pub(super) parent: usize,
+    pub(super) parent: StepId,
     /// The parent's table.
     pub(super) table: Table,
     /// Its row set.
     pub(super) rows: RowSet,
     /// Columns of the child with their type, each with the parent's column.
     pub(super) pairs: Vec<Pair>,
-    /// Where to find the parent's rows when they were captured.
-    pub(super) captured: Option<Vec<usize>>,
+    /// The parent's rows are found by the keys that were captured of them.
+    pub(super) captured: bool,
 }
 
 /// A column of the child and the parent's column that it refers to.
@@ -189,7 +190,7 @@ impl RowSet {
 
 impl Link {
     fn absent(&self, alias: &str, key: &KeySource, writer: &mut Writer) -> String {
-        if self.captured.is_some() {
+        if self.captured {
             return format!("({}) IS NOT TRUE", self.condition(alias, key, writer));
         }
         let inner = format!("{alias}p");
@@ -205,15 +206,10 @@ impl Link {
 
     fn condition(&self, alias: &str, key: &KeySource, writer: &mut Writer) -> String {
         let left = row(self.pairs.iter().map(|p| format!("{alias}.{}", p.child)));
-        if let Some(positions) = &self.captured {
-            let arrays: Vec<String> = self
-                .pairs
-                .iter()
-                .zip(positions)
-                .map(|(pair, &position)| {
-                    writer.array(Param::Captured { step: self.parent, position }, &pair.child_type)
-                })
-                .collect();
+        if self.captured {
+            let captured = |pair: &Pair| Param::Captured { step: self.parent, column: pair.parent.name().to_owned() };
+            let arrays: Vec<String> =
+                self.pairs.iter().map(|pair| writer.array(captured(pair), &pair.child_type)).collect();
             return if arrays.len() == 1 {
                 format!("{left} = ANY({})", arrays.concat())
             } else {

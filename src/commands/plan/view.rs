@@ -3,10 +3,11 @@
 use serde::Serialize;
 
 use crate::api::status::ErrorDetail;
+use crate::cascade::preview::Preview;
 use crate::commands::output::{explained, table};
-use crate::db::preview::Preview;
 use crate::domain::facts::Presence;
 use crate::domain::{Failure, report};
+use planner::cascade::{PlanTable, USERS};
 use planner::plan::{Inactive, Keep, Plan, Step};
 use planner::statement::{Param, Statement};
 use planner::{COUNT_LIMIT, Cascade, CompiledPlan};
@@ -61,7 +62,7 @@ struct StepView<'a> {
     captured: Vec<&'a str>,
     /// Locked before the first delete, because the schema would change rows that refer to them.
     locked: bool,
-    /// Rows that a deletion would take, of the whole table of the step. In the first step of a table only.
+    /// Rows that a deletion would take, of the whole table of the step.
     #[serde(skip_serializing_if = "Option::is_none")]
     rows: Option<Rows>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -113,8 +114,8 @@ impl<'a> View<'a> {
             checks: compiled
                 .cascade()
                 .into_iter()
-                .filter_map(|e| e.preflight.as_ref())
-                .map(|(_, checks)| checks.len())
+                .filter_map(|e| e.preflight.references.as_ref())
+                .map(|references| references.subjects().len())
                 .sum(),
             steps,
             keep: &plan.keep,
@@ -272,32 +273,24 @@ fn shown(rows: Rows) -> String {
     format!("{}{}", rows.count, if rows.capped { "+" } else { "" })
 }
 
-fn steps<'a>(plan: &'a Plan, erase: &'a Cascade, rows: Option<&[i64]>, sql: bool) -> Vec<StepView<'a>> {
-    let mut counted = Vec::new();
+fn steps<'a>(plan: &'a Plan, erase: &'a Cascade, rows: Option<&[(PlanTable, i64)]>, sql: bool) -> Vec<StepView<'a>> {
     erase
         .deletes
         .iter()
         .filter_map(|delete| {
-            let step = plan.steps.get(delete.step)?;
-            let captures = erase.captures.iter().filter(|c| c.step == delete.step);
-            let captured: Vec<&str> = captures.flat_map(|c| &c.columns).map(String::as_str).collect();
-            let first = !counted.contains(&delete.table);
-            counted.push(delete.table);
-            let rows = rows.and_then(|rows| rows.get(delete.table)).filter(|_| first);
-            let limited = erase.tables[delete.table].entity != "users";
+            let step = plan.steps.get(delete.step.place())?;
+            let capture = erase.captures.iter().find(|c| c.step == delete.step);
+            let rows = rows.and_then(|rows| rows.iter().find(|(table, _)| table.id == delete.table.id));
             Some(StepView {
                 table: &step.table,
                 entity: &step.entity,
                 belongs_by: belongs_by(plan, step),
                 protected: delete.protected,
-                captured,
-                locked: erase
-                    .captures
-                    .iter()
-                    .any(|c| c.step == delete.step && c.statement.sql().contains(" FOR UPDATE")),
-                rows: rows.map(|&n| {
-                    let capped = limited && n > COUNT_LIMIT;
-                    Rows { count: if capped { COUNT_LIMIT } else { n }, capped }
+                captured: capture.into_iter().flat_map(|c| &c.columns).map(String::as_str).collect(),
+                locked: capture.is_some_and(|c| c.locks),
+                rows: rows.map(|(table, n)| {
+                    let capped = table.entity != USERS && *n > COUNT_LIMIT;
+                    Rows { count: if capped { COUNT_LIMIT } else { *n }, capped }
                 }),
                 sql: sql.then(|| statement(format!("delete from {}", step.table), &delete.statement, erase)),
             })
@@ -323,19 +316,24 @@ fn belongs_by(plan: &Plan, step: &Step) -> String {
 fn before<'a>(compiled: &'a CompiledPlan, erase: &'a Cascade) -> Vec<Sql<'a>> {
     let mut all = vec![statement("lock the organization".into(), &compiled.root.lock, erase)];
     for capture in &erase.captures {
-        all.push(statement(format!("before the first delete: rows of {}", capture.table), &capture.statement, erase));
+        all.push(statement(
+            format!("before the first delete: rows of {}", capture.declared),
+            &capture.statement,
+            erase,
+        ));
     }
-    if let Some((checks, _)) = &erase.preflight {
-        all.push(statement("before the first delete: references from outside".into(), checks, erase));
+    if let Some(references) = &erase.preflight.references {
+        let references = references.statement();
+        all.push(statement("before the first delete: references from outside".into(), references, erase));
     }
-    all.push(statement("before the first delete: count".into(), &erase.count, erase));
+    all.push(statement("before the first delete: count".into(), erase.count.statement(), erase));
     all
 }
 
 fn after(erase: &Cascade) -> Vec<Sql<'_>> {
     vec![
         statement("delete the organization".into(), &erase.delete_organization, erase),
-        statement("count again".into(), &erase.recount, erase),
+        statement("count again".into(), erase.recount.statement(), erase),
     ]
 }
 
@@ -344,10 +342,10 @@ fn statement<'a>(what: String, statement: &'a Statement, erase: &Cascade) -> Sql
         let meaning = match param {
             Param::Key => "the organization's key".to_owned(),
             Param::Keys => "the organization's key, in an array".to_owned(),
-            Param::Captured { step, position } => {
+            Param::Captured { step, column } => {
                 let capture = erase.captures.iter().find(|c| c.step == *step);
-                let column = capture.and_then(|c| Some(format!("{}.{}", c.table, c.columns.get(*position)?)));
-                format!("captured before: {}", column.unwrap_or_default())
+                let table = capture.map(|c| c.declared.as_str()).unwrap_or_default();
+                format!("captured before: {table}.{column}")
             }
         };
         format!("${} = {meaning}", i + 1)

@@ -53,7 +53,7 @@ fn condition<'a>(status: &'a OrganizationStatus, kind: &str) -> Option<(&'a str,
 
 fn every_pass() -> Vec<Pass> {
     let mut passes = vec![Pass::Settled];
-    for reason in Reason::ALL {
+    for &reason in Reason::ALL {
         passes.push(Pass::Failed(failure(reason)));
         passes.push(Pass::Deleting(blocked(DeletionPolicy::Delete, failure(reason), false)));
     }
@@ -92,7 +92,7 @@ fn kstatus_rules_hold_after_every_pass() {
 
 #[test]
 fn an_error_is_one_word_everywhere_and_says_what_to_do() {
-    for reason in Reason::ALL {
+    for &reason in Reason::ALL {
         let status =
             after(None, &Pass::Deleting(blocked(DeletionPolicy::Delete, failure(reason), false)), attempt(1), 1);
         assert_eq!(condition(&status, "DeletionBlocked"), Some(("True", reason.as_str())));

@@ -67,18 +67,6 @@ impl ForeignKey {
 }
 
 impl OnDelete {
-    /// The words of SQL.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NoAction => "NO ACTION",
-            Self::Restrict => "RESTRICT",
-            Self::Cascade => "CASCADE",
-            Self::SetNull => "SET NULL",
-            Self::SetDefault => "SET DEFAULT",
-        }
-    }
-
     /// Whether it deletes or changes the referring rows.
     #[must_use]
     pub const fn changes_rows(self) -> bool {

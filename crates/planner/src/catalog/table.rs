@@ -2,8 +2,9 @@
 
 use crate::identifier::Table;
 
-/// Identity of a table in the database (its `oid`).
-pub type TableId = u32;
+/// Identity of a table in the database: its `oid`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableId(pub u32);
 
 /// A table.
 #[derive(Clone, Debug, PartialEq, Eq)]

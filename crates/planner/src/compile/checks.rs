@@ -1,16 +1,18 @@
 //! What may refer to an organization's rows from outside its row sets.
 
 use super::effort::Effort;
-use super::resolve::Resolved;
+use super::resolve::Steps;
 use crate::cascade::Check;
 use crate::catalog::{Catalog, ForeignKey, TableId, TableInfo};
 use crate::identifier::{Column, Table};
 use crate::limits::COUNT_LIMIT;
 use crate::plan::Plan;
+use crate::query::Query;
 use crate::root::Root;
-use crate::statement::{KeySource, RowSet, Statement, Writer, any_of, none_of};
+use crate::statement::{KeySource, RowSet, Writer, any_of, none_of};
+use crate::step::PerStep;
 
-/// A foreign key to look at before the first delete.
+/// A foreign key to check before the first delete.
 pub(super) struct Need<'a> {
     key: &'a ForeignKey,
     child: &'a TableInfo,
@@ -20,11 +22,11 @@ pub(super) struct Need<'a> {
 
 /// Foreign keys over which rows outside may refer to rows inside. Left out are those by which the child's row set is
 /// defined: whatever refers over them is inside by construction.
-pub(super) fn find<'a>(steps: &[Resolved<'_>], catalog: &'a Catalog, root: &Root, plan: &Plan) -> Vec<Need<'a>> {
+pub(super) fn find<'a>(steps: &Steps<'_>, catalog: &'a Catalog, root: &Root, plan: &Plan) -> Vec<Need<'a>> {
     catalog
         .foreign_keys
         .iter()
-        .filter(|key| key.parent == root.id || steps.iter().any(|s| s.info.id == key.parent))
+        .filter(|key| key.parent == root.id || steps.of_table(key.parent).next().is_some())
         .filter(|key| !defines_rows(steps, key, root))
         .filter_map(|key| {
             let child = catalog.table(key.child)?;
@@ -34,8 +36,8 @@ pub(super) fn find<'a>(steps: &[Resolved<'_>], catalog: &'a Catalog, root: &Root
         .collect()
 }
 
-fn defines_rows(steps: &[Resolved<'_>], key: &ForeignKey, root: &Root) -> bool {
-    let children = || steps.iter().filter(|s| s.info.id == key.child);
+fn defines_rows(steps: &Steps<'_>, key: &ForeignKey, root: &Root) -> bool {
+    let children = || steps.of_table(key.child).map(|i| &steps[i]);
     if key.parent == root.id {
         return key.parent_columns == [root.key.name()]
             && children().any(|s| s.organization.as_ref().is_some_and(|c| key.child_columns == [c.clone()]));
@@ -49,8 +51,8 @@ fn defines_rows(steps: &[Resolved<'_>], key: &ForeignKey, root: &Root) -> bool {
                 .all(|(c, p)| pairs.iter().any(|(a, b)| a == c && b == p))
     };
     // Every way in which a parent row can be inside must also make the child inside.
-    let mut parents = steps.iter().enumerate().filter(|(_, s)| s.info.id == key.parent);
-    parents.all(|(p, _)| children().any(|s| s.links.iter().any(|(parent, pairs)| *parent == p && by_key(pairs))))
+    let mut parents = steps.of_table(key.parent);
+    parents.all(|p| children().any(|s| s.links.iter().any(|(parent, pairs)| *parent == p && by_key(pairs))))
 }
 
 /// Tables whose rows must be locked before the check: deleting them would change rows that refer to them, so no such
@@ -65,27 +67,23 @@ pub(super) fn into<'n, 'a>(needs: &'n [Need<'a>], tables: &[TableId]) -> Vec<&'n
     needs.iter().filter(|n| tables.contains(&n.parent.id)).collect()
 }
 
-/// One statement that counts, for each foreign key, the rows outside that refer to rows inside.
-pub(super) fn statement(
+/// Counts, for each foreign key, the rows outside that refer to rows inside.
+pub(super) fn query(
     needs: &[&Need<'_>],
-    steps: &[Resolved<'_>],
-    rows: &[RowSet],
+    steps: &Steps<'_>,
+    rows: &PerStep<RowSet>,
     root: &Root,
     effort: Effort<'_>,
-) -> Option<(Statement, Vec<Check>)> {
-    if needs.is_empty() {
-        return None;
-    }
+) -> Option<Query<Check>> {
     let organization = root.rows();
     let sets = |id: TableId| -> Vec<&RowSet> {
         if id == root.id {
             return vec![&organization];
         }
-        (0..steps.len()).filter(|&i| steps[i].info.id == id).map(|i| &rows[i]).collect()
+        steps.of_table(id).map(|i| &rows[i]).collect()
     };
     let mut writer = Writer::default();
-    let mut checks = Vec::new();
-    let mut columns = Vec::new();
+    let mut numbers = Vec::new();
     for need in needs {
         let inside_parent = any_of(&sets(need.parent.id), "p", &KeySource::Bound, &mut writer);
         let inside_child = sets(need.child.id);
@@ -107,34 +105,34 @@ pub(super) fn statement(
             need.child.table, need.parent.table
         );
         let count = format!("(SELECT count(*) FROM (SELECT 1 {rows} LIMIT {}) s)", COUNT_LIMIT + 1);
-        columns.push(effort.bounded(count, need.child, std::iter::once(need.key.child_columns.as_slice())));
-        checks.push(Check {
+        let count = effort.bounded(count, need.child, std::iter::once(need.key.child_columns.as_slice()));
+        let check = Check {
             constraint: need.key.name.clone(),
             table: need.child.table.name(),
             parent_table: need.parent.table.name(),
-            parent_entity: steps.iter().find(|s| s.info.id == need.parent.id).map(|s| s.step.entity.clone()),
+            parent_entity: steps.of_table(need.parent.id).next().map(|i| steps[i].step.entity.clone()),
             on_delete: need.key.on_delete,
-            in_plan: steps.iter().any(|s| s.info.id == need.child.id) || need.child.id == root.id,
+            in_plan: !inside_child.is_empty(),
             kept: need.kept,
             detach: detach(need),
             child_sql: need.child.table.to_string(),
             parent_sql: need.parent.table.to_string(),
             path: path(need, steps, root),
             condition: shown(&sets(need.parent.id), &inside_child, &joined),
-        });
+        };
+        numbers.push((check, count));
     }
-    let sql = format!("SELECT ARRAY[{}]::bigint[] AS rows", columns.join(", "));
-    Some((writer.finish(sql), checks))
+    Query::new(writer, numbers).if_any()
 }
 
 /// The way from the referring table to the organization, by the first path of each step. Schemas are left out where all
 /// tables are in the same one.
-fn path(need: &Need<'_>, steps: &[Resolved<'_>], root: &Root) -> Vec<String> {
+fn path(need: &Need<'_>, steps: &Steps<'_>, root: &Root) -> Vec<String> {
     let mut tables: Vec<&Table> = vec![&need.child.table];
-    let mut at = steps.iter().find(|s| need.parent.id != root.id && s.info.id == need.parent.id);
-    while let Some(step) = at {
+    let mut at = steps.of_table(need.parent.id).next();
+    while let Some(step) = at.map(|i| &steps[i]) {
         tables.push(&step.info.table);
-        at = step.links.first().and_then(|(parent, _)| steps.get(*parent));
+        at = step.links.first().map(|(parent, _)| *parent);
     }
     tables.push(&root.table);
     let one_schema = tables.iter().all(|t| t.schema() == root.table.schema());

@@ -1,6 +1,6 @@
 //! What a quick check may cost: it searches rows by an index or in a small table.
 
-use crate::catalog::{Catalog, Relation, TableInfo};
+use crate::catalog::{Catalog, Relation, TableId, TableInfo};
 
 /// Largest size of a small table, in bytes: PostgreSQL scans it about as fast as it searches an index.
 pub(super) const SMALL: u32 = 1 << 20;
@@ -28,7 +28,7 @@ impl Effort<'_> {
         if properties.is_some_and(|table| searches.all(|columns| table.indexed(columns))) {
             return count;
         }
-        let id = table.id;
+        let TableId(id) = table.id;
         let size = if properties.is_some_and(|t| t.relation == Relation::Partitioned) {
             format!("(SELECT sum(pg_relation_size(t.relid)) FROM pg_partition_tree({id}) t)")
         } else {
@@ -47,7 +47,7 @@ mod tests {
 
     fn bounded(properties: Option<TableProperties>) -> String {
         let table = TableInfo {
-            id: 7,
+            id: TableId(7),
             table: Table::qualified("app", "notes"),
             declared: Vec::new(),
             columns: Vec::new(),
@@ -55,7 +55,8 @@ mod tests {
             privileges: Privileges::default(),
             row_security: false,
         };
-        let catalog = Catalog { properties: properties.map(|t| (7, t)).into_iter().collect(), ..Catalog::default() };
+        let catalog =
+            Catalog { properties: properties.map(|t| (TableId(7), t)).into_iter().collect(), ..Catalog::default() };
         let searches = [["user_id".to_owned()]];
         Effort::QuickCheck(&catalog).bounded("(n)".into(), &table, searches.iter().map(<[String; 1]>::as_slice))
     }

@@ -1,13 +1,14 @@
-//! What ties a step's rows to the organization: foreign keys that fence them, and parents whose keys must be captured.
+//! How a step's rows belong to the organization: foreign keys that protect them, and parents whose keys must be captured.
 
-use super::resolve::Resolved;
+use super::resolve::Steps;
 use super::sequence::Sequence;
 use crate::catalog::{Catalog, ForeignKey, OnDelete, TableId, TableInfo};
 use crate::root::Root;
+use crate::step::{PerStep, StepId};
 
-/// For each step, whether a chain of enforced foreign keys ties its rows to the organization's row.
-pub(super) fn protected_steps(steps: &[Resolved<'_>], catalog: &Catalog, root: &Root) -> Vec<bool> {
-    let tied = |child: &TableInfo, parent: u32, pairs: &[(&str, &str)]| {
+/// For each step, whether a chain of enforced foreign keys leads from its rows to the organization's row.
+pub(super) fn protected_steps(steps: &Steps<'_>, catalog: &Catalog, root: &Root) -> PerStep<bool> {
+    let enforced = |child: &TableInfo, parent: TableId, pairs: &[(&str, &str)]| {
         catalog.foreign_keys.iter().any(|k| {
             k.holds()
                 && k.child == child.id
@@ -16,19 +17,19 @@ pub(super) fn protected_steps(steps: &[Resolved<'_>], catalog: &Catalog, root: &
                 && k.child_columns.iter().zip(&k.parent_columns).all(|(c, p)| pairs.contains(&(c.as_str(), p.as_str())))
         })
     };
-    let mut protected = vec![false; steps.len()];
+    let mut protected = steps.map(|_, _| false);
     // Parents may be declared after their children: repeat until nothing changes.
     loop {
         let mut changed = false;
-        for (i, step) in steps.iter().enumerate() {
+        for (i, step) in steps.iter() {
             if protected[i] {
                 continue;
             }
             let now = match &step.organization {
-                Some(column) => tied(step.info, root.id, &[(column, root.key.name())]),
+                Some(column) => enforced(step.info, root.id, &[(column, root.key.name())]),
                 None => step.links.iter().all(|(p, pairs)| {
                     let pairs: Vec<(&str, &str)> = pairs.iter().map(|(c, k)| (c.as_str(), k.as_str())).collect();
-                    protected[*p] && tied(step.info, steps[*p].info.id, &pairs)
+                    protected[*p] && enforced(step.info, steps[*p].info.id, &pairs)
                 }),
             };
             if now {
@@ -43,21 +44,17 @@ pub(super) fn protected_steps(steps: &[Resolved<'_>], catalog: &Catalog, root: &
 }
 
 /// For each step the columns that must be captured before the first delete: those by which a child is found that is
-/// deleted later, or that nothing fences, so that it can be counted again when its parents are gone.
+/// deleted later, or that no foreign key protects, so that it can be counted again when its parents are gone.
 pub(super) fn captured_columns(
-    steps: &[Resolved<'_>],
+    steps: &Steps<'_>,
     sequence: &Sequence<'_>,
-    protected: &[bool],
-) -> Vec<Vec<String>> {
-    let mut captured = vec![Vec::new(); steps.len()];
-    for (c, child) in steps.iter().enumerate() {
-        for (p, pairs) in &child.links {
-            if sequence.place(c) > sequence.place(*p) || !protected[c] {
-                for (_, column) in pairs {
-                    if !captured[*p].contains(column) {
-                        captured[*p].push(column.clone());
-                    }
-                }
+    protected: &PerStep<bool>,
+) -> PerStep<Vec<String>> {
+    let mut captured = steps.map(|_, _| Vec::new());
+    for (child, step) in steps.iter() {
+        for (parent, pairs) in &step.links {
+            if sequence.place(child) > sequence.place(*parent) || !protected[child] {
+                add(&mut captured[*parent], pairs);
             }
         }
     }
@@ -67,28 +64,33 @@ pub(super) fn captured_columns(
 /// The captured columns, and after them the columns of every parent by which a child is found. A child's rows are deleted
 /// because of their parent, so the parent must be gone in the end: if it has moved to another organization meanwhile, its
 /// children were that organization's.
-pub(super) fn parent_keys(steps: &[Resolved<'_>], captured: &[Vec<String>]) -> Vec<Vec<String>> {
-    let mut keys = captured.to_vec();
-    for (p, pairs) in steps.iter().flat_map(|child| &child.links) {
-        for (_, column) in pairs {
-            if !keys[*p].contains(column) {
-                keys[*p].push(column.clone());
-            }
-        }
+pub(super) fn parent_keys(steps: &Steps<'_>, captured: &PerStep<Vec<String>>) -> PerStep<Vec<String>> {
+    let mut keys = captured.clone();
+    for (parent, pairs) in steps.values().flat_map(|child| &child.links) {
+        add(&mut keys[*parent], pairs);
     }
     keys
 }
 
+/// Adds the parent's columns that are not there yet.
+fn add(columns: &mut Vec<String>, pairs: &[(String, String)]) {
+    for (_, column) in pairs {
+        if !columns.contains(column) {
+            columns.push(column.clone());
+        }
+    }
+}
+
 /// Parents whose rows must be locked before their children are deleted: deleting them would change or delete a child that
-/// appeared since, and nothing would find that child, or what is below it, any more.
-pub(super) fn parents_to_lock(steps: &[Resolved<'_>], catalog: &Catalog, protected: &[bool]) -> Vec<TableId> {
-    let loses = |child: usize, key: &ForeignKey| match key.on_delete {
+/// appeared since, and nothing would find that child, or its child rows, any more.
+pub(super) fn parents_to_lock(steps: &Steps<'_>, catalog: &Catalog, protected: &PerStep<bool>) -> Vec<TableId> {
+    let loses = |child: StepId, key: &ForeignKey| match key.on_delete {
         OnDelete::SetNull | OnDelete::SetDefault => true,
-        OnDelete::Cascade => (0..steps.len()).any(|i| !protected[i] && is_below(steps, i, child)),
+        OnDelete::Cascade => steps.ids().any(|i| !protected[i] && is_below(steps, i, child)),
         OnDelete::NoAction | OnDelete::Restrict => false,
     };
     let keys = catalog.foreign_keys.iter().filter(|key| {
-        steps.iter().enumerate().any(|(c, child)| {
+        steps.iter().any(|(c, child)| {
             child.info.id == key.child
                 && child.links.iter().any(|(p, pairs)| {
                     steps[*p].info.id == key.parent
@@ -100,10 +102,10 @@ pub(super) fn parents_to_lock(steps: &[Resolved<'_>], catalog: &Catalog, protect
     keys.map(|key| key.parent).collect()
 }
 
-fn is_below(steps: &[Resolved<'_>], i: usize, ancestor: usize) -> bool {
+fn is_below(steps: &Steps<'_>, i: StepId, ancestor: StepId) -> bool {
     steps[i].links.iter().any(|(p, _)| *p == ancestor || is_below(steps, *p, ancestor))
 }
 
-pub(super) fn depth_of(steps: &[Resolved<'_>], i: usize) -> usize {
+pub(super) fn depth_of(steps: &Steps<'_>, i: StepId) -> usize {
     steps[i].links.iter().map(|(p, _)| depth_of(steps, *p) + 1).max().unwrap_or(0)
 }

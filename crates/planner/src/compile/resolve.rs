@@ -2,18 +2,42 @@
 
 use super::faults::Collector;
 use super::types;
+use crate::cascade::PlanTable;
 use crate::catalog::{Catalog, ForeignKey, Relation, TableId, TableInfo};
 use crate::plan::{Plan, Step};
 use crate::root::Root;
+use crate::step::{PerStep, StepId};
 
 /// A step with its names resolved.
 pub(super) struct Resolved<'a> {
     pub(super) step: &'a Step,
     pub(super) info: &'a TableInfo,
-    /// The parents' steps, each with pairs of a column and the parent's column; empty for a step with a tenant column.
-    pub(super) links: Vec<(usize, Vec<(String, String)>)>,
+    /// Its parents, each with pairs of a column and the parent's column; empty for a step with a tenant column.
+    pub(super) links: Vec<(StepId, Vec<(String, String)>)>,
     /// The tenant column.
     pub(super) organization: Option<String>,
+}
+
+/// The steps of a plan.
+pub(super) type Steps<'a> = PerStep<Resolved<'a>>;
+
+impl<'a> Steps<'a> {
+    /// The first step of each table, as declared.
+    pub(crate) fn first_of_tables(&self) -> impl Iterator<Item = (StepId, &Resolved<'a>)> {
+        self.iter().filter(|(id, step)| self.of_table(step.info.id).next() == Some(*id))
+    }
+
+    /// The steps of one table.
+    pub(crate) fn of_table(&self, table: TableId) -> impl Iterator<Item = StepId> {
+        self.iter().filter(move |(_, step)| step.info.id == table).map(|(id, _)| id)
+    }
+
+    /// The table of a step. Its rows are counted under the entity of its first step.
+    pub(crate) fn plan_table(&self, step: StepId) -> PlanTable {
+        let info = self[step].info;
+        let first = self.of_table(info.id).next().unwrap_or(step);
+        PlanTable { id: info.id, name: info.table.name(), entity: self[first].step.entity.clone() }
+    }
 }
 
 /// Resolves the steps. Returns `None` if a name or a column cannot be used; the faults say why.
@@ -22,7 +46,7 @@ pub(super) fn resolve<'a>(
     catalog: &'a Catalog,
     root: &Root,
     faults: &mut Collector,
-) -> Option<Vec<Resolved<'a>>> {
+) -> Option<Steps<'a>> {
     let mut infos = Vec::new();
     for (i, step) in plan.steps.iter().enumerate() {
         let info = catalog.declared(&step.table);
@@ -93,7 +117,7 @@ pub(super) fn resolve<'a>(
                     for (child, parent) in &pairs {
                         complete &= compare_alike(&at, (infos[i], child), (infos[j], parent), catalog, faults);
                     }
-                    links.push((j, pairs));
+                    links.push((StepId::new(j), pairs));
                 } else {
                     let which = if step.column.is_some() {
                         format!("`{at}.column`: no single column identifies")
@@ -117,7 +141,7 @@ pub(super) fn resolve<'a>(
         }
         steps.push(Resolved { step, info: infos[i], links, organization: step.organization.clone() });
     }
-    complete.then_some(steps)
+    complete.then(|| PerStep::new(steps))
 }
 
 /// Whether the column holds the organization's key, as far as the schema says; if not, reports why.

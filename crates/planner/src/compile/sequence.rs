@@ -2,44 +2,61 @@
 //! back before because they leave none.
 
 use super::faults::Collector;
-use super::resolve::Resolved;
+use super::resolve::{Resolved, Steps};
 use crate::cascade::Detach;
 use crate::catalog::{Catalog, Enforcement, ForeignKey, OnDelete, TableId, TableInfo};
 use crate::identifier::Column;
 use crate::order::{self, Edge};
 use crate::root::Root;
 use crate::statement::{KeySource, RowSet, Writer, any_of};
+use crate::step::{PerStep, StepId};
 
 /// What to run in which order.
 pub(super) struct Sequence<'a> {
-    /// The steps of each table, in the real order.
-    pub(super) tables: Vec<Vec<usize>>,
+    /// The tables in the real order.
+    pub(super) tables: Vec<TableSteps<'a>>,
     /// Foreign keys that no order honours, each with its columns that can be NULL.
     pub(super) broken: Vec<(&'a ForeignKey, Vec<String>)>,
 }
 
-impl Sequence<'_> {
-    /// The place of a step in the order.
-    pub(super) fn place(&self, step: usize) -> Option<usize> {
-        self.tables.iter().position(|steps| steps.contains(&step))
+/// A table with its steps, as declared.
+#[derive(Clone)]
+pub(super) struct TableSteps<'a> {
+    pub(super) info: &'a TableInfo,
+    pub(super) first: StepId,
+    /// All of them, the first included.
+    pub(super) steps: Vec<StepId>,
+}
+
+impl TableSteps<'_> {
+    /// The rows of each of its steps.
+    pub(super) fn sets<'s>(&self, rows: &'s PerStep<RowSet>) -> Vec<&'s RowSet> {
+        self.steps.iter().map(|step| &rows[*step]).collect()
     }
 }
 
-/// Finds the order. None: there is none; the fault says why.
+impl Sequence<'_> {
+    /// The place of a step in the order.
+    pub(super) fn place(&self, step: StepId) -> Option<usize> {
+        self.tables.iter().position(|table| table.steps.contains(&step))
+    }
+}
+
+/// Finds the order. Returns `None` if there is none; the fault says why.
 pub(super) fn find<'a>(
-    steps: &[Resolved<'_>],
+    steps: &Steps<'a>,
     catalog: &'a Catalog,
     root: &Root,
     faults: &mut Collector,
 ) -> Option<Sequence<'a>> {
-    let mut tables: Vec<Vec<usize>> = Vec::new();
-    for (i, step) in steps.iter().enumerate() {
-        match tables.iter_mut().find(|t| steps[t[0]].info.id == step.info.id) {
-            Some(same) => same.push(i),
-            None => tables.push(vec![i]),
+    let mut tables: Vec<TableSteps<'a>> = Vec::new();
+    for (i, step) in steps.iter() {
+        match tables.iter_mut().find(|t| t.info.id == step.info.id) {
+            Some(table) => table.steps.push(i),
+            None => tables.push(TableSteps { info: step.info, first: i, steps: vec![i] }),
         }
     }
-    let node = |id: TableId| tables.iter().position(|t| steps[t[0]].info.id == id);
+    let node = |id: TableId| tables.iter().position(|t| t.info.id == id);
     let (mut edges, mut broken) = (Vec::new(), Vec::new());
     for (number, key) in catalog.foreign_keys.iter().enumerate() {
         // A check at COMMIT asks for no order.
@@ -59,7 +76,7 @@ pub(super) fn find<'a>(
                     continue;
                 }
                 if columns.is_empty() {
-                    refers_to_a_step(child, &steps[tables[parent][0]], key, faults);
+                    refers_to_a_step(child, &steps[tables[parent].first], key, faults);
                     return None;
                 }
                 broken.push((key, columns));
@@ -95,18 +112,18 @@ pub(super) fn find<'a>(
 }
 
 /// Whether rows are found by a column of this foreign key: setting it to NULL would lose them.
-fn is_path(steps: &[Resolved<'_>], key: &ForeignKey) -> bool {
+fn is_path(steps: &Steps<'_>, key: &ForeignKey) -> bool {
     key.child_columns.iter().any(|column| finds_rows(steps, key.child, column))
 }
 
 /// Whether the database may be left to set the referring columns to their default. It fails where no row fits.
-fn may_default(steps: &[Resolved<'_>], key: &ForeignKey) -> bool {
+fn may_default(steps: &Steps<'_>, key: &ForeignKey) -> bool {
     key.on_delete == OnDelete::SetDefault && !is_path(steps, key)
 }
 
-/// Whether rows of this table, or rows below them, are found by this column.
-fn finds_rows(steps: &[Resolved<'_>], table: TableId, column: &String) -> bool {
-    steps.iter().any(|step| {
+/// Whether rows of this table, or their child rows, are found by this column.
+fn finds_rows(steps: &Steps<'_>, table: TableId, column: &String) -> bool {
+    steps.values().any(|step| {
         let own = step.info.id == table
             && (step.organization.as_ref() == Some(column)
                 || step.links.iter().any(|(_, pairs)| pairs.iter().any(|(child, _)| child == column)));
@@ -125,7 +142,7 @@ fn nullable<'k>(child: &TableInfo, key: &'k ForeignKey) -> Vec<&'k String> {
 
 /// The columns of a foreign key that can be set to NULL without any other effect than that the reference is gone. One is
 /// enough for that.
-fn detachable(steps: &[Resolved<'_>], catalog: &Catalog, root: &Root, key: &ForeignKey) -> Vec<String> {
+fn detachable(steps: &Steps<'_>, catalog: &Catalog, root: &Root, key: &ForeignKey) -> Vec<String> {
     let Some(child) = catalog.table(key.child) else { return Vec::new() };
     let referred = |column: &String| {
         catalog.foreign_keys.iter().any(|k| k.parent == key.child && k.parent_columns.contains(column))
@@ -141,10 +158,10 @@ fn detachable(steps: &[Resolved<'_>], catalog: &Catalog, root: &Root, key: &Fore
 /// The statements that take the broken references back, of exactly the organization's rows.
 pub(super) fn detaches(
     sequence: &Sequence<'_>,
-    steps: &[Resolved<'_>],
+    steps: &Steps<'_>,
     catalog: &Catalog,
     root: &Root,
-    held: &[RowSet],
+    held: &PerStep<RowSet>,
     faults: &mut Collector,
 ) -> Vec<Detach> {
     let organization = root.rows();
@@ -155,7 +172,7 @@ pub(super) fn detaches(
         let sets: Vec<&RowSet> = if child.id == root.id {
             vec![&organization]
         } else {
-            (0..steps.len()).filter(|&i| steps[i].info.id == child.id).map(|i| &held[i]).collect()
+            steps.of_table(child.id).map(|i| &held[i]).collect()
         };
         let mut writer = Writer::default();
         let rows = any_of(&sets, "t", &KeySource::Bound, &mut writer);
@@ -179,7 +196,7 @@ fn no_order(catalog: &Catalog, cycle: &[&ForeignKey], faults: &mut Collector) {
         .iter()
         .map(|key| {
             let (child, parent) = (table(key.child), table(key.parent));
-            format!("`{child}` refers to `{parent}` (constraint {}, ON DELETE {})", key.name, key.on_delete.as_str())
+            format!("`{child}` refers to `{parent}` (constraint {}, ON DELETE {})", key.name, key.on_delete)
         })
         .collect();
     let easiest = cycle.iter().find(|k| k.on_delete == OnDelete::NoAction).or_else(|| cycle.first());
@@ -200,7 +217,7 @@ fn refers_to_a_step(child: &TableInfo, parent: &Resolved<'_>, key: &ForeignKey, 
             "the organization's own row refers to `{}` (constraint {}, ON DELETE {}) and the reference cannot be NULL, so they form a cycle in which neither can go first",
             parent.step.table,
             key.name,
-            key.on_delete.as_str()
+            key.on_delete
         ),
         Some(&parent.step.table),
         column.map(|column| format!("ALTER TABLE {} ALTER COLUMN {column} DROP NOT NULL;", child.table)),

@@ -2,35 +2,31 @@
 //! more than one way: by an organization column or by a parent, or by parents in several tables.
 
 use super::effort::Effort;
-use super::resolve::Resolved;
-use super::statements::compared_as;
+use super::resolve::Steps;
 use super::types;
 use crate::cascade::SharedRows;
-use crate::catalog::{Catalog, TableId};
+use crate::catalog::{Catalog, TableInfo};
 use crate::identifier::Column;
 use crate::limits::COUNT_LIMIT;
+use crate::query::Query;
 use crate::root::Root;
-use crate::statement::{KeySource, RowSet, Statement, Writer, none_of};
+use crate::statement::{KeySource, RowSet, Writer, none_of};
+use crate::step::{PerStep, StepId};
 
-/// One statement that counts such rows in each table that may have them.
-pub(super) fn statement(
+/// Counts such rows in each table that may have them.
+pub(super) fn query(
     tenant_columns: &[String],
-    steps: &[Resolved<'_>],
-    live: &[RowSet],
+    steps: &Steps<'_>,
+    live: &PerStep<RowSet>,
     catalog: &Catalog,
     root: &Root,
     effort: Effort<'_>,
-) -> Option<(Statement, Vec<SharedRows>)> {
+) -> Option<Query<SharedRows>> {
     let mut writer = Writer::default();
-    let (mut columns, mut tables) = (Vec::new(), Vec::new());
-    let mut seen: Vec<TableId> = Vec::new();
-    for step in steps {
-        if seen.contains(&step.info.id) {
-            continue;
-        }
-        seen.push(step.info.id);
-        let same: Vec<usize> = (0..steps.len()).filter(|&i| steps[i].info.id == step.info.id).collect();
-        let by_column = unused(tenant_columns, steps, &same, catalog, root);
+    let mut numbers = Vec::new();
+    for (_, step) in steps.first_of_tables() {
+        let same: Vec<StepId> = steps.of_table(step.info.id).collect();
+        let by_column = unused(tenant_columns, steps, step.info, catalog, root);
         let ways: Vec<RowSet> = same.iter().flat_map(|&i| live[i].ways()).collect();
         let sets: Vec<&RowSet> = same.iter().map(|&i| &live[i]).collect();
         // One condition for each pair of ways: PostgreSQL joins each, and walks where several are under an OR.
@@ -68,7 +64,7 @@ pub(super) fn statement(
         // The other ways are those by which rows are counted all the time.
         let searches: Vec<[String; 1]> = by_column.iter().filter_map(|c| Some([c.column()?.to_owned()])).collect();
         let count = format!("({})", counts.collect::<Vec<_>>().join(" + "));
-        columns.push(effort.bounded(count, step.info, searches.iter().map(<[String; 1]>::as_slice)));
+        let count = effort.bounded(count, step.info, searches.iter().map(<[String; 1]>::as_slice));
         let off = match by_column.as_slice() {
             [] => "",
             _ => "; or take a column that does not hold an organization's key off cascade.tenantColumns",
@@ -76,30 +72,29 @@ pub(super) fn statement(
         let key = ":key".to_owned();
         let shown = conditions(&KeySource::Outer(key.clone()), &KeySource::NotOuter(key), &mut Writer::default());
         let shown = shown.iter().map(|c| format!("({c})")).collect::<Vec<_>>().join(" OR ");
-        tables.push(SharedRows {
+        let shared = SharedRows {
             table: step.info.table.name(),
             entity: step.step.entity.clone(),
             query: format!(
                 "SELECT t.* FROM {table} t WHERE {shown}; -- then change these rows, so that each belongs to one organization{off}"
             ),
-        });
+        };
+        numbers.push((shared, count));
     }
-    let sql = format!("SELECT ARRAY[{}]::bigint[] AS rows", columns.join(", "));
-    (!tables.is_empty()).then(|| (writer.finish(sql), tables))
+    Query::new(writer, numbers).if_any()
 }
 
 /// Columns of the table that say whose its rows are, and by which no step finds them.
 fn unused(
     tenant_columns: &[String],
-    steps: &[Resolved<'_>],
-    same: &[usize],
+    steps: &Steps<'_>,
+    info: &TableInfo,
     catalog: &Catalog,
     root: &Root,
 ) -> Vec<RowSet> {
     let Some(organizations) = catalog.table(root.id) else { return Vec::new() };
-    let info = steps[same[0]].info;
     let used = |name: &String| {
-        same.iter().any(|&i| {
+        steps.of_table(info.id).any(|i| {
             // One of several columns that lead to a parent may be there without the others.
             let by_link = steps[i].links.iter().any(|(_, pairs)| pairs.len() == 1 && pairs[0].0 == *name);
             by_link || steps[i].organization.as_ref() == Some(name)
@@ -113,7 +108,7 @@ fn unused(
             // Of another type: it holds something else, whatever it is called.
             types::disagreement((info, column), (organizations, key)).is_none().then(|| RowSet::Direct {
                 column: Column::new(name),
-                type_name: compared_as(&column.type_name, &root.key_type),
+                type_name: types::compared_as(&column.type_name, &root.key_type),
             })
         })
         .collect()

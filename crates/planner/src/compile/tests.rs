@@ -60,13 +60,13 @@ fn key(name: &str, child: TableId, column: &str, parent: TableId, flavour: Flavo
     }
 }
 
-const ORGANIZATIONS: TableId = 1;
-const USERS: TableId = 2;
-const FLOWS: TableId = 3;
-const EXECUTIONS: TableId = 4;
-const OUTPUTS: TableId = 5;
-const STATUSES: TableId = 6;
-const INVOICES: TableId = 7;
+const ORGANIZATIONS: TableId = TableId(1);
+const USERS: TableId = TableId(2);
+const FLOWS: TableId = TableId(3);
+const EXECUTIONS: TableId = TableId(4);
+const OUTPUTS: TableId = TableId(5);
+const STATUSES: TableId = TableId(6);
+const INVOICES: TableId = TableId(7);
 
 fn platform(flavour: Flavour) -> Catalog {
     let k = |name: &str, child, column: &str, parent| key(name, child, column, parent, flavour);
@@ -122,7 +122,7 @@ fn plan(yaml: &str) -> Plan {
 }
 
 fn order(erase: &ErasePlan) -> Vec<&str> {
-    erase.deletes.iter().map(|d| erase.tables[d.table].name.trim_start_matches("public.")).collect()
+    erase.tables().map(|t| t.name.trim_start_matches("public.")).collect()
 }
 
 const DECLARED: [&str; 5] = ["users", "flows", "flow_executions", "task_outputs", "task_statuses"];
@@ -156,37 +156,40 @@ fn parents_are_captured_first() {
         (Flavour::NoKeys, vec![("flows", vec!["id"]), ("flow_executions", vec!["id"])]),
     ] {
         let erase = erase(&platform(flavour));
-        let captures: Vec<(&str, Vec<&str>)> =
-            erase.captures.iter().map(|c| (c.table.as_str(), c.columns.iter().map(String::as_str).collect())).collect();
+        let captures: Vec<(&str, Vec<&str>)> = erase
+            .captures
+            .iter()
+            .map(|c| (c.declared.as_str(), c.columns.iter().map(String::as_str).collect()))
+            .collect();
         assert_eq!(captures, expected, "{flavour:?}");
-        assert_eq!(erase.captures.iter().any(|c| c.residue), flavour == Flavour::NoKeys, "{flavour:?}");
+        assert_eq!(erase.captures.iter().any(|c| c.kept), flavour == Flavour::NoKeys, "{flavour:?}");
     }
 }
 
 #[test]
-fn what_no_chain_of_keys_ties_to_the_organization_is_not_protected() {
+fn what_no_chain_of_keys_leads_to_the_organization_is_not_protected() {
     let unprotected = |catalog: &Catalog| -> Vec<String> {
         let erase = erase(catalog);
         let names = erase
             .deletes
             .iter()
             .filter(|d| !d.protected)
-            .map(|d| erase.tables[d.table].name.trim_start_matches("public.").to_owned());
+            .map(|d| d.table.name.trim_start_matches("public.").to_owned());
         let names: Vec<String> = names.collect();
-        assert_eq!(erase.sweeps.len(), names.len(), "each is swept after COMMIT");
+        assert_eq!(erase.late_deletes().count(), names.len(), "each is run again after COMMIT");
         names
     };
     for flavour in [Flavour::Ordinary, Flavour::Restrict, Flavour::Deferrable, Flavour::Cascade] {
         assert_eq!(unprotected(&platform(flavour)), [""; 0], "{flavour:?}");
     }
     assert_eq!(unprotected(&platform(Flavour::NoKeys)), DECLARED);
-    // A chain that is broken in the middle fences nothing below.
+    // A chain that is broken in the middle protects no child rows.
     let mut broken = platform(Flavour::Ordinary);
     broken.foreign_keys.retain(|k| k.name != "executions_flow");
     let mut found = unprotected(&broken);
     found.sort();
     assert_eq!(found, ["flow_executions", "task_outputs", "task_statuses"]);
-    // A key that is not enforced (NOT VALID is; a disabled one is not) fences nothing either.
+    // A key that is not enforced (NOT VALID is; a disabled one is not) protects nothing either.
     let mut disabled = platform(Flavour::Ordinary);
     disabled
         .foreign_keys

@@ -45,8 +45,14 @@ fn compare_alike(column: &ColumnInfo, key: &ColumnInfo) -> bool {
     column == key || (is_whole(column) && is_whole(key)) || (is_text(column) && (is_text(key) || has_one_spelling(key)))
 }
 
-/// Whole numbers of any size compare with each other.
-pub(super) fn is_whole(type_name: &str) -> bool {
+/// The type as which a value is compared with a column: the column's own, so that its index is used; but whole numbers of
+/// any size compare with each other as they are, and a large one does not fit into a small column.
+pub(super) fn compared_as(column: &str, value: &str) -> String {
+    if is_whole(column) && is_whole(value) { value.to_owned() } else { column.to_owned() }
+}
+
+/// Whole numbers of any size compare as they are.
+fn is_whole(type_name: &str) -> bool {
     ["smallint", "integer", "bigint"].contains(&type_name)
 }
 

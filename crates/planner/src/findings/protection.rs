@@ -5,6 +5,7 @@ use crate::catalog::{Catalog, Enforcement, Relation, TableInfo};
 use crate::finding::{Finding, Kind};
 use crate::identifier::{Column, quote_all};
 use crate::plan::{Plan, Step};
+use crate::step::StepId;
 
 pub(super) fn warnings_of_missing_protection(
     plan: &Plan,
@@ -12,11 +13,9 @@ pub(super) fn warnings_of_missing_protection(
     cascade: Option<&Cascade>,
 ) -> Vec<Finding> {
     let mut found = Vec::new();
-    let deletes = cascade.into_iter().flat_map(|e| &e.deletes);
-    let mut steps: Vec<usize> = deletes.filter(|d| !d.protected).map(|d| d.step).collect();
+    let mut steps: Vec<StepId> = cascade.into_iter().flat_map(Cascade::late_deletes).map(|d| d.step).collect();
     steps.sort_unstable();
-    for i in &steps {
-        let step = &plan.steps[*i];
+    for step in steps.iter().filter_map(|step| plan.steps.get(step.place())) {
         if let Some(table) = catalog.declared(&step.table) {
             found.push(unprotected(plan, catalog, step, table));
         }

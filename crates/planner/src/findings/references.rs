@@ -6,6 +6,7 @@ use crate::entity;
 use crate::finding::{Finding, Kind, listed};
 use crate::identifier::Column;
 use crate::plan::Plan;
+use crate::query::Query;
 use crate::yaml::scalar;
 
 pub(super) fn warnings_of_references(
@@ -41,7 +42,7 @@ fn warning(
 ) -> Finding {
     let kept = plan.keep.iter().any(|k| child.declared.contains(&k.table));
     let name = child.table.name();
-    let checks = cascade.into_iter().flat_map(|e| &e.preflight).flat_map(|(_, checks)| checks);
+    let checks = cascade.and_then(|c| c.preflight.references.as_ref()).into_iter().flat_map(Query::subjects);
     let path = checks
         .filter(|c| c.constraint == key.name && c.table == name && c.path.len() > 2)
         .map(|c| format!("; the path to the organization is {}", c.path.join(" -> ")))

@@ -12,10 +12,10 @@ use crate::identifier::Table;
 use crate::plan::Plan;
 use strum::VariantArray as _;
 
-const TENANTS: TableId = 1;
-const USERS: TableId = 2;
-const NOTES: TableId = 3;
-const TOKENS: TableId = 4;
+const TENANTS: TableId = TableId(1);
+const USERS: TableId = TableId(2);
+const NOTES: TableId = TableId(3);
+const TOKENS: TableId = TableId(4);
 
 fn table(id: TableId, name: &str, columns: &[&str]) -> TableInfo {
     TableInfo {

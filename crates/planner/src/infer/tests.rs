@@ -22,7 +22,7 @@ fn survey(tables: &[(&str, &[&str])], keys: &[(&str, &str, &str, OnDelete)]) -> 
             .collect();
         Surveyed {
             info: TableInfo {
-                id: u32::try_from(i).expect("small"),
+                id: TableId(u32::try_from(i).expect("small")),
                 table: Table::qualified("public", *name),
                 declared: Vec::new(),
                 unique_keys: vec![vec![columns[0].name.clone()]],

@@ -1,12 +1,13 @@
 //! What stands in the way: of one deletion, or of all.
 
 use super::*;
+use crate::query::Query;
 
 #[test]
 fn only_keys_over_which_outsiders_can_refer_are_checked() {
     let checks = |catalog: &Catalog| -> Vec<String> {
         let erase = erase(catalog);
-        erase.preflight.iter().flat_map(|(_, checks)| checks).map(|c| c.constraint.clone()).collect()
+        erase.preflight.references.iter().flat_map(Query::subjects).map(|c| c.constraint.clone()).collect()
     };
     // Over these the rows of a step are found: whoever refers is inside.
     assert_eq!(checks(&platform(Flavour::Ordinary)), ["flows_created_by", "executions_started_by"]);
@@ -23,9 +24,10 @@ fn blockers_name_constraint_rows_and_remedy() {
     catalog.tables.push(table(INVOICES, "invoices", &["id", "flow_id"]));
     catalog.foreign_keys.push(key("invoices_flow", INVOICES, "flow_id", FLOWS, Flavour::Cascade));
     let erase = erase(&catalog);
-    let (_, checks) = erase.preflight.as_ref().expect("checks");
-    assert_eq!(references(checks, &[0, 0, 0], "k"), []);
-    let found = references(checks, &[1, 0, COUNT_LIMIT + 1], "o'k");
+    let checks = erase.preflight.references.as_ref().expect("checks");
+    let with = |rows: &[i64], key: &str| references(&checks.pair(rows).expect("a number each"), key);
+    assert_eq!(with(&[0, 0, 0], "k"), []);
+    let found = with(&[1, 0, COUNT_LIMIT + 1], "o'k");
     let [first, second] = found.as_slice() else { panic!("every blocker: {found:?}") };
     assert_eq!((first.rows, second.rows), (Some(1), Some(COUNT_LIMIT)));
     assert_eq!(

@@ -111,10 +111,10 @@ fn the_digest_knows_names_and_not_identities() {
     let here = platform(Flavour::Ordinary);
     let mut there = here.clone();
     for table in &mut there.tables {
-        table.id += 1000;
+        table.id.0 += 1000;
     }
     for key in &mut there.foreign_keys {
-        (key.child, key.parent) = (key.child + 1000, key.parent + 1000);
+        (key.child.0, key.parent.0) = (key.child.0 + 1000, key.parent.0 + 1000);
     }
     there.tables.reverse();
     there.foreign_keys.reverse();

@@ -1,16 +1,18 @@
 //! The text of the statements.
 
 use super::*;
+use crate::query::Query;
 use crate::statement::Statement;
 
 /// Every statement that the cascade runs on the tenant's rows.
 fn statements(compiled: &CompiledPlan) -> Vec<&Statement> {
     let erase = compiled.erase().expect("no fault");
-    let mut all = vec![&compiled.root.observe, &compiled.root.lock, &compiled.root.census];
-    all.extend([&erase.count, &erase.inventory, &erase.recount, &erase.delete_organization, &erase.census]);
+    let mut all = vec![&compiled.root.observe, &compiled.root.lock, &compiled.root.observe_many];
+    all.extend([&erase.count, &erase.inventory, &erase.recount].map(Query::statement));
+    all.extend([&erase.delete_organization, &erase.observe_many]);
     all.extend(erase.captures.iter().map(|c| &c.statement));
-    all.extend(erase.deletes.iter().chain(&erase.sweeps).map(|d| &d.statement));
-    all.extend(erase.preflight.iter().chain(&erase.quick_check).map(|p| &p.0));
+    all.extend(erase.deletes.iter().map(|d| &d.statement));
+    all.extend([&erase.preflight, &erase.quick_check].into_iter().flat_map(|p| &p.references).map(Query::statement));
     all
 }
 
@@ -76,14 +78,14 @@ fn hostile_names_stay_names() {
 /// `a` has a composite key; `b` refers to it.
 fn composite() -> Catalog {
     let mut catalog = platform(Flavour::NoKeys);
-    let mut a = table(10, "a", &["tenant", "n"]);
+    let mut a = table(TableId(10), "a", &["tenant", "n"]);
     a.unique_keys = vec![vec!["tenant".into(), "n".into()]];
     catalog.tables.truncate(1);
-    catalog.tables.extend([a, table(11, "b", &["id", "a_tenant", "a_n"])]);
+    catalog.tables.extend([a, table(TableId(11), "b", &["id", "a_tenant", "a_n"])]);
     catalog.foreign_keys = vec![ForeignKey {
         child_columns: vec!["a_tenant".into(), "a_n".into()],
         parent_columns: vec!["tenant".into(), "n".into()],
-        ..key("b_a", 11, "a_tenant", 10, Flavour::Deferrable)
+        ..key("b_a", TableId(11), "a_tenant", TableId(10), Flavour::Deferrable)
     }];
     catalog
 }
@@ -134,11 +136,16 @@ fn one_table_in_several_steps_is_the_union() {
     );
     let sql = erase.deletes[0].statement.sql();
     assert!(sql.contains(r#"t."organization_id" = $1"#) && sql.contains(r#" OR t."created_by" IN (SELECT "#), "{sql}");
-    let (shared, tables) = erase.shared.as_ref().expect("a flow may be found by two organizations");
-    assert_eq!(tables[0].table, "public.flows");
-    assert!(shared.sql().contains(r#"t."organization_id" <> $1"#), "{}", shared.sql());
-    assert_eq!(erase.tables.len(), 2, "counted once: {:?}", erase.tables);
-    assert_eq!(erase.count.sql().matches(r#"FROM "public"."flows" t WHERE"#).count(), 1, "{}", erase.count.sql());
-    assert!(erase.count.sql().contains(" OR "), "{}", erase.count.sql());
-    assert_eq!(erase.by_entity(&[3, 4]), [("flows".to_owned(), 3), ("users".to_owned(), 4)]);
+    let shared = erase.preflight.shared.as_ref().expect("a flow may be found by two organizations");
+    assert_eq!(shared.subjects()[0].table, "public.flows");
+    let sql = shared.statement().sql();
+    assert!(sql.contains(r#"t."organization_id" <> $1"#), "{sql}");
+    let tables = erase.count.subjects();
+    assert_eq!(tables.len(), 2, "counted once: {tables:?}");
+    let sql = erase.count.statement().sql();
+    assert_eq!(sql.matches(r#"FROM "public"."flows" t WHERE"#).count(), 1, "{sql}");
+    assert!(sql.contains(" OR "), "{sql}");
+    let rows = erase.by_entity(&erase.count.pair(&[3, 4]).expect("a number each"));
+    let rows: Vec<(&str, i64)> = rows.into_iter().map(|(entity, rows)| (entity.name.as_str(), rows)).collect();
+    assert_eq!(rows, [("flows", 3), ("users", 4)]);
 }

@@ -2,17 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use super::bind::{Captured, numbers, own};
-use super::connect::Database;
-use super::erase::{Cascade, cascade};
-use super::error::{During, OrFailure as _, failure};
+use super::attempt::{Attempt, cascade};
 use super::preview::find;
-use super::settle::refused_at_commit;
 use crate::api::Reason;
 use crate::api::status::DeletionStep;
+use crate::db::Database;
+use crate::db::bind::{counted, own};
+use crate::db::error::{During, OrFailure as _};
+use crate::db::settle::refused_at_commit;
 use crate::domain::facts::Presence;
 use crate::domain::{Effect, Failure};
-use planner::CompiledPlan;
+use planner::{CapturedKeys, CompiledPlan};
 
 /// How a rehearsal went.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,8 +29,8 @@ pub struct Rehearsal {
 
 impl Database {
     /// Erases the organization, checks what would be checked at COMMIT, and rolls everything back. No claim and no ledger
-    /// row is made, and the operator's own schema is not asked. None: the plan was compiled against a schema that has changed
-    /// since.
+    /// row is made, and the operator's own schema is not read. Returns `None` if the plan was compiled against a schema that
+    /// has changed since.
     ///
     /// The first lock is the organization's row, as in every deletion, so it waits for one under way, and one waits for it.
     ///
@@ -41,9 +41,9 @@ impl Database {
         let mut tx = self.begin().await?;
         let (key, organization) = find(&mut tx, id, plan).await?;
         if organization == Presence::Absent {
-            let rows = numbers(&mut tx, &erase.count, &key, &Captured::new()).await;
-            let rows = rows.map_err(|e| failure(&e, During::action("counting")).explained_by(plan))?;
-            if rows.iter().all(|n| *n == 0) {
+            let rows = counted(&mut tx, &erase.count, &key, &CapturedKeys::default()).await;
+            let rows = rows.or_failure(During::action("counting")).map_err(|f| f.explained_by(plan))?;
+            if rows.iter().all(|(_, rows)| *rows == 0) {
                 return Err(Failure::new(
                     Reason::OrganizationNotFound,
                     "the database has no organization with this id, and no row of one; there is nothing to rehearse",
@@ -54,7 +54,7 @@ impl Database {
         }
         let began = Instant::now();
         let wanted = std::future::ready(Ok(true));
-        let Cascade::Done(gone) = cascade(&mut tx, &key, plan, wanted)
+        let Attempt::Done(deleted) = cascade(&mut tx, &key, plan, wanted)
             .await
             .map_err(|f| f.explained_by(plan).or_effect(Effect::RolledBack))?
         else {
@@ -67,6 +67,6 @@ impl Database {
             .map_err(|e| refused_at_commit(&e).or_effect(Effect::RolledBack))?;
         let took = began.elapsed();
         tx.rollback().await.or_failure(During::action("rolling back"))?;
-        Ok(Some(Rehearsal { key, steps: gone.steps, organizations: gone.organizations, took }))
+        Ok(Some(Rehearsal { key, steps: deleted.steps, organizations: deleted.organizations, took }))
     }
 }

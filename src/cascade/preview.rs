@@ -2,11 +2,12 @@
 
 use sqlx::{PgConnection, Row as _};
 
-use super::bind::{Captured, numbers, query};
-use super::connect::Database;
-use super::error::{During, OrFailure as _, failure};
+use crate::db::Database;
+use crate::db::bind::{counted, query};
+use crate::db::error::{During, OrFailure as _, failure};
 use crate::domain::{Failure, facts::Presence};
-use planner::CompiledPlan;
+use planner::cascade::PlanTable;
+use planner::{CapturedKeys, CompiledPlan};
 
 /// An organization as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,9 +16,9 @@ pub struct Preview {
     pub key: String,
     /// Whether the organization is there, and active.
     pub organization: Presence,
-    /// Rows of each table of the plan, in the order of `ErasePlan::tables`, counted up to `COUNT_LIMIT` + 1 except for users.
-    /// None: names of the plan could not be resolved, so nothing can be counted.
-    pub rows: Option<Vec<i64>>,
+    /// Rows of each table of the plan, counted up to `COUNT_LIMIT` + 1 except for users. `None` if names of the plan could not
+    /// be resolved, so nothing can be counted.
+    pub rows: Option<Vec<(PlanTable, i64)>>,
 }
 
 impl Database {
@@ -31,8 +32,9 @@ impl Database {
         let during = During::action("counting");
         let rows = match plan.cascade() {
             Some(cascade) => {
-                let counted = numbers(&mut tx, &cascade.inventory, &key, &Captured::new()).await;
-                Some(counted.map_err(|e| failure(&e, during).explained_by(plan))?)
+                let rows = counted(&mut tx, &cascade.inventory, &key, &CapturedKeys::default()).await;
+                let rows = rows.or_failure(during).map_err(|f| f.explained_by(plan))?;
+                Some(rows.into_iter().map(|(table, rows)| (table.clone(), rows)).collect())
             }
             None => None,
         };
@@ -50,7 +52,7 @@ pub(super) async fn find(
     let table = plan.root.table.name();
     let during = During::table("looking for the organization in", None, &table).id();
     let refused = |e: sqlx::Error| failure(&e, during).explained_by(plan);
-    let row = query(&plan.root.observe, id, &Captured::new()).fetch_one(connection).await.map_err(refused)?;
+    let row = query(&plan.root.observe, id, &CapturedKeys::default()).fetch_one(connection).await.map_err(refused)?;
     let present: bool = row.try_get("present").map_err(refused)?;
     let active: Option<bool> = row.try_get("active").map_err(refused)?;
     let organization = if present { Presence::Present { active } } else { Presence::Absent };

@@ -1,0 +1,112 @@
+//! The statements that capture keys before the first delete, and those that look for these keys afterwards.
+
+use super::ownership::depth_of;
+use super::resolve::Steps;
+use super::rows::type_of;
+use crate::cascade::{Back, Capture};
+use crate::catalog::TableId;
+use crate::identifier::Column;
+use crate::query::Query;
+use crate::statement::{KeySource, Param, RowSet, Writer};
+use crate::step::{PerStep, StepId};
+
+pub(super) fn captures(
+    steps: &Steps<'_>,
+    captured: &PerStep<Vec<String>>,
+    held: &PerStep<RowSet>,
+    protected: &PerStep<bool>,
+    lock: &[TableId],
+) -> Vec<Capture> {
+    // Parents first, so that a child's rows can be found by the parents captured before.
+    let mut order: Vec<StepId> = steps.ids().collect();
+    order.sort_by_key(|i| (depth_of(steps, *i), *i));
+    let locks = |i: StepId| lock.contains(&steps[i].info.id);
+    order
+        .into_iter()
+        .filter(|&i| !captured[i].is_empty() || locks(i))
+        .map(|i| {
+            let mut writer = Writer::default();
+            let condition = held[i].condition("t", &KeySource::Bound, &mut writer);
+            let table = &steps[i].info.table;
+            let lock = if locks(i) { " FOR UPDATE" } else { "" };
+            let columns: Vec<Column> = captured[i].iter().map(Column::new).collect();
+            let (arrays, selected) = if columns.is_empty() {
+                ("count(*)".to_owned(), "1".to_owned())
+            } else {
+                let array = |c: &Column| format!("COALESCE(array_agg(s.{c}::text), '{{}}')");
+                (list(&columns, array), list(&columns, |c| format!("t.{c}")))
+            };
+            let sql = format!("SELECT {arrays} FROM (SELECT {selected} FROM {table} t WHERE {condition}{lock}) s");
+            Capture {
+                step: i,
+                table: steps.plan_table(i),
+                declared: steps[i].step.table.clone(),
+                columns: captured[i].clone(),
+                statement: writer.finish(sql),
+                locks: locks(i),
+                kept: steps.iter().any(|(c, s)| !protected[c] && s.links.iter().any(|(p, _)| *p == i)),
+            }
+        })
+        .collect()
+}
+
+/// Captured rows of parents that are still there, one number for each parent.
+pub(super) fn parents_left(steps: &Steps<'_>) -> Option<Query<String>> {
+    let mut writer = Writer::default();
+    let numbers = keys_of_parents(steps, |_| true)
+        .into_iter()
+        .map(|(step, columns)| {
+            let info = steps[step].info;
+            let arrays = list(&columns, |column| {
+                let param = Param::Captured { step, column: column.clone() };
+                writer.array(param, &type_of(info, column))
+            });
+            let left = list(&columns, |column| format!("t.{}", Column::new(column)));
+            let table = &info.table;
+            let count = format!("(SELECT count(*) FROM {table} t WHERE ({left}) IN (SELECT * FROM unnest({arrays})))");
+            (steps[step].step.table.clone(), count)
+        })
+        .collect();
+    Query::new(writer, numbers).if_any()
+}
+
+/// Which captured keys are there again, of the parents of what no foreign key protects.
+pub(super) fn parents_back(steps: &Steps<'_>, protected: &PerStep<bool>) -> Vec<Back> {
+    keys_of_parents(steps, |child| !protected[child])
+        .into_iter()
+        .map(|(step, columns)| {
+            let info = steps[step].info;
+            let mut writer = Writer::default();
+            let arrays = list(&columns, |column| {
+                let param = Param::Captured { step, column: column.clone() };
+                writer.array(param, &type_of(info, column))
+            });
+            let names: Vec<String> = (0..columns.len()).map(|i| format!("c{i}")).collect();
+            let same = columns.iter().zip(&names).map(|(column, name)| format!("t.{} = k.{name}", Column::new(column)));
+            let sql = format!(
+                r"SELECT COALESCE(array_agg(EXISTS (SELECT FROM {} t WHERE {}) ORDER BY k.n), '{{}}') AS back
+                  FROM unnest({arrays}) WITH ORDINALITY k({}, n)",
+                info.table,
+                same.collect::<Vec<_>>().join(" AND "),
+                names.join(", "),
+            );
+            Back { step, columns, statement: writer.finish(sql) }
+        })
+        .collect()
+}
+
+/// The parents of these children, each with the columns by which its child rows are found, each once.
+fn keys_of_parents(steps: &Steps<'_>, of: impl Fn(StepId) -> bool) -> Vec<(StepId, Vec<String>)> {
+    let mut found: Vec<(StepId, Vec<String>)> = Vec::new();
+    for (parent, pairs) in steps.iter().filter(|(child, _)| of(*child)).flat_map(|(_, child)| &child.links) {
+        let key = (*parent, pairs.iter().map(|(_, column)| column.clone()).collect());
+        if !found.contains(&key) {
+            found.push(key);
+        }
+    }
+    found
+}
+
+fn list<T>(items: &[T], item: impl FnMut(&T) -> String) -> String {
+    items.iter().map(item).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,46 @@
+//! Which rows of a step's table belong to the organization.
+
+use super::resolve::{Resolved, Steps};
+use super::types::compared_as;
+use crate::catalog::TableInfo;
+use crate::identifier::Column;
+use crate::root::Root;
+use crate::statement::{Link, Pair, RowSet};
+use crate::step::{PerStep, StepId};
+
+/// The rows of each step. Where all columns by which a row is found were captured of its parent, `captured` says so, it is
+/// found by them: the parent may be gone.
+pub(super) fn row_sets(steps: &Steps<'_>, root: &Root, captured: Option<&PerStep<Vec<String>>>) -> PerStep<RowSet> {
+    steps.map(|id, _| row_set(steps, root, id, captured))
+}
+
+fn row_set(steps: &Steps<'_>, root: &Root, id: StepId, captured: Option<&PerStep<Vec<String>>>) -> RowSet {
+    let step = &steps[id];
+    if let Some(column) = &step.organization {
+        let type_name = compared_as(&type_of(step.info, column), &root.key_type);
+        return RowSet::Direct { column: Column::new(column), type_name };
+    }
+    let link = |(parent, pairs): &(StepId, Vec<(String, String)>)| Link {
+        parent: *parent,
+        table: steps[*parent].info.table.clone(),
+        rows: row_set(steps, root, *parent, captured),
+        pairs: pairs.iter().map(|(child, column)| pair(step, child, &steps[*parent], column)).collect(),
+        captured: captured.is_some_and(|captured| pairs.iter().all(|(_, column)| captured[*parent].contains(column))),
+    };
+    RowSet::Through(step.links.iter().map(link).collect())
+}
+
+fn pair(child: &Resolved<'_>, child_column: &str, parent: &Resolved<'_>, parent_column: &str) -> Pair {
+    let parent_type = type_of(parent.info, parent_column);
+    Pair {
+        child: Column::new(child_column),
+        child_type: compared_as(&type_of(child.info, child_column), &parent_type),
+        parent: Column::new(parent_column),
+        parent_type,
+    }
+}
+
+/// The type of a column.
+pub(super) fn type_of(info: &TableInfo, column: &str) -> String {
+    info.column(column).map_or_else(|| "text".to_owned(), |c| c.type_name.clone())
+}

@@ -1,0 +1,100 @@
+//! The operator's own table `captured_keys`: keys of parents that are gone, kept until the rows that are found by them were
+//! counted again.
+
+use std::collections::BTreeMap;
+
+use sqlx::types::Json;
+use sqlx::{PgConnection, Row as _};
+
+use crate::api::Reason;
+use crate::db::Actor;
+use crate::db::bind::{own, unpaired};
+use crate::db::error::{During, OrFailure as _};
+use crate::domain::Failure;
+use planner::captured::Keys;
+use planner::cascade::Capture;
+use planner::{CapturedKeys, ErasePlan};
+
+const KEEP: &str = r"
+    INSERT INTO organization_operator.captured_keys (cluster_id, object_uid, parent_table, keys)
+    VALUES ($1, $2, $3, $4)
+    ON CONFLICT (cluster_id, object_uid, parent_table) DO UPDATE SET keys = EXCLUDED.keys";
+
+const LOAD: &str = r"
+    SELECT parent_table, keys
+    FROM organization_operator.captured_keys
+    WHERE cluster_id = $1 AND object_uid = $2";
+
+const DROP: &str = r"
+    DELETE FROM organization_operator.captured_keys
+    WHERE cluster_id = $1 AND object_uid = $2";
+
+/// The name under which the keys of a step are kept.
+fn name(capture: &Capture) -> String {
+    format!("{}#{}", capture.declared, capture.step)
+}
+
+/// Keeps what has to be known for the count after COMMIT.
+pub(super) async fn keep(
+    connection: &mut PgConnection,
+    actor: Actor<'_>,
+    erase: &ErasePlan,
+    captured: &CapturedKeys,
+) -> Result<(), Failure> {
+    for capture in erase.captures.iter().filter(|c| c.kept) {
+        own(KEEP)
+            .bind(actor.cluster)
+            .bind(&actor.subject.uid)
+            .bind(name(capture))
+            .bind(Json(captured.get(capture.step).cloned().unwrap_or_else(|| Keys::none(&capture.columns))))
+            .execute(&mut *connection)
+            .await
+            .or_failure(During::action("keeping keys to count again"))?;
+    }
+    Ok(())
+}
+
+/// Loads what was kept. Fails when the plan asks for other keys now.
+pub(super) async fn load(
+    connection: &mut PgConnection,
+    actor: Actor<'_>,
+    erase: &ErasePlan,
+) -> Result<CapturedKeys, Failure> {
+    let during = During::action("reading keys to count again");
+    let rows = own(LOAD).bind(actor.cluster).bind(&actor.subject.uid).fetch_all(connection).await.or_failure(during)?;
+    let mut kept: BTreeMap<String, Keys> = BTreeMap::new();
+    for row in rows {
+        let keys: Json<Keys> = row.try_get("keys").or_failure(during)?;
+        kept.insert(row.try_get("parent_table").or_failure(during)?, keys.0);
+    }
+    let mut captured = CapturedKeys::default();
+    for capture in erase.captures.iter().filter(|c| c.kept) {
+        let keys = kept.remove(&name(capture)).filter(|keys| keys.columns() == capture.columns);
+        let keys =
+            keys.ok_or_else(|| plan_changed(&capture.declared))?.checked().map_err(unpaired).or_failure(during)?;
+        captured.add(capture.step, keys).map_err(unpaired).or_failure(during)?;
+    }
+    Ok(captured)
+}
+
+fn plan_changed(table: &str) -> Failure {
+    Failure::new(
+        Reason::SchemaMismatch,
+        format!(
+            "the plan was changed after this organization was erased, so the child rows of `{table}` cannot be counted again"
+        ),
+    )
+    .table(table)
+    .remedy("put the plan (cascade) back as it was until this deletion is done")
+}
+
+/// Drops what was kept.
+pub(super) async fn drop(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
+    own(DROP)
+        .bind(actor.cluster)
+        .bind(&actor.subject.uid)
+        .execute(connection)
+        .await
+        .or_failure(During::action("dropping keys that were counted again"))?;
+    Ok(())
+}

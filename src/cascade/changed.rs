@@ -1,0 +1,69 @@
+//! Failures that say that the organization's rows changed while they were deleted.
+
+use crate::api::Reason;
+use crate::db::wording;
+use crate::domain::{Effect, Failure};
+use planner::ErasePlan;
+use planner::cascade::PlanTable;
+
+/// Rows are left after the last delete.
+pub(super) fn rows_left(left: &[(&PlanTable, i64)]) -> Failure {
+    let left: Vec<_> = left.iter().filter(|(_, rows)| *rows > 0).collect();
+    let list = left.iter().map(|(table, rows)| format!("{rows} in `{}`", table.name)).collect::<Vec<_>>().join(", ");
+    let failure = Failure::new(Reason::ContentChanged, format!("rows were left after the last delete: {list}"))
+        .rows(left.iter().map(|(_, rows)| rows).sum());
+    match left.first() {
+        Some((table, _)) => failure.table(&table.name).entity(&table.entity).remedy(stop_writers(&table.name)),
+        None => failure,
+    }
+}
+
+/// Rows that were found are neither deleted nor the organization's any more, on a table with a trigger that can do that. They
+/// may also have moved away by themselves; then the next attempt finds fewer.
+pub(super) fn suppressed(table: &PlanTable, rows: i64) -> Failure {
+    Failure::new(
+        Reason::ContentChanged,
+        format!(
+            "{rows} rows of `{}` were found and not deleted, and they are not the organization's any more; a trigger on the table can do that",
+            table.name
+        ),
+    )
+    .effect(Effect::RolledBack)
+    .table(&table.name)
+    .entity(&table.entity)
+    .rows(rows)
+    .remedy(stop_writers(&table.name))
+}
+
+/// The delete of the organization's own row deleted another number of rows.
+pub(super) fn not_one_organization(table: &str, rows: u64) -> Failure {
+    Failure::new(
+        Reason::ContentChanged,
+        format!(
+            "deleting the organization from `{table}` removed {rows} rows instead of one; a trigger or a view stands in between"
+        ),
+    )
+    .effect(Effect::RolledBack)
+    .remedy(stop_writers(table))
+    .table(table)
+}
+
+/// The preflight found nothing, so a foreign key from a table of the plan means that rows of it are there that should be
+/// gone: they appeared since, or a trigger suppressed their delete.
+pub(super) fn classified(mut failure: Failure, erase: &ErasePlan) -> Failure {
+    let Some(table) = erase.tables().find(|t| Some(&t.name) == failure.table.as_ref()) else { return failure };
+    if failure.reason == Reason::ForeignKeyViolation {
+        failure.reason = Reason::ContentChanged;
+        failure.entity = Some(table.entity.clone());
+        failure.remedy = Some(stop_writers(&table.name));
+    }
+    failure
+}
+
+/// What clears `ContentChanged`.
+fn stop_writers(table: &str) -> String {
+    format!(
+        "stop what writes to the organization; a trigger may do that, or suppress deletes: {}",
+        wording::triggers(table)
+    )
+}

@@ -1,0 +1,95 @@
+//! Erases an organization: the cascade and its record, all in one transaction.
+
+use sqlx::{Postgres, Transaction};
+
+use super::attempt::{Attempt, Deleted, cascade};
+use super::captured_keys;
+use crate::api::DeletionPolicy;
+use crate::api::status::{DeletionStep, Outcome};
+use crate::db::bind::own;
+use crate::db::ledger::Record;
+use crate::db::settle::{commit, refused_at_commit, settled};
+use crate::db::{Actor, Database, claim, ledger, observe};
+use crate::domain::completion::CompletionProof;
+use crate::domain::{Effect, Failure, decide};
+use planner::CompiledPlan;
+
+/// How an erasure ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Erasure {
+    /// Nothing is left.
+    Completed(CompletionProof),
+    /// Everything was deleted, and tables that no foreign key protects have to be counted again after a while.
+    Unverified {
+        /// What was found and deleted.
+        steps: Vec<DeletionStep>,
+    },
+    /// The plan was compiled against a schema that has changed since; nothing was touched.
+    PlanOutdated,
+    /// It is no longer wanted; nothing was touched.
+    Unwanted,
+}
+
+impl Database {
+    /// Erases the organization. All or nothing. Right before the first delete `wanted` is asked whether it is still to be.
+    ///
+    /// # Errors
+    /// Fails with every blocker when something stands in the way, and with `ContentChanged` when the recount finds rows.
+    /// Nothing was deleted then.
+    pub async fn erase(
+        &self,
+        actor: Actor<'_>,
+        plan: &CompiledPlan,
+        wanted: impl Future<Output = Result<bool, Failure>>,
+    ) -> Result<Erasure, Failure> {
+        plan.erase()?;
+        let mut tx = self.begin().await.map_err(|f| f.or_effect(Effect::RolledBack))?;
+        let (standby, pid) = observe::server(&mut tx).await.map_err(|f| f.or_effect(Effect::RolledBack))?;
+        if standby {
+            return Err(decide::on_a_standby().or_effect(Effect::RolledBack));
+        }
+        let work = Box::pin(erase_and_record(tx, actor, plan, wanted));
+        self.naming_blockers(pid, work).await.map_err(|f| f.or_effect(Effect::RolledBack))
+    }
+}
+
+/// The whole erasure, from the locks to the commit.
+async fn erase_and_record(
+    mut tx: Transaction<'static, Postgres>,
+    actor: Actor<'_>,
+    plan: &CompiledPlan,
+    wanted: impl Future<Output = Result<bool, Failure>>,
+) -> Result<Erasure, Failure> {
+    let erase = plan.erase()?;
+    claim::hold(&mut tx, actor, None).await?;
+    if let Some(entry) = ledger::find(&mut tx, actor).await? {
+        return settled(&entry).map(Erasure::Completed);
+    }
+    let deleted = match cascade(&mut tx, actor.key, plan, wanted).await? {
+        Attempt::Done(deleted) => deleted,
+        Attempt::PlanOutdated => return Ok(Erasure::PlanOutdated),
+        Attempt::Unwanted => return Ok(Erasure::Unwanted),
+    };
+    let Deleted { proof, steps, organizations, captured } = deleted;
+    let verified = !erase.has_unprotected();
+    if !verified && erase.defer_constraints {
+        // Checks that would run at COMMIT must not count as drain time, which begins with the record.
+        own("SET CONSTRAINTS ALL IMMEDIATE").execute(&mut *tx).await.map_err(|e| refused_at_commit(&e))?;
+    }
+    let record = Record {
+        outcome: Outcome::Erased,
+        policy: DeletionPolicy::Delete,
+        steps: &steps,
+        organizations,
+        detail: "",
+        plan_digest: &plan.digest,
+        verified,
+    };
+    ledger::write(&mut tx, actor, &record).await?;
+    claim::drop_claim(&mut tx, actor).await?;
+    if !verified {
+        captured_keys::keep(&mut tx, actor, erase, &captured).await?;
+    }
+    commit(tx).await?;
+    Ok(if verified { Erasure::Completed(CompletionProof::erased(proof, steps)) } else { Erasure::Unverified { steps } })
+}

@@ -1,0 +1,48 @@
+//! Checks one organization as a deletion would before its first delete, and changes nothing.
+
+use super::preflight::blockers;
+use super::preview::find;
+use crate::db::Database;
+use crate::db::bind::{counted, own};
+use crate::db::error::{During, OrFailure as _};
+use crate::domain::Failure;
+use crate::domain::facts::Presence;
+use planner::{CapturedKeys, CompiledPlan, Finding};
+
+/// What was found out about an organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Examined {
+    /// Its key in canonical text.
+    pub key: String,
+    /// Whether it is there.
+    pub organization: Presence,
+    /// Rows outside that refer to its rows, and rows that belong to another organization as well.
+    pub blockers: Vec<Finding>,
+    /// The blockers are complete. They are not if the plan has no statements.
+    pub complete: bool,
+}
+
+impl Database {
+    /// Finds an organization, rows outside that refer to its rows, and rows that are another one's as well, and whether its
+    /// rows can be counted, in a read-only transaction that is rolled back.
+    ///
+    /// # Errors
+    /// Fails when the database cannot be read or the id is no value of the key's type.
+    pub async fn examine(&self, id: &str, plan: &CompiledPlan) -> Result<Examined, Failure> {
+        let during = During::action("examining the organization").id();
+        let mut tx = self.begin().await?;
+        own("SET TRANSACTION READ ONLY").execute(&mut *tx).await.or_failure(during)?;
+        let (key, organization) = find(&mut tx, id, plan).await?;
+        let mut found = Vec::new();
+        if let Some(cascade) = plan.cascade() {
+            let none = CapturedKeys::default();
+            let blockers = blockers(&mut tx, &key, &cascade.preflight, &none).await;
+            found = blockers.map_err(|f| f.explained_by(plan))?;
+            // What cannot be counted cannot be deleted: a value, for example, that does not fit the column it is compared with.
+            let rows = counted(&mut tx, &cascade.inventory, &key, &none).await;
+            rows.or_failure(During::action("counting")).map_err(|f| f.explained_by(plan))?;
+        }
+        tx.rollback().await.or_failure(during)?;
+        Ok(Examined { key, organization, blockers: found, complete: plan.cascade().is_some() })
+    }
+}

@@ -1,0 +1,16 @@
+//! Runs an erase plan against the database: to erase, to count again, to rehearse, and to see what would block.
+
+mod attempt;
+mod capture;
+mod captured_keys;
+mod changed;
+mod delete;
+pub mod erase;
+pub mod examine;
+mod preflight;
+pub mod preview;
+pub mod quick_check;
+mod recount;
+pub mod rehearse;
+mod schema;
+pub mod verify;

@@ -1,0 +1,41 @@
+//! What blocks a deletion: outside rows that refer to rows inside, and rows that are another organization's as well.
+
+use sqlx::PgConnection;
+
+use crate::db::bind::counted;
+use crate::db::error::{During, OrFailure as _};
+use crate::domain::Failure;
+use planner::cascade::Preflight;
+use planner::{CapturedKeys, Finding, blocker};
+
+/// Finds every blocker.
+pub(super) async fn blockers(
+    connection: &mut PgConnection,
+    key: &str,
+    preflight: &Preflight,
+    captured: &CapturedKeys,
+) -> Result<Vec<Finding>, Failure> {
+    let mut found = Vec::new();
+    if let Some(references) = &preflight.references {
+        let during = During::action("looking for references from outside");
+        let rows = counted(connection, references, key, captured).await.or_failure(during)?;
+        found.extend(blocker::references(&rows, key));
+    }
+    if let Some(shared) = &preflight.shared {
+        let during = During::action("looking for rows of several organizations");
+        let rows = counted(connection, shared, key, captured).await.or_failure(during)?;
+        found.extend(blocker::shared_rows(&rows, key));
+    }
+    Ok(found)
+}
+
+/// Fails if anything blocks.
+pub(super) async fn refuse_blocked(
+    connection: &mut PgConnection,
+    key: &str,
+    preflight: &Preflight,
+    captured: &CapturedKeys,
+) -> Result<(), Failure> {
+    let found = blockers(connection, key, preflight, captured).await?;
+    Failure::blocked_by(&found).map_or(Ok(()), Err)
+}

@@ -1,0 +1,39 @@
+//! What would block a deletion that nobody has asked for yet, as far as a short query can tell.
+
+use std::time::Duration;
+
+use super::preflight::blockers;
+use crate::db::Database;
+use crate::db::bind::own;
+use crate::db::error::{During, OrFailure as _};
+use crate::domain::Failure;
+use planner::cascade::Preflight;
+use planner::{CapturedKeys, CompiledPlan};
+
+/// Longest statement of a quick check: nobody waits for its answer.
+pub const QUICK_CHECK_LIMIT: Duration = Duration::from_secs(2);
+
+impl Database {
+    /// Checks what would block a deletion of the organization with this key. Returns `None` if it finds nothing.
+    ///
+    /// # Errors
+    /// Fails when the plan must not be used or the database cannot be read; with `StatementTimeout` or `LockTimeout` when a
+    /// statement took longer than [`QUICK_CHECK_LIMIT`].
+    pub async fn quick_check(&self, key: &str, plan: &CompiledPlan) -> Result<Option<Failure>, Failure> {
+        let erase = plan.erase()?;
+        if erase.quick_check == Preflight::default() {
+            return Ok(None);
+        }
+        let during = During::action("looking for what would block a deletion");
+        let mut tx = self.begin().await?;
+        let limit = QUICK_CHECK_LIMIT.min(self.settings().statement_timeout).as_millis().to_string();
+        own("SELECT set_config('transaction_read_only', 'on', true), set_config('statement_timeout', $1, true)")
+            .bind(limit)
+            .execute(&mut *tx)
+            .await
+            .or_failure(during)?;
+        let found = blockers(&mut tx, key, &erase.quick_check, &CapturedKeys::default()).await?;
+        tx.rollback().await.or_failure(during)?;
+        Ok(Failure::blocked_by(&found))
+    }
+}

@@ -1,0 +1,33 @@
+//! The schema stays as it is while a cascade runs.
+
+use sqlx::PgConnection;
+
+use crate::db::bind::{own, query};
+use crate::db::catalog;
+use crate::db::error::{During, OrFailure as _};
+use crate::domain::Failure;
+use planner::{CapturedKeys, CompiledPlan, ErasePlan};
+
+/// Keeps the schema of the plan's tables from changing until the transaction ends, and says whether it is still the one that
+/// the plan was compiled against.
+pub(super) async fn unchanged(connection: &mut PgConnection, plan: &CompiledPlan) -> Result<bool, Failure> {
+    query(&plan.erase()?.lock_tables, "", &CapturedKeys::default())
+        .execute(&mut *connection)
+        .await
+        .or_failure(During::action("locking the plan's tables against changes of the schema"))?;
+    let fingerprint = catalog::fingerprint(connection, &plan.fingerprint_tables, &plan.tenant_columns)
+        .await
+        .or_failure(During::action("reading the catalogue"))?;
+    Ok(fingerprint == plan.fingerprint)
+}
+
+/// Moves the checks of deferrable constraints to COMMIT.
+pub(super) async fn defer_constraints(connection: &mut PgConnection, erase: &ErasePlan) -> Result<(), Failure> {
+    if erase.defer_constraints {
+        own("SET CONSTRAINTS ALL DEFERRED")
+            .execute(connection)
+            .await
+            .or_failure(During::action("deferring constraints"))?;
+    }
+    Ok(())
+}

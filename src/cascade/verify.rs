@@ -1,0 +1,121 @@
+//! The second count, after COMMIT, of what no foreign key protects.
+
+use sqlx::{PgConnection, Row as _};
+
+use super::capture::capture;
+use super::captured_keys;
+use super::delete::{delete, detach};
+use super::preflight::refuse_blocked;
+use super::recount::{nothing_left, parents_gone};
+use super::schema::{defer_constraints, unchanged};
+use crate::api::Reason;
+use crate::db::bind::{query, unpaired};
+use crate::db::error::{During, OrFailure as _};
+use crate::db::settle::{commit, lock_organization};
+use crate::db::{Actor, Database, ledger};
+use crate::domain::completion::CompletionProof;
+use crate::domain::{Failure, Subject};
+use planner::{CapturedKeys, CompiledPlan, ErasePlan};
+
+/// What a second count found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verification {
+    /// Nothing is left.
+    Completed(CompletionProof),
+    /// Something had appeared and was deleted, so it has to be counted once more after another while.
+    Swept,
+    /// The plan was compiled against a schema that has changed since; nothing was touched.
+    PlanOutdated,
+}
+
+impl Database {
+    /// Counts again, after open transactions drained, what no foreign key protects, and deletes what has appeared.
+    ///
+    /// # Errors
+    /// Fails when the database refuses, or when the organization is there again.
+    pub async fn verify(
+        &self,
+        cluster: &str,
+        subject: &Subject,
+        key: &str,
+        plan: &CompiledPlan,
+    ) -> Result<Verification, Failure> {
+        let actor = Actor { cluster, subject, key };
+        let erase = plan.erase()?;
+        let mut tx = self.begin().await?;
+        let Some(entry) = ledger::find(&mut tx, actor).await? else {
+            return Err(Failure::new(Reason::InternalError, "the ledger entry of this erasure is gone"));
+        };
+        if let Some(done) = CompletionProof::recorded(&entry) {
+            return Ok(Verification::Completed(done));
+        }
+        if !unchanged(&mut tx, plan).await? {
+            return Ok(Verification::PlanOutdated);
+        }
+        refuse_created_again(&mut tx, actor, plan).await?;
+        defer_constraints(&mut tx, erase).await?;
+        // What has appeared since may be parents, too, and others may refer to it.
+        let mut captured = captured_keys::load(&mut tx, actor, erase).await?;
+        forget_keys_in_use(&mut tx, key, erase, &mut captured).await?;
+        capture(&mut tx, key, erase, &mut captured).await?;
+        refuse_blocked(&mut tx, key, &erase.late_preflight, &captured).await?;
+        detach(&mut tx, key, erase, &captured).await?;
+        let deleted = delete(&mut tx, key, erase, erase.late_deletes(), None, &mut captured).await?;
+        parents_gone(&mut tx, key, erase, &captured).await?;
+        let mut steps = entry.steps.clone();
+        for (entity, rows) in erase.by_entity(&deleted) {
+            if let Some(step) = steps.iter_mut().find(|s| s.entity == entity.name) {
+                step.found += rows;
+                step.deleted += rows;
+            }
+        }
+        if deleted.iter().any(|(_, rows)| *rows > 0) {
+            ledger::amend(&mut tx, actor, &steps, false).await?;
+            captured_keys::keep(&mut tx, actor, erase, &captured).await?;
+            // What was deleted may be rows of one that was created meanwhile.
+            refuse_created_again(&mut tx, actor, plan).await?;
+            commit(tx).await?;
+            return Ok(Verification::Swept);
+        }
+        let proof = nothing_left(&mut tx, key, erase, &captured).await?;
+        ledger::amend(&mut tx, actor, &steps, true).await?;
+        captured_keys::drop(&mut tx, actor).await?;
+        commit(tx).await?;
+        Ok(Verification::Completed(CompletionProof::erased(proof, steps)))
+    }
+}
+
+/// Keys of parents that are there again belong to another organization now, and so does what is found by them.
+async fn forget_keys_in_use(
+    connection: &mut PgConnection,
+    key: &str,
+    erase: &ErasePlan,
+    captured: &mut CapturedKeys,
+) -> Result<(), Failure> {
+    let during = During::action("looking for keys that are in use again");
+    for back in &erase.parents_back {
+        let row = query(&back.statement, key, captured).fetch_one(&mut *connection).await;
+        let in_use: Vec<bool> = row.and_then(|row| row.try_get(0)).or_failure(during)?;
+        captured.forget_in_use(back.step, &back.columns, &in_use).map_err(unpaired).or_failure(during)?;
+    }
+    Ok(())
+}
+
+/// An organization that has the id of an erased one makes the rows of the two indistinguishable.
+async fn refuse_created_again(
+    connection: &mut PgConnection,
+    actor: Actor<'_>,
+    plan: &CompiledPlan,
+) -> Result<(), Failure> {
+    if lock_organization(connection, actor.key, plan).await?.is_none() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Reason::ContentChanged,
+        "an organization with this id was created again before the old one's tables without a foreign key were counted again; its rows cannot be told apart",
+    )
+    .remedy(format!(
+        "delete the new organization's row, or keep its data: kubectl patch organization {} --type merge -p '{{\"spec\":{{\"deletionPolicy\":\"Retain\"}}}}'",
+        actor.subject.name
+    )))
+}
