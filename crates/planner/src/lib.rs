@@ -13,6 +13,8 @@ mod entity;
 pub mod fault;
 pub mod finding;
 mod findings;
+#[cfg(test)]
+mod fixtures;
 pub mod identifier;
 pub mod infer;
 mod limits;

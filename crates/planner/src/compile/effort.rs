@@ -42,19 +42,11 @@ impl Effort<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{Privileges, TableProperties};
-    use crate::identifier::Table;
+    use crate::catalog::TableProperties;
+    use crate::fixtures;
 
     fn bounded(properties: Option<TableProperties>) -> String {
-        let table = TableInfo {
-            id: TableId(7),
-            table: Table::qualified("app", "notes"),
-            declared: Vec::new(),
-            columns: Vec::new(),
-            unique_keys: Vec::new(),
-            privileges: Privileges::default(),
-            row_security: false,
-        };
+        let table = fixtures::table(TableId(7), "app", "notes", &[]);
         let catalog =
             Catalog { properties: properties.map(|t| (TableId(7), t)).into_iter().collect(), ..Catalog::default() };
         let searches = [["user_id".to_owned()]];

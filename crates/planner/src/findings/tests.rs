@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::catalog::{
-    Catalog, ColumnInfo, Enforcement, ForeignKey, OnDelete, Privileges, Relation, Rule, TableId, TableInfo,
-    TableProperties, Timing, Trigger,
+    Catalog, Enforcement, OnDelete, Relation, Rule, TableId, TableInfo, TableProperties, Timing, Trigger,
 };
 use crate::compile::compile;
 use crate::finding::{Finding, Kind, NAMED, Severity, caveat};
+use crate::fixtures::{self, foreign_key as key};
 use crate::identifier::Table;
 use crate::plan::Plan;
 use strum::VariantArray as _;
@@ -18,38 +18,7 @@ const NOTES: TableId = TableId(3);
 const TOKENS: TableId = TableId(4);
 
 fn table(id: TableId, name: &str, columns: &[&str]) -> TableInfo {
-    TableInfo {
-        id,
-        table: Table::qualified("app", name),
-        declared: vec![name.to_owned()],
-        columns: columns
-            .iter()
-            .map(|c| ColumnInfo {
-                name: (*c).into(),
-                type_name: "uuid".into(),
-                collation: None,
-                nullable: true,
-                updatable: true,
-            })
-            .collect(),
-        unique_keys: vec![vec!["id".into()]],
-        privileges: Privileges { usage: true, select: true, delete: true, lock: true },
-        row_security: false,
-    }
-}
-
-fn key(name: &str, child: TableId, column: &str, parent: TableId) -> ForeignKey {
-    ForeignKey {
-        name: name.into(),
-        child,
-        child_columns: vec![column.into()],
-        parent,
-        parent_columns: vec!["id".into()],
-        on_delete: OnDelete::NoAction,
-        deferrable: false,
-        enforcement: Enforcement::Enforced,
-        partition: None,
-    }
+    fixtures::table(id, "app", name, columns)
 }
 
 fn indexed(columns: &[&[&str]]) -> TableProperties {
