@@ -1,4 +1,4 @@
-//! What the schema says no to.
+//! What the schema refuses.
 
 use std::sync::Arc;
 
@@ -171,7 +171,7 @@ const NO_ENDING: &str = "DROP TRIGGER ending ON users; DROP FUNCTION ending";
 
 pub fn raising() -> Case {
     Case::new(
-        "a trigger that says no",
+        "a trigger that raises an error",
         Reason::ConstraintViolation,
         ending!("RAISE 'no, %', OLD.email USING DETAIL = OLD.email, HINT = OLD.email;"),
         NO_ENDING,
