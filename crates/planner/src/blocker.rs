@@ -121,18 +121,18 @@ mod tests {
         }
     }
 
-    fn remedy(check: Check) -> String {
-        references(&[(&check, 3)], "k").remove(0).remedy.expect("a remedy")
+    fn remedy(check: &Check) -> String {
+        references(&[(check, 3)], "k").remove(0).remedy.expect("a remedy")
     }
 
     #[test]
     fn deleting_rows_that_the_plan_keeps_is_never_proposed() {
-        let detached = remedy(check(true, Some("organization_id = NULL")));
+        let detached = remedy(&check(true, Some("organization_id = NULL")));
         assert_eq!(
             detached,
             "UPDATE invoices c SET organization_id = NULL FROM organizations p WHERE c.organization_id = p.id AND p.id = 'k'::text::uuid;"
         );
-        assert!(!remedy(check(true, None)).contains("DELETE"));
-        assert!(remedy(check(false, None)).starts_with("DELETE FROM invoices"));
+        assert!(!remedy(&check(true, None)).contains("DELETE"));
+        assert!(remedy(&check(false, None)).starts_with("DELETE FROM invoices"));
     }
 }

@@ -117,12 +117,12 @@ impl Undecided<'_> {
             let columns: Vec<String> = self.candidates.iter().map(|c| c.columns()).collect();
             return format!("{} refer to the organization equally well", columns.join(" and "));
         }
-        let reason = |candidate: &&Candidate| match &candidate.doubt {
-            Some(doubt) => doubt.reason.clone(),
-            None => {
-                let parent = survey.table(candidate.parent).map(Surveyed::written).unwrap_or_default();
-                format!("{} refers to `{parent}`, which is unclassified too", candidate.columns())
+        let reason = |candidate: &&Candidate| {
+            if let Some(doubt) = &candidate.doubt {
+                return doubt.reason.clone();
             }
+            let parent = survey.table(candidate.parent).map(Surveyed::written).unwrap_or_default();
+            format!("{} refers to `{parent}`, which is unclassified too", candidate.columns())
         };
         self.candidates.iter().map(reason).collect::<Vec<_>>().join("; ")
     }

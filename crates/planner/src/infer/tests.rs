@@ -9,7 +9,7 @@ fn survey(tables: &[(&str, &[&str])], keys: &[(&str, &str, &str, OnDelete)]) -> 
         let unique_keys = vec![vec![columns[0].name.clone()]];
         let id = TableId(u32::try_from(i).expect("small"));
         Surveyed {
-            info: TableInfo { unique_keys, columns, ..table(id, "public", name, &[]) },
+            info: TableInfo { columns, unique_keys, ..table(id, "public", name, &[]) },
             visible: true,
             indexes: Vec::new(),
             generated: Vec::new(),
