@@ -2,14 +2,10 @@
 
 use sqlx::PgConnection;
 
-use super::capture::capture;
-use super::delete::{delete, delete_organization, detach};
-use super::preflight::refuse_blocked;
-use super::recount::{nothing_left, parents_gone};
-use super::schema::{defer_constraints, unchanged};
+use super::run::Run;
+use super::schema;
 use crate::api::status::DeletionStep;
-use crate::db::bind::counted;
-use crate::db::error::{During, OrFailure as _};
+use crate::db::error::During;
 use crate::db::settle::lock_organization;
 use crate::domain::Failure;
 use crate::domain::completion::NothingLeft;
@@ -43,37 +39,34 @@ pub(super) async fn cascade(
     wanted: impl Future<Output = Result<bool, Failure>>,
 ) -> Result<Attempt, Failure> {
     let erase = plan.erase()?;
-    if !unchanged(connection, plan).await? {
+    if !schema::unchanged(connection, plan).await? {
         return Ok(Attempt::PlanOutdated);
     }
     let present = lock_organization(connection, key, plan).await?.is_some();
-    defer_constraints(connection, erase).await?;
-    let mut captured = CapturedKeys::default();
-    capture(connection, key, erase, &mut captured).await?;
-    refuse_blocked(connection, key, &erase.preflight, &captured).await?;
-    let found = counted(connection, &erase.count, key, &captured).await.or_failure(During::action("counting"))?;
+    let mut run = Run { connection, key, erase, captured: CapturedKeys::default() };
+    run.defer_constraints().await?;
+    run.capture().await?;
+    run.refuse_blocked(&erase.preflight).await?;
+    let found = run.count(&erase.count, During::action("counting")).await?;
     if !wanted.await? {
         return Ok(Attempt::Unwanted);
     }
-    detach(connection, key, erase, &captured).await?;
-    let deleted = delete(connection, key, erase, erase.deletes.iter(), Some(&found), &mut captured).await?;
-    let organizations = delete_organization(connection, key, plan, present).await?;
-    let proof = nothing_left(connection, key, erase, &captured).await?;
-    parents_gone(connection, key, erase, &captured).await?;
-    Ok(Attempt::Done(Deleted { proof, steps: steps(erase, &found, &deleted), organizations, captured }))
+    run.detach().await?;
+    let deleted = run.delete(erase.deletes.iter(), Some(&found)).await?;
+    let organizations = run.delete_organization(&plan.root.table.name(), present).await?;
+    let proof = run.nothing_left().await?;
+    run.parents_gone().await?;
+    Ok(Attempt::Done(Deleted { proof, steps: steps(erase, &found, &deleted), organizations, captured: run.captured }))
 }
 
 fn steps(erase: &ErasePlan, found: &[(&PlanTable, i64)], deleted: &[(&PlanTable, i64)]) -> Vec<DeletionStep> {
-    erase
-        .by_entity(found)
-        .into_iter()
-        .zip(erase.by_entity(deleted))
-        .map(|((entity, found), (_, deleted))| DeletionStep {
-            entity: entity.name.clone(),
-            tables: entity.tables.clone(),
-            // Rows that appeared between counting and deleting were found, too.
-            found: found.max(deleted),
-            deleted,
-        })
-        .collect()
+    let both = erase.by_entity(found).into_iter().zip(erase.by_entity(deleted));
+    both.map(|((entity, found), (_, deleted))| DeletionStep {
+        entity: entity.name.clone(),
+        tables: entity.tables.clone(),
+        // Rows that appeared between counting and deleting were found, too.
+        found: found.max(deleted),
+        deleted,
+    })
+    .collect()
 }

@@ -46,7 +46,7 @@ pub(super) async fn keep(
             .bind(actor.cluster)
             .bind(&actor.subject.uid)
             .bind(name(capture))
-            .bind(Json(captured.get(capture.step).cloned().unwrap_or_else(|| Keys::none(&capture.columns))))
+            .bind(Json(captured.get(capture.step)))
             .execute(&mut *connection)
             .await
             .or_failure(During::action("keeping keys to count again"))?;
@@ -69,10 +69,9 @@ pub(super) async fn load(
     }
     let mut captured = CapturedKeys::default();
     for capture in erase.captures.iter().filter(|c| c.kept) {
-        let keys = kept.remove(&name(capture)).filter(|keys| keys.columns() == capture.columns);
-        let keys =
-            keys.ok_or_else(|| plan_changed(&capture.declared))?.checked().map_err(unpaired).or_failure(during)?;
-        captured.add(capture.step, keys).map_err(unpaired).or_failure(during)?;
+        let kept = kept.remove(&name(capture)).filter(|kept| kept.columns == capture.columns);
+        let Keys { columns, keys } = kept.ok_or_else(|| plan_changed(&capture.declared))?;
+        captured.add(capture.step, &columns, keys).map_err(unpaired).or_failure(during)?;
     }
     Ok(captured)
 }

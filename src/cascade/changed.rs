@@ -35,6 +35,19 @@ pub(super) fn suppressed(table: &PlanTable, rows: i64) -> Failure {
     .remedy(stop_writers(&table.name))
 }
 
+/// Parents whose children were deleted belong to another organization.
+pub(super) fn moved_parents(table: &str, rows: i64) -> Failure {
+    Failure::new(
+        Reason::ContentChanged,
+        format!(
+            "{rows} rows of `{table}` belonged to the organization when its deletion began, or have the key of one that did, and belong to another one now"
+        ),
+    )
+    .table(table)
+    .rows(rows)
+    .remedy("nothing: the next attempt deletes neither the moved rows nor their child rows")
+}
+
 /// The delete of the organization's own row deleted another number of rows.
 pub(super) fn not_one_organization(table: &str, rows: u64) -> Failure {
     Failure::new(

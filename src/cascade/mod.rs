@@ -12,5 +12,6 @@ pub mod preview;
 pub mod quick_check;
 mod recount;
 pub mod rehearse;
+mod run;
 mod schema;
 pub mod verify;

@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 
+use super::run::Run;
 use crate::db::bind::counted;
 use crate::db::error::{During, OrFailure as _};
 use crate::domain::Failure;
@@ -29,13 +30,10 @@ pub(super) async fn blockers(
     Ok(found)
 }
 
-/// Fails if anything blocks.
-pub(super) async fn refuse_blocked(
-    connection: &mut PgConnection,
-    key: &str,
-    preflight: &Preflight,
-    captured: &CapturedKeys,
-) -> Result<(), Failure> {
-    let found = blockers(connection, key, preflight, captured).await?;
-    Failure::blocked_by(&found).map_or(Ok(()), Err)
+impl Run<'_> {
+    /// Fails if anything blocks.
+    pub(super) async fn refuse_blocked(&mut self, preflight: &Preflight) -> Result<(), Failure> {
+        let found = blockers(self.connection, self.key, preflight, &self.captured).await?;
+        Failure::blocked_by(&found).map_or(Ok(()), Err)
+    }
 }

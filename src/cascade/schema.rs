@@ -2,11 +2,12 @@
 
 use sqlx::PgConnection;
 
+use super::run::Run;
 use crate::db::bind::{own, query};
 use crate::db::catalog;
 use crate::db::error::{During, OrFailure as _};
 use crate::domain::Failure;
-use planner::{CapturedKeys, CompiledPlan, ErasePlan};
+use planner::{CapturedKeys, CompiledPlan};
 
 /// Keeps the schema of the plan's tables from changing until the transaction ends, and says whether it is still the one that
 /// the plan was compiled against.
@@ -21,13 +22,13 @@ pub(super) async fn unchanged(connection: &mut PgConnection, plan: &CompiledPlan
     Ok(fingerprint == plan.fingerprint)
 }
 
-/// Moves the checks of deferrable constraints to COMMIT.
-pub(super) async fn defer_constraints(connection: &mut PgConnection, erase: &ErasePlan) -> Result<(), Failure> {
-    if erase.defer_constraints {
-        own("SET CONSTRAINTS ALL DEFERRED")
-            .execute(connection)
-            .await
-            .or_failure(During::action("deferring constraints"))?;
+impl Run<'_> {
+    /// Moves the checks of deferrable constraints to COMMIT.
+    pub(super) async fn defer_constraints(&mut self) -> Result<(), Failure> {
+        if self.erase.defer_constraints {
+            let during = During::action("deferring constraints");
+            own("SET CONSTRAINTS ALL DEFERRED").execute(&mut *self.connection).await.or_failure(during)?;
+        }
+        Ok(())
     }
-    Ok(())
 }

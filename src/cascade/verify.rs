@@ -2,20 +2,16 @@
 
 use sqlx::{PgConnection, Row as _};
 
-use super::capture::capture;
-use super::captured_keys;
-use super::delete::{delete, detach};
-use super::preflight::refuse_blocked;
-use super::recount::{nothing_left, parents_gone};
-use super::schema::{defer_constraints, unchanged};
+use super::run::Run;
+use super::{captured_keys, schema};
 use crate::api::Reason;
-use crate::db::bind::{query, unpaired};
+use crate::db::bind::unpaired;
 use crate::db::error::{During, OrFailure as _};
 use crate::db::settle::{commit, lock_organization};
 use crate::db::{Actor, Database, ledger};
 use crate::domain::completion::CompletionProof;
 use crate::domain::{Failure, Subject};
-use planner::{CapturedKeys, CompiledPlan, ErasePlan};
+use planner::CompiledPlan;
 
 /// What a second count found.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,19 +45,20 @@ impl Database {
         if let Some(done) = CompletionProof::recorded(&entry) {
             return Ok(Verification::Completed(done));
         }
-        if !unchanged(&mut tx, plan).await? {
+        if !schema::unchanged(&mut tx, plan).await? {
             return Ok(Verification::PlanOutdated);
         }
         refuse_created_again(&mut tx, actor, plan).await?;
-        defer_constraints(&mut tx, erase).await?;
         // What has appeared since may be parents, too, and others may refer to it.
-        let mut captured = captured_keys::load(&mut tx, actor, erase).await?;
-        forget_keys_in_use(&mut tx, key, erase, &mut captured).await?;
-        capture(&mut tx, key, erase, &mut captured).await?;
-        refuse_blocked(&mut tx, key, &erase.late_preflight, &captured).await?;
-        detach(&mut tx, key, erase, &captured).await?;
-        let deleted = delete(&mut tx, key, erase, erase.late_deletes(), None, &mut captured).await?;
-        parents_gone(&mut tx, key, erase, &captured).await?;
+        let captured = captured_keys::load(&mut tx, actor, erase).await?;
+        let mut run = Run { connection: &mut tx, key, erase, captured };
+        run.defer_constraints().await?;
+        run.forget_keys_in_use().await?;
+        run.capture().await?;
+        run.refuse_blocked(&erase.late_preflight).await?;
+        run.detach().await?;
+        let deleted = run.delete(erase.late_deletes(), None).await?;
+        run.parents_gone().await?;
         let mut steps = entry.steps.clone();
         for (entity, rows) in erase.by_entity(&deleted) {
             if let Some(step) = steps.iter_mut().find(|s| s.entity == entity.name) {
@@ -70,14 +67,14 @@ impl Database {
             }
         }
         if deleted.iter().any(|(_, rows)| *rows > 0) {
+            captured_keys::keep(run.connection, actor, erase, &run.captured).await?;
             ledger::amend(&mut tx, actor, &steps, false).await?;
-            captured_keys::keep(&mut tx, actor, erase, &captured).await?;
             // What was deleted may be rows of one that was created meanwhile.
             refuse_created_again(&mut tx, actor, plan).await?;
             commit(tx).await?;
             return Ok(Verification::Swept);
         }
-        let proof = nothing_left(&mut tx, key, erase, &captured).await?;
+        let proof = run.nothing_left().await?;
         ledger::amend(&mut tx, actor, &steps, true).await?;
         captured_keys::drop(&mut tx, actor).await?;
         commit(tx).await?;
@@ -85,20 +82,16 @@ impl Database {
     }
 }
 
-/// Keys of parents that are there again belong to another organization now, and so does what is found by them.
-async fn forget_keys_in_use(
-    connection: &mut PgConnection,
-    key: &str,
-    erase: &ErasePlan,
-    captured: &mut CapturedKeys,
-) -> Result<(), Failure> {
-    let during = During::action("looking for keys that are in use again");
-    for back in &erase.parents_back {
-        let row = query(&back.statement, key, captured).fetch_one(&mut *connection).await;
-        let in_use: Vec<bool> = row.and_then(|row| row.try_get(0)).or_failure(during)?;
-        captured.forget_in_use(back.step, &back.columns, &in_use).map_err(unpaired).or_failure(during)?;
+impl Run<'_> {
+    /// Keys of parents that are there again belong to another organization now, and so does what is found by them.
+    async fn forget_keys_in_use(&mut self) -> Result<(), Failure> {
+        let during = During::action("looking for keys that are in use again");
+        for back in &self.erase.parents_back {
+            let in_use: Vec<bool> = self.row(&back.statement, during).await?.try_get(0).or_failure(during)?;
+            self.captured.forget_in_use(back.step, &back.columns, &in_use).map_err(unpaired).or_failure(during)?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// An organization that has the id of an erased one makes the rows of the two indistinguishable.

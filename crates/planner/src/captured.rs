@@ -11,45 +11,16 @@ use crate::step::StepId;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CapturedKeys(BTreeMap<StepId, Keys>);
 
-/// Columns of the rows of one step as text.
+/// Columns of the rows of one step as text. This is also the form in which they are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Keys {
-    columns: Vec<String>,
+    /// The names of the columns.
+    pub columns: Vec<String>,
     /// The values of each column. A value that was forgotten is `None`.
-    keys: Vec<Vec<Option<String>>>,
+    pub keys: Vec<Vec<Option<String>>>,
 }
 
 impl Keys {
-    /// The names of the columns, each with its values.
-    ///
-    /// # Errors
-    /// Fails when there are not as many lists of values as columns, or the lists differ in length.
-    pub fn new(columns: Vec<String>, values: Vec<Vec<Option<String>>>) -> Result<Self, Unpaired> {
-        Self { columns, keys: values }.checked()
-    }
-
-    /// These columns of no row.
-    #[must_use]
-    pub fn none(columns: &[String]) -> Self {
-        Self { columns: columns.to_vec(), keys: vec![Vec::new(); columns.len()] }
-    }
-
-    /// Themselves, if they have a list of values for each column, of the same length.
-    ///
-    /// # Errors
-    /// Fails when they were deserialized and have not.
-    pub fn checked(self) -> Result<Self, Unpaired> {
-        Unpaired::check(self.columns.len(), self.keys.len())?;
-        self.keys.iter().try_for_each(|column| Unpaired::check(self.len(), column.len()))?;
-        Ok(self)
-    }
-
-    /// The names of the columns.
-    #[must_use]
-    pub fn columns(&self) -> &[String] {
-        &self.columns
-    }
-
     /// How many rows there are.
     fn len(&self) -> usize {
         self.keys.first().map_or(0, Vec::len)
@@ -61,17 +32,22 @@ impl Keys {
 }
 
 impl CapturedKeys {
-    /// Adds the rows that are not held yet: a delete returns rows again that were captured before it.
+    /// Adds the rows that are not held yet, by the values of each column: a delete returns rows again that were captured
+    /// before it.
     ///
     /// # Errors
-    /// Fails when the step's keys have other columns.
-    pub fn add(&mut self, step: StepId, mut new: Keys) -> Result<(), Unpaired> {
+    /// Fails when there is not a list of values for each column, the lists differ in length, or other columns were captured
+    /// of the step before.
+    pub fn add(&mut self, step: StepId, columns: &[String], values: Vec<Vec<Option<String>>>) -> Result<(), Unpaired> {
+        let mut new = Keys { columns: columns.to_vec(), keys: values };
+        Unpaired::check(new.columns.len(), new.keys.len())?;
+        new.keys.iter().try_for_each(|column| Unpaired::check(new.len(), column.len()))?;
         let Some(held) = self.0.get_mut(&step) else {
             self.0.insert(step, new);
             return Ok(());
         };
-        let same = held.columns.iter().zip(&new.columns).filter(|(held, new)| held == new).count();
-        Unpaired::check(held.columns.len().max(new.columns.len()), same)?;
+        let same = held.columns.iter().zip(columns).filter(|(held, new)| held == new).count();
+        Unpaired::check(held.columns.len().max(columns.len()), same)?;
         let known: HashSet<_> = (0..held.len()).map(|row| held.row(row)).collect();
         let unknown: Vec<usize> = (0..new.len()).filter(|&row| !known.contains(&new.row(row))).collect();
         drop(known);
@@ -115,49 +91,53 @@ mod tests {
 
     const STEP: StepId = StepId::new(1);
 
-    fn keys(rows: &[(&str, &str)]) -> Keys {
+    fn columns() -> [String; 2] {
+        ["tenant".to_owned(), "n".to_owned()]
+    }
+
+    fn values(rows: &[(&str, &str)]) -> Vec<Vec<Option<String>>> {
         let column = |of: fn(&(&str, &str)) -> String| rows.iter().map(|row| Some(of(row))).collect();
-        Keys::new(vec!["tenant".into(), "n".into()], vec![column(|r| r.0.into()), column(|r| r.1.into())])
-            .expect("two columns")
+        vec![column(|r| r.0.into()), column(|r| r.1.into())]
+    }
+
+    fn captured(rows: &[(&str, &str)]) -> CapturedKeys {
+        let mut captured = CapturedKeys::default();
+        captured.add(STEP, &columns(), values(rows)).expect("the first");
+        captured
     }
 
     #[test]
     fn a_key_is_held_once() {
-        let mut captured = CapturedKeys::default();
-        captured.add(STEP, keys(&[("1", "1"), ("1", "2")])).expect("the first");
-        captured.add(STEP, keys(&[("1", "2"), ("2", "1")])).expect("the same columns");
-        assert_eq!(captured.get(STEP), Some(&keys(&[("1", "1"), ("1", "2"), ("2", "1")])));
-        assert_eq!(captured.values(STEP, "unknown"), []);
-        assert_eq!(captured.values(StepId::new(0), "n"), []);
+        let mut held = captured(&[("1", "1"), ("1", "2")]);
+        held.add(STEP, &columns(), values(&[("1", "2"), ("2", "1")])).expect("the same columns");
+        assert_eq!(held, captured(&[("1", "1"), ("1", "2"), ("2", "1")]));
+        assert_eq!(held.values(STEP, "unknown"), []);
+        assert_eq!(held.values(StepId::new(0), "n"), []);
     }
 
     #[test]
     fn other_columns_are_refused() {
-        let mut captured = CapturedKeys::default();
-        captured.add(STEP, keys(&[])).expect("the first");
-        for columns in [&["n", "tenant"][..], &["tenant"], &["tenant", "n", "m"]] {
-            let columns: Vec<String> = columns.iter().map(|c| (*c).to_owned()).collect();
-            let values = vec![Vec::new(); columns.len()];
-            assert!(captured.add(STEP, Keys::new(columns, values).expect("a list each")).is_err());
+        let mut held = captured(&[]);
+        for other in [&["n", "tenant"][..], &["tenant"], &["tenant", "n", "m"]] {
+            let other: Vec<String> = other.iter().map(|c| (*c).to_owned()).collect();
+            assert!(held.add(STEP, &other, vec![Vec::new(); other.len()]).is_err(), "{other:?}");
         }
-        assert!(Keys::new(vec!["n".into()], Vec::new()).is_err());
-        assert!(Keys::new(vec!["n".into(), "m".into()], vec![vec![None], Vec::new()]).is_err());
+        assert!(held.add(StepId::new(0), &columns(), vec![Vec::new()]).is_err(), "a column without values");
+        assert!(held.add(StepId::new(0), &columns(), vec![vec![None], Vec::new()]).is_err(), "half of a key");
     }
 
     #[test]
     fn a_key_in_use_is_forgotten_and_no_other() {
-        let mut captured = CapturedKeys::default();
-        captured.add(STEP, keys(&[("1", "1"), ("1", "2")])).expect("the first");
-        assert!(captured.forget_in_use(STEP, &["n".into()], &[true]).is_err());
-        captured.forget_in_use(STEP, &["n".into()], &[false, true]).expect("a mark for each row");
-        assert_eq!(captured.values(STEP, "n"), [Some("1".into()), None]);
-        assert_eq!(captured.values(STEP, "tenant"), [Some("1".into()), Some("1".into())]);
+        let mut held = captured(&[("1", "1"), ("1", "2")]);
+        assert!(held.forget_in_use(STEP, &["n".into()], &[true]).is_err());
+        held.forget_in_use(STEP, &["n".into()], &[false, true]).expect("a mark for each row");
+        assert_eq!(held.values(STEP, "n"), [Some("1".into()), None]);
+        assert_eq!(held.values(STEP, "tenant"), [Some("1".into()), Some("1".into())]);
     }
 
     #[test]
     fn they_are_kept_in_the_form_of_the_first_version() {
         let text = r#"{"columns":["tenant","n"],"keys":[["1"],["2"]]}"#;
-        assert_eq!(serde_json::to_string(&keys(&[("1", "2")])).expect("JSON"), text);
-        assert_eq!(serde_json::from_str::<Keys>(text).expect("keys"), keys(&[("1", "2")]));
+        assert_eq!(serde_json::to_string(&captured(&[("1", "2")]).get(STEP)).expect("JSON"), text);
     }
 }

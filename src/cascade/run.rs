@@ -1,0 +1,41 @@
+//! A run of an erase plan.
+
+use sqlx::PgConnection;
+use sqlx::postgres::PgRow;
+
+use crate::db::bind::{counted, query};
+use crate::db::error::{During, OrFailure as _};
+use crate::domain::Failure;
+use planner::statement::Statement;
+use planner::{CapturedKeys, ErasePlan, Query};
+
+/// A run of an erase plan for one organization, in a transaction that the caller ends. Each file beside this one adds a step.
+pub(super) struct Run<'a> {
+    pub(super) connection: &'a mut PgConnection,
+    /// The organization's key.
+    pub(super) key: &'a str,
+    pub(super) erase: &'a ErasePlan,
+    pub(super) captured: CapturedKeys,
+}
+
+impl Run<'_> {
+    /// Runs a query that returns one number for each of its subjects.
+    pub(super) async fn count<'q, S: Sync>(
+        &mut self,
+        query: &'q Query<S>,
+        during: During<'_>,
+    ) -> Result<Vec<(&'q S, i64)>, Failure> {
+        counted(self.connection, query, self.key, &self.captured).await.or_failure(during)
+    }
+
+    /// Runs a statement that returns one row.
+    pub(super) async fn row(&mut self, statement: &Statement, during: During<'_>) -> Result<PgRow, Failure> {
+        query(statement, self.key, &self.captured).fetch_one(&mut *self.connection).await.or_failure(during)
+    }
+
+    /// Runs a statement that changes rows. Returns how many.
+    pub(super) async fn change(&mut self, statement: &Statement, during: During<'_>) -> Result<u64, Failure> {
+        let done = query(statement, self.key, &self.captured).execute(&mut *self.connection).await;
+        Ok(done.or_failure(during)?.rows_affected())
+    }
+}
