@@ -399,7 +399,7 @@ async fn rows_of_two_organizations_are_found_as_the_deletion_finds_them(world: A
         assert_eq!((answer.code, found.len()), (Some(1), 1), "{}", answer.text);
         let (severity, table, _, remedy) = &found[0];
         assert_eq!((severity.as_str(), table.as_str()), ("Blocks", "public.flow_executions"), "{}", answer.text);
-        assert!(answer.text.contains("1 row of `public.flow_executions` belongs to this organization by one column, and by another to another organization"), "{}", answer.text);
+        assert!(answer.text.contains("1 row of `public.flow_executions` belongs to this organization by one column, but to another organization"), "{}", answer.text);
         // It shows the rows; which organization they belong to, only a person knows.
         scene.sql(remedy).await;
     }

@@ -196,7 +196,7 @@ async fn a_value_that_cannot_be_compared_says_nothing_about_the_id(world: Arc<Wo
     scene.sql("ALTER TABLE notes ALTER organization_id TYPE bigint USING 0").await;
     scene.delete("acme").await;
     let error = blocked(&scene, "acme", Reason::SchemaMismatch).await;
-    assert!(error.message.contains("do not agree about what is equal"), "{error:?}");
+    assert!(error.message.contains("do not agree about which values are equal"), "{error:?}");
     let remedy = error.remedy.expect("a remedy");
     assert!(!remedy.contains("Retain"), "{remedy}");
     assert_eq!(scene.total(&acme).await, rows, "nothing was deleted");

@@ -236,9 +236,9 @@ async fn a_drafted_plan_fits_a_larger_platform(world: Arc<World>) {
     assert_eq!(plan["tenantColumns"], json!(["organization_id"]));
     for line in [
         "#   accounts, countries, sessions",
-        "# comments: flow_id may be NULL, and such rows are not found by it; another step of this table could find them by version_id (to flow_versions)",
-        "# comments: no index leads with flow_id",
-        "# audit_log: no foreign key; other tables' foreign keys say what organization_id means",
+        "# comments: flow_id is nullable, and this step does not find rows where it is NULL; another step for this table could find them by version_id (to flow_versions)",
+        "# comments: no index begins with flow_id",
+        "# audit_log: organization_id has no foreign key, but foreign keys of other tables use this name",
         "give that name to the entity that means users",
     ] {
         assert!(text.contains(line), "{line} is missing in:\n{text}");

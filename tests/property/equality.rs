@@ -58,7 +58,10 @@ async fn types_that_disagree_about_what_is_equal_are_refused(world: Arc<World>) 
             };
             let failure = ground.erased(&format!("{types}; {tables}"), plan, "1").await.expect_err("they disagree");
             assert_eq!(failure.reason, Reason::SchemaMismatch, "{key} {column}: {failure}");
-            assert!(failure.message().contains("do not agree about what is equal"), "{key} {column}: {failure}");
+            assert!(
+                failure.message().contains("do not agree about which values are equal"),
+                "{key} {column}: {failure}"
+            );
             if !parent {
                 assert!(failure.message().contains(words), "{words}: {failure}");
                 // The remedy cures it: the tables are empty, so any type can become any other.
@@ -128,7 +131,9 @@ async fn two_columns_that_disagree_about_whose_a_row_is_block(world: Arc<World>)
 }
 
 async fn what_is_kept_is_not_deleted_by_another_name(world: Arc<World>) {
-    for (kept, words) in [("public.users", "is a step as well"), ("users_2020", "is a partition of one")] {
+    for (kept, words) in
+        [("public.users", "the plan also deletes from it"), ("users_2020", "it is a partition of `public.users`")]
+    {
         let ground = Ground::new(&world).await;
         let plan = PLAN.replace("steps:", &format!("keep: [{{table: {kept}, reason: by law}}], steps:"));
         let failure = ground

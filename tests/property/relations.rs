@@ -97,7 +97,7 @@ async fn what_escapes_the_plan_is_not_deleted_from(world: Arc<World>) {
                 .to_owned(),
             "users",
             "a foreign table",
-            "on the server that holds them",
+            "on the server that stores them",
         ),
         (
             "CREATE FOREIGN DATA WRAPPER nothing; CREATE SERVER away FOREIGN DATA WRAPPER nothing; \
@@ -106,7 +106,7 @@ async fn what_escapes_the_plan_is_not_deleted_from(world: Arc<World>) {
                 .to_owned(),
             "users",
             "a delete from `public.users` reaches `public.users_1`",
-            "on the server that holds them",
+            "on the server that stores them",
         ),
     ] {
         let ground = Ground::new(&world).await;

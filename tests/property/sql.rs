@@ -38,7 +38,7 @@ impl Schema {
                 names(child, &reference.child_columns),
                 self.table_name(reference.parent),
                 names(parent, &reference.parent_columns),
-                constraint.on_delete.as_str(),
+                constraint.on_delete,
             ));
         }
         sql.join(";\n")

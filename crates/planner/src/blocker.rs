@@ -1,18 +1,19 @@
-//! What stands in the way of the deletion of one organization, and what clears it.
+//! Rows that block the deletion of one organization, and what clears them.
 
-use crate::COUNT_LIMIT;
 use crate::cascade::{Check, SharedRows};
 use crate::finding::{Finding, Kind, Severity};
 use crate::identifier::literal;
+use crate::limits::COUNT_LIMIT;
 
-/// Rows outside the plan's row sets that refer to rows inside: one finding for each foreign key over which the preflight
-/// found any. `key` is the organization's.
+/// Rows that the deletion does not delete, but that refer to rows that it deletes: one finding for each foreign key over
+/// which the preflight found any. `key` is the organization's.
 #[must_use]
 pub fn references(found: &[(&Check, i64)], key: &str) -> Vec<Finding> {
     found.iter().filter(|(_, rows)| *rows > 0).map(|(check, rows)| reference(check, *rows, key)).collect()
 }
 
-/// Rows that the plan gives to this organization and to another one as well: one finding for each table that has any.
+/// Rows that belong to this organization and to another one as well: one finding for each table in which the preflight
+/// found any. `key` is the organization's.
 #[must_use]
 pub fn shared_rows(found: &[(&SharedRows, i64)], key: &str) -> Vec<Finding> {
     found
@@ -27,7 +28,7 @@ pub fn shared_rows(found: &[(&SharedRows, i64)], key: &str) -> Vec<Finding> {
                 Severity::Blocks,
                 Kind::SharedRows,
                 format!(
-                    "{} of `{}` {} to this organization by one column, and by another to another organization or to nobody",
+                    "{} of `{}` {} to this organization by one column, but to another organization or to none by another column",
                     counted(*rows),
                     shared.table,
                     if *rows == 1 { "belongs" } else { "belong" }
@@ -55,23 +56,23 @@ fn reference(check: &Check, rows: i64, key: &str) -> Finding {
         ""
     };
     let effect = if check.on_delete.changes_rows() {
-        format!(", and ON DELETE {} would change them", check.on_delete.as_str())
+        format!(", and ON DELETE {} would change them", check.on_delete)
     } else {
         String::new()
     };
-    // The organization itself is in the message already; a longer way needs to be told.
-    let way = if check.path.len() > 2 { format!(": {}", check.path.join(" -> ")) } else { String::new() };
+    // The message already names the parent; only a longer path adds something.
+    let path = if check.path.len() > 2 { format!(": {}", check.path.join(" -> ")) } else { String::new() };
     let condition = check.condition.replace(":key", &literal(key));
     let (child, parent) = (&check.child_sql, &check.parent_sql);
     let remedy = match (&check.detach, check.in_plan, check.kept) {
-        // Another organization's rows: only a person can know what they should refer to.
+        // Rows of another organization: only a person can know what they should refer to.
         (_, true, _) => {
             format!("SELECT c.* FROM {child} c JOIN {parent} p ON {condition}; -- then change what these rows refer to")
         }
-        // Rows that are kept on purpose must not go; they can be detached.
+        // Nobody must delete rows that the plan keeps; they can be detached.
         (Some(columns), false, true) => format!("UPDATE {child} c SET {columns} FROM {parent} p WHERE {condition};"),
         (None, false, true) => format!(
-            "SELECT c.* FROM {child} c JOIN {parent} p ON {condition}; -- the plan keeps these rows and they cannot be detached: drop NOT NULL from the referring columns, or keep a copy of the rows elsewhere"
+            "SELECT c.* FROM {child} c JOIN {parent} p ON {condition}; -- the plan keeps these rows, and they cannot be detached: drop NOT NULL from the referring columns, or keep a copy of the rows elsewhere"
         ),
         (_, false, false) => {
             format!("DELETE FROM {child} c USING {parent} p WHERE {condition}; -- or add the table to the plan")
@@ -87,7 +88,7 @@ fn reference(check: &Check, rows: i64, key: &str) -> Finding {
             Severity::Blocks,
             Kind::ReferenceFromOutside,
             format!(
-                "{} in `{}`{whose} {} to `{}` (constraint {}){effect}{way}",
+                "{} in `{}`{whose} {} to `{}` (constraint {}){effect}{path}",
                 counted(rows),
                 check.table,
                 if rows == 1 { "refers" } else { "refer" },
@@ -120,18 +121,18 @@ mod tests {
         }
     }
 
-    fn remedy(check: Check) -> String {
-        references(&[(&check, 3)], "k").remove(0).remedy.expect("a remedy")
+    fn remedy(check: &Check) -> String {
+        references(&[(check, 3)], "k").remove(0).remedy.expect("a remedy")
     }
 
     #[test]
     fn deleting_rows_that_the_plan_keeps_is_never_proposed() {
-        let detached = remedy(check(true, Some("organization_id = NULL")));
+        let detached = remedy(&check(true, Some("organization_id = NULL")));
         assert_eq!(
             detached,
             "UPDATE invoices c SET organization_id = NULL FROM organizations p WHERE c.organization_id = p.id AND p.id = 'k'::text::uuid;"
         );
-        assert!(!remedy(check(true, None)).contains("DELETE"));
-        assert!(remedy(check(false, None)).starts_with("DELETE FROM invoices"));
+        assert!(!remedy(&check(true, None)).contains("DELETE"));
+        assert!(remedy(&check(false, None)).starts_with("DELETE FROM invoices"));
     }
 }

@@ -1,16 +1,16 @@
-//! `(Plan, Catalog) -> CompiledPlan`: names resolved, types known, statements written, order fixed, faults listed.
+//! `(Plan, Catalog) -> CompiledPlan`: resolves names and types, fixes the order, writes the statements, lists the faults.
 
 mod captures;
 mod checks;
 mod digest;
 mod effort;
 mod faults;
+mod organization;
 mod ownership;
 mod relations;
 mod resolve;
-pub(crate) mod root;
 mod rows;
-pub(crate) mod rules;
+mod rules;
 mod sequence;
 mod shared;
 mod statements;
@@ -21,33 +21,31 @@ use crate::cascade::ErasePlan;
 use crate::catalog::Catalog;
 use crate::compiled::{CompiledPlan, Verdict};
 use crate::fault::Faults;
-use crate::findings;
+use crate::findings::warnings;
 use crate::plan::Plan;
 
-/// Compiles a plan for the database role `role`.
+/// Compiles a plan for the database role `role`, the operator's.
 ///
 /// # Errors
-/// Fails when the organization's own table or key cannot be resolved: then nothing can be done for any object. All other
-/// faults leave a plan that can observe and deactivate, and whose verdict is [`Verdict::Blocked`].
+/// Fails if the organizations' own table or key cannot be resolved: then the operator can do nothing for any object. With
+/// every other fault the plan can still observe and deactivate, and its verdict is [`Verdict::Blocked`].
 pub fn compile(plan: &Plan, catalog: &Catalog, role: &str) -> Result<CompiledPlan, Faults> {
     let mut faults = faults::Collector::new(role);
     faults.own_privileges(catalog);
-    let Some(root) = root::resolve(plan, catalog, &mut faults) else {
-        return Err(faults.certain());
+    let Some(root) = organization::resolve_root(plan, catalog, &mut faults) else {
+        return Err(faults.into_faults());
     };
     let cascade = steps::compile(plan, catalog, &root, &mut faults);
     faults.unclassified(plan, catalog);
-    faults.undecided(plan);
+    faults.listed_as_unclassified(plan);
     faults.privileges(plan, catalog);
-    relations::find(plan, catalog, &mut faults);
-    rules::find(plan, catalog, &mut faults);
-    let warnings = findings::find(plan, catalog, cascade.as_ref(), faults.known());
+    relations::report_relations(plan, catalog, &mut faults);
+    rules::report_rules(plan, catalog, &mut faults);
+    let warnings = warnings(plan, catalog, cascade.as_ref(), faults.of_schema());
     let verdict = match cascade {
-        Some(cascade) => match faults.finish() {
-            None => Verdict::Ready(Box::new(ErasePlan::new(cascade))),
-            Some(faults) => Verdict::Blocked { faults, cascade: Some(Box::new(cascade)) },
-        },
-        None => Verdict::Blocked { faults: faults.certain(), cascade: None },
+        Some(cascade) if faults.is_empty() => Verdict::Ready(Box::new(ErasePlan::new(cascade))),
+        Some(cascade) => Verdict::Blocked { faults: faults.into_faults(), cascade: Some(Box::new(cascade)) },
+        None => Verdict::Blocked { faults: faults.into_faults(), cascade: None },
     };
     Ok(CompiledPlan {
         root,

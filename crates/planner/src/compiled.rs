@@ -1,19 +1,19 @@
-//! What became of a plan: ready to erase with, or blocked with every fault.
+//! The verdict about a plan: ready to erase with, or blocked by faults.
 
 use crate::cascade::{Cascade, ErasePlan};
 use crate::catalog::TableId;
-use crate::compile::root::Root;
 use crate::fault::Faults;
 use crate::finding::Finding;
+use crate::root::Root;
 
 /// A plan that was compiled against the live catalogue.
 #[derive(Clone, Debug)]
 pub struct CompiledPlan {
-    /// The organization's table.
+    /// The organizations' table.
     pub root: Root,
     /// Whether it may be used to erase.
     pub verdict: Verdict,
-    /// What a person should know about the schema and what blocks nothing.
+    /// What a person should know about the schema although it blocks nothing.
     pub warnings: Vec<Finding>,
     /// Changes when the plan or the part of the schema that matters to it changes.
     pub digest: String,
@@ -22,7 +22,7 @@ pub struct CompiledPlan {
     pub fingerprint: String,
     /// The tables that the fingerprint is about.
     pub fingerprint_tables: Vec<TableId>,
-    /// The columns that mark a table as belonging to a tenant.
+    /// The columns that mark a table as a tenant's.
     pub tenant_columns: Vec<String>,
 }
 
@@ -33,19 +33,19 @@ pub enum Verdict {
     Ready(Box<ErasePlan>),
     /// It must not.
     Blocked {
-        /// Why.
+        /// Why not.
         faults: Faults,
-        /// What it would run, for counting and for a person to read; `None` if names could not be resolved or the
-        /// tables have no order.
+        /// What it would run, for counting and for a person to read. `None` if names could not be resolved or the tables
+        /// have no order.
         cascade: Option<Box<Cascade>>,
     },
 }
 
 impl CompiledPlan {
-    /// What to run to erase.
+    /// The statements to run.
     ///
     /// # Errors
-    /// Returns the faults of a plan that must not be used for it.
+    /// Returns the faults of a plan that must not be used to erase.
     pub fn erase(&self) -> Result<&ErasePlan, &Faults> {
         match &self.verdict {
             Verdict::Ready(erase) => Ok(erase),
@@ -53,7 +53,7 @@ impl CompiledPlan {
         }
     }
 
-    /// The statements, to count with and to show, whether they may be run or not. `None` if there are none.
+    /// The statements, to count with and to show, whether or not they may be run. Returns `None` if there are none.
     #[must_use]
     pub fn cascade(&self) -> Option<&Cascade> {
         match &self.verdict {
@@ -62,7 +62,7 @@ impl CompiledPlan {
         }
     }
 
-    /// Why the plan must not be used to erase. `None` if it may.
+    /// Why the plan must not be used to erase. Returns `None` if it may.
     #[must_use]
     pub fn faults(&self) -> Option<&Faults> {
         self.erase().err()

@@ -1,12 +1,13 @@
-//! What the entity of a table is called, wherever a step is proposed to a person.
+//! The name of a table's entity, wherever the planner proposes a step.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{Catalog, TableId, TableInfo};
-use crate::plan::{ENTITY_LIMIT, Plan};
+use crate::limits::ENTITY_LIMIT;
+use crate::plan::Plan;
 
-/// A name for each table, none of them twice and none that is taken: after the table alone, after its schema as well, or
-/// with a number.
+/// A name for each table, different from all others and from those that are taken: the table's, or with its schema in
+/// front, or with a number behind.
 pub(super) fn names<'a>(
     tables: impl Iterator<Item = &'a TableInfo>,
     mut taken: BTreeSet<String>,
@@ -14,10 +15,10 @@ pub(super) fn names<'a>(
     let mut entities = BTreeMap::new();
     for info in tables {
         let bare = info.table.bare();
-        let with_schema = format!("{}_{bare}", info.table.schema().unwrap_or_default());
-        let names = [camel(bare), camel(&with_schema)];
-        let numbered = (2..).map(|n| format!("{}{n}", cut(&names[0], ENTITY_LIMIT - 4)));
-        let mut names = names.iter().map(|n| cut(n, ENTITY_LIMIT).to_owned()).chain(numbered);
+        let with_schema = format!("{}_{bare}", info.table.schema());
+        let names = [camel_case(bare), camel_case(&with_schema)];
+        let numbered = (2..).map(|n| format!("{}{n}", truncate(&names[0], ENTITY_LIMIT - 4)));
+        let mut names = names.iter().map(|n| truncate(n, ENTITY_LIMIT).to_owned()).chain(numbered);
         if let Some(name) = names.find(|n| !n.is_empty() && !taken.contains(n)) {
             taken.insert(name.clone());
             entities.insert(info.id, name);
@@ -26,14 +27,14 @@ pub(super) fn names<'a>(
     entities
 }
 
-/// Names for the tables that the plan does not name, beside those that it has.
+/// Names for the tables that the plan does not name.
 pub(super) fn proposed(plan: &Plan, catalog: &Catalog) -> BTreeMap<TableId, String> {
     let taken = plan.steps.iter().map(|s| s.entity.clone()).collect();
     names(catalog.tables.iter().filter(|t| t.declared.is_empty()), taken)
 }
 
-/// `flow_executions` and `FlowExecutions` as `flowExecutions`.
-fn camel(table: &str) -> String {
+/// `flow_executions` and `FlowExecutions` become `flowExecutions`.
+fn camel_case(table: &str) -> String {
     let mut name = String::new();
     for word in table.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()) {
         let mut letters = word.chars();
@@ -52,11 +53,12 @@ fn camel(table: &str) -> String {
             name.push_str(letters.as_str());
         }
     }
-    // Users are counted exactly and have a column of their own, under this name.
+    // Users are counted exactly and have a column of their own, by this name.
     if name == "user" { "users".to_owned() } else { name }
 }
 
-fn cut(name: &str, limit: usize) -> &str {
+/// At most `limit` bytes of the name.
+fn truncate(name: &str, limit: usize) -> &str {
     let end = (0..=limit.min(name.len())).rev().find(|&i| name.is_char_boundary(i)).unwrap_or(0);
     &name[..end]
 }
@@ -75,8 +77,8 @@ mod tests {
             ("URL", "url"),
             ("billing.Invoices", "billingInvoices"),
         ] {
-            assert_eq!(camel(table), entity);
+            assert_eq!(camel_case(table), entity);
         }
-        assert_eq!(cut("aä", 2), "a");
+        assert_eq!(truncate("aä", 2), "a");
     }
 }

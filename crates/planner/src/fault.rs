@@ -9,7 +9,7 @@ use crate::finding::{Finding, Kind};
 pub struct Faults(Vec<Finding>);
 
 impl Faults {
-    /// These faults, of which there is at least one.
+    /// Takes the faults, of which there is at least one.
     pub(crate) fn of(findings: Vec<Finding>) -> Self {
         Self(findings)
     }
@@ -20,13 +20,13 @@ impl Faults {
         &self.0
     }
 
-    /// The plan and the schema fit; only the operator's role may not do what the plan needs.
+    /// Whether the plan fits the schema and the operator's role only lacks access to it.
     #[must_use]
     pub fn only_access(&self) -> bool {
         self.0.iter().all(concerns_access)
     }
 
-    /// The operator's role lacks something, whatever else is wrong.
+    /// Whether the operator's role lacks access to something, whatever else is wrong.
     #[must_use]
     pub fn any_access(&self) -> bool {
         self.0.iter().any(concerns_access)

@@ -1,19 +1,20 @@
-//! What a person should know about a schema or about the rows of an organization, with what clears it.
+//! What a person should know about a schema or about the rows of an organization, and what clears it.
 
 use serde::Serialize;
+use strum::{Display, IntoStaticStr, VariantArray};
 
 use crate::catalog::TableInfo;
 
 /// Something that a person should know about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// Whether it stands in the way.
+    /// Whether it blocks deletions.
     pub severity: Severity,
-    /// The one word.
+    /// What kind of finding it is.
     pub kind: Kind,
-    /// What it is and what it means.
+    /// What was found and what it means, as a sentence without a capital letter and a full stop.
     pub message: String,
-    /// The entity of the plan whose rows are concerned.
+    /// The entity of the plan whose rows it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entity: Option<String>,
     /// The table.
@@ -22,87 +23,61 @@ pub struct Finding {
     pub columns: Vec<String>,
     /// The constraint.
     pub constraint: Option<String>,
-    /// Rows concerned.
+    /// How many rows it is about, at most [`COUNT_LIMIT`](crate::COUNT_LIMIT).
     pub rows: Option<i64>,
-    /// The SQL, or the change of the plan, that cures it.
+    /// The SQL, or the change of the plan, that clears it.
     pub remedy: Option<String>,
 }
 
-/// Whether a finding stands in the way.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Serialize,
-    strum::Display,
-    strum::IntoStaticStr,
-    strum::VariantArray,
-)]
+/// Whether a finding blocks deletions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Display, IntoStaticStr, VariantArray)]
 pub enum Severity {
-    /// No deletion works before it is cured.
+    /// No deletion succeeds before it is cleared.
     Blocks,
-    /// Deletions work; they may be slow, wait, or be blocked by rows that do not exist yet.
+    /// Deletions succeed, but they may be slow or wait, or rows that do not exist yet may block them.
     Warning,
 }
 
-/// What was found. Each has a line in `docs/check.md`.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Serialize,
-    strum::Display,
-    strum::IntoStaticStr,
-    strum::VariantArray,
-)]
+/// What was found. Each kind has a line in `docs/check.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Display, IntoStaticStr, VariantArray)]
 pub enum Kind {
-    /// A table of the plan is not there.
+    /// The database does not have a table of the plan.
     MissingTable,
-    /// A column of the plan is not there.
+    /// The database does not have a column of the plan.
     MissingColumn,
-    /// Plan and schema do not fit in another way: a key that is not unique, a cycle.
+    /// The plan does not fit the schema in another way: a key that is not unique, a cycle of foreign keys.
     PlanMismatch,
     /// A table with a tenant column that the plan neither deletes nor keeps.
     Unclassified,
-    /// A rule rewrites deletes.
+    /// A rewrite rule changes deletes.
     DeleteRule,
     /// The operator's role lacks a privilege.
     MissingPrivilege,
     /// Row-level security hides rows from the operator's role.
     RowSecurity,
-    /// The operator's own schema is missing or old.
+    /// The operator's own schema is missing or out of date.
     OwnSchema,
     /// The database has no such organization.
     OrganizationNotFound,
-    /// The id is no value of the key's type.
+    /// The id is not a value of the key's type.
     InvalidOrganizationId,
-    /// Rows outside refer to rows of this organization.
+    /// Rows that the deletion does not delete refer to rows of this organization.
     ReferenceFromOutside,
-    /// Rows belong to this organization and to another one.
+    /// Rows belong to this organization and to another one as well.
     SharedRows,
     /// A table that the plan does not name refers to one of its tables.
     UndeclaredReference,
     /// A table that the plan keeps refers to one that it deletes from.
     KeptReference,
-    /// No index begins with columns by which rows are looked for.
+    /// No index begins with columns by which rows are searched.
     Unindexed,
-    /// A trigger can keep rows from being deleted.
+    /// A trigger can suppress deletes.
     SuppressingTrigger,
     /// A trigger can write rows while others are deleted.
     WritingTrigger,
-    /// No chain of foreign keys ties a table to the organization.
+    /// No chain of foreign keys leads from a table to the organization.
     Unprotected,
-    /// A foreign key that was never checked for older rows.
+    /// A foreign key that PostgreSQL never checked for older rows.
     NotValid,
 }
 
@@ -123,7 +98,7 @@ impl Severity {
 }
 
 impl Finding {
-    /// A finding with nothing but its word and message.
+    /// A finding with only a severity, a kind and a message.
     #[must_use]
     pub fn new(severity: Severity, kind: Kind, message: impl Into<String>) -> Self {
         Self {
@@ -150,14 +125,14 @@ impl Finding {
         Self::new(Severity::Warning, kind, message).on(table.table.name())
     }
 
-    /// Whether rows that may come to exist could stand in the way of a deletion.
+    /// Whether rows that do not exist yet could block a deletion.
     #[must_use]
     pub fn may_block(&self) -> bool {
         matches!(self.kind, Kind::UndeclaredReference | Kind::KeptReference)
     }
 }
 
-/// The remedies of these findings, each once, one a line. `None` if there are none.
+/// The remedies, each once and on a line of its own. Returns `None` if there are none.
 #[must_use]
 pub fn remedies<'a>(remedies: impl Iterator<Item = Option<&'a str>>) -> Option<String> {
     let mut lines: Vec<&str> = Vec::new();
@@ -169,11 +144,11 @@ pub fn remedies<'a>(remedies: impl Iterator<Item = Option<&'a str>>) -> Option<S
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
-/// How many tables `DeletionReady` names; `organization-operator check` names all.
+/// How many tables the condition `DeletionReady` names. `organization-operator check` names all of them.
 pub(crate) const NAMED: usize = 8;
 
-/// One sentence about tables whose rows would block the deletion of the organization that they belong to. `None` if
-/// there are no such tables.
+/// A sentence about the tables whose rows would block the deletion of their organization. Returns `None` if there are no
+/// such tables.
 #[must_use]
 pub fn caveat(warnings: &[Finding]) -> Option<String> {
     let all: Vec<String> = warnings
@@ -190,7 +165,7 @@ pub fn caveat(warnings: &[Finding]) -> Option<String> {
     };
     (!all.is_empty()).then(|| {
         format!(
-            "Rows of an organization in tables that the plan does not delete from would: {}{more}. `organization-operator check` says what cures it.",
+            "Rows of the organization in these tables would block its deletion: {}{more}. `organization-operator check` says what clears that.",
             all[..all.len().min(NAMED)].join(", ")
         )
     })

@@ -10,12 +10,12 @@ use crate::catalog::Catalog;
 use crate::finding::Finding;
 use crate::plan::Plan;
 
-/// Every warning, by kind. `faults` are known already.
-pub(crate) fn find(plan: &Plan, catalog: &Catalog, cascade: Option<&Cascade>, faults: &[Finding]) -> Vec<Finding> {
-    let mut warnings = references::find(plan, catalog, cascade, faults);
-    warnings.extend(indexes::find(plan, catalog));
-    warnings.extend(triggers::find(plan, catalog));
-    warnings.extend(protection::find(plan, catalog, cascade));
+/// Every warning, by kind. A table that one of the `faults` names as unclassified gets no warning about its references.
+pub(crate) fn warnings(plan: &Plan, catalog: &Catalog, cascade: Option<&Cascade>, faults: &[Finding]) -> Vec<Finding> {
+    let mut warnings = references::warnings_of_references(plan, catalog, cascade, faults);
+    warnings.extend(indexes::warnings_of_missing_indexes(plan, catalog));
+    warnings.extend(triggers::warnings_of_triggers_and_rules(plan, catalog));
+    warnings.extend(protection::warnings_of_missing_protection(plan, catalog, cascade));
     warnings.sort_by_key(|f| f.kind);
     warnings
 }

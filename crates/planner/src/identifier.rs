@@ -2,11 +2,8 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 /// A column name as PostgreSQL stores it. `Display` quotes it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Column(String);
 
 impl Column {
@@ -29,28 +26,18 @@ impl fmt::Display for Column {
     }
 }
 
-/// A table, with its schema unless it is found on the search path. `Display` quotes it.
+/// A table with its schema. `Display` quotes both.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Table {
-    schema: Option<String>,
+    schema: String,
     name: String,
 }
 
 impl Table {
-    /// A table in a named schema.
+    /// Takes names as they stand in the catalogue.
     #[must_use]
     pub fn qualified(schema: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { schema: Some(schema.into()), name: name.into() }
-    }
-
-    /// Reads `table` or `schema.table` as it is written in the configuration. Names are case-sensitive and taken
-    /// literally; a dot separates schema and table.
-    #[must_use]
-    pub fn parse(text: &str) -> Self {
-        match text.split_once('.') {
-            Some((schema, name)) => Self::qualified(schema, name),
-            None => Self { schema: None, name: text.to_owned() },
-        }
+        Self { schema: schema.into(), name: name.into() }
     }
 
     /// The name without schema and quotes, for messages.
@@ -59,45 +46,45 @@ impl Table {
         &self.name
     }
 
-    /// The schema without quotes; None: as the search path says.
+    /// The schema without quotes.
     #[must_use]
-    pub fn schema(&self) -> Option<&str> {
-        self.schema.as_deref()
+    pub fn schema(&self) -> &str {
+        &self.schema
     }
 
-    /// Whether the configuration may mean this table by `text`, which it wrote with or without the schema.
+    /// Whether the configuration may mean this table by `text`, which is a name with or without the schema.
     #[must_use]
     pub fn is_written(&self, text: &str) -> bool {
         text == self.name || text == self.name()
     }
 
-    /// The name without quotes, for messages.
+    /// `schema.table` without quotes, for messages.
     #[must_use]
     pub fn name(&self) -> String {
-        match &self.schema {
-            Some(schema) => format!("{schema}.{}", self.name),
-            None => self.name.clone(),
-        }
+        format!("{}.{}", self.schema, self.name)
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(schema) = &self.schema {
-            write!(f, "{}.", quote(schema))?;
-        }
-        f.write_str(&quote(&self.name))
+        write!(f, "{}.{}", quote(&self.schema), quote(&self.name))
     }
 }
 
-/// Quotes an identifier as PostgreSQL documents it (SQL Syntax, Identifiers and Key Words): double quotes around it,
-/// a double quote inside doubled.
+/// Quotes an identifier as PostgreSQL documents it (SQL Syntax, Identifiers and Key Words): in double quotes, with each
+/// double quote inside doubled.
 #[must_use]
 pub fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A string constant for a command that is shown to a person. Never used for statements that the operator runs.
+/// Quotes a list of columns, separated by commas.
+pub(crate) fn quote_all(columns: &[String]) -> String {
+    columns.iter().map(|c| quote(c)).collect::<Vec<_>>().join(", ")
+}
+
+/// Quotes a string for a command that is shown to a person. The operator never runs a statement with such a constant: it
+/// binds values.
 #[must_use]
 pub fn literal(value: &str) -> String {
     let quoted = value.replace('\'', "''");
@@ -111,8 +98,8 @@ mod tests {
     #[test]
     fn hostile_names_stay_names() {
         assert_eq!(Column::new(r#"a" ; DROP TABLE b --"#).to_string(), r#""a"" ; DROP TABLE b --""#);
-        assert_eq!(Table::parse("Tenant").to_string(), r#""Tenant""#);
-        assert_eq!(Table::parse("app.Tenant").to_string(), r#""app"."Tenant""#);
+        assert_eq!(Table::qualified("app", "Tenant").to_string(), r#""app"."Tenant""#);
+        assert_eq!(Table::qualified(r#"a"b"#, "c.d").to_string(), r#""a""b"."c.d""#);
         assert_eq!(literal(r"o'\hara"), r"E'o''\\hara'");
     }
 }

@@ -13,11 +13,15 @@ mod entity;
 pub mod fault;
 pub mod finding;
 mod findings;
+#[cfg(test)]
+mod fixtures;
 pub mod identifier;
 pub mod infer;
+mod limits;
 mod order;
 pub mod plan;
 pub mod query;
+pub mod root;
 pub mod statement;
 pub mod step;
 mod yaml;
@@ -27,9 +31,9 @@ pub use cascade::{Cascade, ErasePlan};
 pub use compiled::{CompiledPlan, Verdict};
 pub use fault::Faults;
 pub use finding::{Finding, Kind, Severity};
+pub use limits::COUNT_LIMIT;
 pub use plan::Plan;
 pub use query::Query;
+pub use root::Root;
 pub use step::StepId;
-
-/// Rows are counted up to here where an exact number is not needed.
-pub const COUNT_LIMIT: i64 = 10_000;
+pub use yaml::scalar;

@@ -1,21 +1,21 @@
-//! The real order of deletion: children before parents where the database insists, else as declared.
+//! The real order of deletion: children before parents where a foreign key requires it, else as declared.
 
-/// One rule: the rows of `first` must go before those of `then`.
+/// A constraint on the order: the rows of `first` must be deleted before those of `then`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Edge {
-    pub(super) first: usize,
-    pub(super) then: usize,
-    /// A soft edge only saves the database work; it gives way where it would close a cycle.
-    pub(super) hard: bool,
+pub(crate) struct Edge {
+    pub(crate) first: usize,
+    pub(crate) then: usize,
+    /// A soft edge only saves the database work, and is ignored where it would close a cycle.
+    pub(crate) hard: bool,
     /// The foreign key behind it, by its place in the catalogue.
-    pub(super) key: usize,
+    pub(crate) key: usize,
 }
 
-/// Stable topological order of `count` steps: among those that may go next, the one declared first.
+/// Stable topological order of `count` nodes: of those that may come next, the one declared first.
 ///
 /// # Errors
 /// Returns the hard edges of one cycle.
-pub(super) fn order(count: usize, edges: &[Edge]) -> Result<Vec<usize>, Vec<Edge>> {
+pub(crate) fn order(count: usize, edges: &[Edge]) -> Result<Vec<usize>, Vec<Edge>> {
     let mut done = vec![false; count];
     let mut sorted = Vec::with_capacity(count);
     while sorted.len() < count {
@@ -36,7 +36,7 @@ pub(super) fn order(count: usize, edges: &[Edge]) -> Result<Vec<usize>, Vec<Edge
     Ok(sorted)
 }
 
-/// Walks backwards along hard edges among the steps that are left until a step repeats.
+/// Follows hard edges backwards among the nodes that are left until a node repeats.
 fn cycle(count: usize, edges: &[Edge], done: &[bool]) -> Vec<Edge> {
     let Some(mut at) = (0..count).find(|&i| !done[i]) else {
         return Vec::new();

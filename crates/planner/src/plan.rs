@@ -1,6 +1,9 @@
 //! What an administrator may declare: the plan of the cascade.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod platform;
+mod validate;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,8 +13,8 @@ use serde::{Deserialize, Serialize};
 pub struct Plan {
     /// The table with one row per organization.
     pub organization: OrganizationTable,
-    /// Columns that mark a table as belonging to a tenant. A table with such a column that is neither a step nor kept
-    /// makes the plan incomplete.
+    /// Columns that mark a table as a tenant's. A table with such a column that is neither a step nor kept is a fault of
+    /// the plan.
     #[serde(default)]
     pub tenant_columns: Vec<String>,
     /// What is deleted, in the declared order.
@@ -20,7 +23,7 @@ pub struct Plan {
     /// What is kept on purpose.
     #[serde(default)]
     pub keep: Vec<Keep>,
-    /// Tables about which nobody has decided yet. While there is one, nothing is deleted.
+    /// Tables about which nobody has decided yet. While there is one, the operator deletes nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unclassified: Vec<Unclassified>,
 }
@@ -33,7 +36,7 @@ pub struct OrganizationTable {
     pub table: String,
     /// Its key column.
     pub key: String,
-    /// How an organization is switched off. Without it, deactivation is not supported.
+    /// How an organization is switched off. `None` if the plan does not support deactivation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<Active>,
 }
@@ -90,7 +93,7 @@ impl<'de> Deserialize<'de> for Inactive {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Step {
-    /// Name under which its rows are counted. Several steps may share one.
+    /// The name under which its rows are counted, at most 63 bytes. Several steps may share one.
     pub entity: String,
     /// Table, as `table` or `schema.table`.
     pub table: String,
@@ -137,187 +140,9 @@ pub struct Unclassified {
     pub why: Option<String>,
 }
 
-/// Longest name of an entity: it is a metric label and a field of status.
-pub(crate) const ENTITY_LIMIT: usize = 63;
-
-impl Plan {
-    /// Checks what can be checked without a database. Every problem names its field.
-    ///
-    /// # Errors
-    /// Returns all problems found.
-    pub fn validate(&self) -> Result<(), Vec<String>> {
-        let mut problems = Vec::new();
-        let mut need = |field: String, value: &str| {
-            if value.trim().is_empty() {
-                problems.push(format!("`{field}` must not be empty"));
-            }
-        };
-        need("cascade.organization.table".into(), &self.organization.table);
-        need("cascade.organization.key".into(), &self.organization.key);
-        if let Some(active) = &self.organization.active {
-            need("cascade.organization.active.column".into(), &active.column);
-        }
-        for (i, step) in self.steps.iter().enumerate() {
-            need(format!("cascade.steps[{i}].entity"), &step.entity);
-            need(format!("cascade.steps[{i}].table"), &step.table);
-        }
-        for (i, keep) in self.keep.iter().enumerate() {
-            need(format!("cascade.keep[{i}].table"), &keep.table);
-            need(format!("cascade.keep[{i}].reason"), &keep.reason);
-        }
-        for (i, table) in self.unclassified.iter().enumerate() {
-            need(format!("cascade.unclassified[{i}].table"), &table.table);
-        }
-        if self.steps.is_empty() && self.unclassified.is_empty() {
-            problems.push("`cascade.steps` must name at least one table to delete from".into());
-        }
-        let entities: BTreeSet<&str> = self.steps.iter().map(|s| s.entity.as_str()).collect();
-        for (i, step) in self.steps.iter().enumerate() {
-            let at = format!("cascade.steps[{i}]");
-            if step.entity.len() > ENTITY_LIMIT {
-                problems.push(format!("`{at}.entity` must have at most {ENTITY_LIMIT} characters"));
-            }
-            match (&step.organization, &step.parent) {
-                (Some(_), Some(_)) => {
-                    problems.push(format!("`{at}` must have `organization` or `parent`, not both"));
-                }
-                (None, None) => problems.push(format!(
-                    "`{at}` must say how its rows belong to the organization: `organization: COLUMN`, or `parent: ENTITY` with `column` or `columns`"
-                )),
-                (Some(_), None) => {
-                    if step.column.is_some() || !step.columns.is_empty() {
-                        problems.push(format!("`{at}.column` and `{at}.columns` go with `parent`"));
-                    }
-                }
-                (None, Some(parent)) => {
-                    if !entities.contains(parent.as_str()) {
-                        problems.push(format!("`{at}.parent` names the entity `{parent}`, which no step has"));
-                    }
-                    if step.column.is_some() != step.columns.is_empty() {
-                        problems.push(format!("`{at}` must have either `column` or `columns` beside `parent`"));
-                    }
-                }
-            }
-            if self.parents_loop(i) {
-                problems.push(format!("`{at}.parent` leads back to itself"));
-            }
-        }
-        for keep in &self.keep {
-            if self.steps.iter().any(|s| s.table == keep.table) {
-                problems.push(format!("table `{}` must not be both a step and kept", keep.table));
-            }
-        }
-        for open in &self.unclassified {
-            if self.steps.iter().any(|s| s.table == open.table) || self.keep.iter().any(|k| k.table == open.table) {
-                problems.push(format!(
-                    "table `{}` is a step or kept, so it must be taken off `cascade.unclassified`",
-                    open.table
-                ));
-            }
-        }
-        if problems.is_empty() { Ok(()) } else { Err(problems) }
-    }
-
-    /// Whether following `parent` from this step never reaches a step with an `organization` column.
-    fn parents_loop(&self, start: usize) -> bool {
-        let mut seen = BTreeSet::new();
-        let mut open = vec![start];
-        while let Some(i) = open.pop() {
-            let Some(parent) = &self.steps[i].parent else { continue };
-            for (j, step) in self.steps.iter().enumerate() {
-                if step.entity == *parent {
-                    if j == start {
-                        return true;
-                    }
-                    if seen.insert(j) {
-                        open.push(j);
-                    }
-                }
-            }
-        }
-        false
-    }
-}
-
-impl Default for Plan {
-    /// The platform's own schema, in the order of the REST endpoint that this operator replaces.
-    fn default() -> Self {
-        let direct = |entity: &str, table: &str| Step {
-            entity: entity.into(),
-            table: table.into(),
-            organization: Some("organization_id".into()),
-            parent: None,
-            column: None,
-            columns: BTreeMap::new(),
-        };
-        let child = |entity: &str, table: &str, parent: &str, column: &str| Step {
-            entity: entity.into(),
-            table: table.into(),
-            organization: None,
-            parent: Some(parent.into()),
-            column: Some(column.into()),
-            columns: BTreeMap::new(),
-        };
-        Self {
-            organization: OrganizationTable {
-                table: "organizations".into(),
-                key: "id".into(),
-                active: Some(Active { column: "is_active".into(), inactive: Inactive::False }),
-            },
-            tenant_columns: vec!["organization_id".into()],
-            steps: vec![
-                direct("users", "users"),
-                direct("flows", "flows"),
-                child("flowExecutions", "flow_executions", "flows", "flow_id"),
-                child("taskOutputs", "task_outputs", "flowExecutions", "flow_execution_id"),
-                child("taskStatuses", "task_statuses", "flowExecutions", "flow_execution_id"),
-            ],
-            keep: Vec::new(),
-            unclassified: Vec::new(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_default_plan_is_valid_and_survives_yaml() {
-        let plan = Plan::default();
-        assert_eq!(plan.validate(), Ok(()));
-        let text = serde_yaml::to_string(&plan).expect("serializes");
-        assert_eq!(serde_yaml::from_str::<Plan>(&text).expect("parses"), plan);
-    }
-
-    #[test]
-    fn every_problem_names_its_field() {
-        let plan: Plan = serde_yaml::from_str(
-            "organization: {table: orgs, key: ''}\n\
-             steps:\n\
-             - {entity: a, table: a}\n\
-             - {entity: b, table: b, organization: o, column: c}\n\
-             - {entity: c, table: c, parent: nobody, column: x}\n\
-             - {entity: d, table: d, parent: e, column: x}\n\
-             - {entity: e, table: e, parent: d, column: x}\n\
-             keep: [{table: a, reason: law}]\n\
-             unclassified: [{table: e}, {table: open, why: unknown}]\n",
-        )
-        .expect("parses");
-        let problems = plan.validate().expect_err("has problems").join("\n");
-        for part in [
-            "cascade.organization.key",
-            "cascade.steps[0]` must say how",
-            "cascade.steps[1].column",
-            "`nobody`",
-            "cascade.steps[3].parent` leads back",
-            "cascade.steps[4].parent` leads back",
-            "`a` must not be both",
-            "`e` is a step or kept",
-        ] {
-            assert!(problems.contains(part), "{part} is missing in:\n{problems}");
-        }
-    }
 
     #[test]
     fn inactive_is_false_true_or_now() {

@@ -1,7 +1,9 @@
-//! Names in YAML that the planner proposes.
+//! Text in YAML that the planner proposes.
 
-/// A name in YAML: as it is where that is surely a string, else quoted as in JSON, which YAML reads the same.
-pub(crate) fn scalar(name: &str) -> String {
+/// A string as a YAML scalar: as it is if YAML can only read it as that string, else quoted as in JSON, which YAML reads
+/// too.
+#[must_use]
+pub fn scalar(name: &str) -> String {
     let plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
         && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&name.to_ascii_lowercase().as_str());

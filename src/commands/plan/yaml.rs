@@ -2,6 +2,7 @@
 
 use planner::infer::Draft;
 use planner::plan::{Active, Inactive, Step};
+use planner::scalar;
 
 const HEADER: &str = "\
 # Drafted from the live schema by `organization-operator plan init`. Read it before you use it:
@@ -168,18 +169,6 @@ fn aligned(steps: &[Step]) -> Vec<Line> {
             Line { table: step.table.clone(), text: format!("{{{text}}}") }
         })
         .collect()
-}
-
-/// A name as YAML: plain if YAML can read it in only one way, else as JSON, which is also YAML.
-fn scalar(text: &str) -> String {
-    let plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
-    let reserved = ["true", "false", "yes", "no", "on", "off", "y", "n", "null"];
-    if plain && !reserved.contains(&text.to_lowercase().as_str()) {
-        text.to_owned()
-    } else {
-        serde_json::Value::from(text).to_string()
-    }
 }
 
 /// Text that cannot end a comment.

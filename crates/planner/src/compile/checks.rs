@@ -2,13 +2,13 @@
 
 use super::effort::Effort;
 use super::resolve::Steps;
-use super::root::Root;
-use crate::COUNT_LIMIT;
 use crate::cascade::Check;
 use crate::catalog::{Catalog, ForeignKey, TableId, TableInfo};
 use crate::identifier::{Column, Table};
+use crate::limits::COUNT_LIMIT;
 use crate::plan::Plan;
 use crate::query::Query;
+use crate::root::Root;
 use crate::statement::{KeySource, RowSet, Writer, any_of, none_of};
 use crate::step::PerStep;
 

@@ -1,12 +1,13 @@
-//! A short name for what a plan means on a schema.
+//! The digest of a compiled plan.
 
 use sha2::{Digest as _, Sha256};
 
 use crate::catalog::{Catalog, TableId};
 use crate::plan::Plan;
 
-/// Changes when the plan, or a column or key of its tables changes. It holds names only, no identities: the same plan on
-/// the same schema in another database has the same digest. Nor does it depend on the order in which tables were made.
+/// Changes when the plan, or a column or key of its tables changes: 32 hexadecimal digits. It depends on names and not on
+/// identities or on the order in which tables were created, so the same plan has the same digest on the same schema in
+/// another database.
 pub(super) fn digest(plan: &Plan, catalog: &Catalog) -> String {
     let name = |id: TableId| catalog.table(id).map(|t| t.table.name());
     let mut lines = Vec::new();

@@ -1,22 +1,22 @@
-//! What a short look may cost: rows are looked for by an index, or in a small table.
+//! What a quick check may cost: it searches rows by an index or in a small table.
 
-use crate::catalog::{Catalog, Relation, TableInfo};
+use crate::catalog::{Catalog, Relation, TableId, TableInfo};
 
-/// A table of up to so many bytes is walked through as fast as an index is searched.
+/// Largest size of a small table, in bytes: PostgreSQL scans it about as fast as it searches an index.
 pub(super) const SMALL: u32 = 1 << 20;
 
-/// How far rows are looked for.
+/// How much a search for rows may cost.
 #[derive(Clone, Copy)]
 pub(super) enum Effort<'a> {
-    /// Whatever it takes: a deletion must not miss one.
+    /// Any amount: a deletion must not miss a row.
     Whole,
-    /// No walk through a large table: nobody deletes, and the look is repeated for every organization.
+    /// No scan of a large table: nobody deletes yet, and the check is repeated for every organization.
     QuickCheck(&'a Catalog),
 }
 
 impl Effort<'_> {
-    /// `count`, or 0 where no index serves one of these searches and the table is not small. How large it is is asked when the
-    /// statement runs: the catalogue's own estimate knows nothing of a table that was never analyzed.
+    /// `count`, or 0 if no index serves one of these searches and the table is not small. The statement itself asks for the
+    /// size: the estimate in the catalogue is 0 for a table that was never analyzed.
     pub(super) fn bounded<'c>(
         self,
         count: String,
@@ -28,13 +28,13 @@ impl Effort<'_> {
         if properties.is_some_and(|table| searches.all(|columns| table.indexed(columns))) {
             return count;
         }
-        let id = table.id;
+        let TableId(id) = table.id;
         let size = if properties.is_some_and(|t| t.relation == Relation::Partitioned) {
             format!("(SELECT sum(pg_relation_size(t.relid)) FROM pg_partition_tree({id}) t)")
         } else {
             format!("pg_relation_size({id})")
         };
-        // A scalar subquery runs only when its value is asked for.
+        // PostgreSQL runs a scalar subquery only if it needs the value.
         format!("CASE WHEN {size} <= {SMALL} THEN {count} ELSE 0 END")
     }
 }
@@ -42,19 +42,11 @@ impl Effort<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{Privileges, TableId, TableProperties};
-    use crate::identifier::Table;
+    use crate::catalog::TableProperties;
+    use crate::fixtures;
 
     fn bounded(properties: Option<TableProperties>) -> String {
-        let table = TableInfo {
-            id: TableId(7),
-            table: Table::qualified("app", "notes"),
-            declared: Vec::new(),
-            columns: Vec::new(),
-            unique_keys: Vec::new(),
-            privileges: Privileges::default(),
-            row_security: false,
-        };
+        let table = fixtures::table(TableId(7), "app", "notes", &[]);
         let catalog =
             Catalog { properties: properties.map(|t| (TableId(7), t)).into_iter().collect(), ..Catalog::default() };
         let searches = [["user_id".to_owned()]];
@@ -62,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_index_only_a_small_table_is_looked_through() {
+    fn without_an_index_only_a_small_table_is_scanned() {
         let properties = |columns: &[&str], relation| TableProperties {
             indexes: vec![columns.iter().map(|c| (*c).to_owned()).collect()],
             relation,
@@ -71,7 +63,7 @@ mod tests {
         assert_eq!(bounded(Some(properties(&["user_id", "id"], Relation::Table))), "(n)");
         let guarded = "CASE WHEN pg_relation_size(7) <= 1048576 THEN (n) ELSE 0 END";
         assert_eq!(bounded(Some(properties(&["id", "user_id"], Relation::Table))), guarded);
-        assert_eq!(bounded(None), guarded, "nobody looked");
+        assert_eq!(bounded(None), guarded, "the properties were not read");
         // A partitioned table has no rows of its own.
         assert!(bounded(Some(properties(&["id"], Relation::Partitioned))).contains("pg_partition_tree(7)"));
     }

@@ -1,4 +1,4 @@
-//! Collects faults of the plan as a whole, each with what clears it.
+//! Collects the faults of a plan, each with what clears it.
 
 use crate::catalog::{Catalog, OwnPrivilege, TableInfo};
 use crate::entity;
@@ -8,7 +8,7 @@ use crate::identifier::{Table, quote};
 use crate::plan::Plan;
 use crate::yaml::scalar;
 
-/// Collects faults.
+/// Collects the faults of a plan for a database role.
 pub(super) struct Collector {
     role: String,
     schema: Vec<Finding>,
@@ -20,23 +20,23 @@ impl Collector {
         Self { role: role.to_owned(), schema: Vec::new(), permission: Vec::new() }
     }
 
-    /// The schema and the plan do not fit together.
+    /// The plan does not fit the schema.
     pub(super) fn schema(&mut self, message: String, table: Option<&str>, remedy: Option<String>) {
-        self.found(Finding {
+        self.push(Finding {
             table: table.map(str::to_owned),
             remedy,
             ..Finding::new(Severity::Blocks, Kind::PlanMismatch, message)
         });
     }
 
-    /// Something of the schema that blocks.
-    pub(super) fn found(&mut self, finding: Finding) {
+    /// Adds a fault that is not about a privilege.
+    pub(super) fn push(&mut self, finding: Finding) {
         self.schema.push(finding);
     }
 
     pub(super) fn missing_table(&mut self, field: &str, table: &str) {
         let message = format!("`{field}` names the table `{table}`, which is not in the database");
-        self.found(Finding {
+        self.push(Finding {
             remedy: Some("correct the table's name in the plan (cascade), or write it as schema.table".into()),
             ..Finding::new(Severity::Blocks, Kind::MissingTable, message).on(table)
         });
@@ -44,23 +44,23 @@ impl Collector {
 
     pub(super) fn missing_column(&mut self, field: &str, table: &str, column: &str) {
         let message = format!("`{field}` names the column `{column}`, which the table `{table}` does not have");
-        self.found(Finding {
+        self.push(Finding {
             columns: vec![column.to_owned()],
             remedy: Some("correct the column's name in the plan (cascade)".into()),
             ..Finding::new(Severity::Blocks, Kind::MissingColumn, message).on(table)
         });
     }
 
-    /// Tables that the plan itself lists as not decided yet.
-    pub(super) fn undecided(&mut self, plan: &Plan) {
+    /// Tables that the plan itself lists as unclassified.
+    pub(super) fn listed_as_unclassified(&mut self, plan: &Plan) {
         for open in &plan.unclassified {
             let name = &open.table;
             let why = open.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
             self.schema(
-                format!("the table `{name}` is unclassified: nobody has decided whether its rows go with an organization{why}"),
+                format!("the table `{name}` is unclassified: nobody has decided whether its rows are deleted with an organization{why}"),
                 Some(name),
                 Some(format!(
-                    "decide about `{name}` in the plan (cascade): add a step if its rows belong to an organization, or a keep {{table: {name}, reason: ...}} if they stay; then take it off `cascade.unclassified`"
+                    "decide about `{name}` in the plan (cascade): add a step if its rows belong to an organization, or a keep {{table: {name}, reason: ...}} if they stay; then remove it from `cascade.unclassified`"
                 )),
             );
         }
@@ -81,9 +81,9 @@ impl Collector {
             if let Some(column) = plan.tenant_columns.iter().find(|c| table.column(c).is_some()) {
                 let name = table.table.name();
                 let message = format!(
-                    "the table `{name}` has the tenant column `{column}`, and the plan neither deletes nor keeps it"
+                    "the table `{name}` has the tenant column `{column}`, but the plan neither deletes nor keeps it"
                 );
-                self.found(Finding {
+                self.push(Finding {
                     remedy: Some(format!(
                         "add a step {{entity: {}, table: {full}, organization: {}}} or a keep {{table: {full}, reason: ...}} to the plan (cascade)",
                         scalar(entities.get(&table.id).map_or_else(|| table.table.bare(), String::as_str)),
@@ -97,32 +97,19 @@ impl Collector {
         }
     }
 
-    /// Privileges on the operator's own schema: without its records it deletes nothing.
+    /// Privileges on the operator's own schema: the operator deletes nothing without its own records.
     pub(super) fn own_privileges(&mut self, catalog: &Catalog) {
-        let role = quote(&self.role);
         for OwnPrivilege { privilege, schema, table } in &catalog.own_missing {
-            let finding = |message: String, object: String| Finding {
-                remedy: Some(format!("GRANT {privilege} ON {object} TO {role};")),
-                ..Finding::new(Severity::Blocks, Kind::MissingPrivilege, message)
-            };
-            self.permission.push(match table.as_ref().map(|table| Table::qualified(schema, table)) {
-                Some(table) => finding(
-                    format!(
-                        "the role {} lacks the privilege {privilege} on the operator's own table `{}`",
-                        self.role,
-                        table.name()
-                    ),
-                    table.to_string(),
-                )
-                .on(table.name()),
-                None => finding(
-                    format!(
-                        "the role {} lacks the privilege {privilege} on the operator's own schema `{schema}`",
-                        self.role
-                    ),
-                    format!("SCHEMA {}", quote(schema)),
-                ),
-            });
+            match table.as_ref().map(|table| Table::qualified(schema, table)) {
+                Some(table) => {
+                    let what = format!("the operator's own table `{}`", table.name());
+                    self.lacks(privilege, &what, &table.to_string(), Some(table.name()));
+                }
+                None => {
+                    let what = format!("the operator's own schema `{schema}`");
+                    self.lacks(privilege, &what, &format!("SCHEMA {}", quote(schema)), None);
+                }
+            }
         }
     }
 
@@ -145,7 +132,7 @@ impl Collector {
                 self.table_privileges(info, false);
             }
         }
-        // Every row of tables outside that refer to the plan must be readable, or what blocks a deletion could not be seen.
+        // A deletion must be able to read every row that refers to the plan from outside, or it could not see what blocks it.
         for key in &catalog.foreign_keys {
             if let Some(info) = catalog.table(key.child)
                 && !seen.contains(&info.id)
@@ -164,7 +151,7 @@ impl Collector {
         }
     }
 
-    /// Locking rows asks for UPDATE on at least one column.
+    /// The privilege to lock rows of these tables.
     pub(super) fn locks<'t>(&mut self, tables: impl Iterator<Item = &'t TableInfo>) {
         let mut seen = Vec::new();
         for table in tables.filter(|table| !table.privileges.lock) {
@@ -175,7 +162,7 @@ impl Collector {
         }
     }
 
-    /// Setting references to NULL.
+    /// The privilege to set these columns to NULL.
     pub(super) fn updates(&mut self, info: &TableInfo, columns: &[String]) {
         for column in columns {
             if info.column(column).is_some_and(|c| !c.updatable) {
@@ -184,7 +171,7 @@ impl Collector {
         }
     }
 
-    /// Row locks ask for UPDATE on at least one column. The operator never updates it.
+    /// PostgreSQL requires UPDATE on at least one column for row locks. The operator does not update that column.
     fn missing_lock(&mut self, info: &TableInfo) {
         match info.unique_keys.first().and_then(|k| k.first()) {
             Some(key) => self.missing(info, &format!("UPDATE ({})", quote(key))),
@@ -209,13 +196,13 @@ impl Collector {
         self.row_security(info);
     }
 
-    /// Rows that it hides would be deleted, or would block, unseen. Transactions run with `row_security = off`, so the server
-    /// refuses to read the table at all.
+    /// A deletion could miss hidden rows, or not see that they block it. Transactions run with `row_security = off`, so
+    /// PostgreSQL rejects every query on the table.
     fn row_security(&mut self, info: &TableInfo) {
         if info.row_security {
             let name = info.table.name();
             let message = format!(
-                "row-level security of the table `{name}` applies to the role {}, so rows could be hidden from a deletion",
+                "row-level security of the table `{name}` applies to the role {}, so a deletion might not see all rows",
                 self.role
             );
             self.permission.push(Finding {
@@ -226,45 +213,41 @@ impl Collector {
     }
 
     fn missing_usage(&mut self, info: &TableInfo) {
-        let name = info.table.name();
-        let schema = name.split('.').next().unwrap_or_default().to_owned();
-        let message = format!("the role {} may not use the schema `{schema}`", self.role);
-        self.permission.push(Finding {
-            remedy: Some(format!("GRANT USAGE ON SCHEMA {} TO {};", quote(&schema), quote(&self.role))),
-            ..Finding::new(Severity::Blocks, Kind::MissingPrivilege, message).on(name)
-        });
+        let schema = info.table.schema();
+        let (what, object) = (format!("the schema `{schema}`"), format!("SCHEMA {}", quote(schema)));
+        self.lacks("USAGE", &what, &object, Some(info.table.name()));
     }
 
     fn missing(&mut self, info: &TableInfo, privilege: &str) {
         let name = info.table.name();
-        let message = format!("the role {} lacks the privilege {privilege} on the table `{name}`", self.role);
+        self.lacks(privilege, &format!("the table `{name}`"), &info.table.to_string(), Some(name));
+    }
+
+    /// The role lacks a privilege on something: `what` names it in the message, `object` in the `GRANT`.
+    fn lacks(&mut self, privilege: &str, what: &str, object: &str, table: Option<String>) {
+        let role = &self.role;
+        let message = format!("the role {role} lacks the privilege {privilege} on {what}");
         self.permission.push(Finding {
-            remedy: Some(format!("GRANT {privilege} ON {} TO {};", info.table, quote(&self.role))),
-            ..Finding::new(Severity::Blocks, Kind::MissingPrivilege, message).on(name)
+            table,
+            remedy: Some(format!("GRANT {privilege} ON {object} TO {};", quote(role))),
+            ..Finding::new(Severity::Blocks, Kind::MissingPrivilege, message)
         });
     }
 
-    /// What is known so far.
-    pub(super) fn known(&self) -> &[Finding] {
+    /// The faults so far that are not about a privilege.
+    pub(super) fn of_schema(&self) -> &[Finding] {
         &self.schema
     }
 
-    /// The faults that rule out every statement.
-    pub(super) fn certain(mut self) -> Faults {
-        if self.schema.is_empty() {
+    pub(super) fn is_empty(&self) -> bool {
+        self.schema.is_empty() && self.permission.is_empty()
+    }
+
+    /// All faults, those about privileges last. There is at least one.
+    pub(super) fn into_faults(mut self) -> Faults {
+        if self.is_empty() {
             self.schema("the plan has no statements and no fault; report this as a bug".to_owned(), None, None);
         }
-        Faults::of(self.findings())
-    }
-
-    /// `None` if there is no fault.
-    pub(super) fn finish(self) -> Option<Faults> {
-        let findings = self.findings();
-        (!findings.is_empty()).then(|| Faults::of(findings))
-    }
-
-    /// Those of the schema come first.
-    fn findings(self) -> Vec<Finding> {
-        self.schema.into_iter().chain(self.permission).collect()
+        Faults::of(self.schema.into_iter().chain(self.permission).collect())
     }
 }

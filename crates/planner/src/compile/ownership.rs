@@ -1,9 +1,9 @@
 //! How a step's rows belong to the organization: foreign keys that protect them, and parents whose keys must be captured.
 
 use super::resolve::Steps;
-use super::root::Root;
 use super::sequence::Sequence;
 use crate::catalog::{Catalog, ForeignKey, OnDelete, TableId, TableInfo};
+use crate::root::Root;
 use crate::step::{PerStep, StepId};
 
 /// For each step, whether a chain of enforced foreign keys leads from its rows to the organization's row.

@@ -1,11 +1,12 @@
-//! Which relations can be deleted from with what the plan promises.
+//! Which relations the cascade cannot delete from.
 
 use super::faults::Collector;
 use crate::catalog::{Catalog, TableInfo, TableProperties};
 use crate::plan::Plan;
 
-/// Relations that the plan names and whose rows, or what hangs on them, escape what the plan knows.
-pub(super) fn find(plan: &Plan, catalog: &Catalog, faults: &mut Collector) {
+/// Reports relations of the plan whose delete reaches rows that the plan does not know, and tables that the plan both
+/// deletes from and keeps.
+pub(super) fn report_relations(plan: &Plan, catalog: &Catalog, faults: &mut Collector) {
     let of_plan = |name: &String| *name == plan.organization.table || plan.steps.iter().any(|s| s.table == *name);
     let deleted: Vec<&TableInfo> = catalog.tables.iter().filter(|t| t.declared.iter().any(of_plan)).collect();
     for keep in &plan.keep {
@@ -13,65 +14,71 @@ pub(super) fn find(plan: &Plan, catalog: &Catalog, faults: &mut Collector) {
         let whole = catalog.properties(kept.id).and_then(|t| t.partition_of.as_ref());
         if let Some(from) = deleted.iter().find(|t| t.id == kept.id || Some(&t.table.name()) == whole) {
             let (name, from) = (kept.table.name(), from.table.name());
-            let why =
-                if name == from { "is a step as well" } else { "is a partition of one that the plan deletes from" };
+            let but = if name == from {
+                "the plan also deletes from it".to_owned()
+            } else {
+                format!("it is a partition of `{from}`, from which the plan deletes")
+            };
             faults.schema(
-                format!("`{name}` is kept ({}), and {why}", keep.reason),
+                format!("the plan keeps `{name}` ({}), but {but}", keep.reason),
                 Some(&name),
-                Some(format!("take `{}` off the list `cascade.keep`, or `{from}` out of the steps", keep.table)),
+                Some(format!("remove `{}` from `cascade.keep`, or remove `{from}` from the steps", keep.table)),
             );
         }
     }
     for table in deleted {
         let name = table.table.name();
-        for (message, remedy) in catalog.properties(table.id).map(|t| refused(&name, t)).unwrap_or_default() {
+        for (message, remedy) in catalog.properties(table.id).map(|t| obstacles(&name, t)).unwrap_or_default() {
             faults.schema(message, Some(&name), Some(remedy));
         }
     }
 }
 
-fn refused(name: &str, properties: &TableProperties) -> Vec<(String, String)> {
-    let mut refused = Vec::new();
+/// Why the cascade cannot delete from the relation: each message with its remedy.
+fn obstacles(name: &str, properties: &TableProperties) -> Vec<(String, String)> {
+    let mut found = Vec::new();
     for table in &properties.foreign {
-        // PostgreSQL cannot lock it, and the other server commits by itself.
+        // PostgreSQL cannot lock it, and the other server commits on its own.
         let below = if table == name { String::new() } else { format!("a delete from `{name}` reaches `{table}`: ") };
-        refused.push((
-            format!("{below}`{table}` is a foreign table: its rows cannot be locked, and are not kept when the rest is rolled back"),
-            format!("take `{name}` out of the plan (cascade), and erase its rows on the server that holds them"),
+        found.push((
+            format!(
+                "{below}`{table}` is a foreign table, whose rows PostgreSQL cannot lock and a rollback may not restore"
+            ),
+            format!("remove `{name}` from the plan (cascade), and delete its rows on the server that stores them"),
         ));
     }
     if let Some(whole) = &properties.partition_of {
-        // Foreign keys to the whole hold for the part, and are the whole's alone in the catalogue.
-        refused.push((
+        // Foreign keys to the whole table hold for the partition, but in the catalogue only the whole table has them.
+        found.push((
             format!("`{name}` is a partition of `{whole}`"),
             format!("name `{whole}` in the plan (cascade) instead of its partitions"),
         ));
     }
     if !properties.inheritance_children.is_empty() {
-        // No key and no foreign key of a table holds for the tables that inherit from it; a delete reaches their rows.
-        let heirs = properties.inheritance_children.iter().map(|h| format!("`{h}`")).collect::<Vec<_>>().join(", ");
-        refused.push((
-            format!("a delete from `{name}` reaches the tables that inherit from it ({heirs}), and no key or foreign key of `{name}` holds for them"),
-            format!("make them partitions of `{name}`, or end the inheritance (ALTER TABLE ... NO INHERIT ...) and name each in the plan (cascade)"),
+        // A delete also deletes the rows of the children, for which no key and no foreign key of the table holds.
+        let children = properties.inheritance_children.iter().map(|c| format!("`{c}`")).collect::<Vec<_>>().join(", ");
+        found.push((
+            format!("a delete from `{name}` reaches the tables that inherit from it ({children}), but no key or foreign key of `{name}` holds for them"),
+            format!("make them partitions of `{name}`, or end the inheritance (ALTER TABLE ... NO INHERIT ...) and name each of them in the plan (cascade)"),
         ));
     }
     for table in &properties.reads {
-        // What it shows changes while the rows of that table go: rows would be lost from sight before they are deleted.
-        refused.push((
-            format!("the view `{name}` reads `{table}`, from which the plan deletes"),
-            format!("let `{name}` compute its columns from its own rows alone, such as CASE WHEN subject ~ '^org:[0-9]+$' THEN substr(subject, 5)::bigint END"),
+        // The view changes while rows of that table are deleted: it could hide rows before the cascade deletes them.
+        found.push((
+            format!("the view `{name}` reads `{table}`, and the plan deletes from that table"),
+            format!("change `{name}` so that it computes its columns from its own rows alone, for example with CASE WHEN subject ~ '^org:[0-9]+$' THEN substr(subject, 5)::bigint END"),
         ));
     }
     for key in &properties.below {
-        refused.push((
+        found.push((
             format!(
-                "a delete through the view `{name}` reaches rows of `{}` by the constraint {} (ON DELETE {}), which nothing looks at before",
+                "a delete through the view `{name}` changes rows of `{}` by the constraint {} (ON DELETE {}), and the operator cannot check those rows first",
                 key.child,
                 key.name,
-                key.on_delete.as_str()
+                key.on_delete
             ),
-            format!("name `{}` and `{}` in the plan (cascade)", key.parent, key.child),
+            format!("add `{}` and `{}` to the plan (cascade)", key.parent, key.child),
         ));
     }
-    refused
+    found
 }

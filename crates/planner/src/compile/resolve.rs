@@ -1,18 +1,18 @@
 //! The steps with their names resolved.
 
 use super::faults::Collector;
-use super::root::Root;
 use super::types;
 use crate::cascade::PlanTable;
 use crate::catalog::{Catalog, ForeignKey, Relation, TableId, TableInfo};
 use crate::plan::{Plan, Step};
+use crate::root::Root;
 use crate::step::{PerStep, StepId};
 
 /// A step with its names resolved.
 pub(super) struct Resolved<'a> {
     pub(super) step: &'a Step,
     pub(super) info: &'a TableInfo,
-    /// Its parents, each with the columns that refer to it; empty for a step with a tenant column.
+    /// Its parents, each with pairs of a column and the parent's column; empty for a step with a tenant column.
     pub(super) links: Vec<(StepId, Vec<(String, String)>)>,
     /// The tenant column.
     pub(super) organization: Option<String>,
@@ -40,6 +40,7 @@ impl<'a> Steps<'a> {
     }
 }
 
+/// Resolves the steps. Returns `None` if a name or a column cannot be used; the faults say why.
 pub(super) fn resolve<'a>(
     plan: &'a Plan,
     catalog: &'a Catalog,
@@ -51,9 +52,9 @@ pub(super) fn resolve<'a>(
         let info = catalog.declared(&step.table);
         if info.is_some_and(|info| info.id == root.id) {
             faults.schema(
-                format!("`cascade.steps[{i}].table` is the organizations' own table, and its other rows are other organizations"),
+                format!("`cascade.steps[{i}].table` is the organizations' own table, whose other rows are other organizations"),
                 Some(&step.table),
-                Some(format!("take cascade.steps[{i}] out of the plan")),
+                Some(format!("remove cascade.steps[{i}] from the plan")),
             );
             return None;
         }
@@ -95,7 +96,7 @@ pub(super) fn resolve<'a>(
             continue;
         }
         if let Some(column) = &step.organization {
-            complete &= holds_the_key((&at, column), infos[i], root, catalog, faults);
+            complete &= holds_key((&at, column), infos[i], root, catalog, faults);
         }
         let mut links = Vec::new();
         if let Some(parent) = &step.parent {
@@ -104,17 +105,17 @@ pub(super) fn resolve<'a>(
             for (j, other) in plan.steps.iter().enumerate().filter(|(_, o)| o.entity == *parent) {
                 if let Some(key) = refers_elsewhere(step, infos[i], &parents, catalog) {
                     faults.schema(
-                        format!("`{at}.column`: by the constraint {} it refers to another table than `{}`", key.name, other.table),
+                        format!("`{at}.column`: by the constraint {}, this column refers to another table than `{}`", key.name, other.table),
                         Some(&step.table),
                         Some(format!(
-                            "name the table that it refers to as {at}.parent; if it holds a key of `{}` all the same, write `columns: {{COLUMN: PARENT_COLUMN}}`",
+                            "set {at}.parent to the entity of the table that the column refers to; if the column holds a key of `{}` all the same, write `columns: {{COLUMN: PARENT_COLUMN}}`",
                             other.table
                         )),
                     );
                     complete = false;
                 } else if let Some(pairs) = pairs(step, infos[i], infos[j], catalog) {
                     for (child, parent) in &pairs {
-                        complete &= agree(&at, (infos[i], child), (infos[j], parent), catalog, faults);
+                        complete &= compare_alike(&at, (infos[i], child), (infos[j], parent), catalog, faults);
                     }
                     links.push((StepId::new(j), pairs));
                 } else {
@@ -125,12 +126,12 @@ pub(super) fn resolve<'a>(
                     };
                     faults.schema(
                         format!(
-                            "{which} a row of the parent table `{}`, so half of its key could match rows of another organization",
+                            "{which} a row of the parent table `{}`, so part of its key could match rows of another organization",
                             other.table
                         ),
                         Some(&step.table),
                         Some(format!(
-                            "write `columns: {{COLUMN: PARENT_COLUMN, ...}}` with the whole key of `{}` in {at}",
+                            "in {at}, write `columns: {{COLUMN: PARENT_COLUMN, ...}}` with the whole key of `{}`",
                             other.table
                         )),
                     );
@@ -143,8 +144,8 @@ pub(super) fn resolve<'a>(
     complete.then(|| PerStep::new(steps))
 }
 
-/// Whether the column holds the organization's key, as far as the schema says.
-fn holds_the_key(
+/// Whether the column holds the organization's key, as far as the schema says; if not, reports why.
+fn holds_key(
     (at, column): (&str, &String),
     child: &TableInfo,
     root: &Root,
@@ -155,24 +156,24 @@ fn holds_the_key(
         let parent = catalog.table(key.parent).map_or_else(|| root.table.name(), |t| t.table.name());
         faults.schema(
             format!(
-                "`{at}.organization`: by the constraint {} the column `{column}` refers to `{parent}.{}`, which is not the organizations' key `{}.{}`",
+                "`{at}.organization`: by the constraint {}, the column `{column}` refers to `{parent}.{}`, not to the organizations' key `{}.{}`",
                 key.name,
                 key.parent_columns.join(", "),
                 root.table.name(),
                 root.key.name()
             ),
             Some(&child.table.name()),
-            Some(format!("name the column that holds the organization's key in {at}, or a parent")),
+            Some(format!("in {at}, name the column that holds the organization's key, or a parent")),
         );
         return false;
     }
-    catalog
-        .table(root.id)
-        .is_none_or(|organizations| agree(at, (child, column), (organizations, root.key.name()), catalog, faults))
+    catalog.table(root.id).is_none_or(|organizations| {
+        compare_alike(at, (child, column), (organizations, root.key.name()), catalog, faults)
+    })
 }
 
-/// Whether the column and the key that it holds agree about what is equal.
-fn agree(
+/// Whether the column and the key that it holds compare values in the same way; if not, reports why.
+fn compare_alike(
     at: &str,
     child: (&TableInfo, &str),
     parent: (&TableInfo, &str),
@@ -182,13 +183,14 @@ fn agree(
     let (Some(column), Some(key)) = (child.0.column(child.1), parent.0.column(parent.1)) else { return false };
     let Some((message, remedy)) = types::disagreement((child.0, column), (parent.0, key)) else { return true };
     let is_view = catalog.properties(child.0.id).is_some_and(|t| t.relation == Relation::View);
-    let remedy = if is_view { format!("let the view cast the column to {}", key.type_name) } else { remedy };
+    let remedy =
+        if is_view { format!("change the view so that it casts the column to {}", key.type_name) } else { remedy };
     faults.schema(format!("`{at}`: {message}"), Some(&child.0.table.name()), Some(remedy));
     false
 }
 
-/// The foreign key which says that `column` refers to another table of the plan than the parent: followed all the same, it
-/// would find rows of anybody whose numbers happen to be equal.
+/// The foreign key by which `column` refers to another table than the parent. If the step used the column all the same, it
+/// would find rows of any organization whose keys happen to be equal. Returns `None` if there is no such foreign key.
 fn refers_elsewhere<'c>(
     step: &Step,
     child: &TableInfo,
@@ -200,9 +202,9 @@ fn refers_elsewhere<'c>(
     if keys().any(|k| parents.contains(&k.parent)) { None } else { keys().next() }
 }
 
-/// Columns of the child, each with the parent's column. For `column` alone the parent's column is the one that a
-/// foreign key names, else the parent's single-column key. The parent's columns must identify a row: half of a key could
-/// match rows of another organization.
+/// Columns of the child, each with the parent's column. If the step names one `column`, the parent's column is the one that
+/// a foreign key names, else the parent's single-column key. Returns `None` if the parent's columns do not identify a row:
+/// part of a key could match rows of another organization.
 fn pairs(step: &Step, child: &TableInfo, parent: &TableInfo, catalog: &Catalog) -> Option<Vec<(String, String)>> {
     let Some(column) = &step.column else {
         let key: Vec<&str> = step.columns.values().map(String::as_str).collect();

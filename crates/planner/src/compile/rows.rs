@@ -1,10 +1,10 @@
 //! Which rows of a step's table belong to the organization.
 
 use super::resolve::{Resolved, Steps};
-use super::root::Root;
 use super::types::compared_as;
 use crate::catalog::TableInfo;
 use crate::identifier::Column;
+use crate::root::Root;
 use crate::statement::{Link, Pair, RowSet};
 use crate::step::{PerStep, StepId};
 

@@ -3,11 +3,11 @@
 
 use super::faults::Collector;
 use super::resolve::{Resolved, Steps};
-use super::root::Root;
 use crate::cascade::Detach;
 use crate::catalog::{Catalog, Enforcement, ForeignKey, OnDelete, TableId, TableInfo};
 use crate::identifier::Column;
 use crate::order::{self, Edge};
+use crate::root::Root;
 use crate::statement::{KeySource, RowSet, Writer, any_of};
 use crate::step::{PerStep, StepId};
 
@@ -196,7 +196,7 @@ fn no_order(catalog: &Catalog, cycle: &[&ForeignKey], faults: &mut Collector) {
         .iter()
         .map(|key| {
             let (child, parent) = (table(key.child), table(key.parent));
-            format!("`{child}` refers to `{parent}` (constraint {}, ON DELETE {})", key.name, key.on_delete.as_str())
+            format!("`{child}` refers to `{parent}` (constraint {}, ON DELETE {})", key.name, key.on_delete)
         })
         .collect();
     let easiest = cycle.iter().find(|k| k.on_delete == OnDelete::NoAction).or_else(|| cycle.first());
@@ -217,7 +217,7 @@ fn refers_to_a_step(child: &TableInfo, parent: &Resolved<'_>, key: &ForeignKey, 
             "the organization's own row refers to `{}` (constraint {}, ON DELETE {}) and the reference cannot be NULL, so they form a cycle in which neither can go first",
             parent.step.table,
             key.name,
-            key.on_delete.as_str()
+            key.on_delete
         ),
         Some(&parent.step.table),
         column.map(|column| format!("ALTER TABLE {} ALTER COLUMN {column} DROP NOT NULL;", child.table)),

@@ -3,13 +3,13 @@
 
 use super::effort::Effort;
 use super::resolve::Steps;
-use super::root::Root;
 use super::types;
-use crate::COUNT_LIMIT;
 use crate::cascade::SharedRows;
 use crate::catalog::{Catalog, TableInfo};
 use crate::identifier::Column;
+use crate::limits::COUNT_LIMIT;
 use crate::query::Query;
+use crate::root::Root;
 use crate::statement::{KeySource, RowSet, Writer, none_of};
 use crate::step::{PerStep, StepId};
 

@@ -1,12 +1,12 @@
 //! The statements of the cascade that count and delete.
 
 use super::resolve::Steps;
-use super::root::Root;
 use super::sequence::TableSteps;
 use crate::cascade::{PlanTable, USERS};
 use crate::catalog::TableInfo;
 use crate::identifier::Column;
 use crate::query::Query;
+use crate::root::Root;
 use crate::statement::{KeySource, Param, RowSet, Statement, Writer, any_of};
 use crate::step::{PerStep, StepId};
 

@@ -4,14 +4,14 @@ use super::effort::Effort;
 use super::faults::Collector;
 use super::ownership::{captured_columns, parent_keys, parents_to_lock, protected_steps};
 use super::resolve::{Steps, resolve};
-use super::root::Root;
 use super::rows::row_sets;
 use super::sequence::{self, Sequence};
 use super::{captures, checks, shared, statements};
-use crate::COUNT_LIMIT;
 use crate::cascade::{Cascade, Delete, Entity, PlanTable, Preflight, Returned};
 use crate::catalog::{Catalog, TableId, TableProperties};
+use crate::limits::COUNT_LIMIT;
 use crate::plan::Plan;
+use crate::root::Root;
 use crate::statement::{KeySource, Writer};
 
 /// Compiles the steps. Returns `None` if names could not be resolved or no order exists; the faults say why.

@@ -5,11 +5,12 @@ mod sequence;
 mod statements;
 
 use super::*;
-use crate::COUNT_LIMIT;
 use crate::blocker::references;
-use crate::catalog::{ColumnInfo, Enforcement, ForeignKey, OnDelete, Privileges, TableId, TableInfo};
+use crate::catalog::{Enforcement, ForeignKey, OnDelete, TableId, TableInfo};
 use crate::finding::remedies;
+use crate::fixtures;
 use crate::identifier::Table;
+use crate::limits::COUNT_LIMIT;
 
 /// How the platform's tables refer to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,42 +23,17 @@ enum Flavour {
 }
 
 fn table(id: TableId, name: &str, columns: &[&str]) -> TableInfo {
-    TableInfo {
-        id,
-        table: Table::qualified("public", name),
-        declared: vec![name.to_owned()],
-        columns: columns
-            .iter()
-            .map(|c| ColumnInfo {
-                name: (*c).to_owned(),
-                type_name: if *c == "is_active" { "boolean".into() } else { "uuid".into() },
-                collation: None,
-                nullable: true,
-                updatable: true,
-            })
-            .collect(),
-        unique_keys: vec![vec!["id".to_owned()]],
-        privileges: Privileges { usage: true, select: true, delete: true, lock: true },
-        row_security: false,
-    }
+    fixtures::table(id, "public", name, columns)
 }
 
 fn key(name: &str, child: TableId, column: &str, parent: TableId, flavour: Flavour) -> ForeignKey {
-    ForeignKey {
-        name: name.to_owned(),
-        child,
-        child_columns: vec![column.to_owned()],
-        parent,
-        parent_columns: vec!["id".to_owned()],
-        on_delete: match flavour {
-            Flavour::Restrict => OnDelete::Restrict,
-            Flavour::Cascade => OnDelete::Cascade,
-            _ => OnDelete::NoAction,
-        },
-        deferrable: flavour == Flavour::Deferrable,
-        enforcement: Enforcement::Enforced,
-        partition: None,
-    }
+    let on_delete = match flavour {
+        Flavour::Restrict => OnDelete::Restrict,
+        Flavour::Cascade => OnDelete::Cascade,
+        _ => OnDelete::NoAction,
+    };
+    let deferrable = flavour == Flavour::Deferrable;
+    ForeignKey { on_delete, deferrable, ..fixtures::foreign_key(name, child, column, parent) }
 }
 
 const ORGANIZATIONS: TableId = TableId(1);
@@ -72,7 +48,7 @@ fn platform(flavour: Flavour) -> Catalog {
     let k = |name: &str, child, column: &str, parent| key(name, child, column, parent, flavour);
     Catalog {
         tables: vec![
-            table(ORGANIZATIONS, "organizations", &["id", "is_active"]),
+            table(ORGANIZATIONS, "organizations", &["id", "is_active:boolean"]),
             table(USERS, "users", &["id", "organization_id"]),
             table(FLOWS, "flows", &["id", "organization_id", "created_by"]),
             table(EXECUTIONS, "flow_executions", &["id", "flow_id", "started_by"]),

@@ -1,20 +1,20 @@
-//! As what a column may be compared with the key that it holds. Where the two sides disagree about what is equal, a
-//! deletion finds rows of another organization, or misses some of its own.
+//! Whether a column and the key that it holds compare values in the same way. If they do not, a deletion finds rows of
+//! another organization or misses rows of its own.
 
 use crate::catalog::{ColumnInfo, TableInfo};
 use crate::identifier::Column;
 
-/// What is wrong with comparing the two, and what cures it. None: they agree, or the child's equality is the finer one and
-/// the parent's values have one spelling each.
+/// What is wrong with comparing the two columns, and what clears it. Returns `None` if they agree about which values are
+/// equal, or if the child's comparison is the stricter one and each value of the parent has one spelling.
 pub(super) fn disagreement(
     (child, column): (&TableInfo, &ColumnInfo),
     (parent, key): (&TableInfo, &ColumnInfo),
 ) -> Option<(String, String)> {
-    let told = |info: &TableInfo, column: &ColumnInfo| {
+    let described = |info: &TableInfo, column: &ColumnInfo| {
         let collation = column.collation.as_ref().map(|c| format!(" COLLATE {c}")).unwrap_or_default();
         format!("`{}.{}` ({}{collation})", info.table.name(), column.name, column.type_name)
     };
-    if agree(column, key) {
+    if compare_alike(column, key) {
         return None;
     }
     let collation = match (&key.collation, &column.collation) {
@@ -24,9 +24,9 @@ pub(super) fn disagreement(
     };
     Some((
         format!(
-            "{} and {}, whose values it holds, do not agree about what is equal, so rows of another organization could be found, or rows be missed",
-            told(child, column),
-            told(parent, key)
+            "{} and {}, whose values it holds, do not agree about which values are equal, so a deletion could find rows of another organization or miss some of its own",
+            described(child, column),
+            described(parent, key)
         ),
         format!(
             "ALTER TABLE {} ALTER COLUMN {name} TYPE {key_type}{collation} USING {name}::text::{key_type};",
@@ -37,7 +37,7 @@ pub(super) fn disagreement(
     ))
 }
 
-fn agree(column: &ColumnInfo, key: &ColumnInfo) -> bool {
+fn compare_alike(column: &ColumnInfo, key: &ColumnInfo) -> bool {
     if column.collation != key.collation {
         return false;
     }
@@ -56,13 +56,13 @@ fn is_whole(type_name: &str) -> bool {
     ["smallint", "integer", "bigint"].contains(&type_name)
 }
 
-/// Compared letter by letter, except under a collation that is not deterministic. Not `character`, which ignores blanks at
-/// the end.
+/// Types that compare character by character unless the collation is not deterministic. `character` does not: it ignores
+/// trailing blanks.
 fn is_text(type_name: &str) -> bool {
     ["text", "character varying"].contains(&type_name)
 }
 
-/// Each value is written in one way only, so comparing the text tells them apart.
+/// Types whose values have one spelling each, so that comparing the text tells them apart.
 fn has_one_spelling(type_name: &str) -> bool {
     is_whole(type_name) || type_name == "uuid"
 }

@@ -1,20 +1,21 @@
-//! Columns by which rows are looked for, and that no index begins with: each row deleted costs a look through the whole
-//! table. The most common reason why deletions take hours.
+//! Columns by which PostgreSQL or the operator searches rows, and with which no index begins: each search scans the whole
+//! table. This is the most common reason for deletions that take hours.
 
 use crate::catalog::{Catalog, Enforcement, Relation, TableInfo};
 use crate::finding::{Finding, Kind, listed};
-use crate::identifier::Column;
+use crate::identifier::quote_all;
 use crate::plan::Plan;
 
-/// Columns that are searched by, and why.
+/// A search for rows by columns of a table.
 struct Search<'a> {
     table: &'a TableInfo,
     columns: Vec<String>,
     constraint: Option<String>,
-    why: String,
+    /// What the search is for, after "scans the whole table".
+    purpose: String,
 }
 
-pub(super) fn find(plan: &Plan, catalog: &Catalog) -> Vec<Finding> {
+pub(super) fn warnings_of_missing_indexes(plan: &Plan, catalog: &Catalog) -> Vec<Finding> {
     let mut searches: Vec<Search<'_>> = Vec::new();
     for key in catalog.foreign_keys.iter().filter(|k| k.enforcement != Enforcement::NotEnforced) {
         if let (Some(table), Some(parent)) = (catalog.table(key.child), catalog.table(key.parent)) {
@@ -22,8 +23,8 @@ pub(super) fn find(plan: &Plan, catalog: &Catalog) -> Vec<Finding> {
                 table,
                 columns: key.child_columns.clone(),
                 constraint: Some(key.name.clone()),
-                why: format!(
-                    "for each row deleted from `{}` PostgreSQL looks for rows that refer to it (constraint {})",
+                purpose: format!(
+                    "for each row that it deletes from `{}` (constraint {})",
                     parent.table.name(),
                     key.name
                 ),
@@ -35,8 +36,8 @@ pub(super) fn find(plan: &Plan, catalog: &Catalog) -> Vec<Finding> {
             let columns = step.path_columns();
             // A column that is missing is a fault already.
             if columns.iter().all(|c| table.column(c).is_some()) {
-                let why = "the plan finds an organization's rows by it".to_owned();
-                searches.push(Search { table, columns, constraint: None, why });
+                let purpose = "to find the rows of an organization".to_owned();
+                searches.push(Search { table, columns, constraint: None, purpose });
             }
         }
     }
@@ -44,39 +45,37 @@ pub(super) fn find(plan: &Plan, catalog: &Catalog) -> Vec<Finding> {
         let of_table = || plan.steps.iter().filter(|s| table.declared.contains(&s.table));
         let found_by = |column: &String| of_table().any(|s| s.path_columns().contains(column));
         for column in plan.tenant_columns.iter().filter(|c| table.column(c).is_some() && !found_by(c)) {
-            let why = "rows that say otherwise than the plan whose they are are looked for by it".to_owned();
-            searches.push(Search { table, columns: vec![column.clone()], constraint: None, why });
+            let purpose = "to find rows that belong to two organizations".to_owned();
+            searches.push(Search { table, columns: vec![column.clone()], constraint: None, purpose });
         }
     }
-    let mut found: Vec<(Search<'_>, Finding)> = Vec::new();
+    let mut warned: Vec<(Search<'_>, Finding)> = Vec::new();
     for search in searches {
         let same = |(s, _): &(Search<'_>, Finding)| {
             s.table.id == search.table.id
                 && s.columns.len() == search.columns.len()
                 && s.columns.iter().all(|c| search.columns.contains(c))
         };
-        if !found.iter().any(same)
-            && let Some(finding) = finding(&search, catalog)
+        if !warned.iter().any(same)
+            && let Some(warning) = warning(&search, catalog)
         {
-            found.push((search, finding));
+            warned.push((search, warning));
         }
     }
-    found.into_iter().map(|(_, finding)| finding).collect()
+    warned.into_iter().map(|(_, warning)| warning).collect()
 }
 
-fn finding(search: &Search<'_>, catalog: &Catalog) -> Option<Finding> {
+/// Returns `None` if an index serves the search, or if the table cannot have one.
+fn warning(search: &Search<'_>, catalog: &Catalog) -> Option<Finding> {
     let properties = catalog.properties(search.table.id)?;
-    let table = &search.table.table;
-    let columns = search.columns.iter().map(|c| Column::new(c).to_string()).collect::<Vec<_>>().join(", ");
+    let (table, columns) = (&search.table.table, quote_all(&search.columns));
     let remedy = match properties.relation {
         Relation::View | Relation::Foreign => return None,
         _ if properties.indexed(&search.columns) => return None,
         Relation::Table => format!("CREATE INDEX CONCURRENTLY ON {table} ({columns});"),
-        Relation::Partitioned => {
-            format!(
-                "CREATE INDEX ON {table} ({columns}); -- not CONCURRENTLY on a partitioned table: writers wait for it"
-            )
-        }
+        Relation::Partitioned => format!(
+            "CREATE INDEX ON {table} ({columns}); -- blocks writes while it runs: a partitioned table does not support CONCURRENTLY"
+        ),
     };
     Some(Finding {
         columns: search.columns.clone(),
@@ -85,7 +84,12 @@ fn finding(search: &Search<'_>, catalog: &Catalog) -> Option<Finding> {
         ..Finding::warning(
             Kind::Unindexed,
             search.table,
-            format!("no index of `{}` begins with {}, and {}", table.name(), listed(&search.columns), search.why),
+            format!(
+                "no index of `{}` begins with {}, so PostgreSQL scans the whole table {}",
+                table.name(),
+                listed(&search.columns),
+                search.purpose
+            ),
         )
     })
 }

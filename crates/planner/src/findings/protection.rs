@@ -1,13 +1,17 @@
-//! Foreign keys that are missing, not enforced or not valid: what the database does not protect by itself.
+//! Foreign keys that are missing, not enforced or not valid: rows that the database itself does not protect.
 
 use crate::cascade::Cascade;
 use crate::catalog::{Catalog, Enforcement, Relation, TableInfo};
 use crate::finding::{Finding, Kind};
-use crate::identifier::Column;
+use crate::identifier::{Column, quote_all};
 use crate::plan::{Plan, Step};
 use crate::step::StepId;
 
-pub(super) fn find(plan: &Plan, catalog: &Catalog, cascade: Option<&Cascade>) -> Vec<Finding> {
+pub(super) fn warnings_of_missing_protection(
+    plan: &Plan,
+    catalog: &Catalog,
+    cascade: Option<&Cascade>,
+) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut steps: Vec<StepId> = cascade.into_iter().flat_map(Cascade::late_deletes).map(|d| d.step).collect();
     steps.sort_unstable();
@@ -36,7 +40,7 @@ pub(super) fn find(plan: &Plan, catalog: &Catalog, cascade: Option<&Cascade>) ->
                     Kind::NotValid,
                     table,
                     format!(
-                        "the constraint {} of `{name}` is NOT VALID: older rows may refer to nothing, and then no deletion finds them",
+                        "the constraint {} of `{name}` is NOT VALID: older rows may refer to rows that do not exist, and no deletion finds such rows",
                         key.name
                     ),
                 )
@@ -47,7 +51,7 @@ pub(super) fn find(plan: &Plan, catalog: &Catalog, cascade: Option<&Cascade>) ->
 }
 
 fn unprotected(plan: &Plan, catalog: &Catalog, step: &Step, table: &TableInfo) -> Finding {
-    let (what, remedy) = missing(plan, catalog, step, table);
+    let (what, remedy) = missing_link(plan, catalog, step, table);
     Finding {
         columns: step.path_columns(),
         remedy,
@@ -55,15 +59,15 @@ fn unprotected(plan: &Plan, catalog: &Catalog, step: &Step, table: &TableInfo) -
             Kind::Unprotected,
             table,
             format!(
-                "no chain of foreign keys ties `{}` to the organization{what}, so rows can appear while it is deleted. A deletion deactivates first, waits drainSeconds, deletes, waits once more, and counts again",
+                "no chain of foreign keys leads from `{}` to the organization{what}, so rows can appear while the organization is deleted. A deletion deactivates the organization first, waits drainSeconds, deletes, waits again and counts again",
                 table.table.name()
             ),
         )
     }
 }
 
-/// Which link of the chain is missing, and what closes it.
-fn missing(plan: &Plan, catalog: &Catalog, step: &Step, table: &TableInfo) -> (String, Option<String>) {
+/// Which link of the chain is missing, and what adds it.
+fn missing_link(plan: &Plan, catalog: &Catalog, step: &Step, table: &TableInfo) -> (String, Option<String>) {
     let relation = |t: &TableInfo| catalog.properties(t.id).map(|t| t.relation).unwrap_or_default();
     let columns = step.path_columns();
     let parent = match &step.parent {
@@ -86,13 +90,12 @@ fn missing(plan: &Plan, catalog: &Catalog, step: &Step, table: &TableInfo) -> (S
     let types_of = |info: &TableInfo, columns: &[String]| -> Vec<Option<String>> {
         columns.iter().map(|c| info.column(c).map(|c| c.type_name.clone())).collect()
     };
-    let quoted = |columns: &[String]| columns.iter().map(|c| Column::new(c).to_string()).collect::<Vec<_>>().join(", ");
     match key {
         Some(key) if key.holds() => (format!(" (the chain breaks above `{}`)", parent.table.name()), None),
         Some(key) if key.enforcement == Enforcement::Disabled => (
             format!(" (the triggers of the constraint {} are disabled)", key.name),
             Some(format!(
-                "ALTER TABLE {table} ENABLE TRIGGER ALL; ALTER TABLE {parent} ENABLE TRIGGER ALL; -- triggers of your own, too",
+                "ALTER TABLE {table} ENABLE TRIGGER ALL; ALTER TABLE {parent} ENABLE TRIGGER ALL; -- also enables your own triggers",
                 table = table.table,
                 parent = parent.table
             )),
@@ -102,19 +105,19 @@ fn missing(plan: &Plan, catalog: &Catalog, step: &Step, table: &TableInfo) -> (S
             Some(format!("ALTER TABLE {} ALTER CONSTRAINT {} ENFORCED;", table.table, Column::new(&key.name))),
         ),
         None if [table, parent].iter().any(|t| matches!(relation(t), Relation::View | Relation::Foreign)) => {
-            (" (a view or foreign table has none)".to_owned(), None)
+            (" (a view or a foreign table cannot have foreign keys)".to_owned(), None)
         }
         None if types_of(table, &columns) != types_of(parent, &parent_columns) => {
-            (" (and its columns are of other types than those they refer to)".to_owned(), None)
+            (" (its columns have other types than the columns that they refer to)".to_owned(), None)
         }
         None => (
             String::new(),
             Some(format!(
                 "ALTER TABLE {} ADD FOREIGN KEY ({}) REFERENCES {} ({});",
                 table.table,
-                quoted(&columns),
+                quote_all(&columns),
                 parent.table,
-                quoted(&parent_columns)
+                quote_all(&parent_columns)
             )),
         ),
     }

@@ -1,4 +1,4 @@
-//! Tables that the plan does not delete from and that refer to those from which it does.
+//! Tables that the plan does not delete from, but that refer to tables from which it deletes.
 
 use crate::cascade::Cascade;
 use crate::catalog::{Catalog, ForeignKey, TableInfo};
@@ -9,10 +9,15 @@ use crate::plan::Plan;
 use crate::query::Query;
 use crate::yaml::scalar;
 
-pub(super) fn find(plan: &Plan, catalog: &Catalog, cascade: Option<&Cascade>, known: &[Finding]) -> Vec<Finding> {
-    let blocked = |child: &TableInfo| {
+pub(super) fn warnings_of_references(
+    plan: &Plan,
+    catalog: &Catalog,
+    cascade: Option<&Cascade>,
+    faults: &[Finding],
+) -> Vec<Finding> {
+    let blocks = |child: &TableInfo| {
         let name = child.table.name();
-        known.iter().any(|f| f.kind == Kind::Unclassified && f.table.as_ref() == Some(&name))
+        faults.iter().any(|f| f.kind == Kind::Unclassified && f.table.as_ref() == Some(&name))
     };
     let entities = entity::proposed(plan, catalog);
     catalog
@@ -22,12 +27,12 @@ pub(super) fn find(plan: &Plan, catalog: &Catalog, cascade: Option<&Cascade>, kn
         .filter_map(|key| {
             let (child, parent) = (catalog.table(key.child)?, catalog.table(key.parent)?);
             let entity = entities.get(&child.id).map_or_else(|| child.table.bare(), String::as_str);
-            (!blocked(child)).then(|| finding(plan, cascade, entity, key, child, parent))
+            (!blocks(child)).then(|| warning(plan, cascade, entity, key, child, parent))
         })
         .collect()
 }
 
-fn finding(
+fn warning(
     plan: &Plan,
     cascade: Option<&Cascade>,
     entity: &str,
@@ -38,23 +43,23 @@ fn finding(
     let kept = plan.keep.iter().any(|k| child.declared.contains(&k.table));
     let name = child.table.name();
     let checks = cascade.and_then(|c| c.preflight.references.as_ref()).into_iter().flat_map(Query::subjects);
-    let way = checks
+    let path = checks
         .filter(|c| c.constraint == key.name && c.table == name && c.path.len() > 2)
-        .map(|c| format!("; the way to the organization is {}", c.path.join(" -> ")))
+        .map(|c| format!("; the path to the organization is {}", c.path.join(" -> ")))
         .next()
         .unwrap_or_default();
-    let effect = if key.on_delete.changes_rows() { ", because the schema would change these rows" } else { "" };
+    let effect = if key.on_delete.changes_rows() { ", because PostgreSQL would change these rows" } else { "" };
     let message = format!(
-        "`{name}` {} refers to `{}` (constraint {}, ON DELETE {}), and the plan {}: an organization that has rows there cannot be deleted{effect}{way}",
+        "`{name}` {} refers to `{}` (constraint {}, ON DELETE {}), but the plan {}: the operator cannot delete an organization that has rows there{effect}{path}",
         listed(&key.child_columns),
         parent.table.name(),
         key.name,
-        key.on_delete.as_str(),
+        key.on_delete,
         if kept { "keeps it" } else { "does not name it" },
     );
     let (kind, remedy) = if kept {
         let drop = format!(
-            "ALTER TABLE {} DROP CONSTRAINT {}; -- or detach the rows when a deletion names them",
+            "ALTER TABLE {} DROP CONSTRAINT {}; -- or detach the rows of each organization before you delete it",
             child.table,
             Column::new(&key.name)
         );
@@ -72,14 +77,15 @@ fn finding(
     }
 }
 
-/// The step that would delete the referring rows. None: only a person can know how they belong to an organization.
+/// The step that would delete the referring rows. Returns `None` if only a person can know how they belong to an
+/// organization.
 fn step(plan: &Plan, entity: &str, key: &ForeignKey, child: &TableInfo, parent: &TableInfo) -> Option<String> {
     let head = format!("entity: {}, table: {}", scalar(entity), scalar(&child.table.name()));
-    let root = parent.declared.contains(&plan.organization.table);
-    if root && key.parent_columns == [plan.organization.key.clone()] {
+    let of_organization = parent.declared.contains(&plan.organization.table);
+    if of_organization && key.parent_columns == [plan.organization.key.clone()] {
         return Some(format!("{{{head}, organization: {}}}", scalar(&key.child_columns[0])));
     }
-    let above = &plan.steps.iter().find(|s| parent.declared.contains(&s.table))?.entity;
+    let entity_of_parent = &plan.steps.iter().find(|s| parent.declared.contains(&s.table))?.entity;
     let columns = match key.child_columns.as_slice() {
         [only] => format!("column: {}", scalar(only)),
         several => {
@@ -88,5 +94,5 @@ fn step(plan: &Plan, entity: &str, key: &ForeignKey, child: &TableInfo, parent: 
             format!("columns: {{{}}}", pairs.join(", "))
         }
     };
-    Some(format!("{{{head}, parent: {}, {columns}}}", scalar(above)))
+    Some(format!("{{{head}, parent: {}, {columns}}}", scalar(entity_of_parent)))
 }

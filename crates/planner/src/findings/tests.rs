@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::catalog::{
-    Catalog, ColumnInfo, Enforcement, ForeignKey, OnDelete, Privileges, Relation, Rule, TableId, TableInfo,
-    TableProperties, Timing, Trigger,
+    Catalog, Enforcement, OnDelete, Relation, Rule, TableId, TableInfo, TableProperties, Timing, Trigger,
 };
 use crate::compile::compile;
 use crate::finding::{Finding, Kind, NAMED, Severity, caveat};
+use crate::fixtures::{self, foreign_key as key};
 use crate::identifier::Table;
 use crate::plan::Plan;
 use strum::VariantArray as _;
@@ -18,38 +18,7 @@ const NOTES: TableId = TableId(3);
 const TOKENS: TableId = TableId(4);
 
 fn table(id: TableId, name: &str, columns: &[&str]) -> TableInfo {
-    TableInfo {
-        id,
-        table: Table::qualified("app", name),
-        declared: vec![name.to_owned()],
-        columns: columns
-            .iter()
-            .map(|c| ColumnInfo {
-                name: (*c).into(),
-                type_name: "uuid".into(),
-                collation: None,
-                nullable: true,
-                updatable: true,
-            })
-            .collect(),
-        unique_keys: vec![vec!["id".into()]],
-        privileges: Privileges { usage: true, select: true, delete: true, lock: true },
-        row_security: false,
-    }
-}
-
-fn key(name: &str, child: TableId, column: &str, parent: TableId) -> ForeignKey {
-    ForeignKey {
-        name: name.into(),
-        child,
-        child_columns: vec![column.into()],
-        parent,
-        parent_columns: vec!["id".into()],
-        on_delete: OnDelete::NoAction,
-        deferrable: false,
-        enforcement: Enforcement::Enforced,
-        partition: None,
-    }
+    fixtures::table(id, "app", name, columns)
 }
 
 fn indexed(columns: &[&[&str]]) -> TableProperties {
@@ -57,7 +26,7 @@ fn indexed(columns: &[&[&str]]) -> TableProperties {
     TableProperties { indexes, ..TableProperties::default() }
 }
 
-/// Tenants have users, users have notes; everything is indexed and tied by keys.
+/// Tenants have users, users have notes; everything has indexes and foreign keys.
 fn healthy() -> Catalog {
     Catalog {
         tables: vec![
@@ -240,7 +209,7 @@ one!(
     Warning,
     "app.invoices",
     ["tenant_id"],
-    "ALTER TABLE \"app\".\"invoices\" DROP CONSTRAINT \"outside\"; -- or detach the rows when a deletion names them"
+    "ALTER TABLE \"app\".\"invoices\" DROP CONSTRAINT \"outside\"; -- or detach the rows of each organization before you delete it"
 );
 one!(
     a_column_without_an_index_is_found_once_although_plan_and_key_need_it,
@@ -267,10 +236,10 @@ one!(
     Warning,
     "app.notes",
     ["user_id"],
-    "CREATE INDEX ON \"app\".\"notes\" (\"user_id\"); -- not CONCURRENTLY on a partitioned table: writers wait for it"
+    "CREATE INDEX ON \"app\".\"notes\" (\"user_id\"); -- blocks writes while it runs: a partitioned table does not support CONCURRENTLY"
 );
 one!(
-    a_second_way_to_the_organization_is_looked_up_too,
+    a_second_path_to_the_organization_needs_an_index_too,
     |c| {
         let column = c.tables[1].columns[1].clone();
         c.tables[2].columns.push(column);
@@ -288,7 +257,7 @@ one!(
     Warning,
     "app.notes",
     ["user_id"],
-    "ALTER TABLE \"app\".\"notes\" ENABLE TRIGGER ALL; ALTER TABLE \"app\".\"users\" ENABLE TRIGGER ALL; -- triggers of your own, too"
+    "ALTER TABLE \"app\".\"notes\" ENABLE TRIGGER ALL; ALTER TABLE \"app\".\"users\" ENABLE TRIGGER ALL; -- also enables your own triggers"
 );
 one!(
     a_key_of_one_partition_protects_nothing,
@@ -300,7 +269,7 @@ one!(
     "ALTER TABLE \"app\".\"notes\" ADD FOREIGN KEY (\"user_id\") REFERENCES \"app\".\"users\" (\"id\");"
 );
 one!(
-    a_trigger_before_the_row_can_swallow,
+    a_trigger_before_the_row_can_suppress_its_delete,
     |c| properties(c, USERS).triggers.push(trigger(Timing::Before, true)),
     SuppressingTrigger,
     Warning,
@@ -394,7 +363,6 @@ fn what_does_not_fire_is_not_found() {
 
 #[test]
 fn only_rules_that_postgres_runs_in_place_of_a_counted_delete_are_let_pass() {
-    use crate::compile::rules::blocks;
     for (relation, organization, instead, partial, expected) in [
         (Relation::Table, false, false, false, true),
         (Relation::Table, false, true, false, true),
@@ -404,7 +372,7 @@ fn only_rules_that_postgres_runs_in_place_of_a_counted_delete_are_let_pass() {
         (Relation::View, false, true, true, true),
         (Relation::View, false, false, false, true),
     ] {
-        let found = blocks(&rule(instead, partial), relation, organization);
+        let found = rule(instead, partial).blocks(relation, organization);
         assert_eq!(found, expected, "{relation:?} organization {organization} instead {instead} partial {partial}");
     }
 }
@@ -418,7 +386,7 @@ fn a_chain_that_breaks_above_is_cured_above() {
 }
 
 #[test]
-fn an_undeclared_table_is_told_with_action_and_way() {
+fn an_undeclared_table_is_named_with_action_and_path() {
     let mut catalog = healthy();
     outside(&mut catalog, "tokens", "note_id", NOTES);
     catalog.foreign_keys[2].on_delete = OnDelete::Cascade;
@@ -429,7 +397,7 @@ fn an_undeclared_table_is_told_with_action_and_way() {
         "(constraint of note, ON DELETE CASCADE)",
         "the plan does not name it",
         "tokens -> notes -> users -> tenants",
-        "the schema would change these rows",
+        "PostgreSQL would change these rows",
     ] {
         assert!(message.contains(part), "{part}: {message}");
     }

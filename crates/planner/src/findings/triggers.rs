@@ -1,57 +1,48 @@
-//! Triggers and rules that can keep rows or make new ones. What they do cannot be read from the catalogue; whatever it
-//! is, rows are counted again before COMMIT.
+//! Triggers and rules that can suppress deletes or write rows. The catalogue does not say what they do; whatever it is, the
+//! operator counts the rows again before COMMIT.
 
-use crate::catalog::{Catalog, Rule, TableInfo, Timing, Trigger};
-use crate::compile::rules;
+use crate::catalog::{Catalog, Rule, TableInfo, Trigger};
 use crate::finding::{Finding, Kind};
 use crate::identifier::literal;
 use crate::plan::Plan;
 
-pub(super) fn find(plan: &Plan, catalog: &Catalog) -> Vec<Finding> {
+pub(super) fn warnings_of_triggers_and_rules(plan: &Plan, catalog: &Catalog) -> Vec<Finding> {
     let mut found = Vec::new();
     for table in catalog.plan_tables.iter().filter_map(|id| catalog.table(*id)) {
         let Some(properties) = catalog.properties(table.id) else { continue };
-        found.extend(properties.triggers.iter().filter(|t| t.fires).map(|t| trigger(table, t)));
-        let root = table.declared.contains(&plan.organization.table);
-        let harmless = |r: &&Rule| r.fires && !rules::blocks(r, properties.relation, root);
-        found.extend(properties.rules.iter().filter(harmless).map(|r| rule(table, r)));
+        found.extend(properties.triggers.iter().filter(|t| t.fires).map(|t| warning_of_trigger(table, t)));
+        let organization = table.declared.contains(&plan.organization.table);
+        let harmless = |r: &&Rule| r.fires && !r.blocks(properties.relation, organization);
+        found.extend(properties.rules.iter().filter(harmless).map(|r| warning_of_rule(table, r)));
     }
     found
 }
 
-fn trigger(table: &TableInfo, trigger: &Trigger) -> Finding {
-    let swallows = trigger.per_row && trigger.timing != Timing::After;
-    let (kind, can) = if swallows {
+fn warning_of_trigger(table: &TableInfo, trigger: &Trigger) -> Finding {
+    let (kind, can) = if trigger.may_suppress() {
         (
             Kind::SuppressingTrigger,
-            "can keep a row by returning NULL. Where fewer rows go than were found, nothing is deleted (ContentChanged)",
+            "can suppress a delete by returning NULL. If a deletion deletes fewer rows than it found, the operator rolls it back (ContentChanged)",
         )
     } else {
         (
             Kind::WritingTrigger,
-            "can write rows. Those in tables of the plan are counted before the commit, and then nothing is deleted (ContentChanged); those elsewhere stay",
+            "can write rows. The operator counts such rows in tables of the plan before the commit and, if there are any, rolls the deletion back (ContentChanged). In other tables they stay",
         )
     };
+    let (name, each_row) = (table.table.name(), if trigger.per_row { " FOR EACH ROW" } else { "" });
+    let function = literal(&format!("{}()", trigger.function));
     Finding {
-        remedy: Some(format!(
-            "SELECT pg_get_functiondef({}::regprocedure); -- shows what it does",
-            literal(&format!("{}()", trigger.function))
-        )),
+        remedy: Some(format!("SELECT pg_get_functiondef({function}::regprocedure); -- shows what it does")),
         ..Finding::warning(
             kind,
             table,
-            format!(
-                "the trigger {} of `{}` ({} DELETE{}) {can}",
-                trigger.name,
-                table.table.name(),
-                trigger.timing.as_str(),
-                if trigger.per_row { " FOR EACH ROW" } else { "" }
-            ),
+            format!("the trigger {} of `{name}` ({} DELETE{each_row}) {can}", trigger.name, trigger.timing),
         )
     }
 }
 
-fn rule(table: &TableInfo, rule: &Rule) -> Finding {
+fn warning_of_rule(table: &TableInfo, rule: &Rule) -> Finding {
     Finding {
         remedy: Some(format!(
             "SELECT pg_get_ruledef(oid) FROM pg_rewrite WHERE rulename = {} AND ev_class = {}::regclass; -- shows what it does",
@@ -62,7 +53,7 @@ fn rule(table: &TableInfo, rule: &Rule) -> Finding {
             Kind::DeleteRule,
             table,
             format!(
-                "the rule {} of `{}` {} deletes. What it leaves of the plan is counted before the commit, and then nothing is deleted (ContentChanged)",
+                "the rule {} of `{}` {} deletes. The operator counts the rows that it leaves in tables of the plan before the commit and, if there are any, rolls the deletion back (ContentChanged)",
                 rule.name,
                 table.table.name(),
                 if rule.instead { "replaces" } else { "adds to" }

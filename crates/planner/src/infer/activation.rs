@@ -1,22 +1,23 @@
 //! The column that switches an organization off.
 
-use super::Surveyed;
+use super::survey::Surveyed;
 use crate::catalog::ColumnInfo;
 use crate::plan::{Active, Inactive};
 
-/// Names without underscores, in lower case, and what they mean in a boolean column.
+/// Names of a boolean column that is true while the organization is active, without underscores and in lower case.
 const ON: [&str; 4] = ["active", "isactive", "enabled", "isenabled"];
+/// Names of a boolean column that is true while the organization is switched off.
 const OFF: [&str; 8] =
     ["disabled", "isdisabled", "deactivated", "isdeactivated", "suspended", "issuspended", "inactive", "isinactive"];
-/// Timestamps that say since when.
+/// Names of a timestamp that says since when the organization is switched off.
 const SINCE: [&str; 4] = ["deactivatedat", "disabledat", "suspendedat", "inactivesince"];
-/// What stands for it where there is nothing else.
+/// Names that mean the same if there is no other column.
 const GONE: [&str; 3] = ["deletedat", "archivedat", "isarchived"];
 
-/// The column, if exactly one can be meant; else every candidate.
-pub(super) fn choose(organization: &Surveyed) -> (Option<Active>, Vec<Active>) {
+/// The column, if there is exactly one candidate; else all candidates.
+pub(super) fn choose(organizations: &Surveyed) -> (Option<Active>, Vec<Active>) {
     let candidates = |last_resort: bool| -> Vec<Active> {
-        let settable = organization.info.columns.iter().filter(|c| !organization.generated.contains(&c.name));
+        let settable = organizations.info.columns.iter().filter(|c| !organizations.generated.contains(&c.name));
         settable.filter_map(|c| meaning(c, last_resort)).collect()
     };
     let mut found = candidates(false);

@@ -1,183 +1,174 @@
-//! Where each table belongs: by its best tie to a table that has a place already, from the organization down.
+//! The place of each table: below a table that has a place already, by its best candidate reference, from the organization
+//! down.
 
 use std::collections::BTreeMap;
 
-use super::references::{Doubt, Tie};
-use super::{Root, Survey, Surveyed};
+use super::references::{Candidate, Source};
+use super::survey::{Survey, Surveyed};
+use super::tenant_table::TenantTable;
 use crate::catalog::TableId;
 
-/// A table with a place.
+/// The place of a table.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Placed<'a> {
-    /// How its rows are found; the organization itself has none.
-    pub(super) tie: Option<&'a Tie>,
+pub(super) struct Place<'a> {
+    /// The reference by which its rows are found. `None` for the organizations' table.
+    pub(super) reference: Option<&'a Candidate>,
     depth: usize,
 }
 
-/// A table that may belong to the organization.
-pub(super) struct Doubts<'a> {
-    pub(super) ties: Vec<&'a Tie>,
+/// A table that may belong to the organization, so that a person must decide.
+pub(super) struct Undecided<'a> {
+    pub(super) candidates: Vec<&'a Candidate>,
+    /// Whether the candidates are equally good. If not, each of them is in doubt.
     ambiguous: bool,
 }
 
-/// What was decided, and what was not.
-pub(super) struct Placing<'a> {
-    pub(super) placed: BTreeMap<TableId, Placed<'a>>,
-    pub(super) unclassified: BTreeMap<TableId, Doubts<'a>>,
-    ties: &'a [Tie],
+/// The tables that have a place, and those about which a person must decide.
+pub(super) struct Placement<'a> {
+    pub(super) placed: BTreeMap<TableId, Place<'a>>,
+    pub(super) unclassified: BTreeMap<TableId, Undecided<'a>>,
+    candidates: &'a [Candidate],
 }
 
-pub(super) fn place<'a>(survey: &Survey, root: Root<'_>, ties: &'a [Tie]) -> Placing<'a> {
-    let mut placing = Placing { placed: BTreeMap::new(), unclassified: BTreeMap::new(), ties };
-    placing.placed.insert(root.table.id(), Placed { tie: None, depth: 0 });
+pub(super) fn place<'a>(survey: &Survey, tenants: TenantTable<'_>, candidates: &'a [Candidate]) -> Placement<'a> {
+    let mut placement = Placement { placed: BTreeMap::new(), unclassified: BTreeMap::new(), candidates };
+    placement.placed.insert(tenants.table.id(), Place { reference: None, depth: 0 });
     let mut names: Vec<(String, TableId)> = survey.tables.iter().map(|t| (t.written(), t.id())).collect();
     names.sort();
-    // One table at a time, the surest first: a column that may be NULL decides only where nothing better is left.
+    // One table at a time, the surest first: a nullable column decides only if nothing better is left.
     loop {
-        let open = names.iter().filter(|(_, id)| !placing.is_known(*id));
-        let best = open.filter_map(|(_, id)| placing.options(*id).into_iter().next()).min_by_key(|tie| {
-            let (class, depth) = (class(tie), placing.depth(tie));
-            (class, depth)
-        });
-        let Some(tie) = best else { break };
-        let options = placing.options(tie.child);
-        if let Some(rival) = options.iter().find(|o| rivals(root, tie, o)) {
-            placing.unclassified.insert(tie.child, Doubts { ties: vec![tie, rival], ambiguous: true });
+        let open = names.iter().filter(|(_, id)| !placement.is_known(*id));
+        let best = open
+            .filter_map(|(_, id)| placement.options(*id).into_iter().next())
+            .min_by_key(|candidate| (rank(candidate), placement.depth(candidate)));
+        let Some(best) = best else { break };
+        let options = placement.options(best.child);
+        if let Some(rival) = options.iter().find(|option| are_rivals(tenants, best, option)) {
+            let undecided = Undecided { candidates: vec![best, rival], ambiguous: true };
+            placement.unclassified.insert(best.child, undecided);
         } else {
-            let depth = placing.depth(tie) + 1;
-            placing.placed.insert(tie.child, Placed { tie: Some(tie), depth });
+            let depth = placement.depth(best) + 1;
+            placement.placed.insert(best.child, Place { reference: Some(best), depth });
         }
     }
-    // What hangs below an open question is one itself.
+    // A person must also decide about the tables below an undecided one.
     loop {
-        let open: Vec<TableId> = names.iter().map(|(_, id)| *id).filter(|id| !placing.is_known(*id)).collect();
+        let open: Vec<TableId> = names.iter().map(|(_, id)| *id).filter(|id| !placement.is_known(*id)).collect();
         let mut changed = false;
         for id in open {
-            let doubts: Vec<&Tie> = ties.iter().filter(|t| t.child == id && placing.asks(t)).collect();
-            if !doubts.is_empty() {
-                placing.unclassified.insert(id, Doubts { ties: doubts, ambiguous: false });
+            let asking: Vec<&Candidate> = candidates.iter().filter(|c| c.child == id && placement.asks(c)).collect();
+            if !asking.is_empty() {
+                placement.unclassified.insert(id, Undecided { candidates: asking, ambiguous: false });
                 changed = true;
             }
         }
         if !changed {
-            return placing;
+            return placement;
         }
     }
 }
 
-/// NOT NULL before nullable, foreign keys before names.
-fn class(tie: &Tie) -> (bool, u8) {
-    let source = match tie.source {
-        super::references::Source::ForeignKey(_) => 0,
-        super::references::Source::Learned => 1,
-        super::references::Source::Name => 2,
-    };
-    (tie.nullable, source)
+/// NOT NULL before nullable, then foreign keys before names.
+fn rank(candidate: &Candidate) -> (bool, Source) {
+    (candidate.nullable, candidate.source)
 }
 
-/// Whether two columns say with the same right to which organization a row belongs.
-fn rivals(root: Root<'_>, tie: &Tie, other: &Tie) -> bool {
-    let direct = |t: &Tie| t.parent == root.table.id();
-    direct(tie)
-        && direct(other)
-        && tie.pairs != other.pairs
-        && class(tie) == class(other)
-        && tie.called_after == other.called_after
+/// Whether two columns say equally well to which organization a row belongs.
+fn are_rivals(tenants: TenantTable<'_>, one: &Candidate, other: &Candidate) -> bool {
+    tenants.is(one.parent)
+        && tenants.is(other.parent)
+        && one.pairs != other.pairs
+        && rank(one) == rank(other)
+        && one.named_after_parent == other.named_after_parent
 }
 
-impl<'a> Placing<'a> {
+impl<'a> Placement<'a> {
     fn is_known(&self, id: TableId) -> bool {
         self.placed.contains_key(&id) || self.unclassified.contains_key(&id)
     }
 
-    fn depth(&self, tie: &Tie) -> usize {
-        self.placed.get(&tie.parent).map_or(usize::MAX, |p| p.depth)
+    fn depth(&self, candidate: &Candidate) -> usize {
+        self.placed.get(&candidate.parent).map_or(usize::MAX, |p| p.depth)
     }
 
-    /// Ties to tables that have a place, best first. The organization's own column comes before a way through others, a
-    /// column that is called after its parent before one that is not, then indexed, then short.
-    fn options(&self, id: TableId) -> Vec<&'a Tie> {
-        let mut options: Vec<&Tie> = self
-            .ties
-            .iter()
-            .filter(|t| t.child == id && t.doubt.is_none() && self.placed.contains_key(&t.parent))
-            .collect();
-        options.sort_by_key(|t| (class(t), self.depth(t) > 0, !t.called_after, !t.indexed, self.depth(t)));
+    /// The candidates to tables that have a place, the best first: after the rank, the organization's own column before a
+    /// path through other tables, then a column that is named after its parent, then one with an index, then the shortest
+    /// path.
+    fn options(&self, id: TableId) -> Vec<&'a Candidate> {
+        let is_option = |c: &&Candidate| c.child == id && c.doubt.is_none() && self.placed.contains_key(&c.parent);
+        let mut options: Vec<&Candidate> = self.candidates.iter().filter(is_option).collect();
+        options.sort_by_key(|c| (rank(c), self.depth(c) > 0, !c.named_after_parent, !c.indexed, self.depth(c)));
         options
     }
 
-    /// Whether this tie makes a table without a place a question for a person.
-    fn asks(&self, tie: &Tie) -> bool {
-        match &tie.doubt {
-            Some(doubt) => doubt.blocks && self.placed.contains_key(&tie.parent),
-            None => self.unclassified.contains_key(&tie.parent),
+    /// Whether a person must decide about a table without a place because of this candidate.
+    fn asks(&self, candidate: &Candidate) -> bool {
+        match &candidate.doubt {
+            Some(doubt) => doubt.asks && self.placed.contains_key(&candidate.parent),
+            None => self.unclassified.contains_key(&candidate.parent),
         }
     }
 }
 
-impl Doubts<'_> {
-    pub(super) fn why(&self, survey: &Survey) -> String {
-        let columns = |t: &Tie| t.pairs.iter().map(|(c, _)| c.as_str()).collect::<Vec<_>>().join(", ");
+impl Undecided<'_> {
+    /// Why a person must decide.
+    pub(super) fn reason(&self, survey: &Survey) -> String {
         if self.ambiguous {
-            let all: Vec<String> = self.ties.iter().map(|t| columns(t)).collect();
-            return format!("{} refer to the organization with the same right", all.join(" and "));
+            let columns: Vec<String> = self.candidates.iter().map(|c| c.columns()).collect();
+            return format!("{} refer to the organization equally well", columns.join(" and "));
         }
-        let reasons: Vec<String> = self
-            .ties
-            .iter()
-            .map(|tie| {
-                if let Some(Doubt { why, .. }) = &tie.doubt {
-                    return why.clone();
-                }
-                let parent = survey.table(tie.parent).map(Surveyed::written).unwrap_or_default();
-                format!("{} refers to `{parent}`, which is unclassified itself", columns(tie))
-            })
-            .collect();
-        reasons.join("; ")
+        let reason = |candidate: &&Candidate| {
+            if let Some(doubt) = &candidate.doubt {
+                return doubt.reason.clone();
+            }
+            let parent = survey.table(candidate.parent).map(Surveyed::written).unwrap_or_default();
+            format!("{} refers to `{parent}`, which is unclassified too", candidate.columns())
+        };
+        self.candidates.iter().map(reason).collect::<Vec<_>>().join("; ")
     }
 }
 
-/// What a person should know about a step.
-pub(super) fn remarks(survey: &Survey, placing: &Placing<'_>, table: &Surveyed, tie: &Tie) -> Vec<String> {
-    let columns = |t: &Tie| t.pairs.iter().map(|(c, _)| c.as_str()).collect::<Vec<_>>().join(", ");
+/// What a person should know about the step that finds the rows of `table` by `reference`.
+pub(super) fn remarks(
+    survey: &Survey,
+    tenants: TenantTable<'_>,
+    placement: &Placement<'_>,
+    table: &Surveyed,
+    reference: &Candidate,
+) -> Vec<String> {
+    let columns = reference.columns();
+    let others = || placement.candidates.iter().filter(|c| c.child == table.id());
+    let unprotected = "No foreign key protects the table: a deletion waits and counts again";
     let mut remarks = Vec::new();
-    match tie.source {
-        super::references::Source::ForeignKey(_) => {}
-        super::references::Source::Learned => remarks.push(format!(
-            "no foreign key; other tables' foreign keys say what {} means. Not protected by a foreign key: a deletion waits and counts again",
-            columns(tie)
+    match reference.source {
+        Source::ForeignKey => {}
+        Source::Learned => remarks.push(format!(
+            "{columns} has no foreign key, but foreign keys of other tables use this name. {unprotected}"
         )),
-        super::references::Source::Name => remarks.push(format!(
-            "no foreign key; by the name of {} alone. Not protected by a foreign key: a deletion waits and counts again",
-            columns(tie)
-        )),
+        Source::Name => remarks.push(format!("{columns} has no foreign key; only its name says so. {unprotected}")),
     }
-    if tie.nullable {
-        let also: Vec<String> = placing
-            .ties
-            .iter()
-            .filter(|t| t.child == table.id() && t.pairs != tie.pairs && placing.placed.contains_key(&t.parent))
-            .filter_map(|t| Some(format!("{} (to {})", columns(t), survey.table(t.parent)?.written())))
+    if reference.nullable {
+        let also: Vec<String> = others()
+            .filter(|c| c.pairs != reference.pairs && placement.placed.contains_key(&c.parent))
+            .filter_map(|c| Some(format!("{} (to {})", c.columns(), survey.table(c.parent)?.written())))
             .collect();
         let also = if also.is_empty() {
             String::new()
         } else {
-            format!("; another step of this table could find them by {}", also.join(", "))
+            format!("; another step for this table could find them by {}", also.join(", "))
         };
-        remarks.push(format!("{} may be NULL, and such rows are not found by it{also}", columns(tie)));
+        remarks.push(format!("{columns} is nullable, and this step does not find rows where it is NULL{also}"));
     }
-    let root = placing.placed.iter().find(|(_, placed)| placed.tie.is_none()).map(|(id, _)| *id);
-    if Some(tie.parent) != root {
-        let direct = placing.ties.iter().filter(|t| t.child == table.id() && Some(t.parent) == root);
-        remarks.extend(direct.map(|t| {
+    if !tenants.is(reference.parent) {
+        remarks.extend(others().filter(|c| tenants.is(c.parent)).map(|c| {
             format!(
-                "{} says whose a row is, too: a row of which it says something else, or that no parent has, blocks the deletion; a second step of this table by it deletes the latter",
-                columns(t)
+                "{columns} also names the organization of a row. If it names another one than the parent does, or if the row has no parent, the row blocks the deletion; a second step for this table by {columns} deletes rows without a parent",
+                columns = c.columns()
             )
         }));
     }
-    if !tie.indexed {
-        remarks.push(format!("no index leads with {}: a deletion reads the whole table", columns(tie)));
+    if !reference.indexed {
+        remarks.push(format!("no index begins with {columns}: a deletion scans the whole table"));
     }
     remarks
 }

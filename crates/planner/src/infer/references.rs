@@ -1,211 +1,204 @@
-//! What ties a table to another: foreign keys, and column names that stand for one.
+//! Candidate references: foreign keys, and column names that stand for one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::names::{Namesakes, called_after};
-use super::{Root, Survey, Surveyed};
-use crate::catalog::{ColumnInfo, ForeignKey, OnDelete, TableId};
+use super::names::{TablesByColumn, named_after};
+use super::survey::{Survey, Surveyed};
+use super::tenant_table::TenantTable;
+use crate::catalog::{ColumnInfo, ForeignKey, TableId};
 
 /// One way in which rows of a table may belong to rows of another.
 #[derive(Clone, Debug)]
-pub(super) struct Tie {
+pub(super) struct Candidate {
     pub(super) child: TableId,
     pub(super) parent: TableId,
     /// Columns of the child, each with the parent's.
     pub(super) pairs: Vec<(String, String)>,
     pub(super) source: Source,
-    /// A column may be NULL: then some rows may belong otherwise.
+    /// Whether a column may be NULL: then some rows may belong to the organization by another column.
     pub(super) nullable: bool,
     pub(super) indexed: bool,
-    /// The column is called after the parent.
-    pub(super) called_after: bool,
-    /// Why it does not decide anything.
+    /// Whether the column is named after the parent.
+    pub(super) named_after_parent: bool,
+    /// Why it does not decide where the child belongs. `None` if it may.
     pub(super) doubt: Option<Doubt>,
 }
 
-/// How sure a tie is, best first.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Where a candidate comes from, the surest source first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Source {
-    /// A foreign key of this name.
-    ForeignKey(String),
-    /// A name that foreign keys of other tables agree on.
+    ForeignKey,
+    /// A column name that foreign keys of other tables use.
     Learned,
-    /// A name alone.
+    /// A column name alone.
     Name,
 }
 
-/// Why a tie does not decide anything.
+/// Why a candidate does not decide where its child belongs.
 #[derive(Clone, Debug)]
 pub(super) struct Doubt {
-    pub(super) why: String,
-    /// Strong enough to ask a person.
-    pub(super) blocks: bool,
+    pub(super) reason: String,
+    /// Whether a person has to decide. If not, the candidate is only a hint.
+    pub(super) asks: bool,
 }
 
-impl Tie {
-    pub(super) fn is_foreign_key(&self) -> bool {
-        matches!(self.source, Source::ForeignKey(_))
+impl Candidate {
+    /// The child's columns, for messages.
+    pub(super) fn columns(&self) -> String {
+        self.pairs.iter().map(|(c, _)| c.as_str()).collect::<Vec<_>>().join(", ")
     }
 }
 
-/// Everything that was found.
-pub(super) struct Found {
-    pub(super) ties: Vec<Tie>,
-    /// Names of columns that mark a table as an organization's.
+/// What the schema says about references.
+pub(super) struct References {
+    pub(super) candidates: Vec<Candidate>,
+    /// Names of columns that mark a table as a tenant's.
     pub(super) tenant_columns: Vec<String>,
 }
 
-/// The rows live on when what they refer to goes.
-pub(super) fn loosens(on_delete: OnDelete) -> bool {
-    matches!(on_delete, OnDelete::SetNull | OnDelete::SetDefault)
-}
+/// By the name of a column: to which tables and columns single-column foreign keys with this name refer, and from which
+/// tables.
+type NameUses<'a> = BTreeMap<&'a str, BTreeMap<(TableId, &'a str), BTreeSet<TableId>>>;
 
-/// What the single-column foreign keys say that a column name stands for: table and column, and from how many tables.
-type Votes<'a> = BTreeMap<&'a str, BTreeMap<(TableId, &'a str), BTreeSet<TableId>>>;
-
-/// A table and the column that is referred to.
+/// A table and the column referred to.
 type Target<'a> = (&'a Surveyed, &'a str);
 
-pub(super) fn find(survey: &Survey, root: Root<'_>) -> Found {
-    let mut votes: Votes<'_> = BTreeMap::new();
-    let mut ties = Vec::new();
+pub(super) fn candidate_references(survey: &Survey, tenants: TenantTable<'_>) -> References {
+    let mut uses: NameUses<'_> = BTreeMap::new();
+    let mut candidates = Vec::new();
     for key in survey.foreign_keys.iter().filter(|k| k.child != k.parent) {
         let (Some(child), Some(parent)) = (survey.table(key.child), survey.table(key.parent)) else { continue };
         if let ([column], [target]) = (key.child_columns.as_slice(), key.parent_columns.as_slice()) {
-            let voters = votes.entry(column).or_default().entry((key.parent, target)).or_default();
-            voters.insert(key.child);
+            uses.entry(column).or_default().entry((key.parent, target)).or_default().insert(key.child);
         }
-        ties.push(foreign_key(key, child, parent, root));
+        candidates.push(by_foreign_key(key, child, parent, tenants));
     }
-    let namesakes = Namesakes::of(survey);
+    let by_column = TablesByColumn::new(survey);
     let mut tenant_columns = BTreeSet::new();
-    for table in survey.tables.iter().filter(|t| t.id() != root.table.id()) {
+    for table in survey.tables.iter().filter(|t| !tenants.is(t.id())) {
         for column in &table.info.columns {
-            let named = namesakes.find(table, &column.name);
-            if marks_tenant(root, column, named, &votes) {
+            let named = by_column.get(table, &column.name);
+            if marks_tenant(tenants, column, named, &uses) {
                 tenant_columns.insert(column.name.clone());
             }
             let by_key = |k: &ForeignKey| k.child == table.id() && k.child_columns == [column.name.clone()];
             if !survey.foreign_keys.iter().any(by_key) {
-                ties.extend(by_name(survey, root, table, column, named, &votes));
+                candidates.extend(by_name(survey, tenants, table, column, named, &uses));
             }
         }
     }
-    Found { ties, tenant_columns: tenant_columns.into_iter().collect() }
+    References { candidates, tenant_columns: tenant_columns.into_iter().collect() }
 }
 
-/// Whether a column of this name means the organization wherever it stands.
-fn marks_tenant(root: Root<'_>, column: &ColumnInfo, named: Option<Target<'_>>, votes: &Votes<'_>) -> bool {
-    let named = named.is_some_and(|(table, key)| table.id() == root.table.id() && key == root.key);
-    match votes.get(column.name.as_str()) {
-        None => named,
-        Some(said) => {
-            said.len() == 1 && said.get(&(root.table.id(), root.key)).is_some_and(|voters| voters.len() > 1 || named)
-        }
-    }
+/// Whether a column of this name means the organization in every table.
+fn marks_tenant(tenants: TenantTable<'_>, column: &ColumnInfo, named: Option<Target<'_>>, uses: &NameUses<'_>) -> bool {
+    let named = named.is_some_and(|(table, key)| tenants.is(table.id()) && key == tenants.key);
+    uses.get(column.name.as_str()).map_or(named, |targets| {
+        let users = targets.get(&(tenants.table.id(), tenants.key));
+        targets.len() == 1 && users.is_some_and(|users| users.len() > 1 || named)
+    })
 }
 
-fn foreign_key(key: &ForeignKey, child: &Surveyed, parent: &Surveyed, root: Root<'_>) -> Tie {
-    let columns: Vec<&str> = key.child_columns.iter().map(String::as_str).collect();
-    let nullable = columns.iter().any(|c| child.info.column(c).is_none_or(|c| c.nullable));
-    let of_root = parent.id() == root.table.id();
-    let called_after = match (columns.as_slice(), key.parent_columns.as_slice()) {
-        ([column], [target]) => called_after(column, parent.info.table.bare(), target),
+fn by_foreign_key(key: &ForeignKey, child: &Surveyed, parent: &Surveyed, tenants: TenantTable<'_>) -> Candidate {
+    let nullable = key.child_columns.iter().any(|c| child.info.column(c).is_none_or(|c| c.nullable));
+    let to_tenants = tenants.is(parent.id());
+    let named_after_parent = match (key.child_columns.as_slice(), key.parent_columns.as_slice()) {
+        ([column], [target]) => named_after(column, parent.info.table.bare(), target),
         _ => true,
     };
-    let (what, name) = (columns.join(", "), parent.written());
-    let why = if of_root && !key.parent_columns.iter().any(|c| c == root.key) {
-        Some(format!("{what} refers to `{name}`, but not by its key {}", root.key))
-    } else if loosens(key.on_delete) {
-        Some(format!("{what} refers to `{name}` with ON DELETE {}: its rows outlive those", key.on_delete.as_str()))
-    } else if nullable && !of_root && !called_after {
-        Some(format!("{what} may be NULL, and refers to `{name}` without being called after it"))
+    let (columns, name) = (key.child_columns.join(", "), parent.written());
+    let reason = if to_tenants && !key.parent_columns.iter().any(|c| c == tenants.key) {
+        Some(format!("{columns} refers to `{name}`, but not to its key {}", tenants.key))
+    } else if key.on_delete.detaches_rows() {
+        Some(format!(
+            "{columns} refers to `{name}` with ON DELETE {}, so its rows outlive the rows of `{name}`",
+            key.on_delete
+        ))
+    } else if nullable && !to_tenants && !named_after_parent {
+        Some(format!("{columns} is nullable and refers to `{name}`, but is not named after it"))
     } else {
         None
     };
-    Tie {
+    Candidate {
         child: child.id(),
         parent: parent.id(),
         pairs: key.child_columns.iter().cloned().zip(key.parent_columns.iter().cloned()).collect(),
-        source: Source::ForeignKey(key.name.clone()),
+        source: Source::ForeignKey,
         nullable,
-        indexed: child.indexed(&columns),
-        called_after,
-        doubt: why.map(|why| Doubt { why, blocks: true }),
+        indexed: child.indexed(&key.child_columns),
+        named_after_parent,
+        doubt: reason.map(|reason| Doubt { reason, asks: true }),
     }
 }
 
-/// What a column without a foreign key of its own may refer to, by its name.
+/// The references that a column without a foreign key may stand for, by its name. `named` is the table that it is named
+/// after.
 fn by_name(
     survey: &Survey,
-    root: Root<'_>,
+    tenants: TenantTable<'_>,
     table: &Surveyed,
     column: &ColumnInfo,
     named: Option<Target<'_>>,
-    votes: &Votes<'_>,
-) -> Vec<Tie> {
-    let none = BTreeMap::new();
-    let said = votes.get(column.name.as_str()).unwrap_or(&none);
-    let is_named = |id: TableId| named.is_some_and(|(t, _)| t.id() == id);
-    let mut targets: Vec<(TableId, &str, Source, Option<String>)> = Vec::new();
-    for ((id, target), voters) in said {
-        let doubt = if said.len() > 1 {
-            Some(format!("foreign keys use the name {} for several tables", column.name))
-        } else if voters.len() < 2 && !is_named(*id) {
-            Some(format!("only one foreign key uses the name {} so", column.name))
-        } else {
-            None
-        };
-        targets.push((*id, target, Source::Learned, doubt));
-    }
-    if let (Some((parent, key)), true) = (named, said.is_empty()) {
-        // A uuid cannot mean another thing by chance; a number can.
-        let doubt =
-            (column.type_name != "uuid").then(|| format!("nothing but its name says what {} means", column.name));
+    uses: &NameUses<'_>,
+) -> Vec<Candidate> {
+    let mut targets: Vec<(TableId, &str, Source, Option<&str>)> = Vec::new();
+    if let Some(used) = uses.get(column.name.as_str()) {
+        for ((id, target), users) in used {
+            let named = named.is_some_and(|(t, _)| t.id() == *id);
+            let doubt = if used.len() > 1 {
+                Some("foreign keys use this name for several tables")
+            } else {
+                (users.len() < 2 && !named).then_some("only one foreign key uses this name")
+            };
+            targets.push((*id, target, Source::Learned, doubt));
+        }
+    } else if let Some((parent, key)) = named {
+        // A uuid cannot refer to another table by chance, but a number can.
+        let doubt = (column.type_name != "uuid").then_some("only its name says so");
         targets.push((parent.id(), key, Source::Name, doubt));
     }
     targets
         .into_iter()
         .filter(|(id, ..)| *id != table.id())
-        .filter(|(id, target, ..)| !is_own_key(survey, table, column, *id, target))
         .filter_map(|(id, target, source, doubt)| {
             let parent = survey.table(id)?;
-            let (what, name) = (&column.name, parent.written());
+            let (columns, name) = (&column.name, parent.written());
+            let named_after_parent = named_after(columns, parent.info.table.bare(), target);
+            if !named_after_parent && is_own_key(table, column) {
+                return None;
+            }
             let target_type = &parent.info.column(target)?.type_name;
-            let of_root = id == root.table.id();
-            let of_key = !of_root || target == root.key;
-            let after = called_after(what, parent.info.table.bare(), target);
-            let why = if column.type_name != *target_type {
+            let to_tenants = tenants.is(id);
+            let reason = if column.type_name != *target_type {
                 Some(format!(
-                    "{what} ({}) may mean `{name}`, whose {target} is of another type ({target_type})",
+                    "{columns} ({}) may refer to `{name}`, whose column {target} has another type ({target_type})",
                     column.type_name
                 ))
-            } else if !of_key {
-                Some(format!("{what} may mean `{name}`, but not by its key {}", root.key))
+            } else if to_tenants && target != tenants.key {
+                Some(format!("{columns} may refer to `{name}`, but not to its key {}", tenants.key))
             } else if let Some(doubt) = doubt {
-                Some(format!("{what} may mean `{name}`: {doubt}"))
-            } else if column.nullable && !of_root && !after {
-                Some(format!("{what} may be NULL, and seems to refer to `{name}` without being called after it"))
+                Some(format!("{columns} may refer to `{name}`, but {doubt}"))
+            } else if column.nullable && !to_tenants && !named_after_parent {
+                Some(format!("{columns} is nullable and may refer to `{name}`, but is not named after it"))
             } else {
                 None
             };
-            Some(Tie {
+            Some(Candidate {
                 child: table.id(),
                 parent: id,
                 pairs: vec![(column.name.clone(), target.to_owned())],
                 source,
                 nullable: column.nullable,
-                indexed: table.indexed(&[what.as_str()]),
-                called_after: after,
-                doubt: why.map(|why| Doubt { why, blocks: of_root || !column.nullable }),
+                indexed: table.indexed(std::slice::from_ref(columns)),
+                named_after_parent,
+                doubt: reason.map(|reason| Doubt { reason, asks: to_tenants || !column.nullable }),
             })
         })
         .collect()
 }
 
-/// Whether the column is the table's own identity, and no reference: tables that share their key with a parent teach that
-/// `id` means the parent.
-fn is_own_key(survey: &Survey, table: &Surveyed, column: &ColumnInfo, parent: TableId, target: &str) -> bool {
-    let after = survey.table(parent).is_some_and(|p| called_after(&column.name, p.info.table.bare(), target));
-    !after && (column.name.eq_ignore_ascii_case("id") || table.info.unique_on(&[column.name.as_str()]))
+/// Whether the column identifies the table's own rows, so that it is no reference unless its name says so: where tables
+/// share their key with a parent, foreign keys use the name `id` for the parent.
+fn is_own_key(table: &Surveyed, column: &ColumnInfo) -> bool {
+    column.name.eq_ignore_ascii_case("id") || table.info.unique_on(&[column.name.as_str()])
 }

@@ -1,35 +1,15 @@
 use super::*;
-use crate::catalog::{ColumnInfo, Enforcement, OnDelete, Privileges};
-use crate::identifier::Table;
+use crate::catalog::{ForeignKey, OnDelete, TableInfo};
+use crate::fixtures::{column, foreign_key, table};
 
 /// A schema: the first column of a table is its key, `column?` may be NULL, and all are uuid unless `column:type`.
 fn survey(tables: &[(&str, &[&str])], keys: &[(&str, &str, &str, OnDelete)]) -> Survey {
     let surveyed = |(i, (name, columns)): (usize, &(&str, &[&str]))| {
-        let columns: Vec<ColumnInfo> = columns
-            .iter()
-            .map(|text| {
-                let nullable = text.ends_with('?');
-                let text = text.trim_end_matches('?');
-                let (name, type_name) = text.split_once(':').unwrap_or((text, "uuid"));
-                ColumnInfo {
-                    name: name.into(),
-                    type_name: type_name.into(),
-                    collation: None,
-                    nullable,
-                    updatable: true,
-                }
-            })
-            .collect();
+        let columns: Vec<_> = columns.iter().map(|t| column(t.trim_end_matches('?'), t.ends_with('?'))).collect();
+        let unique_keys = vec![vec![columns[0].name.clone()]];
+        let id = TableId(u32::try_from(i).expect("small"));
         Surveyed {
-            info: TableInfo {
-                id: TableId(u32::try_from(i).expect("small")),
-                table: Table::qualified("public", *name),
-                declared: Vec::new(),
-                unique_keys: vec![vec![columns[0].name.clone()]],
-                columns,
-                privileges: Privileges::default(),
-                row_security: false,
-            },
+            info: TableInfo { columns, unique_keys, ..table(id, "public", name, &[]) },
             visible: true,
             indexes: Vec::new(),
             generated: Vec::new(),
@@ -39,16 +19,9 @@ fn survey(tables: &[(&str, &[&str])], keys: &[(&str, &str, &str, OnDelete)]) -> 
     let id = |name: &str| tables.iter().find(|t| t.written() == name).expect(name).id();
     let foreign_keys = keys
         .iter()
-        .map(|(child, column, parent, on_delete)| ForeignKey {
-            name: format!("{child}_{column}_fkey"),
-            child: id(child),
-            child_columns: vec![(*column).to_owned()],
-            parent: id(parent),
-            parent_columns: vec!["id".to_owned()],
-            on_delete: *on_delete,
-            deferrable: false,
-            enforcement: Enforcement::Enforced,
-            partition: None,
+        .map(|(child, column, parent, on_delete)| {
+            let name = format!("{child}_{column}_fkey");
+            ForeignKey { on_delete: *on_delete, ..foreign_key(&name, id(child), column, id(parent)) }
         })
         .collect();
     Survey { tables, foreign_keys }
@@ -135,7 +108,7 @@ fn a_name_alone_places_a_uuid_and_asks_about_a_number() {
 }
 
 #[test]
-fn rows_that_outlive_their_parent_are_a_question_and_what_hangs_below_them_too() {
+fn rows_that_outlive_their_parent_are_a_question_and_so_are_their_child_rows() {
     let draft = draft(
         &[
             ORGANIZATIONS,

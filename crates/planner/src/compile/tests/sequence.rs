@@ -81,7 +81,7 @@ fn set_null_on_a_column_that_cannot_be_null_asks_for_an_order() {
 #[test]
 fn the_organization_may_refer_to_its_own_rows() {
     let mut catalog = platform(Flavour::Ordinary);
-    catalog.tables[0] = table(ORGANIZATIONS, "organizations", &["id", "is_active", "owner"]);
+    catalog.tables[0] = table(ORGANIZATIONS, "organizations", &["id", "is_active:boolean", "owner"]);
     catalog.foreign_keys.push(key("organizations_owner", ORGANIZATIONS, "owner", USERS, Flavour::Restrict));
     assert_eq!(
         erase(&catalog).detaches[0].statement.sql(),
