@@ -5,14 +5,14 @@ use sqlx::{Postgres, Transaction};
 use super::attempt::{Attempt, Deleted, cascade};
 use crate::api::DeletionPolicy;
 use crate::api::status::{DeletionStep, Outcome};
-use crate::db::statement::own;
 use crate::db::Database;
+use crate::db::statement::own;
 use crate::db::transaction::{commit, refused_at_commit, server};
+use crate::domain::completion::CompletionProof;
+use crate::domain::{Effect, Failure, decide};
 use crate::store::claim::{drop_claim, lock_claim};
 use crate::store::ledger::{self, Record};
 use crate::store::{Actor, captured_keys};
-use crate::domain::completion::CompletionProof;
-use crate::domain::{Effect, Failure, decide};
 use planner::CompiledPlan;
 
 /// How an erasure ended.

@@ -1,11 +1,11 @@
 //! Checks one organization as a deletion would before its first delete, and changes nothing.
 
 use super::preflight::blockers;
-use crate::db::organization::{Found, find};
 use crate::db::Database;
 use crate::db::bind::counted;
-use crate::db::statement::own;
 use crate::db::error::{During, OrFailure as _};
+use crate::db::organization::{Found, find};
+use crate::db::statement::own;
 use crate::domain::Failure;
 use crate::domain::facts::Presence;
 use planner::{CapturedKeys, CompiledPlan, Finding};

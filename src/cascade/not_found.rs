@@ -29,8 +29,9 @@ impl Database {
         if server(&mut tx).await?.standby || lock(&mut tx, actor.key, plan).await? != Presence::Absent {
             return Ok(None);
         }
-        let rows =
-            counted(&mut tx, &erase.count, actor.key, &CapturedKeys::default()).await.or_failure(During::action("counting"))?;
+        let rows = counted(&mut tx, &erase.count, actor.key, &CapturedKeys::default())
+            .await
+            .or_failure(During::action("counting"))?;
         let Some(proof) = NothingLeft::prove(rows.iter().map(|(_, rows)| rows)) else { return Ok(None) };
         drop_claim(&mut tx, actor).await?;
         let record = Record::kept(Outcome::NotFound, actor.subject.policy, "");

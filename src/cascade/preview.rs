@@ -2,8 +2,8 @@
 
 use crate::db::Database;
 use crate::db::bind::counted;
-use crate::db::organization::{Found, find};
 use crate::db::error::{During, OrFailure as _};
+use crate::db::organization::{Found, find};
 use crate::domain::{Failure, facts::Presence};
 use planner::cascade::PlanTable;
 use planner::{CapturedKeys, CompiledPlan};

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::preflight::blockers;
 use crate::db::Database;
-use crate::db::statement::own;
 use crate::db::error::{During, OrFailure as _};
+use crate::db::statement::own;
 use crate::domain::Failure;
 use planner::cascade::Preflight;
 use planner::{CapturedKeys, CompiledPlan};

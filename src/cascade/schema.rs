@@ -3,10 +3,10 @@
 use sqlx::PgConnection;
 
 use super::run::Run;
-use crate::db::bind::query;
-use crate::db::statement::own;
 use crate::catalog;
+use crate::db::bind::query;
 use crate::db::error::{During, OrFailure as _};
+use crate::db::statement::own;
 use crate::domain::Failure;
 use planner::{CapturedKeys, CompiledPlan};
 

@@ -5,15 +5,15 @@ use sqlx::{PgConnection, Row as _};
 use super::run::Run;
 use super::schema;
 use crate::api::Reason;
+use crate::db::Database;
 use crate::db::bind::unpaired;
 use crate::db::error::{During, OrFailure as _};
-use crate::db::Database;
 use crate::db::organization::lock;
 use crate::db::transaction::commit;
-use crate::domain::facts::Presence;
-use crate::store::{Actor, captured_keys, ledger};
 use crate::domain::completion::CompletionProof;
+use crate::domain::facts::Presence;
 use crate::domain::{Failure, Subject};
+use crate::store::{Actor, captured_keys, ledger};
 use planner::CompiledPlan;
 
 /// What a second count found.

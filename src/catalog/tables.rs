@@ -57,7 +57,10 @@ pub(super) fn table_id(row: &PgRow, column: impl sqlx::ColumnIndex<PgRow>) -> Re
 }
 
 /// These tables.
-pub(super) async fn tables(connection: &mut PgConnection, ids: &BTreeSet<TableId>) -> Result<Vec<TableInfo>, sqlx::Error> {
+pub(super) async fn tables(
+    connection: &mut PgConnection,
+    ids: &BTreeSet<TableId>,
+) -> Result<Vec<TableInfo>, sqlx::Error> {
     let ids = oids(ids);
     let mut tables: Vec<TableInfo> = own(TABLES)
         .bind(ids.clone())

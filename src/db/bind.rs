@@ -41,4 +41,3 @@ pub(crate) async fn counted<'s, S>(
 pub(crate) fn unpaired(error: Unpaired) -> sqlx::Error {
     sqlx::Error::Decode(Box::new(error))
 }
-

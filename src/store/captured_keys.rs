@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row as _};
 
-use crate::api::Reason;
 use super::Actor;
+use crate::api::Reason;
 use crate::db::bind::unpaired;
-use crate::db::statement::own;
 use crate::db::error::{During, OrFailure as _};
+use crate::db::statement::own;
 use crate::domain::Failure;
 use planner::captured::Keys;
 use planner::cascade::Capture;

@@ -218,7 +218,11 @@ fn belongs_by(plan: &Plan, step: &Step) -> String {
 fn before<'a>(compiled: &'a CompiledPlan, erase: &'a Cascade) -> Vec<Sql<'a>> {
     let mut all = vec![statement("lock the organization".into(), &compiled.root.lock, erase)];
     for capture in &erase.captures {
-        all.push(statement(format!("before the first delete: rows of {}", capture.declared), &capture.statement, erase));
+        all.push(statement(
+            format!("before the first delete: rows of {}", capture.declared),
+            &capture.statement,
+            erase,
+        ));
     }
     if let Some(references) = &erase.preflight.references {
         let references = references.statement();

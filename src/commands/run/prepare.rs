@@ -10,9 +10,9 @@ use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::controller::PlanCache;
 use crate::db::Database;
-use crate::store::migrations::Migrated;
 use crate::domain::{Failure, PlanError};
 use crate::metrics::Metrics;
+use crate::store::migrations::Migrated;
 
 /// How long the start waits for the database.
 const DATABASE_LIMIT: Duration = Duration::from_secs(15);

@@ -13,13 +13,13 @@ use crate::api::{Activation, Reason};
 use crate::controller::backoff::{AFTER_A_CHANGE, resync};
 use crate::controller::context::Context;
 use crate::controller::reconcile::observe::{Observation, Tenant};
-use crate::store::Actor;
 use crate::db::tenants::TenantState;
 use crate::domain::announcement::{Announcement, Severity};
 use crate::domain::decide::{Apply, Enforce};
 use crate::domain::facts::{ClaimOwner, Facts, Presence};
 use crate::domain::reconciliation::{Ended, Observed, Reconciliation, state};
 use crate::domain::{Effect, Failure, Subject};
+use crate::store::Actor;
 
 pub(super) async fn apply(
     observation: &Observation,

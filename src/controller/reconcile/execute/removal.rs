@@ -6,12 +6,12 @@ use crate::api::Reason;
 use crate::api::status::ClaimStatus;
 use crate::controller::context::Context;
 use crate::controller::reconcile::observe::Observation;
-use crate::store::Actor;
 use crate::domain::decide::Circumstances;
 use crate::domain::facts::Facts;
 use crate::domain::reconciliation::{Ended, Reconciliation};
 use crate::domain::report::deletion::Deletion;
 use crate::domain::{Effect, Failure, Subject};
+use crate::store::Actor;
 use planner::CompiledPlan;
 
 /// A terminating object, and what was found of it.

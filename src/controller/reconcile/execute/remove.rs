@@ -9,17 +9,17 @@ use super::wait::{pause, wait, window_started};
 use crate::api::Reason;
 use crate::api::condition::stage;
 use crate::api::status::DeletionStep;
+use crate::cascade::erase::Erasure;
+use crate::cascade::verify::Verification;
 use crate::controller::backoff::AFTER_A_CHANGE;
 use crate::controller::context::Context;
-use crate::cascade::erase::Erasure;
-use crate::store::retain::kept_without_record;
-use crate::cascade::verify::Verification;
 use crate::domain::completion::CompletionProof;
 use crate::domain::decide::{Awaited, KeepBecause, Remove};
 use crate::domain::facts::LedgerEntry;
 use crate::domain::reconciliation::{Ended, Reconciliation};
 use crate::domain::report::deletion::Deletion;
 use crate::domain::{Effect, Failure, Subject};
+use crate::store::retain::kept_without_record;
 
 /// `Retain` never waits for the database: this is how long it may take to leave a record.
 const RECORD_LIMIT: Duration = Duration::from_secs(10);
