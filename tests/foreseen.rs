@@ -158,7 +158,7 @@ async fn a_look_that_takes_too_long_says_nothing(world: Arc<World>) {
     assert!(seen.message("DeletionReady").contains("`public.contracts`"), "{}", seen.yaml());
     // Its own limit ended it, which is shorter than those of the configuration.
     let log = operator.log();
-    let ended = |l: &&str| l.contains("looking for references from outside") && l.contains("StatementTimeout");
+    let ended = |l: &&str| l.contains("checking for references from outside") && l.contains("StatementTimeout");
     assert!(log.lines().any(|l| ended(&l)), "{log}");
     holder.rollback().await.expect("released");
     scene.retry("acme", "2").await;

@@ -578,7 +578,7 @@ async fn an_object_of_another_database_is_refused_by_every_command(world: Arc<Wo
         run(&scene, command).await.with(0);
         let said = run_for(&scene, &scene.url(), "another", command).await.with(2);
         let other = format!("--database {}", scene.class);
-        assert!(said.err.contains("is kept in the database") && said.err.contains(&other), "{command:?}: {}", said.err);
+        assert!(said.err.contains("belongs to the database") && said.err.contains(&other), "{command:?}: {}", said.err);
         // The name of the configuration fits, and the database is not the one of the claim.
         let said = run_at(&scene, &copy.url(), command).await.with(2);
         for words in ["was claimed in another database", "use the configuration of the operator", &installation] {

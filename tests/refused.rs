@@ -125,7 +125,7 @@ async fn an_object_that_a_policy_holds_shows_that_its_data_is_gone(world: Arc<Wo
     scene.delete("acme").await;
     let seen = scene.until("acme", "held", |s| s.reason("DeletionBlocked") == "AdmissionDenied").await;
     let message = seen.message("DeletionBlocked");
-    assert!(message.contains(WORDS) && message.contains("The deletion itself is done (Erased)"), "{message}");
+    assert!(message.contains(WORDS) && message.contains("The deletion itself is completed (Erased)"), "{message}");
     let deletion = seen.deletion().expect("a deletion");
     assert_eq!(json!(deletion.outcome), json!("Erased"));
     assert!(deletion.steps.iter().any(|s| s.deleted > 0), "{}", seen.yaml());
@@ -242,7 +242,7 @@ async fn a_claim_that_cannot_be_read_stops_the_deletion(world: Arc<World>) {
         (
             "window_started_at = now()",
             "window_started_at = NULL",
-            "what a claim says of the time before the deactivation cannot be read",
+            "the activation that a claim recorded before the deactivation cannot be read",
         ),
     ] {
         let scene = Scene::new(world.clone(), Variant::Platform).await;

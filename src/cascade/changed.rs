@@ -24,7 +24,7 @@ pub(super) fn suppressed(table: &PlanTable, rows: i64) -> Failure {
     Failure::new(
         Reason::ContentChanged,
         format!(
-            "{rows} rows of `{}` were found and not deleted, and they are not the organization's any more; a trigger on the table can do that",
+            "{rows} rows of `{}` were found and not deleted, and they no longer belong to the organization; a trigger on the table can do that",
             table.name
         ),
     )
@@ -53,7 +53,7 @@ pub(super) fn not_one_organization(table: &str, rows: u64) -> Failure {
     Failure::new(
         Reason::ContentChanged,
         format!(
-            "deleting the organization from `{table}` removed {rows} rows instead of one; a trigger or a view stands in between"
+            "deleting the organization from `{table}` removed {rows} rows instead of one; a trigger or a view may be the cause"
         ),
     )
     .effect(Effect::RolledBack)
@@ -75,5 +75,5 @@ pub(super) fn classified(mut failure: Failure, erase: &ErasePlan) -> Failure {
 
 /// What clears `ContentChanged`.
 fn stop_writers(table: &str) -> String {
-    format!("stop what writes to the organization; a trigger may do that, or suppress deletes: {}", triggers(table))
+    format!("stop whatever writes to the organization; a trigger may do that, or suppress deletes: {}", triggers(table))
 }

@@ -14,7 +14,7 @@ impl<'a> Run<'a> {
     /// Takes back the references for which there is no order of deletion.
     pub(super) async fn detach(&mut self) -> Result<(), Failure> {
         for detach in &self.erase.detaches {
-            let during = During::change("taking back references in", None, &detach.table);
+            let during = During::change("setting references to NULL in", None, &detach.table);
             self.change(&detach.statement, during).await.map_err(|f| classified(f, self.erase))?;
         }
         Ok(())

@@ -30,7 +30,7 @@ impl Database {
     /// # Errors
     /// Fails when the database cannot be read or the id is no value of the key's type.
     pub async fn examine(&self, id: &str, plan: &CompiledPlan) -> Result<Examined, Failure> {
-        let during = During::action("examining the organization").id();
+        let during = During::action("checking the organization").id();
         let mut tx = self.begin().await?;
         own("SET TRANSACTION READ ONLY").execute(&mut *tx).await.or_failure(during)?;
         let Found { key, presence } = find(&mut tx, id, plan, during).await.map_err(|f| f.explained_by(plan))?;

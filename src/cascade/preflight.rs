@@ -18,12 +18,12 @@ pub(super) async fn blockers(
 ) -> Result<Vec<Finding>, Failure> {
     let mut found = Vec::new();
     if let Some(references) = &preflight.references {
-        let during = During::action("looking for references from outside");
+        let during = During::action("checking for references from outside");
         let rows = counted(connection, references, key, captured).await.or_failure(during)?;
         found.extend(blocker::references(&rows, key));
     }
     if let Some(shared) = &preflight.shared {
-        let during = During::action("looking for rows of several organizations");
+        let during = During::action("checking for rows of several organizations");
         let rows = counted(connection, shared, key, captured).await.or_failure(during)?;
         found.extend(blocker::shared_rows(&rows, key));
     }

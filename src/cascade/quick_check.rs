@@ -24,7 +24,7 @@ impl Database {
         if erase.quick_check == Preflight::default() {
             return Ok(None);
         }
-        let during = During::action("looking for what would block a deletion");
+        let during = During::action("checking for what would block a deletion");
         let mut tx = self.begin().await?;
         let limit = QUICK_CHECK_LIMIT.min(self.settings().statement_timeout).as_millis().to_string();
         own("SELECT set_config('transaction_read_only', 'on', true), set_config('statement_timeout', $1, true)")

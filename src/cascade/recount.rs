@@ -17,7 +17,7 @@ impl Run<'_> {
     /// organization after its children were found, and they were that organization's.
     pub(super) async fn parents_gone(&mut self) -> Result<(), Failure> {
         let Some(parents) = &self.erase.parents_left else { return Ok(()) };
-        let left = self.count(parents, During::action("looking for parents that were moved")).await?;
+        let left = self.count(parents, During::action("checking for parents that were moved")).await?;
         left.iter().find(|(_, rows)| *rows > 0).map_or(Ok(()), |(table, rows)| Err(moved_parents(table, *rows)))
     }
 }

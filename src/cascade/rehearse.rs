@@ -48,7 +48,7 @@ impl Database {
             if rows.iter().all(|(_, rows)| *rows == 0) {
                 return Err(Failure::new(
                     Reason::OrganizationNotFound,
-                    "the database has no organization with this id, and no row of one; there is nothing to rehearse",
+                    "the database has no organization with this id and no rows that belong to it, so there is nothing to rehearse",
                 )
                 .table(plan.root.table.name())
                 .remedy("check the id, and whether this is the right database"));

@@ -88,7 +88,7 @@ impl Database {
 impl Run<'_> {
     /// Keys of parents that are there again belong to another organization now, and so does what is found by them.
     async fn forget_keys_in_use(&mut self) -> Result<(), Failure> {
-        let during = During::action("looking for keys that are in use again");
+        let during = During::action("checking for keys that are in use again");
         for back in &self.erase.parents_back {
             let in_use: Vec<bool> = self.row(&back.statement, during).await?.try_get(0).or_failure(during)?;
             self.captured.forget_in_use(back.step, &back.columns, &in_use).map_err(unpaired).or_failure(during)?;
@@ -108,7 +108,7 @@ async fn refuse_created_again(
     }
     Err(Failure::new(
         Reason::ContentChanged,
-        "an organization with this id was created again before the old one's tables without a foreign key were counted again; its rows cannot be told apart",
+        "an organization with this id was created before the operator had counted the unprotected tables of the erased one again; the rows of the two cannot be told apart",
     )
     .remedy(format!(
         "delete the new organization's row, or keep its data: kubectl patch organization {} --type merge -p '{{\"spec\":{{\"deletionPolicy\":\"Retain\"}}}}'",

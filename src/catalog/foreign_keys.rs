@@ -72,6 +72,6 @@ pub(super) fn on_delete(code: &str) -> Result<OnDelete, Unreadable> {
         "c" => OnDelete::Cascade,
         "n" => OnDelete::SetNull,
         "d" => OnDelete::SetDefault,
-        _ => return Err(Unreadable("what a foreign key does ON DELETE")),
+        _ => return Err(Unreadable("the ON DELETE action of a foreign key")),
     })
 }

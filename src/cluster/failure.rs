@@ -24,7 +24,7 @@ pub(super) fn failure(error: &kube::Error, doing: &str) -> Failure {
             format!("the API server gave no usable answer while {doing}: {}", innermost(error)),
         )
         .remedy(
-            "check that the API server runs and that the operator may reach it; the operator's log has every cause",
+            "check that the API server runs and that the operator may reach it; the operator's log shows every cause",
         ),
     }
 }
@@ -39,7 +39,7 @@ fn refused(status: &Status, doing: &str) -> Failure {
     match refusal(status) {
         Refusal::Rights => Failure::new(
             Reason::PermissionDenied,
-            format!("the API server does not permit what the operator does while {doing}: {words}"),
+            format!("the API server does not allow the operator's request while {doing}: {words}"),
         )
         .remedy("apply deploy/base, which holds the operator's ClusterRole"),
         Refusal::Admission => Failure::new(
@@ -86,7 +86,7 @@ fn refusal(status: &Status) -> Refusal {
 /// The words of the API server on one line, never too many.
 fn words(message: &str) -> String {
     let text: Vec<&str> = message.split_whitespace().collect();
-    if text.is_empty() { "without a word".to_owned() } else { truncate(text.join(" "), WORDS_LIMIT) }
+    if text.is_empty() { "without a message".to_owned() } else { truncate(text.join(" "), WORDS_LIMIT) }
 }
 
 /// The last cause: what the system or the TLS library said.

@@ -76,7 +76,7 @@ impl Target {
         let (kept, serving) = (&object.spec.database, &self.database);
         if kept != serving {
             return Err(Unidentified::Refused(CommandError(format!(
-                "the Organization `{name}` is kept in the database `{kept}`, but this is the configuration of `{serving}`: use the configuration of `{kept}`, with --database {kept}"
+                "the Organization `{name}` belongs to the database `{kept}`, but this is the configuration of `{serving}`: use the configuration of `{kept}`, with --database {kept}"
             ))));
         }
         let Some(claim) = object.status.and_then(|s| s.claim) else {

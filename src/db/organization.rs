@@ -85,7 +85,7 @@ pub(crate) async fn switch(
         Activation::Deactivated => &activation.deactivate,
     };
     let table = plan.root.table.name();
-    let during = During::change("switching the organization in", None, &table);
+    let during = During::change("changing the activation of the organization in", None, &table);
     about(statement, key).execute(connection).await.map_err(|e| failure(&e, during))?;
     Ok(())
 }

@@ -21,7 +21,7 @@ pub(crate) async fn server(connection: &mut PgConnection) -> Result<Server, Fail
         .fetch_one(connection)
         .await
         .and_then(|row| Ok(Server { standby: row.try_get(0)?, pid: row.try_get(1)? }))
-        .or_failure(During::action("asking whether this is the primary"))
+        .or_failure(During::action("checking whether the server is the primary"))
 }
 
 /// Commits.
@@ -44,7 +44,7 @@ pub(crate) fn refused_at_commit(error: &sqlx::Error) -> Failure {
     if failure.reason == Reason::ForeignKeyViolation {
         failure.reason = Reason::ContentChanged;
         let table = failure.table.as_deref().unwrap_or("the organization's tables");
-        failure.remedy = Some(format!("stop what writes to `{table}`; a trigger may"));
+        failure.remedy = Some(format!("stop whatever writes to `{table}`; a trigger may"));
     }
     failure
 }

@@ -141,9 +141,9 @@ fn refused(code: &str, refusal: &Refusal<'_>) -> String {
             Some(column) => format!(": the column `{column}` must not be NULL"),
             None => ": a column must not be NULL".to_owned(),
         },
-        "23514" => format!(": the check constraint{constraint} would not hold"),
-        "23505" => format!(": the unique constraint{constraint} would not hold"),
-        other if other.starts_with("23") => format!(": the constraint{constraint} would not hold"),
+        "23514" => format!(": the check constraint{constraint} would be violated"),
+        "23505" => format!(": the unique constraint{constraint} would be violated"),
+        other if other.starts_with("23") => format!(": the constraint{constraint} would be violated"),
         other if other.starts_with("22") => ": a trigger cannot convert a value".to_owned(),
         _ => ": a trigger raised an error".to_owned(),
     }
@@ -171,10 +171,10 @@ pub(super) fn remedy(refusal: &Refusal<'_>, during: During<'_>) -> String {
             "SELECT pid, application_name, state, xact_start FROM pg_stat_activity WHERE xact_start IS NOT NULL ORDER BY xact_start; -- then end the oldest session that should not run"
         }
         (Reason::StatementTimeout, _) => {
-            "look for a missing index on the referring column of a large table, or raise database.statementTimeoutSeconds in the operator's configuration"
+            "check for a missing index on the referring column of a large table, or raise database.statementTimeoutSeconds in the operator's configuration"
         }
         (Reason::SerializationFailure, _) => {
-            "nothing, if it passes by itself; if not, stop what writes to the organization: SELECT pid, application_name, state, xact_start FROM pg_stat_activity WHERE xact_start IS NOT NULL ORDER BY xact_start;"
+            "wait, because this usually clears by itself; if it does not, stop whatever writes to the organization: SELECT pid, application_name, state, xact_start FROM pg_stat_activity WHERE xact_start IS NOT NULL ORDER BY xact_start;"
         }
         (Reason::ConstraintViolation, "23502") => return nullable(refusal),
         (Reason::ConstraintViolation, _) => return refusing(refusal, during),
@@ -225,7 +225,7 @@ fn refusing(refusal: &Refusal<'_>, during: During<'_>) -> String {
 /// SQL that shows the triggers of a table.
 pub(crate) fn triggers(table: &str) -> String {
     format!(
-        "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = {}::regclass AND NOT tgisinternal; -- then change or disable the trigger that stands in the way",
+        "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = {}::regclass AND NOT tgisinternal; -- then change or disable the trigger that raises the error",
         literal(&quoted(table))
     )
 }

@@ -103,7 +103,9 @@ impl CompletionProof {
             }
             Outcome::Deactivated => "The organization was deactivated; its data is kept.".into(),
             Outcome::Retained => format!("The organization and its data are kept: {}.", self.detail),
-            Outcome::NotFound => "There was no such organization and no row of it; nothing was deleted.".into(),
+            Outcome::NotFound => {
+                "The database had no such organization and no rows that belong to it; nothing was deleted.".into()
+            }
             Outcome::Transferred => format!("Nothing was deleted: {}.", self.detail),
         }
     }

@@ -367,9 +367,9 @@ fn claimed(owner: &ClaimOwner) -> Failure {
             format!("the object {name} of this cluster owns this organization"),
         )
         .effect(Effect::Untouched)
-        .remedy("keep one of the two objects: deleting this one touches nothing"),
+        .remedy("keep one of the two objects: deleting this one changes nothing in the database"),
         ClaimOwner::Nobody | ClaimOwner::ThisObject | ClaimOwner::Gone { .. } => {
-            Failure::new(Reason::InternalError, "the operator refused a claim that it may take; report this as a bug")
+            Failure::new(Reason::InternalError, "the operator refused a claim that it is allowed to take; report this as a bug")
         }
     }
 }
@@ -387,7 +387,7 @@ fn id_changed() -> Failure {
 pub fn deactivation_unsupported() -> Failure {
     Failure::new(
         Reason::DeactivationUnsupported,
-        "the plan names no activation column, so the organization cannot be switched on or off",
+        "the plan names no activation column, so the operator cannot activate or deactivate the organization",
     )
     .remedy("remove spec.state and set spec.recoveryWindowSeconds to 0, or name `cascade.organization.active` in the operator's configuration")
 }

@@ -66,7 +66,7 @@ impl Effect {
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {
-            Self::Untouched => "Nothing was touched",
+            Self::Untouched => "Nothing was changed",
             Self::RolledBack => "Nothing was deleted",
             Self::NothingThisTime => "This attempt deleted nothing",
             Self::Open => {
@@ -109,8 +109,8 @@ impl Failure {
         let messages = findings.iter().map(|f| f.message.as_str()).collect::<Vec<_>>().join("; ");
         let what = match findings.iter().filter(|f| f.kind == Kind::ReferenceFromOutside).count() {
             0 => messages,
-            1 => format!("1 foreign key stands in the way from outside the plan: {messages}"),
-            keys => format!("{keys} foreign keys stand in the way from outside the plan: {messages}"),
+            1 => format!("1 foreign key from outside the plan blocks the deletion: {messages}"),
+            keys => format!("{keys} foreign keys from outside the plan block the deletion: {messages}"),
         };
         Some(Self {
             effect: Some(Effect::RolledBack),

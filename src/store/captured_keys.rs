@@ -50,7 +50,7 @@ pub(crate) async fn keep(
             .bind(Json(captured.get(capture.step)))
             .execute(&mut *connection)
             .await
-            .or_failure(During::action("keeping keys to count again"))?;
+            .or_failure(During::action("storing captured keys"))?;
     }
     Ok(())
 }
@@ -61,7 +61,7 @@ pub(crate) async fn load(
     actor: Actor<'_>,
     erase: &ErasePlan,
 ) -> Result<CapturedKeys, Failure> {
-    let during = During::action("reading keys to count again");
+    let during = During::action("reading captured keys");
     let rows = own(LOAD).bind(actor.cluster).bind(&actor.subject.uid).fetch_all(connection).await.or_failure(during)?;
     let mut kept: BTreeMap<String, Keys> = BTreeMap::new();
     for row in rows {
@@ -85,7 +85,7 @@ fn plan_changed(table: &str) -> Failure {
         ),
     )
     .table(table)
-    .remedy("put the plan (cascade) back as it was until this deletion is done")
+    .remedy("restore the earlier plan (cascade) until this deletion is completed")
 }
 
 /// Drops what was kept.
@@ -95,6 +95,6 @@ pub(crate) async fn drop(connection: &mut PgConnection, actor: Actor<'_>) -> Res
         .bind(&actor.subject.uid)
         .execute(connection)
         .await
-        .or_failure(During::action("dropping keys that were counted again"))?;
+        .or_failure(During::action("deleting captured keys"))?;
     Ok(())
 }

@@ -53,7 +53,9 @@ fn claim_in(row: &PgRow) -> Result<Claim, sqlx::Error> {
     let window = match (time(row, "window_started_at")?, row.try_get("window_was_active")?) {
         (None, _) => None,
         (Some(started), Some(was_active)) => Some(Window { started, was_active }),
-        (Some(_), None) => return Err(Unreadable("what a claim says of the time before the deactivation").into()),
+        (Some(_), None) => {
+            return Err(Unreadable("the activation that a claim recorded before the deactivation").into());
+        }
     };
     let policy: &str = row.try_get("policy")?;
     Ok(Claim {

@@ -14,7 +14,7 @@ impl Database {
     /// # Errors
     /// Fails when the database cannot be read.
     pub async fn is_installation(&self, id: &str) -> Result<bool, Failure> {
-        let during = During::table("asking for the database's identity in", None, "organization_operator.installation");
+        let during = During::table("reading the database's identity in", None, "organization_operator.installation");
         let mut tx = self.begin().await?;
         let exists = own("SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = 'organization_operator' AND c.relname = 'installation')")

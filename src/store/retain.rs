@@ -54,7 +54,7 @@ impl Database {
             if let Some(reason) = refused {
                 let _ = write!(
                     detail,
-                    "; it is still deactivated, because switching it on again failed ({reason}): activate it in the platform"
+                    "; it is still deactivated, because activating it again failed ({reason}): activate it in the platform"
                 );
             }
         }
@@ -70,7 +70,7 @@ fn kept(because: &KeepBecause) -> String {
     match because {
         KeepBecause::Policy => "the deletion policy says so".to_owned(),
         KeepBecause::Uninstall => {
-            "the CustomResourceDefinition is being deleted, which is no request to erase anybody".to_owned()
+            "the CustomResourceDefinition is being deleted, which is not a request to erase organizations".to_owned()
         }
         KeepBecause::RaiseRefused => {
             "the deletion policy was raised after the deletion began, which the operator refuses".to_owned()
@@ -84,12 +84,12 @@ fn kept(because: &KeepBecause) -> String {
 pub fn kept_without_record(because: &KeepBecause, subject: &Subject, failed: Option<Reason>) -> CompletionProof {
     let why = match failed {
         Some(Reason::DatabaseUnavailable) => "the database could not be reached".to_owned(),
-        Some(reason) => format!("the database could not be written ({reason})"),
+        Some(reason) => format!("the operator could not write to the database ({reason})"),
         None => "the database did not answer in time".to_owned(),
     };
     let before = match subject.stage.as_deref() {
         Some(stage::ERASING | stage::VERIFYING) => {
-            "; an erasure was under way before and may have been committed: look into the ledger"
+            "; an erasure was under way before and may have been committed: check the ledger"
         }
         Some(stage::RECOVERY_WINDOW | stage::DRAINING) => "; it is still deactivated: activate it in the platform",
         _ => "",

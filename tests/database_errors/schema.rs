@@ -58,7 +58,7 @@ async fn foreign_keys(world: Arc<World>, via: Via) {
         .at("", "public.notes")
         .constraint("note_author")
         .says(&["rows in `public.notes` still refer to", "while committing"])
-        .remedy(&["stop what writes to `public.notes`"]),
+        .remedy(&["stop whatever writes to `public.notes`"]),
     ];
     prove(world, via, Variant::Ordinary, cases).await;
 }
@@ -122,7 +122,7 @@ async fn constraints(world: Arc<World>, via: Via) {
         .state("23514")
         .at("users", "public.notes")
         .constraint("has_author")
-        .says(&["the check constraint has_author would not hold"])
+        .says(&["the check constraint has_author would be violated"])
         .remedy(&["pg_get_constraintdef", "conname = 'has_author'", "'\"public\".\"notes\"'::regclass"]),
         Case {
             window: 1,
@@ -136,7 +136,7 @@ async fn constraints(world: Arc<World>, via: Via) {
         .state("23514")
         .at("", "public.organizations")
         .constraint("always_active")
-        .says(&["switching the organization in the table `public.organizations`"]),
+        .says(&["changing the activation of the organization in the table `public.organizations`"]),
         Case::new(
             "a UNIQUE of an archive that a trigger fills",
             Reason::ConstraintViolation,
@@ -149,7 +149,7 @@ async fn constraints(world: Arc<World>, via: Via) {
         .state("23505")
         .at("users", "public.archive")
         .constraint("once")
-        .says(&["the unique constraint once would not hold", "in the function `archive()`"]),
+        .says(&["the unique constraint once would be violated", "in the function `archive()`"]),
     ];
     prove(world, via, Variant::Ordinary, cases).await;
 }

@@ -99,7 +99,7 @@ async fn a_deadlock(stage: &mut Stage) {
         entity: Some("users"),
         table: Some("public.users"),
         says: &["a deadlock", "deleting from the table `public.users`"],
-        remedy: &["passes by itself", "pg_stat_activity"],
+        remedy: &["clears by itself", "pg_stat_activity"],
         ..Expect::new(Reason::SerializationFailure)
     };
     stage.blocked(&doomed, &expect).await;
@@ -153,7 +153,7 @@ async fn a_row_that_moves(world: Arc<World>, via: Via) {
         entity: Some("taskOutputs"),
         table: Some("public.task_outputs"),
         says: &["asks the operator to try the transaction again", "deleting from the table `public.task_outputs`"],
-        remedy: &["passes by itself"],
+        remedy: &["clears by itself"],
         ..Expect::new(Reason::SerializationFailure)
     };
     stage.blocked(&doomed, &expect).await;

@@ -165,7 +165,7 @@ pub fn caveat(warnings: &[Finding]) -> Option<String> {
     };
     (!all.is_empty()).then(|| {
         format!(
-            "Rows of the organization in these tables would block its deletion: {}{more}. `organization-operator check` says what clears that.",
+            "Rows of the organization in these tables would block its deletion: {}{more}. `organization-operator check` shows what clears this.",
             all[..all.len().min(NAMED)].join(", ")
         )
     })

@@ -56,5 +56,5 @@ fn with_way_out(failure: Failure, subject: &Subject) -> Failure {
     if failure.reason != Reason::InvalidOrganizationId {
         return failure;
     }
-    failure.remedy(format!("{} # an id that is no key has no data to delete", keep_data(&subject.name)))
+    failure.remedy(format!("{} # an id that is not a valid key has no data to delete", keep_data(&subject.name)))
 }

@@ -62,7 +62,7 @@ impl Situation<'_> {
                 let (reason, message) = if deactivated {
                     (condition::DEACTIVATED, "The organization is deactivated; its data is kept.")
                 } else {
-                    (condition::RECONCILED, "The organization is as the spec says.")
+                    (condition::RECONCILED, "The organization matches the spec.")
                 };
                 wanted(condition::READY, Status::True, reason, message)
             }
@@ -94,7 +94,7 @@ impl Situation<'_> {
         };
         match ready {
             Some(Ok(caveat)) => {
-                let sentence = ["Nothing is known that would block a deletion."];
+                let sentence = ["Nothing is known to block a deletion."];
                 let message: Vec<&str> = sentence.into_iter().chain(caveat.as_deref()).collect();
                 wanted(condition::DELETION_READY, Status::True, condition::PLAN_COMPLETE, message.join(" "))
             }
@@ -103,7 +103,7 @@ impl Situation<'_> {
                 wanted(condition::DELETION_READY, Status::False, f.reason.as_str(), message)
             }
             None => self.said_last().unwrap_or_else(|| {
-                let message = "The operator has not asked the database yet.";
+                let message = "The operator has not queried the database yet.";
                 wanted(condition::DELETION_READY, Status::Unknown, condition::UNKNOWN, message)
             }),
         }

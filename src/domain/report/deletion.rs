@@ -64,7 +64,7 @@ impl Deletion {
     pub fn held(policy: DeletionPolicy, proof: &CompletionProof, refusal: Failure) -> Self {
         let outcome = proof.outcome().as_str();
         let refusal =
-            refusal.sentence(&format!("The deletion itself is done ({outcome}); only the object is still there"));
+            refusal.sentence(&format!("The deletion itself is completed ({outcome}); only the object remains"));
         Self { failure: Some(refusal), ..Self::completed(policy, proof) }
     }
 

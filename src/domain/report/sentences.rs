@@ -30,7 +30,7 @@ pub fn explained(failure: &Failure, name: &str, waits: &Waits) -> String {
                  checks at every poll.",
             );
         }
-        (Reason::OrganizationNotFound, _) => text.push_str(" The operator asks the database again at every poll."),
+        (Reason::OrganizationNotFound, _) => text.push_str(" The operator queries the database again at every poll."),
         (_, Retry::Backoff) => {
             let _ = write!(text, " The operator tries again after at most {}.", length(waits.backoff));
         }

@@ -239,8 +239,5 @@ fn an_object_that_is_held_shows_how_its_deletion_ended() {
     assert_eq!(condition(&status, condition::DELETION_BLOCKED), Some(("True", "AdmissionDenied")));
     assert_eq!(condition(&status, condition::DELETING), Some(("True", stage::COMPLETED)));
     let message = status.error.expect("an error").message;
-    assert!(
-        message.ends_with("The deletion itself is done (Deactivated); only the object is still there"),
-        "{message}"
-    );
+    assert!(message.ends_with("The deletion itself is completed (Deactivated); only the object remains"), "{message}");
 }

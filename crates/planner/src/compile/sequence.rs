@@ -214,7 +214,7 @@ fn refers_to_a_step(child: &TableInfo, parent: &Resolved<'_>, key: &ForeignKey, 
     let column = key.child_columns.first().map(Column::new);
     faults.schema(
         format!(
-            "the organization's own row refers to `{}` (constraint {}, ON DELETE {}) and the reference cannot be NULL, so they form a cycle in which neither can go first",
+            "the organization's own row refers to `{}` (constraint {}, ON DELETE {}) and the reference cannot be NULL, so they form a cycle in which neither can be deleted first",
             parent.step.table,
             key.name,
             key.on_delete

@@ -67,7 +67,7 @@ pub(super) fn query(
         let count = effort.bounded(count, step.info, searches.iter().map(<[String; 1]>::as_slice));
         let off = match by_column.as_slice() {
             [] => "",
-            _ => "; or take a column that does not hold an organization's key off cascade.tenantColumns",
+            _ => "; or remove a column that does not hold an organization's key from cascade.tenantColumns",
         };
         let key = ":key".to_owned();
         let shown = conditions(&KeySource::Outer(key.clone()), &KeySource::NotOuter(key), &mut Writer::default());

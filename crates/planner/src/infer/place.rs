@@ -145,7 +145,9 @@ pub(super) fn remarks(
         Source::Learned => remarks.push(format!(
             "{columns} has no foreign key, but foreign keys of other tables use this name. {unprotected}"
         )),
-        Source::Name => remarks.push(format!("{columns} has no foreign key; only its name says so. {unprotected}")),
+        Source::Name => {
+            remarks.push(format!("{columns} has no foreign key; only its name suggests the reference. {unprotected}"))
+        }
     }
     if reference.nullable {
         let also: Vec<String> = others()

@@ -154,7 +154,7 @@ fn by_name(
         }
     } else if let Some((parent, key)) = named {
         // A uuid cannot refer to another table by chance, but a number can.
-        let doubt = (column.type_name != "uuid").then_some("only its name says so");
+        let doubt = (column.type_name != "uuid").then_some("only its name suggests it");
         targets.push((parent.id(), key, Source::Name, doubt));
     }
     targets

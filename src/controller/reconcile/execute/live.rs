@@ -134,7 +134,10 @@ fn not_there() -> Failure {
 }
 
 fn expired() -> Failure {
-    Failure::new(Reason::Expired, "spec.expirationTime had passed before the operator saw it, so it is not acted on")
-        .effect(Effect::Untouched)
-        .remedy("set spec.expirationTime to a time in the future, remove it, or delete the object")
+    Failure::new(
+        Reason::Expired,
+        "spec.expirationTime had passed before the operator saw it, so the operator ignores it",
+    )
+    .effect(Effect::Untouched)
+    .remedy("set spec.expirationTime to a time in the future, remove it, or delete the object")
 }

@@ -56,5 +56,5 @@ pub(super) fn claim_status(facts: &Facts) -> ClaimStatus {
 pub(super) fn outdated() -> Failure {
     Failure::new(Reason::SerializationFailure, "the database's schema changed twice since the plan was compiled")
         .effect(Effect::RolledBack)
-        .remedy("nothing, if it passes by itself; if not, stop what changes the schema")
+        .remedy("wait, because this usually clears by itself; if it does not, stop whatever changes the schema")
 }

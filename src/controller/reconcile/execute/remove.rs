@@ -127,7 +127,7 @@ pub(super) async fn retain_without_waiting(
 fn appeared() -> Failure {
     Failure::new(Reason::ContentChanged, "the organization, or rows of it, appeared between two queries")
         .effect(Effect::RolledBack)
-        .remedy("nothing, if it passes by itself; if not, stop what writes to the organization")
+        .remedy("wait, because this usually clears by itself; if it does not, stop whatever writes to the organization")
 }
 
 #[cfg(test)]
