@@ -14,7 +14,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// What is logged unless `RUST_LOG` says otherwise. The level of sqlx is one at which it prints no statements.
+/// What is logged unless `RUST_LOG` is set. The level of sqlx is one at which it prints no statements.
 const DEFAULT_FILTER: &str = "info,sqlx=warn,kube_client=warn,hyper=warn,tower=warn";
 
 /// Starts logging.

@@ -71,7 +71,7 @@ async fn apply_and_wait_until_it_is_ready(world: Arc<World>) {
 
 async fn get_prints_the_columns(world: Arc<World>) {
     let (scene, acme) = tenant(world).await;
-    // Nobody serves the object yet: it must not look current.
+    // Nobody serves the object yet: it must not be reported as current.
     scene.apply(&scene.org("acme", &acme).policy("Delete").window(3600)).await;
     let generation =
         scene.ok(&["get", "organization", &scene.name("acme"), "-o", "jsonpath={.status.observedGeneration}"]).await;

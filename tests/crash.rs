@@ -41,7 +41,7 @@ const REFERENCES: usize = 3;
 /// How often a fault that did not come up is tried again.
 const RETRIES: usize = 2;
 /// How often to check whether the work is done although no fault came up.
-const LOOK: Duration = Duration::from_millis(300);
+const CHECK_INTERVAL: Duration = Duration::from_millis(300);
 /// How long after the work is done a fault may still come up: some writes follow the one that shows the end.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -243,7 +243,7 @@ impl Lane {
         self.sql.record();
         let mut seen = (0, Instant::now());
         while seen.1.elapsed() < GRACE {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
             if self.sql.count() != seen.0 {
                 seen = (self.sql.count(), Instant::now());
             }
@@ -274,8 +274,8 @@ impl Lane {
         let mut over = false;
         while fired().is_none() && Instant::now() < end {
             let fault = match plan.proxy {
-                Proxy::Sql => self.sql.wait_fired(LOOK).await,
-                Proxy::Api => self.api.wait_fired(LOOK).await,
+                Proxy::Sql => self.sql.wait_fired(CHECK_INTERVAL).await,
+                Proxy::Api => self.api.wait_fired(CHECK_INTERVAL).await,
             };
             if fault.is_none() && !over && stage.done().await {
                 (over, end) = (true, Instant::now() + GRACE);

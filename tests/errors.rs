@@ -362,7 +362,7 @@ async fn a_lost_connection_in_the_middle_deletes_nothing_by_half(world: Arc<Worl
             if scene.value::<i64>(open).await > 0 { None } else { Some(scene.total(&acme).await) }
         })
         .await;
-        let open = operator.log().contains("Whether the transaction was committed is not known");
+        let open = operator.log().contains("It is not known whether the transaction was committed");
         assert_eq!(open, what == "COMMIT", "{what}: only a lost answer to the commit leaves that open");
         assert_eq!(left, if moment == Moment::Before { rows } else { 0 }, "{what}: deleted by half");
 
@@ -697,7 +697,7 @@ async fn nothing_secret_or_personal_is_ever_shown(world: Arc<World>) {
         let operator = scene.operator().launch().await;
         // The first situation refuses the deactivation, the others the deletion.
         scene.apply(&scene.org("acme", &acme).policy("Delete").window(i64::from(change.contains("CHECK")))).await;
-        scene.until("acme", "its first look", |s| s.status().state.is_some()).await;
+        scene.until("acme", "its first check", |s| s.status().state.is_some()).await;
         scene.delete("acme").await;
         blocked(&scene, "acme", reason).await;
         texts.push(everything(&scene, &operator).await);

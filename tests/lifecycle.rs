@@ -436,12 +436,12 @@ async fn keys_that_an_older_version_captured_serve_the_second_count(world: Arc<W
     assert!(scene.value::<i64>("SELECT count(*) FROM organization_operator.residue").await > 0, "keys were captured");
     assert!(!scene.ledger().await[0].verified);
     let said = check(&scene).await;
-    assert!(said.contains("missing or old"), "{said}");
+    assert!(said.contains("missing or out of date"), "{said}");
     // Nothing but a captured key leads from this row to the organization.
     scene.sql(&format!("INSERT INTO flow_executions (flow_id) VALUES ('{flow}')")).await;
     let operator = scene.start().await;
     let said = check(&scene).await;
-    assert!(!said.contains("missing or old"), "{said}");
+    assert!(!said.contains("missing or out of date"), "{said}");
     scene.gone("acme").await;
     assert_eq!(scene.value::<i64>(&format!("SELECT count(*) FROM flow_executions WHERE flow_id = '{flow}'")).await, 0);
     assert_eq!(scene.others(&[&acme]).await, others);

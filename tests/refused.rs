@@ -185,7 +185,7 @@ async fn the_last_cause_of_a_failed_call_is_logged(world: Arc<World>) {
     operator.stop().await;
 }
 
-/// What `kubectl delete` and a record that cannot be read come to. `cure` mends the record.
+/// What `kubectl delete` and a record that cannot be read come to. `cure` corrects the record.
 async fn unreadable(scene: Scene, acme: &str, damage: &str, cure: &str, words: &str) {
     let operator = scene.start().await;
     scene.apply(&scene.org("acme", acme).policy("Delete")).await;

@@ -102,7 +102,7 @@ async fn f13_a_missing_privilege_is_known_before_anybody_deletes(world: Arc<Worl
         !grants.contains(&format!("GRANT {privilege} ON \"{table}\" TO \"{ROLE}\";").as_str())
     });
     scene.sql(&grants.join("\n")).await;
-    assert!(lost.is_empty(), "nobody was told to grant {lost:?}; last said: {said}");
+    assert!(lost.is_empty(), "no message asked anybody to grant {lost:?}; last said: {said}");
     scene.until("acme", "DeletionReady", able).await;
     scene.delete("acme").await;
     scene.gone("acme").await;
@@ -185,7 +185,7 @@ async fn f16_nothing_that_is_paused_blocks_the_deletion(world: Arc<World>) {
         scene.apply(&scene.org(name, key).policy("Delete")).await;
         scene.ready(name).await;
     }
-    // Words by which other controllers are told to pause; the operator has none of its own.
+    // Annotations that pause other controllers; the operator has none of its own.
     let pauses = [
         "crossplane.io/paused=true",
         "kustomize.toolkit.fluxcd.io/reconcile=disabled",

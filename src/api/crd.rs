@@ -24,7 +24,7 @@ pub fn organization_crd() -> CustomResourceDefinition {
         if let Some(schema) = version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut()) {
             adjust(schema);
             if let Some(status) = schema.properties.as_mut().and_then(|p| p.get_mut("status")) {
-                // kstatus: an object that the operator has not seen yet must not look current.
+                // kstatus: an object that the operator has not seen yet must not be reported as current.
                 status.default = Some(k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSON(
                     serde_json::json!({"observedGeneration": -1}),
                 ));

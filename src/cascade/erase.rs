@@ -35,7 +35,7 @@ impl Database {
     /// Erases the organization. All or nothing. Right before the first delete `wanted` is asked whether it is still to be.
     ///
     /// # Errors
-    /// Fails with every blocker when something stands in the way, and with `ContentChanged` when the recount finds rows.
+    /// Fails with every blocker when something blocks the deletion, and with `ContentChanged` when the recount finds rows.
     /// Nothing was deleted then.
     pub async fn erase(
         &self,

@@ -67,7 +67,7 @@ impl Cluster {
             match events.create(&PostParams::default(), &event).await {
                 Ok(_) => return,
                 Err(kube::Error::Api(s)) if s.is_already_exists() => return,
-                Err(e) if tried < TRIES && passes(&e) => tokio::time::sleep(PAUSE * tried).await,
+                Err(e) if tried < TRIES && is_temporary(&e) => tokio::time::sleep(PAUSE * tried).await,
                 Err(e) => {
                     tracing::warn!(error = chain(&e), reason = what.reason, "writing an Event failed");
                     return;
@@ -78,7 +78,7 @@ impl Cluster {
 }
 
 /// Whether it may work in a moment: the connection was lost, or the API server is overloaded or restarting.
-fn passes(error: &kube::Error) -> bool {
+fn is_temporary(error: &kube::Error) -> bool {
     match error {
         kube::Error::Api(status) => status.code >= 500 || status.code == 429,
         _ => true,

@@ -84,7 +84,7 @@ impl Target {
         };
         if !database.is_installation(&claim.installation).await? {
             return Err(Unidentified::Refused(CommandError(format!(
-                "the Organization `{name}` was claimed in another database than the one that this configuration connects to: use the configuration of the operator that serves it; in its database, SELECT id FROM organization_operator.installation returns {}",
+                "the Organization `{name}` was claimed in another database, not in the one that this configuration connects to: use the configuration of the operator that serves it; in its database, SELECT id FROM organization_operator.installation returns {}",
                 claim.installation
             ))));
         }

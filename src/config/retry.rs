@@ -10,7 +10,7 @@ use crate::domain::report::Waits;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct RetryBounds {
-    /// For a cause that is expected to pass by itself.
+    /// For a cause that is expected to clear by itself.
     pub backoff: Bounds,
     /// For a cause that a person has to clear.
     pub slow: Bounds,

@@ -13,12 +13,12 @@ use crate::domain::{Blame, Failure, PlanError};
 /// Existence, activation and users of all tenants, and the catalogue, read on every interval.
 pub(super) struct DriftPoller {
     context: Arc<Context>,
-    told: Told,
+    reported: Reported,
 }
 
 impl DriftPoller {
     pub(super) fn new(context: Arc<Context>) -> Self {
-        Self { context, told: Told::default() }
+        Self { context, reported: Reported::default() }
     }
 
     /// Polls for ever.
@@ -26,7 +26,7 @@ impl DriftPoller {
         let context = self.context.clone();
         let mut interval = tokio::time::interval(context.settings.poll_interval);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        self.told.plan = context.plan.fingerprint();
+        self.reported.plan = context.plan.fingerprint();
         // The first reconciliation of each object reads the database itself.
         interval.tick().await;
         loop {
@@ -37,7 +37,7 @@ impl DriftPoller {
             if let Some(failure) = &failed {
                 context.database.renew_if_read_only(failure);
             }
-            let next = self.told.judge(failed.as_ref());
+            let next = self.reported.judge(failed.as_ref());
             context.metrics.database_seen(next.answered);
             if next.requeue_waiting {
                 let objects = context.store.state();
@@ -61,7 +61,7 @@ impl DriftPoller {
             Err(PlanError::Faulty(faults)) => context.metrics.plan_unusable(faults),
             Err(PlanError::Unread(_)) => {}
         }
-        if self.told.is_new(context.plan.fingerprint()) {
+        if self.reported.is_new(context.plan.fingerprint()) {
             requeue(context, &objects);
         }
         let plan = refreshed?;
@@ -83,9 +83,9 @@ fn requeue<'a>(context: &Context, objects: impl IntoIterator<Item = &'a Arc<Orga
     }
 }
 
-/// What was told last, so that nothing is told twice.
+/// What the poller reported last, so that it reports nothing twice.
 #[derive(Debug, Default)]
-struct Told {
+struct Reported {
     /// The fingerprint of the plan when all objects were requeued for it.
     plan: Option<String>,
     /// The failure that was logged last, if there was none since.
@@ -105,8 +105,8 @@ struct Next {
     log: bool,
 }
 
-impl Told {
-    /// Whether this plan is another one than the objects were told of. It is not compared with the plan before: a
+impl Reported {
+    /// Whether this plan differs from the one for which the objects were requeued last, not from the plan before: a
     /// reconciliation may have compiled it in between.
     fn is_new(&mut self, plan: Option<String>) -> bool {
         let new = plan != self.plan;
@@ -115,7 +115,7 @@ impl Told {
     }
 
     fn judge(&mut self, failed: Option<&Failure>) -> Next {
-        // A fault of the plan is no silence of the database, and it is logged where the plan is compiled.
+        // With a fault of the plan, the database did answer. The plan cache logs the fault when it compiles the plan.
         let silence = failed.filter(|f| f.blame != Blame::Plan);
         self.unreachable |= failed.is_some_and(|f| unreachable(f.reason));
         let requeue_waiting = silence.is_none() && std::mem::take(&mut self.unreachable);
@@ -150,7 +150,7 @@ mod tests {
         let slow = Failure::new(Reason::StatementTimeout, "slow");
         let mut plan = Failure::new(Reason::SchemaMismatch, "a table is missing");
         plan.blame = Blame::Plan;
-        let mut told = Told::default();
+        let mut reported = Reported::default();
         // What failed; whether the database answered, the waiting objects are requeued, and the failure is logged.
         for (row, (failed, answered, requeue_waiting, log)) in [
             (None, true, false, false),
@@ -171,15 +171,15 @@ mod tests {
         .into_iter()
         .enumerate()
         {
-            assert_eq!(told.judge(failed), Next { answered, requeue_waiting, log }, "row {row}");
+            assert_eq!(reported.judge(failed), Next { answered, requeue_waiting, log }, "row {row}");
         }
     }
 
     #[test]
     fn a_plan_is_told_once() {
-        let mut told = Told::default();
+        let mut reported = Reported::default();
         let plan = |name: &str| Some(name.to_owned());
-        let new = [None, plan("a"), plan("a"), plan("b"), plan("a"), None].map(|plan| told.is_new(plan));
+        let new = [None, plan("a"), plan("a"), plan("b"), plan("a"), None].map(|plan| reported.is_new(plan));
         assert_eq!(new, [false, true, false, true, true, true]);
     }
 }

@@ -42,7 +42,7 @@ impl Pool {
         Self { connections, renewed }
     }
 
-    /// Connects to this server from now on, and uses no older connection again. `None` keeps the server.
+    /// Connects to this server from now on, and uses no older connection again. If it is `None`, the server stays the same.
     pub(super) fn renew(&self, endpoint: Option<&PgConnectOptions>) {
         if let Some(endpoint) = endpoint {
             self.connections.set_connect_options(endpoint.clone());

@@ -5,7 +5,7 @@
 pub enum Severity {
     /// As expected.
     Normal,
-    /// A person should look.
+    /// A person should check this.
     Warning,
 }
 

@@ -299,10 +299,7 @@ fn replacement_suspected(subject: &Subject, setting: ForceSetting) -> Failure {
     let name = &subject.name;
     Failure::new(
         Reason::ReplacementSuspected,
-        format!(
-            "this object has {}, so a GitOps engine may have deleted it only to create it again",
-            setting.described()
-        ),
+        format!("this object has {}, so a GitOps engine may have deleted it only to recreate it", setting.described()),
     )
     .effect(Effect::Untouched)
     .remedy(format!("to erase the organization: {}; to keep it: {}", setting.removal(name), keep_data(name)))
@@ -319,7 +316,7 @@ pub fn keep_data(name: &str) -> String {
 pub fn on_a_standby() -> Failure {
     Failure::new(
         Reason::DatabaseMismatch,
-        "the database server is a standby; its answers may be old and nothing can be changed there",
+        "the database server is a standby; its data may be out of date, and it accepts no changes",
     )
     .remedy("put the primary server into the operator's database URL, or promote this one: SELECT pg_promote();")
 }
@@ -361,7 +358,7 @@ fn claimed(owner: &ClaimOwner) -> Failure {
             format!("the object {name} of this cluster owns this organization and is being deleted"),
         )
         .effect(Effect::Untouched)
-        .remedy(format!("nothing: this object takes over, unless {name} has begun to erase")),
+        .remedy(format!("nothing: this object takes over, unless {name} has already begun to erase the organization")),
         ClaimOwner::OtherObject { name, terminating: false } => Failure::new(
             Reason::OrganizationClaimed,
             format!("the object {name} of this cluster owns this organization"),

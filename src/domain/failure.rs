@@ -9,7 +9,7 @@ use planner::{CompiledPlan, Faults};
 use crate::api::reason::Reason;
 use crate::api::status::ErrorCause;
 
-/// Something that stands in the way. `reason()` decides code, retry and whether a person must act.
+/// Why the operator could not do something. `reason()` decides code, retry and whether a person must act.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Failure {
     /// The one word.
@@ -70,7 +70,7 @@ impl Effect {
             Self::RolledBack => "Nothing was deleted",
             Self::NothingThisTime => "This attempt deleted nothing",
             Self::Open => {
-                "Whether the transaction was committed is not known; the next attempt checks the ledger first"
+                "It is not known whether the transaction was committed; the next attempt checks the ledger first"
             }
             Self::Erased => "The organization was erased, and its unprotected tables still have to be counted again",
         }
@@ -102,7 +102,7 @@ impl Failure {
         }
     }
 
-    /// Rows that stand in the way of one deletion. `None` if there are none.
+    /// The failure for rows that block one deletion. Returns `None` if there are none.
     #[must_use]
     pub fn blocked_by(findings: &[Finding]) -> Option<Self> {
         let first = findings.first()?;

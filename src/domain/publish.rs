@@ -68,7 +68,7 @@ pub fn own_failure<'a>(subject: &Subject, reconciliation: &'a Reconciliation) ->
     reconciliation.failure().filter(|f| subject.terminating_since.is_some() || f.blame != Blame::Plan)
 }
 
-/// Whether nobody was told of the failure. A fault of the plan that the live object showed had no Event: it is news once it
+/// Whether the failure was not reported yet. A fault of the plan that the live object showed had no Event: it is news once it
 /// blocks a deletion.
 fn is_news(failure: &Failure, previous: Option<&OrganizationStatus>) -> bool {
     let shown = previous.filter(|s| s.deletion.is_some() || failure.blame != Blame::Plan);

@@ -1,4 +1,4 @@
-//! Whether a GitOps engine was told to replace an object by deleting it and creating it again.
+//! Whether a GitOps engine is configured to replace an object by deleting it and creating it again.
 //!
 //! Kubernetes keeps a name until the object that has it is gone, so the second half of such a replacement comes only after
 //! the erasure: no successor is ever seen. Only the engine's own force setting on the object shows it.

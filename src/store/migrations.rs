@@ -78,8 +78,8 @@ impl Database {
     /// pooler may give the session to another client afterwards.
     ///
     /// # Errors
-    /// Fails when the database cannot be reached, the schema is missing or old and may not be changed, or a privilege is
-    /// missing; and when another operator holds the lock for longer than `lock_timeout`.
+    /// Fails when the database cannot be reached, the schema is missing or out of date and may not be changed, or a privilege
+    /// is missing; and when another operator holds the lock for longer than `lock_timeout`.
     pub async fn migrate(&self, allowed: bool) -> Result<Migrated, Failure> {
         let mut connection = self.extra_connection().await?;
         let mut tx = connection.begin_with(AssertSqlSafe(self.settings().begin())).await.or_failure(DURING)?;
@@ -108,7 +108,7 @@ async fn migrate(connection: &mut PgConnection, allowed: bool) -> Result<Migrate
     if !allowed {
         return Err(Failure::new(
             Reason::SchemaMismatch,
-            format!("the operator's own schema {SCHEMA} is missing or old, and database.migrate is false"),
+            format!("the operator's own schema {SCHEMA} is missing or out of date, and database.migrate is false"),
         )
         .remedy("run `organization-operator migrate`, or give the output of `organization-operator migrate --print` to the database administrator"));
     }

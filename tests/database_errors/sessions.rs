@@ -17,7 +17,7 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// What passes by itself stays visible for a while.
+/// A failure that clears by itself stays visible for a while.
 async fn patient(scene: &Scene, via: Via) -> Launch {
     let pause = json!({"initialSeconds": 4, "maxSeconds": 4});
     launch(scene, via).await.configure("retry.backoff", pause)
@@ -25,7 +25,7 @@ async fn patient(scene: &Scene, via: Via) -> Launch {
 
 async fn locks(world: Arc<World>, via: Via) {
     let scene = scene(world, via, Variant::Ordinary).await;
-    // Which of two that wait for each other is ended: the one that looks first.
+    // PostgreSQL ends the one of the two that checks for a deadlock first.
     let set = format!("ALTER DATABASE {} SET deadlock_timeout = '1s'", scene.database);
     scene.world.postgres().run_sql("postgres", &set).await.expect("set");
     let launch = patient(&scene, via).await;

@@ -201,7 +201,7 @@ impl Stage {
         self.shown.push(format!("{:?}", self.scene.events(&doomed.name).await));
     }
 
-    /// Looks through everything that anybody could see for what nobody should, and stops the operator.
+    /// Searches everything that anybody can read for what nobody should read, and stops the operator.
     pub async fn close(mut self) -> Scene {
         self.shown.push(self.operator.metrics().await);
         self.shown.push(self.operator.log());

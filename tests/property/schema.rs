@@ -67,7 +67,7 @@ pub struct Row {
 pub struct Table {
     pub name: String,
     pub columns: Vec<Column>,
-    /// Columns of the primary key; none: no key.
+    /// Columns of the primary key; empty if there is no key.
     pub key: Vec<usize>,
     /// The column with the tenant's key.
     pub organization: Option<usize>,

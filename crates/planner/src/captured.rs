@@ -71,10 +71,10 @@ impl CapturedKeys {
         values.map_or(&[], |(_, values)| values)
     }
 
-    /// Forgets the values of these columns in each row that is marked in `in_use`: another row has this key now.
+    /// Forgets the values of these columns in each row for which `in_use` is true: another row has this key now.
     ///
     /// # Errors
-    /// Fails when there are not as many marks as rows.
+    /// Fails when `in_use` does not have one value for each row.
     pub fn forget_in_use(&mut self, step: StepId, columns: &[String], in_use: &[bool]) -> Result<(), Unpaired> {
         let Some(keys) = self.0.get_mut(&step) else { return Unpaired::check(0, in_use.len()) };
         Unpaired::check(keys.len(), in_use.len())?;

@@ -127,7 +127,7 @@ pub struct Detach {
     pub table: String,
     /// The columns that become NULL.
     pub columns: Vec<String>,
-    /// The foreign key that stood in the way.
+    /// The foreign key that ruled out every order.
     pub constraint: String,
     /// Changes exactly the organization's rows.
     pub statement: Statement,

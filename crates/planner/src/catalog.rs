@@ -1,4 +1,4 @@
-//! What the live schema looks like, as far as deleting from it matters.
+//! The live schema, as far as it matters for deletions.
 
 mod foreign_key;
 mod properties;

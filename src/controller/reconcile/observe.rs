@@ -156,7 +156,7 @@ async fn compiled(subject: &Subject, context: &Context) -> Result<Arc<CompiledPl
 }
 
 /// Who owns the claim. Whether an owner of this cluster still exists is asked live: a cache that has not received it yet, or
-/// an API server that does not answer, must not look like an owner that is gone.
+/// an API server that does not answer, must not be taken for an owner that is gone.
 async fn claim_owner(facts: &Facts, subject: &Subject, context: &Context) -> Result<ClaimOwner, Failure> {
     let Some(claim) = &facts.claim else { return Ok(ClaimOwner::Nobody) };
     if claim.cluster != context.settings.cluster_id {

@@ -47,7 +47,7 @@ struct Writer<'a> {
     now: Timestamp,
 }
 
-/// When to try a refused write again. `None`: when something changes.
+/// When to try a refused write again. `None` if something has to change first.
 type Refused = Option<Duration>;
 
 impl Writer<'_> {

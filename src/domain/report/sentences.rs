@@ -13,7 +13,7 @@ use crate::domain::subject::Subject;
 /// The longest waits between two attempts, as they are configured. Sentences name them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waits {
-    /// After what is expected to pass by itself.
+    /// After a cause that is expected to clear by itself.
     pub backoff: Duration,
     /// After what a person has to clear.
     pub slow: Duration,

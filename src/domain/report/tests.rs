@@ -74,7 +74,7 @@ fn kstatus_rules_hold_after_every_end() {
         let deletes = matches!(ended, Ended::Deleting(_));
         assert_eq!(condition(&status, "Deleting").is_some(), deletes, "{ended:?}");
         assert_eq!(condition(&status, "DeletionBlocked").is_some(), deletes, "{ended:?}");
-        // What stands in the way of this deletion is why a deletion would not work today.
+        // What blocks this deletion is why a deletion would not work today.
         let blocked = match &ended {
             Ended::Deleting(deletion) => deletion.failure.as_ref().map(|f| ("False", f.reason.as_str())),
             _ => None,

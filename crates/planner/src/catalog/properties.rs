@@ -120,7 +120,7 @@ impl Trigger {
 impl Rule {
     /// Whether every deletion fails because of this rule. A step counts the rows that it deletes in a `WITH` query, where
     /// PostgreSQL accepts a rule only if it replaces the delete by one other statement. A rule that replaces the delete
-    /// from a table leaves the row in the table. Two rules remain: one that passes the deletes of a view on, and one that
+    /// from a table leaves the row in the table. Two rules remain: one that forwards the deletes of a view, and one that
     /// adds a statement to the delete of the organization itself (`of_organization`).
     pub(crate) fn blocks(&self, relation: Relation, of_organization: bool) -> bool {
         match relation {

@@ -1,4 +1,4 @@
-//! The statements that capture keys before the first delete, and those that look for these keys afterwards.
+//! The statements that capture keys before the first delete, and those that search for these keys afterwards.
 
 use super::ownership::depth_of;
 use super::resolve::Steps;

@@ -56,7 +56,7 @@ fn defines_rows(steps: &Steps<'_>, key: &ForeignKey, root: &Root) -> bool {
 }
 
 /// Tables whose rows must be locked before the check: deleting them would change rows that refer to them, so no such
-/// row may appear between the check and the delete. Nor may one of the organization's own, which the check lets pass, become
+/// row may appear between the check and the delete. Nor may one of the organization's own, which the check accepts, become
 /// another organization's meanwhile.
 pub(super) fn to_lock(needs: &[Need<'_>]) -> Vec<TableId> {
     needs.iter().filter(|n| n.key.on_delete.changes_rows()).flat_map(|n| [n.parent.id, n.child.id]).collect()

@@ -29,7 +29,7 @@ pub(super) async fn would_block(
         Ok(blocked) => blocked,
         Err(failure) => {
             tracing::debug!(object = object.name_any(), reason = failure.reason.as_str(), "{}", failure.message());
-            // What takes too long takes no shorter the next time; all else is tried then.
+            // A check that took too long would take as long again; after any other failure it is tried again.
             if !matches!(failure.reason, Reason::StatementTimeout | Reason::LockTimeout) {
                 return None;
             }

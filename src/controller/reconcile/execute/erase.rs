@@ -23,7 +23,7 @@ const SHOW_LIMIT: Duration = Duration::from_secs(5);
 /// A cascade that takes longer than this is shown as a stage in status.
 const SHOW_AFTER: Duration = Duration::from_secs(2);
 
-/// Erases. If that fails for a reason that does not pass by itself, an organization that was deactivated only to erase it is
+/// Erases. If that fails for a reason that does not clear by itself, an organization that was deactivated only to erase it is
 /// activated again: it stays in use until the deletion can succeed.
 pub(super) async fn erase_or_activate_again(
     removal: &Removal<'_>,

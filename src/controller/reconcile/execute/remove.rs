@@ -92,8 +92,7 @@ async fn verify(removal: &Removal<'_>, entry: LedgerEntry) -> Result<Reconciliat
 }
 
 fn unverified(removal: &Removal<'_>, steps: Vec<DeletionStep>) -> Reconciliation {
-    let message = "Everything was erased. After the drain time the operator counts the tables again that no foreign key \
-                   protects.";
+    let message = "Everything was erased. After the drain time, the operator counts the unprotected tables again.";
     let deletion = Deletion { steps, ..Deletion::at(removal.subject().policy, stage::VERIFYING, message) };
     removal.under_way(deletion, removal.context.settings.drain)
 }

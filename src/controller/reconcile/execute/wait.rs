@@ -49,7 +49,7 @@ fn waiting(
         Awaited::RecoveryWindow => (stage::RECOVERY_WINDOW, whole_seconds(until)),
         Awaited::Writers => (stage::DRAINING, whole_seconds(until)),
     };
-    // What passes by itself, such as a lock, says nothing about a time that is hours away.
+    // A temporary cause, such as a lock, says nothing about a time that is hours away.
     let obstacle = obstacle.filter(|o| o.reason.needs_a_person());
     let message = until_erasure(subject, awaited, until, deactivated, obstacle.as_ref());
     let begins = awaited == Awaited::RecoveryWindow && !shows(removal, stage);

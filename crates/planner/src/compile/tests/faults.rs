@@ -1,4 +1,4 @@
-//! What stands in the way: of one deletion, or of all.
+//! What blocks one deletion, or all.
 
 use super::*;
 use crate::query::Query;

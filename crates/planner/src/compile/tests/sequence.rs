@@ -1,4 +1,4 @@
-//! Cycles, and what else stands in the way of an order.
+//! Cycles, and what else rules out an order.
 
 use super::*;
 
@@ -88,7 +88,7 @@ fn the_organization_may_refer_to_its_own_rows() {
         r#"UPDATE "public"."organizations" t SET "owner" = NULL WHERE t."id" = $1::text::uuid AND (t."owner" IS NOT NULL)"#
     );
     catalog.tables[0].columns[2].nullable = false;
-    let fault = faults(&Plan::default(), &catalog).expect("neither can go first");
+    let fault = faults(&Plan::default(), &catalog).expect("neither can be deleted first");
     assert!(fault.to_string().contains("organizations_owner"), "{fault}");
     assert_eq!(
         remedy(&fault).as_deref(),
