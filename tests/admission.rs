@@ -1,4 +1,4 @@
-//! "The API server says no before the operator would have to": `deploy/components/admission`.
+//! "The API server refuses before the operator would have to": `deploy/components/admission`.
 //!
 //! What should be refused is asked for as a dry run, so that a policy that does not work does no harm to other tests. Nobody
 //! serves these objects, except where a test starts an operator.

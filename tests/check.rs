@@ -586,7 +586,7 @@ async fn all(scene: &Scene, what: &str, wanted: impl Fn(&crate::support::Seen) -
     }
 }
 
-/// Waits for rounds of looking at the database: longer than the slowest retry of the tests.
+/// Waits for several polls of the database: longer than the slowest retry of the tests.
 async fn rounds(proxy: &testbed::proxy::SqlProxy) {
     let before = proxy.count();
     eventually("rounds", || async { (proxy.count() > before + 6).then_some(()) }).await;

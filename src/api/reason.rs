@@ -66,7 +66,7 @@ pub enum Reason {
 /// When the operator tries a failed object again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
-    /// Soon, with a doubling delay (1 s to 60 s by default): the cause is expected to pass.
+    /// Soon, with a doubling delay (1 s to 60 s by default): the cause is expected to clear by itself.
     Backoff,
     /// Seldom, with a doubling delay (1 min to 15 min by default): a person has to act.
     Slow,

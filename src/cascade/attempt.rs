@@ -32,7 +32,7 @@ pub(super) struct Deleted {
     pub(super) captured: CapturedKeys,
 }
 
-/// Deletes everything under the lock of the organization, and counts again. Right before the first delete `wanted` is asked.
+/// Deletes everything under the lock of the organization, and counts again. Right before the first delete, it calls `wanted`.
 pub(super) async fn cascade(
     connection: &mut PgConnection,
     key: &str,

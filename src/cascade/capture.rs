@@ -1,4 +1,4 @@
-//! Captures keys of rows that go, and locks rows, before the first delete.
+//! Captures keys and locks rows before the first delete.
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;

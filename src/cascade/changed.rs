@@ -18,7 +18,7 @@ pub(super) fn rows_left(left: &[(&PlanTable, i64)]) -> Failure {
     }
 }
 
-/// Rows that were found are neither deleted nor the organization's any more, on a table with a trigger that can do that. They
+/// Rows that were found were not deleted and no longer belong to the organization. A trigger on the table can do that; they
 /// may also have moved away by themselves; then the next attempt finds fewer.
 pub(super) fn suppressed(table: &PlanTable, rows: i64) -> Failure {
     Failure::new(
@@ -40,7 +40,7 @@ pub(super) fn moved_parents(table: &str, rows: i64) -> Failure {
     Failure::new(
         Reason::ContentChanged,
         format!(
-            "{rows} rows of `{table}` belonged to the organization when its deletion began, or have the key of one that did, and belong to another one now"
+            "{rows} rows of `{table}` belonged to the organization when its deletion began, or have the key of such a row, and now belong to another organization"
         ),
     )
     .table(table)
@@ -48,7 +48,7 @@ pub(super) fn moved_parents(table: &str, rows: i64) -> Failure {
     .remedy("nothing: the next attempt deletes neither the moved rows nor their child rows")
 }
 
-/// The delete of the organization's own row deleted another number of rows.
+/// The delete of the organization's own row did not delete exactly one row.
 pub(super) fn not_one_organization(table: &str, rows: u64) -> Failure {
     Failure::new(
         Reason::ContentChanged,

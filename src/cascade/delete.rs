@@ -11,7 +11,7 @@ use planner::cascade::{Delete, PlanTable};
 use planner::query::Unpaired;
 
 impl<'a> Run<'a> {
-    /// Takes back the references for which there is no order of deletion.
+    /// Sets to NULL the references that no order of deletion honours.
     pub(super) async fn detach(&mut self) -> Result<(), Failure> {
         for detach in &self.erase.detaches {
             let during = During::change("setting references to NULL in", None, &detach.table);
@@ -34,7 +34,7 @@ impl<'a> Run<'a> {
         Ok(deleted)
     }
 
-    /// Deletes from one table. Where fewer rows went than were found they are counted again while their parents are still
+    /// Deletes from one table. If it deletes fewer rows than were found, it counts them again while their parents are still
     /// there: a trigger may suppress deletes.
     async fn delete_from(&mut self, delete: &Delete, found: Option<i64>) -> Result<i64, Failure> {
         let table = &delete.table;

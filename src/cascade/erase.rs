@@ -32,7 +32,7 @@ pub enum Erasure {
 }
 
 impl Database {
-    /// Erases the organization. All or nothing. Right before the first delete `wanted` is asked whether it is still to be.
+    /// Erases the organization. All or nothing. Right before the first delete, `wanted` says whether it is still wanted.
     ///
     /// # Errors
     /// Fails with every blocker when something blocks the deletion, and with `ContentChanged` when the recount finds rows.

@@ -24,7 +24,7 @@ pub struct Examined {
 }
 
 impl Database {
-    /// Finds an organization, rows outside that refer to its rows, and rows that are another one's as well, and whether its
+    /// Finds an organization, rows outside that refer to its rows, rows that also belong to another one, and whether its
     /// rows can be counted, in a read-only transaction that is rolled back.
     ///
     /// # Errors

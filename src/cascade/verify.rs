@@ -72,7 +72,7 @@ impl Database {
         if deleted.iter().any(|(_, rows)| *rows > 0) {
             captured_keys::keep(run.connection, actor, erase, &run.captured).await?;
             ledger::amend(&mut tx, actor, &steps, false).await?;
-            // What was deleted may be rows of one that was created meanwhile.
+            // The deleted rows may belong to an organization that was created meanwhile.
             refuse_created_again(&mut tx, actor, plan).await?;
             commit(tx).await?;
             return Ok(Verification::Swept);
@@ -86,7 +86,7 @@ impl Database {
 }
 
 impl Run<'_> {
-    /// Keys of parents that are there again belong to another organization now, and so does what is found by them.
+    /// Keys of parents that are there again belong to another organization now, and so do the rows that are found by them.
     async fn forget_keys_in_use(&mut self) -> Result<(), Failure> {
         let during = During::action("checking for keys that are in use again");
         for back in &self.erase.parents_back {

@@ -24,7 +24,7 @@ pub(super) fn failure(error: &kube::Error, doing: &str) -> Failure {
             format!("the API server gave no usable answer while {doing}: {}", innermost(error)),
         )
         .remedy(
-            "check that the API server runs and that the operator may reach it; the operator's log shows every cause",
+            "check that the API server runs and that the operator can reach it; the operator's log shows every cause",
         ),
     }
 }

@@ -136,7 +136,7 @@ fn waits_for_the_database(object: &Organization) -> bool {
 
 fn unanswered() -> Failure {
     Failure::new(Reason::DatabaseUnavailable, "the database did not answer while the operator read all organizations")
-        .remedy("check that the database server runs and that the operator may reach it")
+        .remedy("check that the database server runs and that the operator can reach it")
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What this process remembers of each object. Nothing that is right depends on it: after a restart it is empty.
+//! What this process remembers of each object. Correctness does not depend on it: after a restart it is empty.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -110,7 +110,7 @@ impl Memory {
         keys
     }
 
-    /// The objects whose organization is not as it was seen last. `found` has their states of now.
+    /// The objects whose organization has changed since it was last seen. `found` has the current states.
     pub(super) fn drifted(&self, found: &HashMap<String, TenantState>) -> Vec<ObjectRef<Organization>> {
         let mut objects = self.lock();
         let drifted = objects.values_mut().filter_map(|o| o.tenant.as_mut()).filter_map(|tenant| {

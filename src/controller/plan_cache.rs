@@ -94,7 +94,7 @@ impl PlanCache {
         self.known.read().unwrap_or_else(PoisonError::into_inner).fingerprint()
     }
 
-    /// Compiles the plan against the catalogue of now, and logs once what has changed.
+    /// Compiles the plan against the current catalogue, and logs once what has changed.
     ///
     /// # Errors
     /// Fails when the catalogue cannot be read or the organization's table is missing; what was compiled before is then

@@ -59,7 +59,7 @@ fn timed_out(limit: Duration) -> Failure {
     Failure::new(
         Reason::StatementTimeout,
         format!(
-            "the reconciliation took longer than {limit} s, so the operator stopped it; the next one reads in the ledger \
+            "the reconciliation took longer than {limit} s, so the operator stopped it; the next one checks in the ledger \
              whether this one committed"
         ),
     )

@@ -9,7 +9,7 @@ use planner::statement::{Param, Statement};
 use planner::{CapturedKeys, Query as Count};
 
 /// A statement of the plan, with its values bound. Its identifiers were quoted when it was compiled. Keys that were not
-/// captured are those of no row.
+/// captured match no row.
 pub(crate) fn query<'q>(
     statement: &'q Statement,
     key: &'q str,
@@ -26,7 +26,7 @@ pub(crate) fn query<'q>(
     query
 }
 
-/// Runs a statement that returns one number for each of its subjects. Another number of numbers is an error.
+/// Runs a statement that returns one number for each of its subjects. A different number of values is an error.
 pub(crate) async fn counted<'s, S>(
     connection: &mut PgConnection,
     count: &'s Count<S>,
@@ -37,7 +37,7 @@ pub(crate) async fn counted<'s, S>(
     count.pair(&numbers).map_err(unpaired)
 }
 
-/// The server answered with another number of values than was asked for.
+/// The server answered with a different number of values than the statement asks for.
 pub(crate) fn unpaired(error: Unpaired) -> sqlx::Error {
     sqlx::Error::Decode(Box::new(error))
 }

@@ -55,10 +55,10 @@ pub struct Database {
     /// no server answers.
     extra: Arc<Semaphore>,
     servers: RwLock<Servers>,
-    /// Held by the task that finds out for all which server is the primary, or why no server answers. And what it found.
+    /// Held by the task that finds out, for all, which server is the primary or why no server answers; and what it found.
     diagnosis: tokio::sync::Mutex<Option<Dated>>,
-    /// The last failure to connect. For a moment it answers for other tasks, too: while the database is down, no task holds a
-    /// place for which an object waits that does not need the database.
+    /// The last failure to connect. For a moment it answers for other tasks, too: while the database is down, no task takes the
+    /// place of an object that does not need the database.
     down: Mutex<Option<Dated>>,
 }
 
@@ -152,7 +152,7 @@ impl Database {
         let endpoint = self.server().await?;
         let mut transaction = match self.pool.begin(self.settings.begin()).await {
             Ok(transaction) => transaction,
-            // The pool hides why: one direct connection tells.
+            // The pool does not say why, but a direct connection does.
             Err(sqlx::Error::PoolTimedOut) => return Err(self.diagnose(&endpoint).await),
             Err(e) => return Err(while_connecting(&endpoint, &e)),
         };

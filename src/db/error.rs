@@ -86,7 +86,7 @@ fn from_socket(io: &std::io::Error, during: During<'_>) -> Failure {
         return untrusted(if words.contains("UnknownIssuer") {
             "its issuer is not known"
         } else if words.contains("not valid for name") || words.contains("NotValidForName") {
-            "it is for another host name than the one in the database URL"
+            "it is for a host name other than the one in the database URL"
         } else if words.to_lowercase().contains("expired") {
             "it has expired"
         } else {

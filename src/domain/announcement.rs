@@ -1,6 +1,6 @@
 //! What an Event says.
 
-/// How bad it is.
+/// The severity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     /// As expected.
@@ -12,7 +12,7 @@ pub enum Severity {
 /// What an Event says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
     /// One word: the same as in conditions and metrics.
     pub reason: &'static str,

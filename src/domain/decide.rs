@@ -228,7 +228,7 @@ impl Circumstances {
     }
 }
 
-/// Decides what to do with a terminating object. Read from top to bottom: the first line that fits holds.
+/// Decides what to do with a terminating object. Read from top to bottom: the first line that applies decides.
 #[must_use]
 pub fn remove(subject: &Subject, facts: &Facts, owner: &ClaimOwner, with: &Circumstances) -> Remove {
     // 1. What was done is done: the ledger comes first.

@@ -12,7 +12,7 @@ use crate::api::status::ErrorCause;
 /// Why the operator could not do something. `reason()` decides code, retry and whether a person must act.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Failure {
-    /// The one word.
+    /// The reason, in one word.
     pub reason: Reason,
     /// What happened. Holds no row value, connection string or secret.
     what: String,

@@ -154,7 +154,7 @@ async fn constraints(world: Arc<World>, via: Via) {
     prove(world, via, Variant::Ordinary, cases).await;
 }
 
-/// A trigger that ends badly. What it says aloud on the way is nobody's business either.
+/// A trigger that raises an error. The messages that it sends before must not be shown either.
 macro_rules! ending {
     ($body:literal) => {
         concat!(

@@ -182,7 +182,7 @@ async fn a_certificate_that_is_not_trusted(world: Arc<World>, via: Via) {
     };
     stage.blocked(&doomed, &expect).await;
     std::fs::write(&file, wrong_host).expect("a file");
-    stage.scene.until(&doomed.name, "a wrong host", said("it is for another host name")).await;
+    stage.scene.until(&doomed.name, "a wrong host", said("it is for a host name other than")).await;
     std::fs::write(&file, right).expect("a file");
     stage.healed(&doomed).await;
     stage.close().await;

@@ -1,4 +1,4 @@
-//! Keys of rows that go, by which other rows are still to be found.
+//! Keys of deleted rows, by which their child rows are found afterwards.
 
 use std::collections::{BTreeMap, HashSet};
 

@@ -47,7 +47,7 @@ pub struct Cascade {
     pub lock_tables: Statement,
     /// Rows to capture or to lock before the first delete, parents first.
     pub captures: Vec<Capture>,
-    /// References that are taken back before the first delete, because no order of deletion honours them.
+    /// References that are set to NULL before the first delete, because no order of deletion honours them.
     pub detaches: Vec<Detach>,
     /// One delete for each table, in the real order.
     pub deletes: Vec<Delete>,

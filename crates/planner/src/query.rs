@@ -9,7 +9,7 @@ pub struct Query<S> {
     subjects: Vec<S>,
 }
 
-/// The database answered with another number of values than was asked for.
+/// The database answered with a different number of values than the query asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{found} values were returned for {expected}")]
 pub struct Unpaired {

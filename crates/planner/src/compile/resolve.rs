@@ -105,7 +105,7 @@ pub(super) fn resolve<'a>(
             for (j, other) in plan.steps.iter().enumerate().filter(|(_, o)| o.entity == *parent) {
                 if let Some(key) = refers_elsewhere(step, infos[i], &parents, catalog) {
                     faults.schema(
-                        format!("`{at}.column`: by the constraint {}, this column refers to another table than `{}`", key.name, other.table),
+                        format!("`{at}.column`: by the constraint {}, this column refers to a table other than `{}`", key.name, other.table),
                         Some(&step.table),
                         Some(format!(
                             "set {at}.parent to the entity of the table that the column refers to; if the column holds a key of `{}` all the same, write `columns: {{COLUMN: PARENT_COLUMN}}`",

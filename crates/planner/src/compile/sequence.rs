@@ -1,5 +1,5 @@
-//! In which order the tables are deleted from, as far as foreign keys leave a choice, and which references must be taken
-//! back before because they leave none.
+//! The order in which tables are deleted from, as far as foreign keys leave a choice, and the references that must be set
+//! to NULL first because they leave none.
 
 use super::faults::Collector;
 use super::resolve::{Resolved, Steps};
@@ -155,7 +155,7 @@ fn detachable(steps: &Steps<'_>, catalog: &Catalog, root: &Root, key: &ForeignKe
         .collect()
 }
 
-/// The statements that take the broken references back, of exactly the organization's rows.
+/// The statements that set the broken references of exactly the organization's rows to NULL.
 pub(super) fn detaches(
     sequence: &Sequence<'_>,
     steps: &Steps<'_>,

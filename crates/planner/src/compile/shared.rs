@@ -1,5 +1,5 @@
-//! Rows of which two columns disagree about whose they are. They can only come about where a table's rows can be found in
-//! more than one way: by an organization column or by a parent, or by parents in several tables.
+//! Rows whose columns disagree about the organization that they belong to. A table can have such rows only if its rows are
+//! found in more than one way: by an organization column or by a parent, or by parents in several tables.
 
 use super::effort::Effort;
 use super::resolve::Steps;

@@ -108,7 +108,7 @@ fn missing_link(plan: &Plan, catalog: &Catalog, step: &Step, table: &TableInfo) 
             (" (a view or a foreign table cannot have foreign keys)".to_owned(), None)
         }
         None if types_of(table, &columns) != types_of(parent, &parent_columns) => {
-            (" (its columns have other types than the columns that they refer to)".to_owned(), None)
+            (" (the types of its columns differ from those of the columns that they refer to)".to_owned(), None)
         }
         None => (
             String::new(),

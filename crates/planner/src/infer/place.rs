@@ -164,7 +164,7 @@ pub(super) fn remarks(
     if !tenants.is(reference.parent) {
         remarks.extend(others().filter(|c| tenants.is(c.parent)).map(|c| {
             format!(
-                "{columns} also names the organization of a row. If it names another one than the parent does, or if the row has no parent, the row blocks the deletion; a second step for this table by {columns} deletes rows without a parent",
+                "{columns} also names the organization of a row. If it differs from the parent's organization, or if the row has no parent, the row blocks the deletion; a second step for this table by {columns} deletes rows without a parent",
                 columns = c.columns()
             )
         }));

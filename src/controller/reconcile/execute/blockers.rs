@@ -50,9 +50,9 @@ pub(super) async fn known(removal: &Removal<'_>) -> Option<Failure> {
 }
 
 /// Fails with what would block the erasure. An attempt that failed before for a reason that only the deletes themselves
-/// show, such as a trigger, is rehearsed, so that the organization is not deactivated in vain again and again.
+/// show, such as a trigger, is rehearsed, so that the organization is not deactivated repeatedly for nothing.
 pub(super) async fn examine(removal: &Removal<'_>) -> Result<(), Failure> {
-    // The schema of now: a table that was created since the last poll may be what blocks.
+    // The current schema: a table that was created since the last poll may be what blocks.
     let plan = removal.context.plan.refresh().await?;
     plan.erase()?;
     let (database, key) = (&removal.context.database, removal.facts.key.as_str());

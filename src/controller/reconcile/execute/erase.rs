@@ -50,7 +50,7 @@ pub(super) async fn erase_or_activate_again(
     })
 }
 
-/// Runs the cascade; once more with a plan of now, if the schema has changed since the plan was compiled.
+/// Runs the cascade; once more with a new plan if the schema has changed since the plan was compiled.
 async fn erase(removal: &Removal<'_>, take_from: Option<&str>) -> Result<Erasure, Failure> {
     match cascade(removal, take_from).await {
         Err(failure) => Err(explained(removal, failure).await),
@@ -62,7 +62,7 @@ async fn erase(removal: &Removal<'_>, take_from: Option<&str>) -> Result<Erasure
     }
 }
 
-/// What the server refused, in the words of a plan of now: it names each table, column and privilege that is missing.
+/// What the server refused, in the words of a new plan: it names each table, column and privilege that is missing.
 async fn explained(removal: &Removal<'_>, failure: Failure) -> Failure {
     if failure.sql_state.is_none() || !matches!(failure.reason, Reason::PermissionDenied | Reason::SchemaMismatch) {
         return failure;
@@ -74,7 +74,7 @@ async fn explained(removal: &Removal<'_>, failure: Failure) -> Failure {
 }
 
 /// Runs the cascade. One that takes long is shown while it runs. The claim is made first, in a transaction of its own, so
-/// that it remembers the policy of now, also when the cascade is blocked.
+/// that it remembers the current policy, also when the cascade is blocked.
 async fn cascade(removal: &Removal<'_>, take_from: Option<&str>) -> Result<Erasure, Failure> {
     let database = &removal.context.database;
     if !removal.owns_claim() {

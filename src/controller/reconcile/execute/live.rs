@@ -44,7 +44,7 @@ pub(super) async fn apply(
     Reconciliation::failed(subject, observed.clone(), failure)
 }
 
-/// Deletes the object, if it still is as the cache has it: an expiration that was moved must not be acted on because the
+/// Deletes the object if it is still as the cache has it: an expiration that was changed must not take effect because the
 /// watch has not received the change yet.
 async fn expire(subject: &Subject, context: &Context) -> Result<Reconciliation, Failure> {
     let deleted = match context.cluster.live(&subject.name).await? {
