@@ -19,7 +19,7 @@ impl Database {
     /// the plan again. Returns `None` if there is something after all.
     ///
     /// # Errors
-    /// Fails when the plan must not be used, the claim cannot be had, or the database refuses.
+    /// Fails when the plan must not be used, the claim cannot be obtained, or the database refuses.
     pub async fn not_found(&self, actor: Actor<'_>, plan: &CompiledPlan) -> Result<Option<CompletionProof>, Failure> {
         let erase = plan.erase()?;
         let mut tx = self.begin().await?;

@@ -1,4 +1,4 @@
-//! What a deletion would take, without touching anything.
+//! What a deletion would delete. It changes nothing.
 
 use crate::db::Database;
 use crate::db::bind::counted;
@@ -21,7 +21,7 @@ pub struct Preview {
 }
 
 impl Database {
-    /// Counts what a deletion would take.
+    /// Counts what a deletion would delete.
     ///
     /// # Errors
     /// Fails when the database cannot be read or the id is no value of the key's type.

@@ -20,7 +20,7 @@ use planner::{CapturedKeys, CompiledPlan};
 pub struct Rehearsal {
     /// The key in the database's own spelling.
     pub key: String,
-    /// What a deletion would take, in its order.
+    /// What a deletion would delete, in its order.
     pub steps: Vec<DeletionStep>,
     /// Rows of the organization's own table.
     pub organizations: i64,
@@ -33,7 +33,7 @@ impl Database {
     /// row is made, and the operator's own schema is not read. Returns `None` if the plan was compiled against a schema that
     /// has changed since.
     ///
-    /// The first lock is the organization's row, as in every deletion, so it waits for one under way, and one waits for it.
+    /// The first lock is the organization's row, as in every deletion, so each of the two waits for the other to end.
     ///
     /// # Errors
     /// Fails as the deletion would.

@@ -57,7 +57,7 @@ impl Target {
     ///
     /// # Errors
     /// Fails if the API server or the database cannot be queried, if there is no such object, and if the object belongs to
-    /// another database than the one that the command is connected to.
+    /// a database other than the one that the command is connected to.
     pub async fn identify(&self, database: &Database) -> Result<Option<Identified>, Unidentified> {
         let Some(name) = &self.name else {
             return Ok(self.id.clone().map(|id| Identified { name: None, id }));

@@ -43,7 +43,7 @@ pub(super) async fn reconcile(object: Arc<Organization>, context: Arc<Context>) 
         Some((object.clone(), Reconciliation::failed(&subject, Observed::default(), timed_out(limit))))
     });
     let Some((object, reconciliation)) = ended else {
-        // What changed a live object may be no change that the watch reports.
+        // The watch may not report the change to a live object.
         return Ok(match phase {
             Phase::Live => Action::requeue(AFTER_A_CHANGE),
             Phase::Terminating | Phase::Released => Action::await_change(),

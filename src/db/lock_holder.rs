@@ -75,7 +75,7 @@ async fn holders(connection: &mut PgConnection, pid: i32) -> Result<Vec<LockHold
         .collect()
 }
 
-/// A name that anybody may have chosen, as it can be shown: short, and of printable characters.
+/// A name that anybody may have chosen, made safe to show: short, and only printable characters.
 fn plain(name: Option<String>) -> String {
     name.unwrap_or_default().chars().filter(|c| !c.is_control() && !matches!(c, '"' | '`' | '\\')).take(63).collect()
 }

@@ -59,7 +59,7 @@ pub(super) fn missing(message: &str, routine: Option<&str>, context: Option<&str
     Some(printable(message.lines().next().unwrap_or_default(), 256))
 }
 
-/// A text that another program wrote, as it can be shown: printable, and of at most so many characters.
+/// A text from another program, made safe to show: printable, and at most so many characters.
 pub(super) fn printable(text: &str, limit: usize) -> String {
     text.chars().filter(|c| !c.is_control()).take(limit).collect()
 }

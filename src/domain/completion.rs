@@ -1,4 +1,4 @@
-//! Proof that an object may go. A finalizer can only be released with a [`CompletionProof`], and an erasure can only be
+//! Proof that an object may be released: a finalizer needs a [`CompletionProof`] to be released, and an erasure can only be
 //! completed with a recount that found nothing.
 
 use super::facts::LedgerEntry;

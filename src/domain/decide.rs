@@ -120,7 +120,7 @@ pub enum KeepBecause {
 /// What to do with a terminating object.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Remove {
-    /// The deletion is completed: only the object has to go.
+    /// The deletion is completed: only the object has to be released.
     Release(CompletionProof),
     /// It was erased, as the ledger says; what no foreign key protects must be counted again.
     Verify(LedgerEntry),
@@ -272,7 +272,7 @@ fn erase_or_wait(
     take_from: Option<String>,
     window: Option<Window>,
 ) -> Remove {
-    // 6. What may be half of a replacement is no request to erase.
+    // 6. A deletion that may be half of a replacement is not a request to erase.
     if let Some(setting) = subject.force_setting {
         return Remove::Refuse(replacement_suspected(subject, setting));
     }

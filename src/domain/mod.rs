@@ -1,4 +1,4 @@
-//! The pure core: what is to be done, and what it means. No client, no clock, no input or output.
+//! The pure core: it decides what to do, and what to report. No client, no clock, no input or output.
 
 pub mod announcement;
 pub mod attempts;

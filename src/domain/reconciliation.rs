@@ -35,7 +35,7 @@ pub enum Ended {
     Failed(Failure),
     /// The object is being deleted.
     Deleting(Deletion),
-    /// The deletion is completed: only the object has to go.
+    /// The deletion is completed: only the object has to be released.
     Completed(CompletionProof),
 }
 

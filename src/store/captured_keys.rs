@@ -35,7 +35,7 @@ fn name(capture: &Capture) -> String {
     format!("{}#{}", capture.declared, capture.step)
 }
 
-/// Keeps what has to be known for the count after COMMIT.
+/// Stores the captured keys for the count after COMMIT.
 pub(crate) async fn keep(
     connection: &mut PgConnection,
     actor: Actor<'_>,
@@ -55,7 +55,7 @@ pub(crate) async fn keep(
     Ok(())
 }
 
-/// Loads what was kept. Fails when the plan asks for other keys now.
+/// Loads the stored keys. Fails when the plan needs other keys now.
 pub(crate) async fn load(
     connection: &mut PgConnection,
     actor: Actor<'_>,
@@ -88,7 +88,7 @@ fn plan_changed(table: &str) -> Failure {
     .remedy("restore the earlier plan (cascade) until this deletion is completed")
 }
 
-/// Drops what was kept.
+/// Deletes the stored keys.
 pub(crate) async fn drop(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
     own(DROP)
         .bind(actor.cluster)

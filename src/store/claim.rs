@@ -92,7 +92,7 @@ async fn lock_claim_on(connection: &mut PgConnection, key: &str) -> Result<Optio
 }
 
 /// Locks the claim on the organization for this object, and makes it if no object has it. `take_from` names the one other
-/// owner from whom it may be taken. The check is made here, under the lock, so a decision that has grown old takes nothing.
+/// owner from whom it may be taken. The check is made here, under the lock, so an outdated decision takes nothing.
 pub(crate) async fn lock_claim(
     connection: &mut PgConnection,
     actor: Actor<'_>,

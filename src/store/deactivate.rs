@@ -16,7 +16,7 @@ impl Database {
     /// Switches the organization off for good and keeps its data.
     ///
     /// # Errors
-    /// Fails when the claim cannot be had, or the database refuses.
+    /// Fails when the claim cannot be obtained, or the database refuses.
     pub async fn deactivate(
         &self,
         actor: Actor<'_>,

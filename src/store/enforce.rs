@@ -14,7 +14,7 @@ impl Database {
     /// Claims the organization for a terminating object that has no claim.
     ///
     /// # Errors
-    /// Fails when the claim cannot be had, or the database refuses.
+    /// Fails when the claim cannot be obtained, or the database refuses.
     pub async fn claim(&self, actor: Actor<'_>, take_from: Option<&str>) -> Result<(), Failure> {
         let mut tx = self.begin().await?;
         lock_claim(&mut tx, actor, take_from).await?;
@@ -24,7 +24,7 @@ impl Database {
     /// Brings claim and activation in line with the spec.
     ///
     /// # Errors
-    /// Fails when the claim cannot be had, or the database refuses.
+    /// Fails when the claim cannot be obtained, or the database refuses.
     pub async fn enforce(&self, actor: Actor<'_>, enforce: &Enforce, plan: &CompiledPlan) -> Result<(), Failure> {
         let mut tx = self.begin().await?;
         let pid = server(&mut tx).await?.pid;

@@ -16,7 +16,7 @@ const OF_OBJECT: &str = "SELECT outcome, steps, finished_at, verified_at IS NOT 
 FROM organization_operator.ledger
 WHERE cluster_id = $1 AND object_uid = $2";
 
-/// An entry began with its transaction and ended when it is written: what the transaction waits for in between must not
+/// An entry starts with its transaction and finishes when it is written: the waits of the transaction in between must not
 /// count as drain time.
 const INSERT: &str = "INSERT INTO organization_operator.ledger
     (cluster_id, object_uid, object_name, organization_key, outcome, policy, policy_manager, steps,
@@ -47,8 +47,8 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Reads an entry from a row. Returns `None` if the columns are NULL. An entry that cannot be read is an error: taken for no
-/// entry, it would let a deletion that has ended begin anew.
+/// Reads an entry from a row. Returns `None` if the columns are NULL. An entry that cannot be read is an error: taken as
+/// missing, it would let a completed deletion begin again.
 pub(super) fn entry_in(row: &PgRow) -> Result<Option<LedgerEntry>, sqlx::Error> {
     let Some(outcome) = row.try_get::<Option<&str>, _>("outcome")? else { return Ok(None) };
     let steps: sqlx::types::Json<Vec<DeletionStep>> = row.try_get("steps")?;

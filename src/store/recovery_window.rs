@@ -18,7 +18,7 @@ impl Database {
     /// clock.
     ///
     /// # Errors
-    /// Fails when the claim cannot be had, or the database refuses.
+    /// Fails when the claim cannot be obtained, or the database refuses.
     pub async fn start_window(
         &self,
         actor: Actor<'_>,

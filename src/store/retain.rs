@@ -1,4 +1,4 @@
-//! The object goes, and the organization and its data stay as they are.
+//! The object is released, and the organization and its data stay as they are.
 
 use std::fmt::Write as _;
 

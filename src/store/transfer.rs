@@ -1,4 +1,4 @@
-//! The object goes, and another object of this cluster owns the organization from then on.
+//! The object is released, and another object of this cluster owns the organization from then on.
 
 use super::claim::{drop_claim, hand_over, lock_claim_of_object};
 use super::ledger::Record;

@@ -87,7 +87,7 @@ async fn writes_are_numbered_and_watches_pass(proxy: &ApiProxy, admin: &Client<'
 }
 
 async fn writes_are_struck_before_and_after(proxy: &ApiProxy, admin: &Client<'_>, control_plane: &Arc<ControlPlane>) {
-    // The hook looks past the proxy whether the API server has done it.
+    // The hook asks the API server itself, past the proxy, whether it has done it.
     let found = Arc::new(Mutex::new(None));
     let look_for = |name: &'static str| {
         let (found, control_plane) = (Arc::clone(&found), Arc::clone(control_plane));

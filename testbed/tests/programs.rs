@@ -1,4 +1,4 @@
-//! Where the programs come from, and what the reader is told when they are nowhere.
+//! Where the programs come from, and what the message says when they are nowhere.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::path::Path;

@@ -98,7 +98,7 @@ async fn rename(stage: &Stage, from: &str, to: &str) {
     .await;
 }
 
-/// Puts a device that is always full in the place of an empty table's file: whatever writes to it is told by the kernel that
+/// Puts a device that is always full in the place of an empty table's file: the kernel reports to whatever writes to it that
 /// there is no space left. That needs no rights beyond those of the server's own user, and fills nothing.
 async fn fill(scene: &Scene, table: &str) {
     // The server must not have a reason left to write the empty file to its disk.

@@ -62,7 +62,7 @@ pub struct Cascade {
     pub preflight: Preflight,
     /// What must not be there before the deletes that are run again after COMMIT.
     pub late_preflight: Preflight,
-    /// The same as `preflight`, without what only a walk through a large table could tell.
+    /// The same as `preflight`, without what only a scan of a large table could find.
     pub quick_check: Preflight,
     /// Deletes the organization itself.
     pub delete_organization: Statement,

@@ -176,7 +176,7 @@ impl RowSet {
     }
 
     /// The condition that holds for exactly the other rows, those without a way among them. Written so that PostgreSQL can join:
-    /// `NOT IN` walks through the whole set once for each row, where the set is large.
+    /// `NOT IN` scans the whole set once for each row if the set is large.
     pub(super) fn outside(&self, alias: &str, key: &KeySource, writer: &mut Writer) -> String {
         match self {
             Self::Direct { .. } => format!("({}) IS NOT TRUE", self.condition(alias, key, writer)),

@@ -33,8 +33,8 @@ pub(super) async fn read_live(
 
 /// Another live object of this cluster that names the same organization; the oldest, if there are several.
 ///
-/// The API server is asked for a list, which has an object created a moment ago, and which fails when it cannot be read: a
-/// failed read is no permission to erase. It finds the spellings of this object's claim and spec; another spelling of the
+/// A list from the API server has an object that was created a moment ago. If the list cannot be read, this fails: a failed
+/// read is not permission to erase. The list has the spellings of this object's claim and spec; another spelling of the
 /// same id is found in the cache, and read live before it counts.
 pub(super) async fn successor(
     facts: &Facts,

@@ -58,7 +58,7 @@ pub(super) async fn observe(object: Arc<Organization>, context: &Context) -> Opt
     }
 }
 
-/// The finalizer comes before all that can fail: without it the object is deleted without the operator.
+/// The finalizer comes before everything that can fail: without it the object is deleted without the operator.
 async fn live(object: Arc<Organization>, subject: Subject, context: &Context) -> Option<Observation> {
     let read = Instant::now();
     let object = if subject.has_finalizer {
@@ -77,7 +77,7 @@ async fn live(object: Arc<Organization>, subject: Subject, context: &Context) ->
     Some(Observation { object, subject, read, observed, found })
 }
 
-/// The object is read live first: what a person lowered a second ago counts.
+/// The object is read live first: a policy that a person lowered a second ago counts.
 async fn terminating(cached: Arc<Organization>, subject: Subject, context: &Context) -> Option<Observation> {
     let read = Instant::now();
     let (object, namesakes) = match read_live(&subject, context).await {

@@ -66,7 +66,7 @@ impl Writer<'_> {
             }
             Some(failure) => context.memory.failed(uid, Task::Apply, failure.reason),
             None => {
-                // What a deletion waits for between two attempts is no success.
+                // A deletion that waits between two attempts is not a success.
                 context.memory.succeeded(uid, Task::Apply);
                 Attempts::default()
             }
@@ -123,7 +123,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// What the API server refused cannot be shown in the status: the Event and the log have to do.
+    /// What the API server refused cannot be shown in the status: only the Event and the log show it.
     async fn refused(&self, refusal: &Failure) -> Attempts {
         let attempts = self.context.memory.failed(&self.subject.uid, Task::Publish, refusal.reason);
         self.context.metrics.failed(refusal.reason);

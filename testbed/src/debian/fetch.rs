@@ -61,7 +61,7 @@ pub(super) async fn fetch(wanted: Packaged, search: &Search, shelf: &Path, progr
         if !seen.insert(candidate.clone()) || apt.installed(&candidate).await? {
             continue;
         }
-        // A name that stands for other packages cannot be fetched; what is missing in the end is told above.
+        // A name that stands for other packages cannot be fetched; what is missing in the end is reported above.
         let Ok(unpacked) = apt.unpack(&candidate).await? else { continue };
         for library in missing {
             if let Some(file) = find(&unpacked.root, &|path| path.ends_with(&library))? {

@@ -189,7 +189,7 @@ fn compare_alike(
     false
 }
 
-/// The foreign key by which `column` refers to another table than the parent. If the step used the column all the same, it
+/// The foreign key by which `column` refers to a table other than the parent. If the step used the column all the same, it
 /// would find rows of any organization whose keys happen to be equal. Returns `None` if there is no such foreign key.
 fn refers_elsewhere<'c>(
     step: &Step,

@@ -29,7 +29,7 @@ pub(super) fn query(
         let by_column = unused(tenant_columns, steps, step.info, catalog, root);
         let ways: Vec<RowSet> = same.iter().flat_map(|&i| live[i].ways()).collect();
         let sets: Vec<&RowSet> = same.iter().map(|&i| &live[i]).collect();
-        // One condition for each pair of ways: PostgreSQL joins each, and walks where several are under an OR.
+        // One condition for each pair of ways: PostgreSQL joins each, but scans if several are under an OR.
         let conditions = |key: &KeySource, others: &KeySource, writer: &mut Writer| {
             let mut conditions = Vec::new();
             let mut both = |one: &RowSet, other: &RowSet, writer: &mut Writer| {

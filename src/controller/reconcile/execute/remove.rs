@@ -36,7 +36,7 @@ pub(super) async fn remove(removal: &Removal<'_>, decision: Remove) -> Result<Re
         Remove::Deactivate { take_from } => database.deactivate(removal.actor(), take_from.as_deref(), plan).await?,
         Remove::NotFound => database.not_found(removal.actor(), plan).await?.ok_or_else(appeared)?,
         Remove::StartWindow { take_from } => {
-            // A recovery window deactivates whatever will block the erasure at its end, and says what that is.
+            // A recovery window deactivates even if something will block the erasure at its end, and says what that is.
             let obstacle = match examine(removal).await {
                 Err(failure) if removal.subject().recovery_window_seconds == 0 => return Err(failure),
                 examined => examined.err(),
@@ -46,7 +46,7 @@ pub(super) async fn remove(removal: &Removal<'_>, decision: Remove) -> Result<Re
         }
         Remove::Wait { until, awaited } => {
             let obstacle = match awaited {
-                // What is wrong with the plan is known already: nobody has to wait for the message.
+                // The faults of the plan are known already: the message need not wait.
                 Awaited::Successor => {
                     plan.erase()?;
                     known(removal).await
