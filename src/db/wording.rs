@@ -225,7 +225,7 @@ fn refusing(refusal: &Refusal<'_>, during: During<'_>) -> String {
 /// SQL that shows the triggers of a table.
 pub(crate) fn triggers(table: &str) -> String {
     format!(
-        "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = {}::regclass AND NOT tgisinternal; -- then change or disable the trigger that raises the error",
+        "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = {}::regclass AND NOT tgisinternal; -- then change or disable the trigger that causes this",
         literal(&quoted(table))
     )
 }
