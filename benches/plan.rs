@@ -100,7 +100,11 @@ async fn preflight(postgres: &Postgres) {
     let database = open(postgres, "ordinary").await;
     let with = database.compile(&Plan::default()).await.expect("compiled");
     let mut without = with.clone();
-    let Verdict::Ready(erase) = &mut without.verdict else { panic!("a fault") };
+    let ready = match &mut without.verdict {
+        Verdict::Ready(erase) => Some(erase),
+        Verdict::Blocked { .. } => None,
+    };
+    let erase = ready.expect("no fault");
     assert!(erase.preflight.references.is_some(), "there is something to check");
     erase.preflight = Preflight::default();
     erase.captures.retain(|c| !c.columns.is_empty());

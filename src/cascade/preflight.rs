@@ -9,7 +9,7 @@ use crate::domain::Failure;
 use planner::cascade::Preflight;
 use planner::{CapturedKeys, Finding, blocker};
 
-/// Finds every blocker.
+/// Finds every blocker. An error of the second query does not hide what the first one found.
 pub(super) async fn blockers(
     connection: &mut PgConnection,
     key: &str,
@@ -24,8 +24,11 @@ pub(super) async fn blockers(
     }
     if let Some(shared) = &preflight.shared {
         let during = During::action("checking for rows of several organizations");
-        let rows = counted(connection, shared, key, captured).await.or_failure(during)?;
-        found.extend(blocker::shared_rows(&rows, key));
+        match counted(connection, shared, key, captured).await.or_failure(during) {
+            Ok(rows) => found.extend(blocker::shared_rows(&rows, key)),
+            Err(failure) if found.is_empty() => return Err(failure),
+            Err(_) => {}
+        }
     }
     Ok(found)
 }

@@ -33,7 +33,8 @@ impl Database {
             .await
             .or_failure(during)?;
         let found = blockers(&mut tx, key, &erase.quick_check, &CapturedKeys::default()).await?;
-        tx.rollback().await.or_failure(during)?;
-        Ok(Failure::blocked_by(&found))
+        // The second query may have ended the transaction, and what the first one found still holds.
+        let ended = tx.rollback().await.or_failure(during);
+        Failure::blocked_by(&found).map_or_else(|| ended.map(|()| None), |blocked| Ok(Some(blocked)))
     }
 }

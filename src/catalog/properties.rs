@@ -111,7 +111,7 @@ pub(super) async fn properties(
     ids: Vec<Oid>,
     plan_tables: Vec<Oid>,
 ) -> Result<BTreeMap<TableId, TableProperties>, sqlx::Error> {
-    let id = |row: &PgRow| Ok::<_, sqlx::Error>(table_id(row, "id")?);
+    let id = |row: &PgRow| table_id(row, "id");
     let mut all: BTreeMap<TableId, TableProperties> = BTreeMap::new();
     for row in own(RELATIONS).bind(ids.clone()).fetch_all(&mut *connection).await? {
         let kind: String = row.try_get("kind")?;

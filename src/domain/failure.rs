@@ -49,7 +49,7 @@ pub enum Blame {
 /// What a failed attempt did to the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// It changed nothing, and nothing was changed before it.
+    /// It changed nothing.
     Untouched,
     /// Its transaction was rolled back, and no earlier one was committed.
     RolledBack,
@@ -178,6 +178,15 @@ impl Failure {
     pub fn effect(mut self, effect: Effect) -> Self {
         self.effect = Some(effect);
         self
+    }
+
+    /// Corrects what the attempt did to the data if an earlier one erased the organization.
+    #[must_use]
+    pub fn after_erasure(self) -> Self {
+        match self.effect {
+            Some(Effect::Open | Effect::Erased) => self,
+            _ => self.effect(Effect::NothingThisTime),
+        }
     }
 
     /// Says what the attempt did to the data, unless the failure knows better.

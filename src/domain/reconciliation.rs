@@ -7,7 +7,7 @@ use planner::{CompiledPlan, finding};
 use super::announcement::Announcement;
 use super::completion::CompletionProof;
 use super::facts::{Facts, Presence};
-use super::failure::Failure;
+use super::failure::{Effect, Failure};
 use super::report::deletion::Deletion;
 use super::subject::Subject;
 use crate::api::condition::stage;
@@ -52,7 +52,10 @@ impl Reconciliation {
         if subject.terminating_since.is_none() {
             return Self::new(Ended::Failed(failure), observed);
         }
-        let erased = observed.erased || subject.stage.as_deref() == Some(stage::VERIFYING);
+        let erased = observed.erased
+            || subject.stage.as_deref() == Some(stage::VERIFYING)
+            || failure.effect == Some(Effect::Erased);
+        let failure = if erased { failure.after_erasure() } else { failure };
         Self::new(Ended::Deleting(Deletion::blocked(subject.policy, failure, erased)), observed)
     }
 

@@ -54,7 +54,8 @@ impl Deletion {
                 "Everything was erased; the second count of the unprotected tables is blocked.",
             )
         } else {
-            Self::at(policy, stage::PENDING, "The deletion is blocked; nothing was deleted.")
+            let effect = failure.effect.map(|effect| format!(" {}.", effect.sentence())).unwrap_or_default();
+            Self::at(policy, stage::PENDING, format!("The deletion is blocked.{effect}"))
         };
         Self { failure: Some(failure), ..deletion }
     }

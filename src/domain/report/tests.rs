@@ -11,11 +11,11 @@ use super::status::{status, worth_writing};
 use crate::api::condition::{self, stage};
 use crate::api::status::{ClaimStatus, ErrorCause, Inventory, ObservedState, OrganizationStatus, Outcome};
 use crate::api::{DeletionPolicy, Reason};
-use crate::domain::Failure;
 use crate::domain::attempts::Attempts;
 use crate::domain::completion::CompletionProof;
 use crate::domain::reconciliation::{Ended, Observed, Reconciliation};
 use crate::domain::subject::example as subject;
+use crate::domain::{Effect, Failure};
 
 const WAITS: Waits = Waits { backoff: Duration::from_mins(1), slow: Duration::from_mins(15) };
 
@@ -240,4 +240,31 @@ fn an_object_that_is_held_shows_how_its_deletion_ended() {
     assert_eq!(condition(&status, condition::DELETING), Some(("True", stage::COMPLETED)));
     let message = status.error.expect("an error").message;
     assert!(message.ends_with("The deletion itself is completed (Deactivated); only the object remains"), "{message}");
+}
+
+#[test]
+fn after_an_erasure_no_failure_says_that_nothing_was_deleted() {
+    let mut terminating = subject();
+    terminating.terminating_since = Some(at(0));
+    let plain = terminating.clone();
+    terminating.stage = Some(stage::VERIFYING.to_owned());
+    let recorded = Observed { erased: true, ..Observed::default() };
+    for (subject, observed, effect, expected) in [
+        (&terminating, Observed::default(), Some(Effect::RolledBack), "This attempt deleted nothing"),
+        (&plain, recorded.clone(), Some(Effect::RolledBack), "This attempt deleted nothing"),
+        (&plain, recorded.clone(), Some(Effect::Untouched), "This attempt deleted nothing"),
+        (&plain, recorded, Some(Effect::Open), "is not known"),
+        (&plain, Observed::default(), Some(Effect::Erased), "The organization was erased"),
+        (&plain, Observed::default(), Some(Effect::RolledBack), "Nothing was deleted"),
+        (&plain, Observed::default(), Some(Effect::Open), "is not known"),
+    ] {
+        let failure = effect.into_iter().fold(failure(Reason::SchemaMismatch), Failure::effect);
+        let reconciliation = Reconciliation::failed(subject, observed, failure);
+        let message = reconciliation.failure().expect("a failure").message();
+        assert!(message.contains(expected), "{message}");
+        let status = status(subject, None, &reconciliation, attempt(1), &WAITS, at(1));
+        let deleting = status.conditions.iter().find(|c| c.type_ == condition::DELETING).expect("it is deleted");
+        let says_nothing = deleting.message.contains("Nothing was deleted");
+        assert_eq!(says_nothing, expected == "Nothing was deleted", "{}", deleting.message);
+    }
 }

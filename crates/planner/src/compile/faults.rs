@@ -100,15 +100,12 @@ impl Collector {
     /// Privileges on the operator's own schema: the operator deletes nothing without its own records.
     pub(super) fn own_privileges(&mut self, catalog: &Catalog) {
         for OwnPrivilege { privilege, schema, table } in &catalog.own_missing {
-            match table.as_ref().map(|table| Table::qualified(schema, table)) {
-                Some(table) => {
-                    let what = format!("the operator's own table `{}`", table.name());
-                    self.lacks(privilege, &what, &table.to_string(), Some(table.name()));
-                }
-                None => {
-                    let what = format!("the operator's own schema `{schema}`");
-                    self.lacks(privilege, &what, &format!("SCHEMA {}", quote(schema)), None);
-                }
+            if let Some(table) = table.as_ref().map(|table| Table::qualified(schema, table)) {
+                let what = format!("the operator's own table `{}`", table.name());
+                self.lacks(privilege, &what, &table.to_string(), Some(table.name()));
+            } else {
+                let what = format!("the operator's own schema `{schema}`");
+                self.lacks(privilege, &what, &format!("SCHEMA {}", quote(schema)), None);
             }
         }
     }
