@@ -27,7 +27,8 @@ impl Database {
     /// Fails when the database cannot be read or the id is no value of the key's type.
     pub async fn preview(&self, id: &str, plan: &CompiledPlan) -> Result<Preview, Failure> {
         let mut tx = self.begin().await?;
-        let during = During::action("finding the organization").id();
+        let table = plan.root.table.name();
+        let during = During::table("finding the organization in", None, &table).id();
         let Found { key, presence } = find(&mut tx, id, plan, during).await.map_err(|f| f.explained_by(plan))?;
         let during = During::action("counting");
         let rows = match plan.cascade() {

@@ -40,7 +40,8 @@ impl Database {
     pub async fn rehearse(&self, id: &str, plan: &CompiledPlan) -> Result<Option<Rehearsal>, Failure> {
         let erase = plan.erase()?;
         let mut tx = self.begin().await?;
-        let during = During::action("finding the organization").id();
+        let table = plan.root.table.name();
+        let during = During::table("finding the organization in", None, &table).id();
         let Found { key, presence } = find(&mut tx, id, plan, during).await.map_err(|f| f.explained_by(plan))?;
         if presence == Presence::Absent {
             let rows = counted(&mut tx, &erase.count, &key, &CapturedKeys::default()).await;

@@ -106,11 +106,7 @@ async fn migrate(connection: &mut PgConnection, allowed: bool) -> Result<Migrate
         return Ok(Migrated::UpToDate);
     }
     if !allowed {
-        return Err(Failure::new(
-            Reason::SchemaMismatch,
-            format!("the operator's own schema {SCHEMA} is missing or out of date, and database.migrate is false"),
-        )
-        .remedy("run `organization-operator migrate`, or give the output of `organization-operator migrate --print` to the database administrator"));
+        return Err(out_of_date());
     }
     own("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *connection).await.or_failure(DURING)?;
     // The operator that had the lock before may have done it.
@@ -132,6 +128,12 @@ async fn migrate(connection: &mut PgConnection, allowed: bool) -> Result<Migrate
     }
     migrator.run_direct(None, connection, false).await.map_err(|e| refused(&e))?;
     Ok(Migrated::Changed)
+}
+
+/// The schema is not the one of this version. No deletion may begin on it: its last statement could fail.
+pub(super) fn out_of_date() -> Failure {
+    Failure::new(Reason::SchemaMismatch, format!("the operator's own schema {SCHEMA} is missing or out of date"))
+        .remedy("run `organization-operator migrate`, or give the output of `organization-operator migrate --print` to the database administrator")
 }
 
 fn refused(error: &MigrateError) -> Failure {

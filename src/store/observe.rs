@@ -2,6 +2,7 @@
 
 use sqlx::{PgConnection, Row as _};
 
+use super::migrations::out_of_date;
 use super::{claim, ledger};
 use crate::api::Reason;
 use crate::db::Database;
@@ -16,7 +17,9 @@ const OBJECT: &str = "SELECT i.id::text AS installation, pg_is_in_recovery() AS 
     c.organization_key, l.outcome, l.steps, l.finished_at, l.verified_at IS NOT NULL AS verified
 FROM organization_operator.installation i
 LEFT JOIN organization_operator.claims c ON c.cluster_id = $1 AND c.object_uid = $2
-LEFT JOIN organization_operator.ledger l ON l.cluster_id = $1 AND l.object_uid = $2";
+LEFT JOIN organization_operator.ledger l ON l.cluster_id = $1 AND l.object_uid = $2
+-- Fails on the schema of an older version.
+LEFT JOIN (SELECT FROM organization_operator.captured_keys WHERE false) k ON true";
 
 impl Database {
     /// Reads the object's records and its organization.
@@ -43,7 +46,8 @@ async fn facts(
         .bind(&subject.uid)
         .fetch_optional(&mut *connection)
         .await
-        .or_failure(own_schema)?
+        .or_failure(own_schema)
+        .map_err(|failure| if failure.reason == Reason::SchemaMismatch { out_of_date() } else { failure })?
         .ok_or_else(|| {
             Failure::new(
                 Reason::DatabaseMismatch,
