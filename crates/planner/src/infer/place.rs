@@ -146,7 +146,7 @@ pub(super) fn remarks(
             "{columns} has no foreign key, but foreign keys of other tables use this name. {unprotected}"
         )),
         Source::Name => {
-            remarks.push(format!("{columns} has no foreign key; only its name suggests the reference. {unprotected}"))
+            remarks.push(format!("{columns} has no foreign key; only its name suggests the reference. {unprotected}"));
         }
     }
     if reference.nullable {
