@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::preflight::blockers;
+use super::preflight::some_blockers;
 use crate::db::Database;
 use crate::db::error::{During, OrFailure as _};
 use crate::db::statement::own;
@@ -32,7 +32,7 @@ impl Database {
             .execute(&mut *tx)
             .await
             .or_failure(during)?;
-        let found = blockers(&mut tx, key, &erase.quick_check, &CapturedKeys::default()).await?;
+        let found = some_blockers(&mut tx, key, &erase.quick_check, &CapturedKeys::default()).await?;
         // The second query may have ended the transaction, and what the first one found still holds.
         let ended = tx.rollback().await.or_failure(during);
         Failure::blocked_by(&found).map_or_else(|| ended.map(|()| None), |blocked| Ok(Some(blocked)))
