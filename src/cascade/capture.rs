@@ -4,8 +4,8 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use super::run::Run;
-use crate::db::bind::unpaired;
 use crate::db::error::{During, OrFailure as _};
+use crate::db::statement::unpaired;
 use crate::domain::Failure;
 use planner::StepId;
 

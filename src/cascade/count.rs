@@ -2,11 +2,11 @@
 
 use crate::api::status::{EntityRows, Inventory};
 use crate::db::Database;
-use crate::db::bind::counted;
 use crate::db::error::{During, OrFailure as _};
+use crate::db::statement::counted;
 use crate::domain::Failure;
-use planner::cascade::USERS;
-use planner::{COUNT_LIMIT, CapturedKeys, CompiledPlan};
+use planner::cascade::{USERS, capped};
+use planner::{CapturedKeys, CompiledPlan};
 
 impl Database {
     /// Counts the organization's rows: users exactly, the rest up to a limit. Returns `None` if the plan has no statements.
@@ -22,10 +22,9 @@ impl Database {
         let entities: Vec<EntityRows> = cascade
             .by_entity(&rows)
             .into_iter()
-            .map(|(entity, rows)| EntityRows {
-                capped: rows > COUNT_LIMIT && entity.name != USERS,
-                rows: if entity.name == USERS { rows } else { rows.min(COUNT_LIMIT) },
-                entity: entity.name.clone(),
+            .map(|(entity, rows)| {
+                let (rows, capped) = capped(&entity.name, rows);
+                EntityRows { entity: entity.name.clone(), rows, capped }
             })
             .collect();
         Ok(Some(Inventory {

@@ -4,8 +4,8 @@ use sqlx::Row as _;
 
 use super::changed::{classified, not_one_organization, rows_left, suppressed};
 use super::run::Run;
-use crate::db::bind::unpaired;
 use crate::db::error::{During, OrFailure as _};
+use crate::db::statement::unpaired;
 use crate::domain::Failure;
 use planner::cascade::{Delete, PlanTable};
 use planner::query::Unpaired;

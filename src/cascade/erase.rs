@@ -6,8 +6,7 @@ use super::attempt::{Attempt, Deleted, cascade};
 use crate::api::DeletionPolicy;
 use crate::api::status::{DeletionStep, Outcome};
 use crate::db::Database;
-use crate::db::statement::own;
-use crate::db::transaction::{commit, refused_at_commit, server};
+use crate::db::transaction::{check_constraints, commit, server};
 use crate::domain::completion::CompletionProof;
 use crate::domain::{Effect, Failure, decide};
 use crate::store::claim::{drop_claim, lock_claim};
@@ -75,7 +74,7 @@ async fn erase_and_record(
     let verified = !erase.has_unprotected();
     if !verified && erase.defer_constraints {
         // Checks that would run at COMMIT must not count as drain time, which begins with the record.
-        own("SET CONSTRAINTS ALL IMMEDIATE").execute(&mut *tx).await.map_err(|e| refused_at_commit(&e))?;
+        check_constraints(&mut tx).await?;
     }
     let record = Record {
         outcome: Outcome::Erased,

@@ -2,10 +2,9 @@
 
 use super::preflight::blockers;
 use crate::db::Database;
-use crate::db::bind::counted;
 use crate::db::error::{During, OrFailure as _};
 use crate::db::organization::{Found, find};
-use crate::db::statement::own;
+use crate::db::statement::{counted, own};
 use crate::domain::Failure;
 use crate::domain::facts::Presence;
 use planner::{CapturedKeys, CompiledPlan, Finding};

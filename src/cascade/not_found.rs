@@ -2,9 +2,9 @@
 
 use crate::api::status::Outcome;
 use crate::db::Database;
-use crate::db::bind::counted;
 use crate::db::error::{During, OrFailure as _};
 use crate::db::organization::lock;
+use crate::db::statement::counted;
 use crate::db::transaction::{commit, server};
 use crate::domain::Failure;
 use crate::domain::completion::{CompletionProof, NothingLeft};

@@ -3,11 +3,11 @@
 use sqlx::PgConnection;
 
 use super::run::Run;
-use crate::db::bind::counted;
 use crate::db::error::{During, OrFailure as _};
+use crate::db::statement::counted;
 use crate::domain::Failure;
 use planner::cascade::Preflight;
-use planner::{CapturedKeys, Finding, blocker};
+use planner::{CapturedKeys, Finding, Query, blocker};
 
 /// Finds every blocker.
 pub(super) async fn blockers(
@@ -47,16 +47,25 @@ async fn queries(
     preflight: &Preflight,
     captured: &CapturedKeys,
 ) -> Result<(Vec<Finding>, Result<Vec<Finding>, Failure>), Failure> {
-    let mut references = Vec::new();
-    if let Some(query) = &preflight.references {
-        let during = During::action("checking for references from outside");
-        let rows = counted(connection, query, key, captured).await.or_failure(during)?;
-        references = blocker::references(&rows, key);
-    }
-    let Some(query) = &preflight.shared else { return Ok((references, Ok(Vec::new()))) };
+    let during = During::action("checking for references from outside");
+    let references = numbers(connection, preflight.references.as_ref(), key, captured, during).await?;
     let during = During::action("checking for rows of several organizations");
-    let rows = counted(connection, query, key, captured).await.or_failure(during);
-    Ok((references, rows.map(|rows| blocker::shared_rows(&rows, key))))
+    let shared = numbers(connection, preflight.shared.as_ref(), key, captured, during).await;
+    Ok((blocker::references(&references, key), shared.map(|shared| blocker::shared_rows(&shared, key))))
+}
+
+/// Each subject of a query with its number; none without a query.
+async fn numbers<'q, S>(
+    connection: &mut PgConnection,
+    query: Option<&'q Query<S>>,
+    key: &str,
+    captured: &CapturedKeys,
+    during: During<'_>,
+) -> Result<Vec<(&'q S, i64)>, Failure> {
+    match query {
+        Some(query) => counted(connection, query, key, captured).await.or_failure(during),
+        None => Ok(Vec::new()),
+    }
 }
 
 impl Run<'_> {

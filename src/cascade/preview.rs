@@ -1,9 +1,9 @@
 //! What a deletion would delete. It changes nothing.
 
 use crate::db::Database;
-use crate::db::bind::counted;
 use crate::db::error::{During, OrFailure as _};
-use crate::db::organization::{Found, find};
+use crate::db::organization::{Found, find_by_id};
+use crate::db::statement::counted;
 use crate::domain::{Failure, facts::Presence};
 use planner::cascade::PlanTable;
 use planner::{CapturedKeys, CompiledPlan};
@@ -27,9 +27,7 @@ impl Database {
     /// Fails when the database cannot be read or the id is no value of the key's type.
     pub async fn preview(&self, id: &str, plan: &CompiledPlan) -> Result<Preview, Failure> {
         let mut tx = self.begin().await?;
-        let table = plan.root.table.name();
-        let during = During::table("finding the organization in", None, &table).id();
-        let Found { key, presence } = find(&mut tx, id, plan, during).await.map_err(|f| f.explained_by(plan))?;
+        let Found { key, presence } = find_by_id(&mut tx, id, plan).await?;
         let during = During::action("counting");
         let rows = match plan.cascade() {
             Some(cascade) => {

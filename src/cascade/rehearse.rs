@@ -6,11 +6,10 @@ use super::attempt::{Attempt, cascade};
 use crate::api::Reason;
 use crate::api::status::DeletionStep;
 use crate::db::Database;
-use crate::db::bind::counted;
 use crate::db::error::{During, OrFailure as _};
-use crate::db::organization::{Found, find};
-use crate::db::statement::own;
-use crate::db::transaction::refused_at_commit;
+use crate::db::organization::{Found, find_by_id};
+use crate::db::statement::counted;
+use crate::db::transaction::check_constraints;
 use crate::domain::facts::Presence;
 use crate::domain::{Effect, Failure};
 use planner::{CapturedKeys, CompiledPlan};
@@ -40,9 +39,7 @@ impl Database {
     pub async fn rehearse(&self, id: &str, plan: &CompiledPlan) -> Result<Option<Rehearsal>, Failure> {
         let erase = plan.erase()?;
         let mut tx = self.begin().await?;
-        let table = plan.root.table.name();
-        let during = During::table("finding the organization in", None, &table).id();
-        let Found { key, presence } = find(&mut tx, id, plan, during).await.map_err(|f| f.explained_by(plan))?;
+        let Found { key, presence } = find_by_id(&mut tx, id, plan).await?;
         if presence == Presence::Absent {
             let rows = counted(&mut tx, &erase.count, &key, &CapturedKeys::default()).await;
             let rows = rows.or_failure(During::action("counting")).map_err(|f| f.explained_by(plan))?;
@@ -63,11 +60,7 @@ impl Database {
         else {
             return Ok(None);
         };
-        // What COMMIT would check: deferred foreign keys and constraint triggers.
-        own("SET CONSTRAINTS ALL IMMEDIATE")
-            .execute(&mut *tx)
-            .await
-            .map_err(|e| refused_at_commit(&e).or_effect(Effect::RolledBack))?;
+        check_constraints(&mut tx).await.map_err(|f| f.or_effect(Effect::RolledBack))?;
         let took = began.elapsed();
         tx.rollback().await.or_failure(During::action("rolling back"))?;
         Ok(Some(Rehearsal { key, steps: deleted.steps, organizations: deleted.organizations, took }))

@@ -3,8 +3,8 @@
 use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 
-use crate::db::bind::{counted, query};
 use crate::db::error::{During, OrFailure as _};
+use crate::db::statement::{counted, query};
 use crate::domain::Failure;
 use planner::statement::Statement;
 use planner::{CapturedKeys, ErasePlan, Query};

@@ -4,16 +4,15 @@ use sqlx::PgConnection;
 
 use super::run::Run;
 use crate::catalog;
-use crate::db::bind::query;
 use crate::db::error::{During, OrFailure as _};
-use crate::db::statement::own;
+use crate::db::statement::{about, own};
 use crate::domain::Failure;
-use planner::{CapturedKeys, CompiledPlan};
+use planner::CompiledPlan;
 
 /// Keeps the schema of the plan's tables from changing until the transaction ends, and says whether it is still the one that
 /// the plan was compiled against.
 pub(super) async fn unchanged(connection: &mut PgConnection, plan: &CompiledPlan) -> Result<bool, Failure> {
-    query(&plan.erase()?.lock_tables, "", &CapturedKeys::default())
+    about(&plan.erase()?.lock_tables, "")
         .execute(&mut *connection)
         .await
         .or_failure(During::action("locking the plan's tables against changes of the schema"))?;

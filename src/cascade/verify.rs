@@ -6,11 +6,12 @@ use super::run::Run;
 use super::schema;
 use crate::api::Reason;
 use crate::db::Database;
-use crate::db::bind::unpaired;
 use crate::db::error::{During, OrFailure as _};
 use crate::db::organization::lock;
+use crate::db::statement::unpaired;
 use crate::db::transaction::commit;
 use crate::domain::completion::CompletionProof;
+use crate::domain::decide::keep_data;
 use crate::domain::facts::Presence;
 use crate::domain::{Failure, Subject};
 use crate::store::{Actor, captured_keys, ledger};
@@ -111,7 +112,7 @@ async fn refuse_created_again(
         "an organization with this id was created before the operator had counted the unprotected tables of the erased one again; the rows of the two cannot be told apart",
     )
     .remedy(format!(
-        "delete the new organization's row, or keep its data: kubectl patch organization {} --type merge -p '{{\"spec\":{{\"deletionPolicy\":\"Retain\"}}}}'",
-        actor.subject.name
+        "delete the new organization's row, or keep its data: {}",
+        keep_data(&actor.subject.name)
     )))
 }

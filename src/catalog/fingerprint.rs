@@ -3,6 +3,7 @@
 use sqlx::postgres::types::Oid;
 use sqlx::{PgConnection, Row as _};
 
+use super::tables::oids;
 use crate::db::statement::own;
 use planner::catalog::TableId;
 
@@ -57,5 +58,5 @@ pub(crate) async fn fingerprint(
     tables: &[TableId],
     tenant_columns: &[String],
 ) -> Result<String, sqlx::Error> {
-    Ok(read(connection, tables.iter().map(|id| Oid(id.0)).collect(), tenant_columns).await?.text)
+    Ok(read(connection, oids(tables), tenant_columns).await?.text)
 }

@@ -47,8 +47,8 @@ WHERE i.indrelid = ANY($1) AND i.indisunique AND i.indisvalid AND i.indimmediate
 ORDER BY i.indrelid, i.indisprimary DESC, i.indexrelid";
 
 /// The identities of tables, as they are bound.
-pub(super) fn oids(ids: &BTreeSet<TableId>) -> Vec<Oid> {
-    ids.iter().map(|id| Oid(id.0)).collect()
+pub(super) fn oids<'i>(ids: impl IntoIterator<Item = &'i TableId>) -> Vec<Oid> {
+    ids.into_iter().map(|id| Oid(id.0)).collect()
 }
 
 /// The identity of a table, as it is read.

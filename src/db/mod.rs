@@ -3,7 +3,6 @@
 //! `db <- catalog, store <- cascade`: only these name sqlx. Every transaction sets its own `row_security`, timeouts and
 //! locks, so a transaction pooler in between is fine, and statements are never left prepared on the server.
 
-pub(crate) mod bind;
 pub mod connect;
 mod during;
 pub(crate) mod error;

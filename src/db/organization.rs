@@ -33,6 +33,13 @@ pub(crate) async fn find(
     Ok(Found { key: row.try_get("key").or_failure(during)?, presence })
 }
 
+/// Finds an organization by an id as a person wrote it.
+pub(crate) async fn find_by_id(connection: &mut PgConnection, id: &str, plan: &CompiledPlan) -> Result<Found, Failure> {
+    let table = plan.root.table.name();
+    let during = During::table("finding the organization in", None, &table).id();
+    find(connection, id, plan, during).await.map_err(|f| f.explained_by(plan))
+}
+
 /// The canonical text of an id as a person wrote it. Returns `None` if it is no value of the key's type. That error would
 /// end the transaction, so it runs in a savepoint.
 pub(crate) async fn canonical(

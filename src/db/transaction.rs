@@ -36,8 +36,14 @@ pub(crate) async fn commit(tx: Transaction<'static, Postgres>) -> Result<(), Fai
     })
 }
 
+/// Checks now what COMMIT would check: deferred foreign keys and constraint triggers.
+pub(crate) async fn check_constraints(connection: &mut PgConnection) -> Result<(), Failure> {
+    own("SET CONSTRAINTS ALL IMMEDIATE").execute(connection).await.map_err(|e| refused_at_commit(&e))?;
+    Ok(())
+}
+
 /// What the checks at COMMIT found.
-pub(crate) fn refused_at_commit(error: &sqlx::Error) -> Failure {
+fn refused_at_commit(error: &sqlx::Error) -> Failure {
     // What runs at COMMIT are checks and triggers of the schema.
     let mut failure = failure(error, During { values: Values::Trigger, ..During::action("committing") });
     // A deferred foreign key: rows that refer to deleted ones appeared after they were counted.

@@ -109,9 +109,10 @@ impl Subject {
     }
 }
 
-/// In whole seconds, never earlier. The database keeps microseconds: a time that it had to cut would not be found again as
-/// the one that was noted.
-fn whole_seconds(time: Timestamp) -> Timestamp {
+/// In whole seconds, never earlier, so that a wait shows the same time twice. The database keeps microseconds: a time that it
+/// had to cut would not be found again as the one that was noted.
+#[must_use]
+pub fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second() + i64::from(time.subsec_nanosecond() > 0)).unwrap_or(time)
 }
 

@@ -8,9 +8,8 @@ use sqlx::{PgConnection, Row as _};
 
 use super::Actor;
 use crate::api::Reason;
-use crate::db::bind::unpaired;
 use crate::db::error::{During, OrFailure as _};
-use crate::db::statement::own;
+use crate::db::statement::unpaired;
 use crate::domain::Failure;
 use planner::captured::Keys;
 use planner::cascade::Capture;
@@ -43,9 +42,8 @@ pub(crate) async fn keep(
     captured: &CapturedKeys,
 ) -> Result<(), Failure> {
     for capture in erase.captures.iter().filter(|c| c.kept) {
-        own(KEEP)
-            .bind(actor.cluster)
-            .bind(&actor.subject.uid)
+        actor
+            .own(KEEP)
             .bind(name(capture))
             .bind(Json(captured.get(capture.step)))
             .execute(&mut *connection)
@@ -62,7 +60,7 @@ pub(crate) async fn load(
     erase: &ErasePlan,
 ) -> Result<CapturedKeys, Failure> {
     let during = During::action("reading captured keys");
-    let rows = own(LOAD).bind(actor.cluster).bind(&actor.subject.uid).fetch_all(connection).await.or_failure(during)?;
+    let rows = actor.own(LOAD).fetch_all(connection).await.or_failure(during)?;
     let mut kept: BTreeMap<String, Keys> = BTreeMap::new();
     for row in rows {
         let keys: Json<Keys> = row.try_get("keys").or_failure(during)?;
@@ -90,11 +88,6 @@ fn plan_changed(table: &str) -> Failure {
 
 /// Deletes the stored keys.
 pub(crate) async fn drop(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
-    own(DROP)
-        .bind(actor.cluster)
-        .bind(&actor.subject.uid)
-        .execute(connection)
-        .await
-        .or_failure(During::action("deleting captured keys"))?;
+    actor.own(DROP).execute(connection).await.or_failure(During::action("deleting captured keys"))?;
     Ok(())
 }

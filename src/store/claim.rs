@@ -1,8 +1,9 @@
 //! Claims: which object owns which organization.
 
 use k8s_openapi::jiff::Timestamp;
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row as _};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{PgConnection, Postgres, Row as _};
 
 use super::Actor;
 use crate::api::{DeletionPolicy, Reason};
@@ -86,6 +87,12 @@ pub(super) async fn lock_claim_of_object(
         .or_failure(During::action("locking the claim"))
 }
 
+/// A statement whose values are the organization's key and what a claim says of its owner.
+fn owned_by<'a>(sql: &'static str, actor: Actor<'a>) -> Query<'a, Postgres, PgArguments> {
+    let Actor { cluster, subject, key } = actor;
+    own(sql).bind(key).bind(cluster).bind(&subject.uid).bind(&subject.name).bind(subject.policy.as_str())
+}
+
 async fn lock_claim_on(connection: &mut PgConnection, key: &str) -> Result<Option<Claim>, Failure> {
     let row = own(LOCK).bind(key).fetch_optional(connection).await;
     row.and_then(|row| row.as_ref().map(claim_in).transpose()).or_failure(During::action("locking the claim"))
@@ -101,15 +108,7 @@ pub(crate) async fn lock_claim(
     let during = During::action("locking the claim");
     let mut claim = lock_claim_on(connection, actor.key).await?;
     if claim.is_none() {
-        own(INSERT)
-            .bind(actor.key)
-            .bind(actor.cluster)
-            .bind(&actor.subject.uid)
-            .bind(&actor.subject.name)
-            .bind(actor.subject.policy.as_str())
-            .execute(&mut *connection)
-            .await
-            .or_failure(during)?;
+        owned_by(INSERT, actor).execute(&mut *connection).await.or_failure(during)?;
         claim = lock_claim_on(connection, actor.key).await?;
     }
     let Some(claim) = claim else {
@@ -125,15 +124,7 @@ pub(crate) async fn lock_claim(
         let message = format!("the object {} owns this organization", claim.name);
         return Err(Failure::new(Reason::OrganizationClaimed, message).effect(Effect::Untouched));
     }
-    own(TAKE_OVER)
-        .bind(actor.key)
-        .bind(actor.cluster)
-        .bind(&actor.subject.uid)
-        .bind(&actor.subject.name)
-        .bind(actor.subject.policy.as_str())
-        .execute(&mut *connection)
-        .await
-        .or_failure(during)?;
+    owned_by(TAKE_OVER, actor).execute(&mut *connection).await.or_failure(during)?;
     Ok(Claim {
         cluster: actor.cluster.to_owned(),
         uid: actor.subject.uid.clone(),
@@ -147,9 +138,8 @@ pub(crate) async fn lock_claim(
 /// Records policy and expiration in the object's claim, and forgets a recovery window that is over. An expiration is only
 /// recorded if it is in the future by the database's clock.
 pub(super) async fn record_spec(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
-    own(RECORD_SPEC)
-        .bind(actor.cluster)
-        .bind(&actor.subject.uid)
+    actor
+        .own(RECORD_SPEC)
         .bind(actor.subject.policy.as_str())
         .bind(actor.subject.expiration.map(jiff_sqlx::Timestamp::from))
         .bind(&actor.subject.name)
@@ -177,9 +167,8 @@ pub(super) async fn start_window(
 
 /// Forgets the deactivation that preceded an erasure.
 pub(super) async fn end_window(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
-    own(END_WINDOW)
-        .bind(actor.cluster)
-        .bind(&actor.subject.uid)
+    actor
+        .own(END_WINDOW)
         .execute(connection)
         .await
         .or_failure(During::action("recording the end of the deactivation"))?;
@@ -206,11 +195,6 @@ pub(super) async fn hand_over(
 
 /// Drops the object's claim.
 pub(crate) async fn drop_claim(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
-    own(DROP)
-        .bind(actor.cluster)
-        .bind(&actor.subject.uid)
-        .execute(connection)
-        .await
-        .or_failure(During::action("dropping the claim"))?;
+    actor.own(DROP).execute(connection).await.or_failure(During::action("dropping the claim"))?;
     Ok(())
 }

@@ -87,9 +87,8 @@ pub(crate) fn completed(entry: &LedgerEntry) -> Result<CompletionProof, Failure>
 
 /// Writes this object's entry.
 pub(crate) async fn write(connection: &mut PgConnection, actor: Actor<'_>, record: &Record<'_>) -> Result<(), Failure> {
-    let written = own(INSERT)
-        .bind(actor.cluster)
-        .bind(&actor.subject.uid)
+    let written = actor
+        .own(INSERT)
         .bind(&actor.subject.name)
         .bind(actor.key)
         .bind(record.outcome.as_str())
@@ -121,9 +120,8 @@ pub(crate) async fn amend(
     steps: &[DeletionStep],
     verified: bool,
 ) -> Result<(), Failure> {
-    own(AMEND)
-        .bind(actor.cluster)
-        .bind(&actor.subject.uid)
+    actor
+        .own(AMEND)
         .bind(sqlx::types::Json(steps))
         .bind(verified)
         .execute(connection)

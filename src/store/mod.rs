@@ -14,13 +14,27 @@ mod recovery_window;
 pub mod retain;
 mod transfer;
 
+use sqlx::Postgres;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+
+use crate::db::statement::own;
+use crate::domain::Subject;
+
 /// Who acts, for claims and the ledger.
 #[derive(Clone, Copy, Debug)]
 pub struct Actor<'a> {
     /// Id of this cluster.
     pub cluster: &'a str,
     /// The object.
-    pub subject: &'a crate::domain::Subject,
+    pub subject: &'a Subject,
     /// The organization's key in canonical text.
     pub key: &'a str,
+}
+
+impl<'a> Actor<'a> {
+    /// A statement about the object: its first two values are the cluster and the object's uid.
+    fn own(self, sql: &'static str) -> Query<'a, Postgres, PgArguments> {
+        own(sql).bind(self.cluster).bind(&self.subject.uid)
+    }
 }

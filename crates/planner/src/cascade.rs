@@ -3,12 +3,20 @@
 use std::ops::{Deref, DerefMut};
 
 use crate::catalog::{OnDelete, TableId};
+use crate::limits::COUNT_LIMIT;
 use crate::query::Query;
 use crate::statement::Statement;
 use crate::step::StepId;
 
 /// The entity whose rows are the organization's users: counted exactly and shown in a column.
 pub const USERS: &str = "users";
+
+/// A number of [`Cascade::inventory`] as it can be shown, and whether there may be more rows: only users are counted beyond
+/// [`COUNT_LIMIT`].
+#[must_use]
+pub fn capped(entity: &str, rows: i64) -> (i64, bool) {
+    if entity == USERS || rows <= COUNT_LIMIT { (rows, false) } else { (COUNT_LIMIT, true) }
+}
 
 /// A cascade that may be run: its plan has no fault. Only [`crate::compile::compile`] makes one.
 #[derive(Clone, Debug)]

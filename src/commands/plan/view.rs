@@ -6,10 +6,10 @@ use crate::api::status::ErrorDetail;
 use crate::cascade::preview::Preview;
 use crate::domain::facts::Presence;
 use crate::domain::{Failure, report};
-use planner::cascade::{PlanTable, USERS};
+use planner::cascade::{PlanTable, capped};
 use planner::plan::{Inactive, Keep, Plan, Step};
 use planner::statement::{Param, Statement};
-use planner::{COUNT_LIMIT, Cascade, CompiledPlan};
+use planner::{Cascade, CompiledPlan};
 
 /// A compiled plan for a person or a program.
 #[derive(Serialize)]
@@ -191,8 +191,8 @@ fn steps<'a>(plan: &'a Plan, erase: &'a Cascade, rows: Option<&[(PlanTable, i64)
                 captured: capture.into_iter().flat_map(|c| &c.columns).map(String::as_str).collect(),
                 locked: capture.is_some_and(|c| c.locks),
                 rows: rows.map(|(table, n)| {
-                    let capped = table.entity != USERS && *n > COUNT_LIMIT;
-                    Rows { count: if capped { COUNT_LIMIT } else { *n }, capped }
+                    let (count, capped) = capped(&table.entity, *n);
+                    Rows { count, capped }
                 }),
                 sql: sql.then(|| statement(format!("delete from {}", step.table), &delete.statement, erase)),
             })

@@ -114,7 +114,7 @@ impl Situation<'_> {
         let last = self.before.iter().find(|c| c.type_ == condition::DELETION_READY)?;
         let mut reasons = Reason::ALL.iter().map(|r| r.as_str()).chain([condition::PLAN_COMPLETE, condition::UNKNOWN]);
         let reason = reasons.find(|r| *r == last.reason)?;
-        let status = [Status::True, Status::False, Status::Unknown].into_iter().find(|s| s.as_str() == last.status)?;
+        let status = last.status.parse().ok()?;
         Some(wanted(condition::DELETION_READY, status, reason, last.message.clone()))
     }
 }

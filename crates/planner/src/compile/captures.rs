@@ -4,7 +4,7 @@ use super::ownership::depth_of;
 use super::resolve::Steps;
 use super::rows::type_of;
 use crate::cascade::{Back, Capture};
-use crate::catalog::TableId;
+use crate::catalog::{TableId, TableInfo};
 use crate::identifier::Column;
 use crate::query::Query;
 use crate::statement::{KeySource, Param, RowSet, Writer};
@@ -57,10 +57,7 @@ pub(super) fn parents_left(steps: &Steps<'_>) -> Option<Query<String>> {
         .into_iter()
         .map(|(step, columns)| {
             let info = steps[step].info;
-            let arrays = list(&columns, |column| {
-                let param = Param::Captured { step, column: column.clone() };
-                writer.array(param, &type_of(info, column))
-            });
+            let arrays = captured_arrays(&mut writer, step, info, &columns);
             let left = list(&columns, |column| format!("t.{}", Column::new(column)));
             let table = &info.table;
             let count = format!("(SELECT count(*) FROM {table} t WHERE ({left}) IN (SELECT * FROM unnest({arrays})))");
@@ -77,10 +74,7 @@ pub(super) fn parents_back(steps: &Steps<'_>, protected: &PerStep<bool>) -> Vec<
         .map(|(step, columns)| {
             let info = steps[step].info;
             let mut writer = Writer::default();
-            let arrays = list(&columns, |column| {
-                let param = Param::Captured { step, column: column.clone() };
-                writer.array(param, &type_of(info, column))
-            });
+            let arrays = captured_arrays(&mut writer, step, info, &columns);
             let names: Vec<String> = (0..columns.len()).map(|i| format!("c{i}")).collect();
             let same = columns.iter().zip(&names).map(|(column, name)| format!("t.{} = k.{name}", Column::new(column)));
             let sql = format!(
@@ -105,6 +99,11 @@ fn keys_of_parents(steps: &Steps<'_>, of: impl Fn(StepId) -> bool) -> Vec<(StepI
         }
     }
     found
+}
+
+/// The captured values of these columns as bound arrays.
+fn captured_arrays(writer: &mut Writer, step: StepId, info: &TableInfo, columns: &[String]) -> String {
+    list(columns, |column| writer.array(Param::Captured { step, column: column.clone() }, &type_of(info, column)))
 }
 
 fn list<T>(items: &[T], item: impl FnMut(&T) -> String) -> String {

@@ -14,6 +14,7 @@ use crate::domain::facts::Window;
 use crate::domain::reconciliation::Reconciliation;
 use crate::domain::report::deletion::Deletion;
 use crate::domain::report::sentences::until_erasure;
+use crate::domain::subject::whole_seconds;
 
 /// A deletion whose organization was deactivated just now.
 pub(super) fn window_started(removal: &Removal<'_>, started: Timestamp, obstacle: Option<Failure>) -> Reconciliation {
@@ -79,9 +80,4 @@ fn shows(removal: &Removal<'_>, stage: &str) -> bool {
 /// A little longer than the rest, so that the time has surely passed by the database's clock.
 pub(super) fn pause(now: Timestamp, until: Timestamp) -> Duration {
     Duration::try_from(now.duration_until(until)).unwrap_or_default() + Duration::from_millis(50)
-}
-
-/// In whole seconds, never earlier, so that two reconciliations during the same wait show the same time.
-fn whole_seconds(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second() + i64::from(time.subsec_nanosecond() > 0)).unwrap_or(time)
 }
