@@ -1,10 +1,10 @@
 //! A random sensible plan over a random schema, and what it means: computed here from the rows, in another way than the
 //! operator's SQL.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use fastrand::Rng;
-use planner::plan::{Keep, OrganizationTable, Plan, Step};
+use planner::plan::{Keep, OrganizationTable, Plan, Step, UnknownTables};
 
 use super::schema::{ROOT, Reference, Schema};
 
@@ -43,6 +43,8 @@ pub fn random(schema: &Schema, rng: &mut Rng) -> Plan {
     let mut steps: Vec<Step> = steps.into_iter().map(|(_, step)| step).collect();
     rng.shuffle(&mut steps);
     Plan {
+        global: Vec::new(),
+        unknown_tables: UnknownTables::Warn,
         unclassified: Vec::new(),
         organization: OrganizationTable { table: schema.table_name(ROOT), key: "id".into(), active: None },
         tenant_columns: Vec::new(),
@@ -54,14 +56,7 @@ pub fn random(schema: &Schema, rng: &mut Rng) -> Plan {
 /// The ways in which a table's rows can be found, given the steps that are there.
 fn ways(schema: &Schema, t: usize, steps: &[(usize, Step)]) -> Vec<Step> {
     let table = &schema.tables[t];
-    let step = || Step {
-        entity: table.name.clone(),
-        table: schema.table_name(t),
-        organization: None,
-        parent: None,
-        column: None,
-        columns: BTreeMap::new(),
-    };
+    let step = || Step { entity: table.name.clone(), table: schema.table_name(t), ..Step::default() };
     let name = |c: usize| table.columns[c].name.clone();
     let mut ways = Vec::new();
     if let Some(organization) = table.organization {

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::TableId;
 use crate::entity;
-use crate::plan::{Active, OrganizationTable, Plan, Step, Unclassified};
+use crate::plan::{Active, OrganizationTable, Plan, Step, Unclassified, UnknownTables};
 use place::Placement;
 use references::{Candidate, Source};
 pub use survey::{Survey, Surveyed};
@@ -82,6 +82,8 @@ pub fn infer(survey: &Survey, organization: &str, key: Option<&str>) -> Result<D
         tenant_columns: found.tenant_columns,
         steps,
         keep: Vec::new(),
+        global: Vec::new(),
+        unknown_tables: UnknownTables::Warn,
         unclassified,
     };
     Ok(Draft { plan, remarks, suggestions, unrelated, activation })
@@ -106,10 +108,7 @@ fn step(
     let mut step = Step {
         entity: entities.get(&table.id()).cloned().unwrap_or_default(),
         table: table.written(),
-        organization: None,
-        parent: None,
-        column: None,
-        columns: BTreeMap::new(),
+        ..Step::default()
     };
     if tenants.is(reference.parent) {
         step.organization = reference.pairs.iter().find(|(_, p)| p == tenants.key).map(|(c, _)| c.clone());

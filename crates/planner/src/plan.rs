@@ -23,9 +23,34 @@ pub struct Plan {
     /// What is kept on purpose.
     #[serde(default)]
     pub keep: Vec<Keep>,
+    /// Tables without a row of any organization, as `table`, `schema.table`, or `schema.*` for every table of a schema that
+    /// the plan does not name otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub global: Vec<String>,
+    /// What a table means that the plan does not name at all.
+    #[serde(default, skip_serializing_if = "UnknownTables::is_default")]
+    pub unknown_tables: UnknownTables,
     /// Tables about which nobody has decided yet. While there is one, the operator deletes nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unclassified: Vec<Unclassified>,
+}
+
+/// What a table means that the plan does not name at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum UnknownTables {
+    /// A warning.
+    #[default]
+    Warn,
+    /// A fault of the plan: the operator deletes nothing until a person has decided about the table.
+    Block,
+}
+
+impl UnknownTables {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The table with one row per organization.
@@ -89,8 +114,8 @@ impl<'de> Deserialize<'de> for Inactive {
     }
 }
 
-/// One table to delete from.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+/// One table to delete from. Exactly one of `organization`, `parent` and `referenced_by` says which of its rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Step {
     /// The name under which its rows are counted, at most 63 bytes. Several steps may share one.
@@ -103,18 +128,41 @@ pub struct Step {
     /// The entity whose rows this table's rows belong to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
-    /// With `parent`: the column that holds the parent's single-column key.
+    /// The entity whose rows refer to this table's rows. A row goes if the organization's rows of that entity refer to it and
+    /// nothing outside refers to it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub referenced_by: Option<String>,
+    /// With `parent`: the column that holds the parent's single-column key. With `referenced_by`: the column of that entity's
+    /// table that holds this table's single-column key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub column: Option<String>,
-    /// With `parent`: columns of this table, each with the parent's column that it refers to.
+    /// The referring columns, each with the column that it refers to. With `parent`, the columns of this table refer to the
+    /// parent's; with `referenced_by`, those of that entity's table refer to this table's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: BTreeMap<String, String>,
+    /// With `referenced_by`: columns of other tables that hold this table's single-column key without a foreign key. A row
+    /// stays while one of them refers to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unless: Vec<Reference>,
+}
+
+/// A column that refers to the rows of a step without a foreign key.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Reference {
+    /// Table, as `table` or `schema.table`.
+    pub table: String,
+    /// Its column.
+    pub column: String,
 }
 
 impl Step {
-    /// The columns by which its rows are found.
+    /// The columns of its table by which its rows are found. Empty if other rows refer to its key.
     #[must_use]
     pub fn path_columns(&self) -> Vec<String> {
+        if self.referenced_by.is_some() {
+            return self.columns.values().cloned().collect();
+        }
         self.organization.iter().chain(&self.column).chain(self.columns.keys()).cloned().collect()
     }
 }

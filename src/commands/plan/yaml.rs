@@ -181,7 +181,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use planner::infer::Unrelated;
-    use planner::plan::{OrganizationTable, Plan, Unclassified};
+    use planner::plan::{OrganizationTable, Plan, Unclassified, UnknownTables};
 
     #[test]
     fn hostile_names_survive_the_file() {
@@ -191,10 +191,9 @@ mod tests {
             .map(|name| Step {
                 entity: (*name).to_owned(),
                 table: (*name).to_owned(),
-                organization: None,
                 parent: Some("a.b".to_owned()),
-                column: None,
                 columns: [((*name).to_owned(), "null".to_owned())].into(),
+                ..Step::default()
             })
             .collect();
         let plan = Plan {
@@ -206,6 +205,8 @@ mod tests {
             tenant_columns: vec!["y".into(), "t}".into()],
             steps,
             keep: Vec::new(),
+            global: Vec::new(),
+            unknown_tables: UnknownTables::Warn,
             unclassified: vec![Unclassified { table: "a\nsteps: []".into(), why: Some("b: c # d".into()) }],
         };
         let draft = Draft {

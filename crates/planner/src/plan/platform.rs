@@ -1,8 +1,6 @@
 //! The plan of the platform's own schema: the default.
 
-use std::collections::BTreeMap;
-
-use super::{Active, Inactive, OrganizationTable, Plan, Step};
+use super::{Active, Inactive, OrganizationTable, Plan, Step, UnknownTables};
 
 impl Default for Plan {
     /// The platform's own schema, in the order of the REST endpoint that this operator replaces.
@@ -11,17 +9,14 @@ impl Default for Plan {
             entity: entity.into(),
             table: table.into(),
             organization: Some("organization_id".into()),
-            parent: None,
-            column: None,
-            columns: BTreeMap::new(),
+            ..Step::default()
         };
         let child = |entity: &str, table: &str, parent: &str, column: &str| Step {
             entity: entity.into(),
             table: table.into(),
-            organization: None,
             parent: Some(parent.into()),
             column: Some(column.into()),
-            columns: BTreeMap::new(),
+            ..Step::default()
         };
         Self {
             organization: OrganizationTable {
@@ -38,6 +33,8 @@ impl Default for Plan {
                 child("taskStatuses", "task_statuses", "flowExecutions", "flow_execution_id"),
             ],
             keep: Vec::new(),
+            global: Vec::new(),
+            unknown_tables: UnknownTables::Warn,
             unclassified: Vec::new(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Plan;
+use super::{Plan, Step};
 use crate::limits::ENTITY_LIMIT;
 
 impl Plan {
@@ -30,6 +30,9 @@ impl Plan {
             require(format!("cascade.keep[{i}].table"), &keep.table);
             require(format!("cascade.keep[{i}].reason"), &keep.reason);
         }
+        for (i, table) in self.global.iter().enumerate() {
+            require(format!("cascade.global[{i}]"), table);
+        }
         for (i, table) in self.unclassified.iter().enumerate() {
             require(format!("cascade.unclassified[{i}].table"), &table.table);
         }
@@ -42,29 +45,34 @@ impl Plan {
             if step.entity.len() > ENTITY_LIMIT {
                 problems.push(format!("`{at}.entity` must have at most {ENTITY_LIMIT} characters"));
             }
-            match (&step.organization, &step.parent) {
-                (Some(_), Some(_)) => {
-                    problems.push(format!("`{at}` must have `organization` or `parent`, not both"));
-                }
-                (None, None) => problems.push(format!(
-                    "`{at}` must say how its rows belong to the organization: `organization: COLUMN`, or `parent: ENTITY` with `column` or `columns`"
+            let ways = [&step.organization, &step.parent, &step.referenced_by];
+            match ways.into_iter().flatten().count() {
+                0 => problems.push(format!(
+                    "`{at}` must say how its rows belong to the organization: `organization: COLUMN`, or `parent: ENTITY` or `referencedBy: ENTITY` with `column` or `columns`"
                 )),
-                (Some(_), None) => {
-                    if step.column.is_some() || !step.columns.is_empty() {
-                        problems.push(format!("`{at}.column` and `{at}.columns` are only allowed with `parent`"));
-                    }
+                1 => {}
+                _ => problems.push(format!(
+                    "`{at}` must have only one of `organization`, `parent` and `referencedBy`"
+                )),
+            }
+            if step.organization.is_some() && (step.column.is_some() || !step.columns.is_empty()) {
+                problems
+                    .push(format!("`{at}.column` and `{at}.columns` are only allowed with `parent` or `referencedBy`"));
+            }
+            for (field, entity) in [("parent", &step.parent), ("referencedBy", &step.referenced_by)] {
+                let Some(entity) = entity else { continue };
+                if !entities.contains(entity.as_str()) {
+                    problems.push(format!("`{at}.{field}` names the entity `{entity}`, which no step has"));
                 }
-                (None, Some(parent)) => {
-                    if !entities.contains(parent.as_str()) {
-                        problems.push(format!("`{at}.parent` names the entity `{parent}`, which no step has"));
-                    }
-                    if step.column.is_some() != step.columns.is_empty() {
-                        problems.push(format!("`{at}` has `parent`, so it must have either `column` or `columns`"));
-                    }
+                if step.column.is_some() != step.columns.is_empty() {
+                    problems.push(format!("`{at}` has `{field}`, so it must have either `column` or `columns`"));
                 }
             }
+            if step.referenced_by.is_none() && !step.unless.is_empty() {
+                problems.push(format!("`{at}.unless` is only allowed with `referencedBy`"));
+            }
             if self.parents_loop(i) {
-                problems.push(format!("`{at}.parent` leads back to itself"));
+                problems.push(format!("`{at}`: `parent` or `referencedBy` leads back to this step"));
             }
         }
         for keep in &self.keep {
@@ -72,25 +80,33 @@ impl Plan {
                 problems.push(format!("the table `{}` must not be both a step and kept", keep.table));
             }
         }
-        for open in &self.unclassified {
-            if self.steps.iter().any(|s| s.table == open.table) || self.keep.iter().any(|k| k.table == open.table) {
-                problems.push(format!(
-                    "the table `{}` is a step or kept, so `cascade.unclassified` must not list it",
-                    open.table
-                ));
-            }
+        let decided = |table: &String| {
+            self.organization.table == *table
+                || self.steps.iter().any(|s| s.table == *table)
+                || self.keep.iter().any(|k| k.table == *table)
+        };
+        for table in self.global.iter().filter(|t| decided(t)) {
+            problems.push(format!(
+                "the table `{table}` is the organizations' own, a step, or kept, so `cascade.global` must not list it"
+            ));
+        }
+        for open in self.unclassified.iter().filter(|u| decided(&u.table) || self.global.contains(&u.table)) {
+            problems.push(format!(
+                "the table `{}` is a step, kept, or global, so `cascade.unclassified` must not list it",
+                open.table
+            ));
         }
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
-    /// Whether `parent` leads from this step back to itself.
+    /// Whether `parent` or `referenced_by` leads from this step back to itself.
     fn parents_loop(&self, start: usize) -> bool {
         let mut seen = BTreeSet::new();
         let mut pending = vec![start];
         while let Some(i) = pending.pop() {
-            let Some(parent) = &self.steps[i].parent else { continue };
+            let Step { parent, referenced_by, .. } = &self.steps[i];
             for (j, step) in self.steps.iter().enumerate() {
-                if step.entity == *parent {
+                if [parent, referenced_by].into_iter().flatten().any(|entity| step.entity == *entity) {
                     if j == start {
                         return true;
                     }
@@ -118,8 +134,14 @@ mod tests {
              - {entity: c, table: c, parent: nobody, column: x}\n\
              - {entity: d, table: d, parent: e, column: x}\n\
              - {entity: e, table: e, parent: d, column: x}\n\
+             - {entity: f, table: f, parent: a, referencedBy: b, column: x}\n\
+             - {entity: g, table: g, referencedBy: nobody2}\n\
+             - {entity: h, table: h, organization: o, unless: [{table: t, column: c}]}\n\
+             - {entity: i, table: i, parent: j, column: x}\n\
+             - {entity: j, table: j, referencedBy: i, column: x}\n\
              keep: [{table: a, reason: law}]\n\
-             unclassified: [{table: e}, {table: open, why: unknown}]\n",
+             global: [b, c2, orgs]\n\
+             unclassified: [{table: e}, {table: c2}, {table: open, why: unknown}]\n",
         )
         .expect("parses");
         let problems = plan.validate().expect_err("has problems").join("\n");
@@ -128,10 +150,19 @@ mod tests {
             "cascade.steps[0]` must say how",
             "cascade.steps[1].column",
             "`nobody`",
-            "cascade.steps[3].parent` leads back",
-            "cascade.steps[4].parent` leads back",
+            "cascade.steps[3]`: `parent` or `referencedBy` leads back",
+            "cascade.steps[4]`: `parent` or `referencedBy` leads back",
+            "cascade.steps[5]` must have only one",
+            "cascade.steps[6].referencedBy` names the entity `nobody2`",
+            "cascade.steps[6]` has `referencedBy`, so",
+            "cascade.steps[7].unless",
+            "cascade.steps[8]`: `parent` or `referencedBy` leads back",
+            "cascade.steps[9]`: `parent` or `referencedBy` leads back",
             "`a` must not be both",
-            "`e` is a step or kept",
+            "`b` is the organizations' own, a step, or kept",
+            "`orgs` is the organizations' own, a step, or kept",
+            "`e` is a step, kept, or global",
+            "`c2` is a step, kept, or global",
         ] {
             assert!(problems.contains(part), "{part} is missing in:\n{problems}");
         }
