@@ -162,11 +162,8 @@ impl Exclusive {
         if *key != KeySource::Bound {
             return "false".to_owned();
         }
-        let mut condition = self.captured(alias, writer);
-        for outside in &self.outside {
-            condition += &format!(" AND NOT {}", outside.exists(alias, key, writer));
-        }
-        if self.outside.is_empty() { condition } else { format!("({condition})") }
+        let captured = self.captured(alias, writer);
+        unless_referred(captured, &self.outside, alias, key, writer)
     }
 
     /// The condition for a row whose key was captured.
@@ -179,6 +176,21 @@ impl Exclusive {
             self.key.iter().map(array).map(|(param, type_name)| writer.array(param, &type_name)).collect();
         is_captured(&left, &arrays)
     }
+}
+
+/// The condition, for rows to which none of these references exists.
+fn unless_referred(
+    condition: String,
+    outside: &[Outside],
+    alias: &str,
+    key: &KeySource,
+    writer: &mut Writer,
+) -> String {
+    if outside.is_empty() {
+        return condition;
+    }
+    let none = outside.iter().map(|reference| format!(" AND NOT {}", reference.exists(alias, key, writer)));
+    format!("({condition}{})", none.collect::<String>())
 }
 
 fn is_captured(left: &str, arrays: &[String]) -> String {
@@ -238,11 +250,8 @@ impl RowSet {
             Self::Exclusive(rows) => rows.condition(alias, key, writer),
             Self::Referred { .. } if matches!(key, KeySource::Others | KeySource::NotOuter(_)) => "false".to_owned(),
             Self::Referred { links, outside } => {
-                let mut condition = any_link(links, alias, key, writer);
-                for reference in outside {
-                    condition += &format!(" AND NOT {}", reference.exists(alias, key, writer));
-                }
-                format!("({condition})")
+                let referred = any_link(links, alias, key, writer);
+                unless_referred(referred, outside, alias, key, writer)
             }
         }
     }
