@@ -12,9 +12,9 @@ use planner::cascade::{Delete, DeletedTable, PlanTable};
 use planner::query::Unpaired;
 
 /// What was there right before the first delete.
-pub(super) struct Found<'f> {
-    /// The rows of each table.
-    pub(super) rows: &'f [(&'f PlanTable, i64)],
+pub(super) struct Before<'f> {
+    /// The rows of each table. `None` if they were not counted.
+    pub(super) found: Option<&'f [(&'f PlanTable, i64)]>,
     /// The organizations' own table.
     pub(super) organizations: &'f str,
     /// Whether the organization was there when it was locked.
@@ -40,18 +40,18 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Runs deletes in order. `found` is `None` if nothing was counted before.
+    /// Runs deletes in order.
     pub(super) async fn delete(
         &mut self,
         deletes: impl Iterator<Item = &'a Delete> + Send,
-        found: Option<&Found<'_>>,
+        before: &Before<'_>,
     ) -> Result<Gone<'a>, Failure> {
         let mut gone = Gone::default();
         for delete in deletes {
             if delete.tables.is_empty() {
-                gone.organizations += self.delete_organization(delete, found).await?;
+                gone.organizations += self.delete_organization(delete, before).await?;
             } else {
-                self.delete_rows(delete, found, &mut gone).await?;
+                self.delete_rows(delete, before, &mut gone).await?;
             }
         }
         Ok(gone)
@@ -62,23 +62,22 @@ impl<'a> Run<'a> {
     async fn delete_rows(
         &mut self,
         delete: &'a Delete,
-        found: Option<&Found<'_>>,
+        before: &Before<'_>,
         gone: &mut Gone<'a>,
     ) -> Result<(), Failure> {
-        let organizations = found.map_or("", |found| found.organizations);
         let names = delete.tables.iter().map(|of| of.table.name.as_str());
-        let names: Vec<&str> = names.chain(delete.organization.then_some(organizations)).collect();
+        let names: Vec<&str> = names.chain(delete.organization.then_some(before.organizations)).collect();
         let during = match delete.tables.as_slice() {
             [DeletedTable { table, .. }] if !delete.organization => {
                 During::change("deleting from", Some(&table.entity), &table.name)
             }
             _ => During::changes("deleting from", &names),
         };
-        let mut before = Vec::new();
+        let mut counted = Vec::new();
         for of in &delete.tables {
             // Triggers on other tables may have deleted some already.
-            let counts = of.may_suppress && found.is_some();
-            before.push(if counts { sum(&self.count(&of.left, during).await?) } else { 0 });
+            let counts = of.may_suppress && before.found.is_some();
+            counted.push(if counts { sum(&self.count(&of.left, during).await?) } else { 0 });
         }
         let row = self.row(&delete.statement, during).await.map_err(|f| classified(f, self.erase))?;
         let mut at = 0;
@@ -89,18 +88,18 @@ impl<'a> Run<'a> {
         if delete.organization {
             let rows: i64 = row.try_get(at).or_failure(during)?;
             at += 1;
-            gone.organizations += one_organization(rows.unsigned_abs(), found)?;
+            gone.organizations += one_organization(rows.unsigned_abs(), before)?;
         }
         Unpaired::check(at, row.len()).map_err(unpaired).or_failure(during)?;
-        let Some(found) = found else { return Ok(()) };
-        for ((of, before), (_, deleted)) in delete.tables.iter().zip(before).zip(&gone.rows[deleted..]) {
-            if *deleted < sum(found.rows.iter().filter(|(table, _)| table.id == of.table.id)) {
+        let Some(found) = before.found else { return Ok(()) };
+        for ((of, counted), (_, deleted)) in delete.tables.iter().zip(counted).zip(&gone.rows[deleted..]) {
+            if *deleted < sum(found.iter().filter(|(table, _)| table.id == of.table.id)) {
                 let left = self.count(&of.left, during).await?;
                 if left.iter().any(|(_, rows)| *rows > 0) {
                     return Err(rows_left(&left));
                 }
-                if before > *deleted {
-                    return Err(suppressed(&of.table, before - deleted));
+                if counted > *deleted {
+                    return Err(suppressed(&of.table, counted - deleted));
                 }
             }
         }
@@ -120,17 +119,19 @@ impl<'a> Run<'a> {
     }
 
     /// Deletes the organization itself by a statement of its own.
-    async fn delete_organization(&mut self, delete: &Delete, found: Option<&Found<'_>>) -> Result<i64, Failure> {
-        let during = During::change("deleting the organization from", None, found.map_or("", |f| f.organizations));
+    async fn delete_organization(&mut self, delete: &Delete, before: &Before<'_>) -> Result<i64, Failure> {
+        let during = During::change("deleting the organization from", None, before.organizations);
         let rows = self.change(&delete.statement, during).await.map_err(|f| classified(f, self.erase))?;
-        one_organization(rows, found)
+        one_organization(rows, before)
     }
 }
 
 /// Exactly one row of the organizations' own table must be gone if the organization was there, and none if it was not.
-fn one_organization(rows: u64, found: Option<&Found<'_>>) -> Result<i64, Failure> {
-    let (table, present) = found.map_or(("", false), |found| (found.organizations, found.present));
-    if rows == u64::from(present) { Ok(i64::from(present)) } else { Err(not_one_organization(table, rows)) }
+fn one_organization(rows: u64, before: &Before<'_>) -> Result<i64, Failure> {
+    if rows != u64::from(before.present) {
+        return Err(not_one_organization(before.organizations, rows));
+    }
+    Ok(i64::from(before.present))
 }
 
 fn sum<'r>(rows: impl IntoIterator<Item = &'r (&'r PlanTable, i64)>) -> i64 {

@@ -95,6 +95,7 @@ impl Database {
 }
 
 const DURING: During<'static> = During {
+    tables: &[],
     action: "creating or updating the schema organization_operator",
     entity: None,
     table: None,

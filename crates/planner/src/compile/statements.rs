@@ -36,12 +36,7 @@ pub(super) fn count<'t, 'a: 't>(
 
 /// Deletes the rows of a set: of all steps of its tables at once, and of the organization if it is part of the set. Returns
 /// the captured columns of each step.
-pub(super) fn delete(
-    set: &Set<'_>,
-    root: &Root,
-    held: &PerStep<RowSet>,
-    captured: &PerStep<Vec<String>>,
-) -> Statement {
+pub(super) fn delete(set: &Set<'_>, root: &Root, held: &PerStep<RowSet>, captured: &PerStep<Vec<String>>) -> Statement {
     let mut writer = Writer::default();
     let organization = |writer: &mut Writer| {
         let condition = root.rows().condition("t", &KeySource::Bound, writer);
