@@ -95,10 +95,10 @@ impl Database {
 }
 
 const DURING: During<'static> = During {
-    tables: &[],
     action: "creating or updating the schema organization_operator",
     entity: None,
     table: None,
+    tables: &[],
     values: Values::Columns,
 };
 
