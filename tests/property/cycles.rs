@@ -238,15 +238,12 @@ async fn a_suppressed_delete_in_a_circle_is_no_success(world: Arc<World>) {
     // It leaves the row, or takes it out of sight as well.
     for (hides, says) in [
         ("", "rows were left"),
-        (
-            "UPDATE users SET organization_id = 3, team_id = 20, invited_by = NULL WHERE id = OLD.id; ",
-            "no longer belong",
-        ),
+        ("UPDATE users SET organization_id = 3, team_id = 20 WHERE id = OLD.id; ", "no longer belong"),
     ] {
         let ground = Ground::new(&world).await;
         let schema = teams("", "ON DELETE CASCADE", "ON DELETE CASCADE", "")
             + &format!(
-                "BEGIN; INSERT INTO organizations VALUES (3, 20); COMMIT; \
+                "INSERT INTO organizations VALUES (3, 20); UPDATE users SET invited_by = NULL WHERE id = 12; \
                  CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
                     IF OLD.id = 12 THEN {hides}RETURN NULL; END IF; RETURN OLD; END $$; \
                  CREATE TRIGGER meddle BEFORE DELETE ON users FOR EACH ROW EXECUTE FUNCTION meddle()"
