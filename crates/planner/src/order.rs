@@ -32,7 +32,9 @@ pub(crate) fn order(count: usize, edges: &[Edge]) -> Vec<Vec<usize>> {
             .or_else(|| waiting.iter().position(|set| !waits(set, false)));
         // Sets without a circle among them always have one that waits for none.
         let set = waiting.remove(next.unwrap_or_default());
-        set.iter().for_each(|&node| done[node] = true);
+        for &node in &set {
+            done[node] = true;
+        }
         sorted.push(set);
     }
     sorted
