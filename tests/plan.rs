@@ -416,6 +416,25 @@ async fn a_plan_shows_what_one_statement_deletes(world: Arc<World>) {
     assert_eq!(scene.value::<i64>("SELECT count(*) FROM users").await, 3, "nothing was deleted");
     let checked = run_at(&scene, &url, &["check", "--config", &file, "--id", "a", "-o", "json"]).await.with(0);
     assert!(!checked.out.contains("PlanMismatch"), "{}", checked.out);
+
+    // An organization that refers to a table which does not refer back goes before it.
+    scene
+        .sql(
+            "CREATE TABLE accounts (id int PRIMARY KEY, firm_id int);
+             CREATE TABLE firms (id int PRIMARY KEY, account_id int NOT NULL REFERENCES accounts)",
+        )
+        .await;
+    let steps = "[{entity: accounts, table: accounts, organization: firm_id}]";
+    let file = scene.file(
+        "firms.yaml",
+        &format!("cascade: {{organization: {{table: firms, key: id}}, tenantColumns: [firm_id], steps: {steps}}}\n"),
+    );
+    let text = run_at(&scene, &url, &["plan", "show", "--config", &file]).await.with(0).out;
+    let numbered: Vec<&str> = text.lines().filter(|l| l.starts_with(['1', '2'])).collect();
+    assert!(
+        matches!(numbered[..], [first, second] if first.starts_with("1  firms ") && second.starts_with("2  accounts ")),
+        "{text}"
+    );
 }
 
 async fn a_plan_with_faults_says_so(world: Arc<World>) {
