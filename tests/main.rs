@@ -77,6 +77,7 @@ fn main() -> ExitCode {
         needs::tests(),
         plan::tests(),
         property::tests(),
+        property::cycles::tests(),
         property::equality::tests(),
         property::meanwhile::tests(),
         property::people::tests(),

@@ -7,6 +7,7 @@
 //! `make fuzz CASES=1 SEED=...` runs that case again.
 
 mod case;
+pub mod cycles;
 pub mod equality;
 mod expected;
 pub mod meanwhile;

@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 
+use super::delete::{Before, Gone};
 use super::run::Run;
 use super::schema;
 use crate::api::status::DeletionStep;
@@ -53,8 +54,9 @@ pub(super) async fn cascade(
         return Ok(Attempt::Unwanted);
     }
     run.detach().await?;
-    let deleted = run.delete(erase.deletes.iter(), Some(&found)).await?;
-    let organizations = run.delete_organization(&plan.root.table.name(), present).await?;
+    let organizations = plan.root.table.name();
+    let before = Before { found: Some(&found), organizations: &organizations, present };
+    let Gone { rows: deleted, organizations } = run.delete(erase.deletes.iter(), &before).await?;
     let proof = run.nothing_left().await?;
     run.parents_gone().await?;
     run.none_left_behind().await?;

@@ -2,6 +2,7 @@
 
 use sqlx::{PgConnection, Row as _};
 
+use super::delete::Before;
 use super::run::Run;
 use super::schema;
 use crate::api::Reason;
@@ -61,7 +62,8 @@ impl Database {
         run.capture().await?;
         run.refuse_blocked(&erase.late_preflight).await?;
         run.detach().await?;
-        let deleted = run.delete(erase.late_deletes(), None).await?;
+        let before = Before { found: None, organizations: &plan.root.table.name(), present: false };
+        let deleted = run.delete(erase.late_deletes.iter(), &before).await?.rows;
         run.parents_gone().await?;
         let mut steps = entry.steps.clone();
         for (entity, rows) in erase.by_entity(&deleted) {

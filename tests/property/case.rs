@@ -12,6 +12,7 @@ use organization_operator::db::{Database, Settings, UrlSource};
 use organization_operator::domain::completion::CompletionProof;
 use organization_operator::domain::{Failure, Subject};
 use organization_operator::store::Actor;
+use planner::cascade::Delete;
 use planner::compile::compile;
 use planner::plan::Plan;
 use planner::{Cascade, CompiledPlan, ErasePlan};
@@ -270,10 +271,11 @@ impl Ground {
                 let erase = ready(&mut compiled)?;
                 // It would ask for as many answers as there are keys, and get none.
                 erase.parents_back.clear();
-                let Cascade { captures, deletes, .. } = &mut **erase;
+                let Cascade { captures, deletes, late_deletes, .. } = &mut **erase;
                 let captured = captures.iter_mut().flat_map(|c| &mut c.columns);
                 // What a delete returns would make up for it.
-                let returned = deletes.iter_mut().flat_map(|d| &mut d.returns).flat_map(|r| &mut r.columns);
+                let tables = deletes.iter_mut().chain(late_deletes).flat_map(|d| &mut d.tables);
+                let returned = tables.flat_map(|of| &mut of.returns).flat_map(|r| &mut r.columns);
                 // No statement asks for keys of this name.
                 let lost = captured.chain(returned).map(|column| column.push_str(", lost")).count();
                 (lost > 0).then_some(Ok(compiled))
@@ -287,8 +289,10 @@ impl Ground {
                     }
                 }
                 let mut broken = compile(&plan, &catalog, &role).ok()?;
-                // The organizations themselves are deleted one by one.
-                ready(&mut broken)?.delete_organization = whole.erase().ok()?.delete_organization.clone();
+                // The organizations themselves are deleted one by one: more than one would be refused.
+                let alone = |delete: &&Delete| delete.organization && delete.tables.is_empty();
+                let organization = whole.erase().ok()?.deletes.iter().find(alone)?.clone();
+                *ready(&mut broken)?.deletes.iter_mut().find(|d| d.organization)? = organization;
                 Some(Ok(CompiledPlan { root: whole.root, ..broken }))
             }
         }

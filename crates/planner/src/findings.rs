@@ -14,7 +14,7 @@ use crate::plan::Plan;
 pub(crate) fn warnings(plan: &Plan, catalog: &Catalog, cascade: Option<&Cascade>, faults: &[Finding]) -> Vec<Finding> {
     let mut warnings = references::warnings_of_references(plan, catalog, cascade, faults);
     warnings.extend(indexes::warnings_of_missing_indexes(plan, catalog));
-    warnings.extend(triggers::warnings_of_triggers_and_rules(plan, catalog));
+    warnings.extend(triggers::warnings_of_triggers_and_rules(plan, catalog, cascade));
     warnings.extend(protection::warnings_of_missing_protection(plan, catalog, cascade));
     warnings.sort_by_key(|f| f.kind);
     warnings
