@@ -33,6 +33,7 @@ mod protection;
 mod rbac;
 mod readme;
 mod refused;
+mod remedies;
 mod stuck_shapes;
 mod support;
 mod undo;
@@ -85,6 +86,7 @@ fn main() -> ExitCode {
         readme::tests(),
         readme::versions::tests(),
         refused::tests(),
+        remedies::tests(),
         drain::tests(),
         stuck_shapes::tests(),
         undo::tests(),
