@@ -75,5 +75,5 @@ pub(super) fn classified(mut failure: Failure, erase: &ErasePlan) -> Failure {
 
 /// What clears `ContentChanged`.
 fn stop_writers(table: &str) -> String {
-    format!("stop whatever writes to the organization; a trigger may do that, or suppress deletes: {}", triggers(table))
+    format!("{}, or stop whatever writes to the organization", triggers(table))
 }

@@ -66,6 +66,15 @@ impl Database {
     }
 }
 
+/// Partitions of these tables, each with the table.
+async fn partitions(
+    connection: &mut PgConnection,
+    tables: &BTreeSet<TableId>,
+) -> Result<BTreeMap<TableId, TableId>, sqlx::Error> {
+    let rows = own(PARTITIONS).bind(oids(tables)).fetch_all(connection).await?;
+    rows.iter().map(|row| Ok((table_id(row, 0)?, table_id(row, 1)?))).collect()
+}
+
 async fn read_catalog(connection: &mut PgConnection, plan: &Plan) -> Result<(Catalog, String), sqlx::Error> {
     let role: String = own("SELECT current_user::text").fetch_one(&mut *connection).await?.try_get(0)?;
     let of_plan: Vec<String> =
@@ -80,11 +89,10 @@ async fn read_catalog(connection: &mut PgConnection, plan: &Plan) -> Result<(Cat
         .collect::<Result<_, sqlx::Error>>()?;
     let mut plan_tables: BTreeSet<TableId> =
         declared.iter().filter(|(name, _)| of_plan.contains(name)).map(|(_, id)| *id).collect();
-    let mut ancestors: BTreeMap<TableId, TableId> = BTreeMap::new();
-    for row in own(PARTITIONS).bind(oids(&plan_tables)).fetch_all(&mut *connection).await? {
-        ancestors.insert(table_id(&row, 0)?, table_id(&row, 1)?);
-    }
+    let mut ancestors = partitions(&mut *connection, &plan_tables).await?;
     plan_tables.extend(ancestors.keys());
+    let kept = declared.iter().map(|(_, id)| *id).filter(|id| !plan_tables.contains(id)).collect();
+    ancestors.extend(partitions(&mut *connection, &kept).await?);
 
     // Read before what it stands for: a change in between makes the plan outdated, and is not missed.
     let fingerprint = fingerprint::read(&mut *connection, oids(&plan_tables), &plan.tenant_columns).await?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use planner::Kind;
 
 use super::situation::{Situation, Then, prove};
+use super::stage::{Stage, plan};
 use crate::support::{Need, World};
 
 crate::tests![needs Need::Psql;
@@ -12,6 +13,7 @@ crate::tests![needs Need::Psql;
     missing_protection_is_added,
     what_a_schema_forbids_is_changed,
     what_fires_on_a_delete_is_shown,
+    rows_that_refer_to_nothing_are_shown_by_the_same_remedy,
 ];
 
 async fn missing_indexes_are_created(world: Arc<World>) {
@@ -231,7 +233,7 @@ async fn what_fires_on_a_delete_is_shown(world: Arc<World>) {
         ),
         shown("a trigger that can write", trigger!("AFTER DELETE ON users FOR EACH STATEMENT"), Kind::WritingTrigger),
         Situation {
-            answers: &["CREATE RULE \"It's kept\" AS.."],
+            answers: &["CREATE RULE \"It's kept\" AS", "..", "  VALUES (old.id);"],
             then: Then::Stays,
             ..Situation::new(
                 "a rule that adds to the delete of the organization",
@@ -243,4 +245,35 @@ async fn what_fires_on_a_delete_is_shown(world: Arc<World>) {
         },
     ];
     prove(&world, &situations, false).await;
+}
+
+/// The constraint cannot be added, or checked, before they are gone. The comment of its remedy shows them.
+async fn rows_that_refer_to_nothing_are_shown_by_the_same_remedy(world: Arc<World>) {
+    for (kind, sql) in [
+        (
+            Kind::Unprotected,
+            "ALTER TABLE runs DROP CONSTRAINT runs_flow_id_fkey; INSERT INTO runs VALUES (8, 88), (9, 99)",
+        ),
+        (
+            Kind::NotValid,
+            "ALTER TABLE runs DROP CONSTRAINT runs_flow_id_fkey; INSERT INTO runs VALUES (8, 88), (9, 99);
+             ALTER TABLE runs ADD FOREIGN KEY (flow_id) REFERENCES flows NOT VALID",
+        ),
+    ] {
+        let stage = Stage::new(&world, sql).await;
+        let plan = plan(&[], "");
+        let found = stage.check(&plan, false).await;
+        let [finding] = found.as_slice() else { panic!("{found:#?}") };
+        assert_eq!((finding.kind.as_str(), finding.blocks), (kind.as_str(), false), "{finding:#?}");
+        let (alter, comment) = finding.remedy.split_once("-- ").expect("a comment");
+        let (_, select) = comment.split_once("that refer to nothing: ").expect("what shows them");
+        assert_eq!(stage.paste(select).await, ["8|88", "9|99"], "{select}");
+        let (what, condition) = select.trim().trim_end_matches(';').split_once(" WHERE ").expect("a condition");
+        let table = what.strip_prefix("SELECT c.* FROM ").expect("a table");
+        assert_eq!(stage.paste(&format!("DELETE FROM {table} WHERE {condition};")).await, ["DELETE 2"]);
+        assert_eq!(stage.paste(alter).await, ["ALTER TABLE"]);
+        assert_eq!(stage.check(&plan, false).await, []);
+        stage.erase(&plan).await.expect("erased");
+        stage.close().await;
+    }
 }

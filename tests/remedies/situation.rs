@@ -74,9 +74,13 @@ async fn run(world: &Arc<World>, situation: &Situation, organization: bool) {
     }
     let after = stage.check(&plan, organization).await;
     assert!(!after.iter().any(|f| of(&f)), "{name}: it is still there: {after:#?}\nafter\n{}", finding.remedy);
-    // The remedy takes its own finding away, and brings none.
+    // The remedy takes its own finding away, and brings none. While one blocks, there may be no statements to judge.
     let told = |f: &Printed| before.iter().any(|b| (&b.kind, &b.place) == (&f.kind, &f.place));
-    assert!(after.iter().all(told), "{name}: the remedy brings {after:#?}\nafter\n{}", finding.remedy);
+    assert!(
+        after.iter().all(|f| told(f) || finding.blocks && !f.blocks),
+        "{name}: the remedy brings {after:#?}\nafter\n{}",
+        finding.remedy
+    );
     if !after.iter().any(|f| f.blocks) {
         stage.erase(&plan).await.unwrap_or_else(|failure| panic!("{name}: {failure}"));
         assert_eq!(stage.number("SELECT count(*) FROM organizations").await, 1, "{name}");

@@ -23,7 +23,7 @@ pub fn shared_rows(found: &[(&SharedRows, i64)], key: &str) -> Vec<Finding> {
             entity: Some(shared.entity.clone()),
             table: Some(shared.table.clone()),
             rows: Some((*rows).min(COUNT_LIMIT)),
-            remedy: Some(shared.query.replace(":key", &literal(key))),
+            remedy: Some(for_key(&shared.query, key)),
             ..Finding::new(
                 Severity::Blocks,
                 Kind::SharedRows,
@@ -36,6 +36,12 @@ pub fn shared_rows(found: &[(&SharedRows, i64)], key: &str) -> Vec<Finding> {
             )
         })
         .collect()
+}
+
+/// SQL for a person, with the organization's key where `:key` stands for it. It always stands before a cast: elsewhere a
+/// type may begin with the same letters (`::keys`).
+fn for_key(sql: &str, key: &str) -> String {
+    sql.replace(" :key::text", &format!(" {}::text", literal(key)))
 }
 
 /// `1 row`, `3 rows`, `10000+ rows`.
@@ -62,7 +68,7 @@ fn reference(check: &Check, rows: i64, key: &str) -> Finding {
     };
     // The message already names the parent; only a longer path adds something.
     let path = if check.path.len() > 2 { format!(": {}", check.path.join(" -> ")) } else { String::new() };
-    let condition = check.condition.replace(":key", &literal(key));
+    let condition = for_key(&check.condition, key);
     let (child, parent) = (&check.child_sql, &check.parent_sql);
     let remedy = match (&check.detach, check.in_plan, check.kept) {
         // Rows of another organization: only a person can know what they should refer to.

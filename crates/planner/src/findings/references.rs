@@ -60,7 +60,7 @@ fn warning(
     let (kind, remedy) = if kept {
         let drop = format!(
             "ALTER TABLE {} DROP CONSTRAINT {}; -- or detach the rows of each organization before you delete it",
-            child.table,
+            key.partition.as_ref().unwrap_or(&child.table),
             Column::new(&key.name)
         );
         (Kind::KeptReference, drop)

@@ -266,7 +266,7 @@ one!(
     Warning,
     "app.notes",
     ["user_id"],
-    "ALTER TABLE \"app\".\"notes\" ADD FOREIGN KEY (\"user_id\") REFERENCES \"app\".\"users\" (\"id\");"
+    "ALTER TABLE \"app\".\"notes\" ADD FOREIGN KEY (\"user_id\") REFERENCES \"app\".\"users\" (\"id\"); -- if it fails, first delete the rows that refer to nothing: SELECT c.* FROM \"app\".\"notes\" c WHERE c.\"user_id\" IS NOT NULL AND NOT EXISTS (SELECT FROM \"app\".\"users\" p WHERE p.\"id\" = c.\"user_id\");"
 );
 one!(
     a_trigger_before_the_row_can_suppress_its_delete,
@@ -311,7 +311,7 @@ one!(
     Warning,
     "app.notes",
     ["user_id"],
-    "ALTER TABLE \"app\".\"notes\" VALIDATE CONSTRAINT \"notes_user\";"
+    "ALTER TABLE \"app\".\"notes\" VALIDATE CONSTRAINT \"notes_user\"; -- if it fails, first delete the rows that refer to nothing: SELECT c.* FROM \"app\".\"notes\" c WHERE c.\"user_id\" IS NOT NULL AND NOT EXISTS (SELECT FROM \"app\".\"users\" p WHERE p.\"id\" = c.\"user_id\");"
 );
 one!(
     a_key_that_is_missing_protects_nothing,
@@ -320,7 +320,7 @@ one!(
     Warning,
     "app.notes",
     ["user_id"],
-    "ALTER TABLE \"app\".\"notes\" ADD FOREIGN KEY (\"user_id\") REFERENCES \"app\".\"users\" (\"id\");"
+    "ALTER TABLE \"app\".\"notes\" ADD FOREIGN KEY (\"user_id\") REFERENCES \"app\".\"users\" (\"id\"); -- if it fails, first delete the rows that refer to nothing: SELECT c.* FROM \"app\".\"notes\" c WHERE c.\"user_id\" IS NOT NULL AND NOT EXISTS (SELECT FROM \"app\".\"users\" p WHERE p.\"id\" = c.\"user_id\");"
 );
 one!(
     a_key_that_is_not_enforced_protects_nothing,
@@ -381,7 +381,7 @@ fn only_rules_that_postgres_runs_in_place_of_a_counted_delete_are_let_pass() {
 fn a_chain_that_breaks_above_is_cured_above() {
     let found = change(|c| c.foreign_keys.retain(|k| k.name != "users_tenant"));
     let remedies: Vec<(&str, &str)> = found.iter().map(|f| (f.2.as_str(), f.4.as_str())).collect();
-    let cure = "ALTER TABLE \"app\".\"users\" ADD FOREIGN KEY (\"tenant_id\") REFERENCES \"app\".\"tenants\" (\"id\");";
+    let cure = "ALTER TABLE \"app\".\"users\" ADD FOREIGN KEY (\"tenant_id\") REFERENCES \"app\".\"tenants\" (\"id\"); -- if it fails, first delete the rows that refer to nothing: SELECT c.* FROM \"app\".\"users\" c WHERE c.\"tenant_id\" IS NOT NULL AND NOT EXISTS (SELECT FROM \"app\".\"tenants\" p WHERE p.\"id\" = c.\"tenant_id\");";
     assert_eq!(remedies, [("app.users", cure), ("app.notes", "")]);
 }
 
