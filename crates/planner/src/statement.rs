@@ -158,6 +158,14 @@ impl RowSet {
         }
     }
 
+    /// The condition that a row of this set refers to a row of the parent's table, if it is a set of a single way.
+    pub(super) fn joined(&self, child: &str, parent: &str) -> Option<String> {
+        match self {
+            Self::Through(links) if links.len() == 1 => links.first().map(|link| link.joined(child, parent)),
+            _ => None,
+        }
+    }
+
     /// Each way in which a row may belong to this set, alone.
     pub(super) fn ways(&self) -> Vec<Self> {
         match self {
@@ -194,14 +202,19 @@ impl Link {
             return format!("({}) IS NOT TRUE", self.condition(alias, key, writer));
         }
         let inner = format!("{alias}p");
-        let same: Vec<String> =
-            self.pairs.iter().map(|p| format!("{} = {alias}.{}", p.parent_value(&inner), p.child)).collect();
         format!(
             "NOT EXISTS (SELECT FROM {} {inner} WHERE {} AND {})",
             self.table,
-            same.join(" AND "),
+            self.joined(alias, &inner),
             self.rows.condition(&inner, key, writer)
         )
+    }
+
+    /// The condition that a row of the child refers to one of the parent's table.
+    fn joined(&self, child: &str, parent: &str) -> String {
+        let same: Vec<String> =
+            self.pairs.iter().map(|p| format!("{} = {child}.{}", p.parent_value(parent), p.child)).collect();
+        same.join(" AND ")
     }
 
     fn condition(&self, alias: &str, key: &KeySource, writer: &mut Writer) -> String {
