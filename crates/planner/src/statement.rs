@@ -18,6 +18,8 @@ pub enum Param {
         step: StepId,
         /// The captured column.
         column: String,
+        /// All columns by which the statement finds rows together, this one included.
+        key: Vec<String>,
     },
 }
 
@@ -220,7 +222,12 @@ impl Link {
     fn condition(&self, alias: &str, key: &KeySource, writer: &mut Writer) -> String {
         let left = row(self.pairs.iter().map(|p| format!("{alias}.{}", p.child)));
         if self.captured {
-            let captured = |pair: &Pair| Param::Captured { step: self.parent, column: pair.parent.name().to_owned() };
+            let key: Vec<String> = self.pairs.iter().map(|pair| pair.parent.name().to_owned()).collect();
+            let captured = |pair: &Pair| Param::Captured {
+                step: self.parent,
+                column: pair.parent.name().to_owned(),
+                key: key.clone(),
+            };
             let arrays: Vec<String> =
                 self.pairs.iter().map(|pair| writer.array(captured(pair), &pair.child_type)).collect();
             return if arrays.len() == 1 {

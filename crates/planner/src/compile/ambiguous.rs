@@ -11,31 +11,25 @@ use crate::statement::{KeySource, RowSet, Writer, none_of};
 use crate::step::{PerStep, StepId};
 
 /// Counts, for each such way into one of these tables, the rows inside whose part a parent row outside has as well. A parent
-/// row is outside if it is another organization's or nobody's.
+/// row is outside if it is another organization's or nobody's. The row sets are those to count by and those to show.
 pub(super) fn query(
     steps: &Steps<'_>,
-    rows: &PerStep<RowSet>,
+    (rows, shown): (&PerStep<RowSet>, &PerStep<RowSet>),
     of: impl Fn(TableId) -> bool,
     effort: Effort<'_>,
 ) -> Option<Query<AmbiguousRows>> {
     let mut writer = Writer::default();
     let mut numbers = Vec::new();
-    for part in parts(steps, rows).filter(|part| of(part.child.id)) {
+    for part in parts(steps).filter(|part| of(part.child.id)) {
+        let counted = part.condition(steps, rows, &KeySource::Bound, &mut writer);
+        let shown = part.condition(steps, shown, &KeySource::Outer(":key".to_owned()), &mut Writer::default());
+        let (Some(counted), Some(shown)) = (counted, shown) else { continue };
         let table = &part.child.table;
-        let of_parent: Vec<&RowSet> = steps.of_table(part.parent.id).map(|i| &rows[i]).collect();
-        // Only this way: a row that is found in another one as well has to be unambiguous in both.
-        let condition = |key: &KeySource, writer: &mut Writer| {
-            let inside = part.way.condition("c", key, writer);
-            let outside = none_of(&of_parent, "p", key, writer);
-            format!("{inside} AND EXISTS (SELECT FROM {} p WHERE {} AND {outside})", part.parent.table, part.joined)
-        };
-        let counted = condition(&KeySource::Bound, &mut writer);
         let count =
             format!("(SELECT count(*) FROM (SELECT 1 FROM {table} c WHERE {counted} LIMIT {}) s)", COUNT_LIMIT + 1);
         let (columns, parent_columns): (Vec<String>, Vec<String>) = part.pairs.iter().cloned().unzip();
         // The child's columns are those by which its rows are counted all the time.
         let count = effort.bounded(count, part.parent, std::iter::once(parent_columns.as_slice()));
-        let shown = condition(&KeySource::Outer(":key".to_owned()), &mut Writer::default());
         let ambiguous = AmbiguousRows {
             table: table.name(),
             entity: steps.plan_table(part.step).entity,
@@ -52,23 +46,39 @@ pub(super) fn query(
 /// One way by which rows of a table are found by part of a parent's key.
 struct Part<'s> {
     step: StepId,
+    /// The place of the link among those of the step.
+    link: usize,
     child: &'s TableInfo,
     parent: &'s TableInfo,
     /// Columns of the child, each with the parent's column.
     pairs: &'s [(String, String)],
-    /// The rows that are found in this way.
-    way: RowSet,
-    /// A row `c` of the child has the part of a row `p` of the parent's table.
-    joined: String,
 }
 
-fn parts<'s>(steps: &'s Steps<'_>, rows: &PerStep<RowSet>) -> impl Iterator<Item = Part<'s>> {
-    let each =
-        steps.iter().flat_map(|(id, step)| step.links.iter().zip(rows[id].ways()).map(move |way| (id, step, way)));
-    each.filter_map(|(id, step, ((parent, pairs), way))| {
-        let parent = steps[*parent].info;
-        let columns: Vec<&str> = pairs.iter().map(|(_, column)| column.as_str()).collect();
-        let joined = way.joined("c", "p").filter(|_| !parent.unique_on(&columns))?;
-        Some(Part { step: id, child: step.info, parent, pairs, way, joined })
+impl Part<'_> {
+    /// The condition for such a row, known as `c`. Returns `None` if the row sets have no such way.
+    fn condition(
+        &self,
+        steps: &Steps<'_>,
+        rows: &PerStep<RowSet>,
+        key: &KeySource,
+        writer: &mut Writer,
+    ) -> Option<String> {
+        // Only this way: a row that is found in another one as well has to be unambiguous in both.
+        let way = rows[self.step].ways().into_iter().nth(self.link)?;
+        let joined = way.joined("c", "p")?;
+        let of_parent: Vec<&RowSet> = steps.of_table(self.parent.id).map(|i| &rows[i]).collect();
+        let inside = way.condition("c", key, writer);
+        let outside = none_of(&of_parent, "p", key, writer);
+        Some(format!("{inside} AND EXISTS (SELECT FROM {} p WHERE {joined} AND {outside})", self.parent.table))
+    }
+}
+
+fn parts<'s>(steps: &'s Steps<'_>) -> impl Iterator<Item = Part<'s>> {
+    steps.iter().flat_map(move |(id, step)| {
+        step.links.iter().enumerate().filter_map(move |(link, (parent, pairs))| {
+            let parent = steps[*parent].info;
+            let columns: Vec<&str> = pairs.iter().map(|(_, column)| column.as_str()).collect();
+            (!parent.unique_on(&columns)).then_some(Part { step: id, link, child: step.info, parent, pairs })
+        })
     })
 }

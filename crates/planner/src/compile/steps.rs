@@ -55,7 +55,7 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
     let preflight = |effort| Preflight {
         references: checks::query(&all, &steps, &live, root, effort),
         shared: shared::query(&plan.tenant_columns, &steps, &live, catalog, root, effort),
-        ambiguous: ambiguous::query(&steps, &live, |_| true, effort),
+        ambiguous: ambiguous::query(&steps, (&live, &live), |_| true, effort),
     };
 
     let mut writer = Writer::default();
@@ -77,7 +77,7 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
         late_preflight: Preflight {
             references: checks::query(&checks::into(&needs, &late), &steps, &held, root, Effort::Whole),
             shared: None,
-            ambiguous: ambiguous::query(&steps, &held, |table| late.contains(&table), Effort::Whole),
+            ambiguous: ambiguous::query(&steps, (&held, &live), |table| late.contains(&table), Effort::Whole),
         },
         quick_check: preflight(Effort::QuickCheck(catalog)),
         nobodys_rows: nobodys::queries(&plan.tenant_columns, &steps, catalog, root),
