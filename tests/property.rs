@@ -10,6 +10,7 @@ mod case;
 pub mod equality;
 mod expected;
 pub mod meanwhile;
+pub mod partial_keys;
 mod plan;
 pub mod relations;
 mod schema;
