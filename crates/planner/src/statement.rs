@@ -160,6 +160,16 @@ impl RowSet {
         }
     }
 
+    /// The same, by parents that are there, whether or not their keys were captured.
+    pub(super) fn of_present_parents(&self) -> Self {
+        match self {
+            Self::Through(links) => {
+                Self::Through(links.iter().map(|link| Link { captured: false, ..link.clone() }).collect())
+            }
+            other => other.clone(),
+        }
+    }
+
     /// The condition that a row of this set refers to a row of the parent's table, if it is a set of a single way.
     pub(super) fn joined(&self, child: &str, parent: &str) -> Option<String> {
         match self {

@@ -64,7 +64,8 @@ impl Part<'_> {
         writer: &mut Writer,
     ) -> Option<String> {
         // Only this way: a row that is found in another one as well has to be unambiguous in both.
-        let way = rows[self.step].ways().into_iter().nth(self.link)?;
+        // Where the parent is gone already, a part that others have now is forgotten, and nobody asks whose rows they are.
+        let way = rows[self.step].ways().into_iter().nth(self.link)?.of_present_parents();
         let joined = way.joined("c", "p")?;
         let of_parent: Vec<&RowSet> = steps.of_table(self.parent.id).map(|i| &rows[i]).collect();
         let inside = way.condition("c", key, writer);
