@@ -80,6 +80,7 @@ fn main() -> ExitCode {
         property::tests(),
         property::equality::tests(),
         property::meanwhile::tests(),
+        property::partial_keys::tests(),
         property::relations::tests(),
         property::single::tests(),
         rbac::tests(),

@@ -14,6 +14,7 @@ mod fill;
 mod generate;
 pub mod meanwhile;
 mod people;
+pub mod partial_keys;
 mod plan;
 pub mod relations;
 mod rows;

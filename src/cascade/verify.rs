@@ -92,7 +92,7 @@ impl Run<'_> {
         let during = During::action("checking for keys that are in use again");
         for back in &self.erase.parents_back {
             let in_use: Vec<bool> = self.row(&back.statement, during).await?.try_get(0).or_failure(during)?;
-            self.captured.forget_in_use(back.step, &back.columns, &in_use).map_err(unpaired).or_failure(during)?;
+            self.captured.forget_key_in_use(back.step, &back.columns, &in_use).map_err(unpaired).or_failure(during)?;
         }
         Ok(())
     }

@@ -56,6 +56,11 @@ pub struct Ground {
 
 impl Ground {
     pub async fn new(world: &Arc<World>) -> Self {
+        Self::through(world, world.postgres().port()).await
+    }
+
+    /// The operator connects through this port.
+    pub async fn through(world: &Arc<World>, port: u16) -> Self {
         let name = format!("property_{}_{}", std::process::id(), world.number());
         world.postgres().create_database(&name).await.expect("a database");
         let settings = Settings {
@@ -64,7 +69,13 @@ impl Ground {
             lock_timeout: Duration::from_secs(20),
             statement_timeout: Duration::from_secs(30),
         };
-        let database = Database::new(UrlSource::Text(world.postgres().admin_url(&name)), settings).expect("a URL");
+        let own = world.postgres().port();
+        let url = if port == own {
+            world.postgres().admin_url(&name)
+        } else {
+            world.postgres().admin_url_through(port, &name)
+        };
+        let database = Database::new(UrlSource::Text(url), settings).expect("a URL");
         database.migrate(true).await.expect("the operator's own schema");
         Self { world: world.clone(), name, database, number: AtomicU32::new(0) }
     }
@@ -117,6 +128,11 @@ impl Ground {
             .await;
         assert!(matches!(erased, Ok(Erasure::Unverified { .. })), "{erased:?}");
         compiled
+    }
+
+    /// What would block a deletion, as a live object is told.
+    pub async fn quick_check(&self, compiled: &CompiledPlan, key: &str) -> Result<Option<Failure>, Failure> {
+        self.database.quick_check(key, compiled).await
     }
 
     /// The second count.

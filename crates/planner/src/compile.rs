@@ -1,10 +1,12 @@
 //! `(Plan, Catalog) -> CompiledPlan`: resolves names and types, fixes the order, writes the statements, lists the faults.
 
+mod ambiguous;
 mod captures;
 mod checks;
 mod digest;
 mod effort;
 mod faults;
+mod nobodys;
 mod organization;
 mod ownership;
 mod relations;

@@ -65,6 +65,8 @@ pub enum Kind {
     ReferenceFromOutside,
     /// Rows belong to this organization and to another one as well.
     SharedRows,
+    /// Rows hold part of a key that rows of this organization and of another one have.
+    AmbiguousRows,
     /// A table that the plan does not name refers to one of its tables.
     UndeclaredReference,
     /// A table that the plan keeps refers to one that it deletes from.
@@ -79,6 +81,8 @@ pub enum Kind {
     Unprotected,
     /// A foreign key that PostgreSQL never checked for older rows.
     NotValid,
+    /// Rows that belong to no organization, because every column that would say to which is NULL.
+    NobodysRows,
 }
 
 impl Kind {

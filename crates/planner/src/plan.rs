@@ -137,7 +137,7 @@ pub struct Step {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub column: Option<String>,
     /// The referring columns, each with the column that it refers to. With `parent`, the columns of this table refer to the
-    /// parent's; with `referenced_by`, those of that entity's table refer to this table's.
+    /// parent's, which are a key or part of one; with `referenced_by`, those of that entity's table refer to this table's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: BTreeMap<String, String>,
     /// With `referenced_by`: columns of other tables that hold this table's single-column key without a foreign key. A row

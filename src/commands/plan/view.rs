@@ -228,6 +228,14 @@ fn before<'a>(compiled: &'a CompiledPlan, erase: &'a Cascade) -> Vec<Sql<'a>> {
         let references = references.statement();
         all.push(statement("before the first delete: references from outside".into(), references, erase));
     }
+    if let Some(ambiguous) = &erase.preflight.ambiguous {
+        let ambiguous = ambiguous.statement();
+        all.push(statement(
+            "before the first delete: rows that another organization's may be".into(),
+            ambiguous,
+            erase,
+        ));
+    }
     all.push(statement("before the first delete: count".into(), erase.count.statement(), erase));
     all
 }
@@ -244,7 +252,7 @@ fn statement<'a>(what: String, statement: &'a Statement, erase: &Cascade) -> Sql
         let meaning = match param {
             Param::Key => "the organization's key".to_owned(),
             Param::Keys => "the organization's key, in an array".to_owned(),
-            Param::Captured { step, column } => {
+            Param::Captured { step, column, .. } => {
                 let capture = erase.captures.iter().find(|c| c.step == *step);
                 let table = capture.map(|c| c.declared.as_str()).unwrap_or_default();
                 format!("captured before: {table}.{column}")

@@ -85,7 +85,7 @@ pub(super) fn query(
 }
 
 /// Columns of the table that say whose its rows are, and by which no step finds them.
-fn unused(
+pub(super) fn unused(
     tenant_columns: &[String],
     steps: &Steps<'_>,
     info: &TableInfo,

@@ -6,7 +6,7 @@ use super::ownership::{captured_columns, parent_keys, parents_to_lock, protected
 use super::resolve::{Steps, resolve};
 use super::rows::row_sets;
 use super::sequence::{self, Sequence};
-use super::{captures, checks, shared, statements};
+use super::{ambiguous, captures, checks, nobodys, shared, statements};
 use crate::cascade::{Cascade, Delete, Entity, PlanTable, Preflight, Returned};
 use crate::catalog::{Catalog, TableId, TableProperties};
 use crate::limits::COUNT_LIMIT;
@@ -55,6 +55,7 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
     let preflight = |effort| Preflight {
         references: checks::query(&all, &steps, &live, root, effort),
         shared: shared::query(&plan.tenant_columns, &steps, &live, catalog, root, effort),
+        ambiguous: ambiguous::query(&steps, (&live, &live), |_| true, effort),
     };
 
     let mut writer = Writer::default();
@@ -76,8 +77,10 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
         late_preflight: Preflight {
             references: checks::query(&checks::into(&needs, &late), &steps, &held, root, Effort::Whole),
             shared: None,
+            ambiguous: ambiguous::query(&steps, (&held, &live), |table| late.contains(&table), Effort::Whole),
         },
         quick_check: preflight(Effort::QuickCheck(catalog)),
+        nobodys_rows: nobodys::queries(&plan.tenant_columns, &steps, catalog, root),
         delete_organization,
         observe_many: statements::observe_many(root, &steps, &live),
         defer_constraints: catalog.foreign_keys.iter().any(|k| k.deferrable),

@@ -125,6 +125,9 @@ fn missing_link(plan: &Plan, catalog: &Catalog, step: &Step, table: &TableInfo) 
         None if types_of(table, &columns) != types_of(parent, &parent_columns) => {
             (" (the types of its columns differ from those of the columns that they refer to)".to_owned(), None)
         }
+        None if parent.part_of_key(&parent_columns.iter().map(String::as_str).collect::<Vec<_>>()) => {
+            (" (no foreign key can refer to part of a key)".to_owned(), None)
+        }
         None => (
             String::new(),
             Some(format!(

@@ -344,6 +344,46 @@ one!(
     ""
 );
 
+/// Notes have part of the key of users.
+fn partial() -> (Plan, Catalog) {
+    let mut plan = plan();
+    plan.steps[1].column = None;
+    plan.steps[1].columns = BTreeMap::from([("user_id".to_owned(), "id".to_owned())]);
+    let mut catalog = healthy();
+    catalog.tables[1].unique_keys = vec![vec!["tenant_id".into(), "id".into()]];
+    catalog.foreign_keys.pop();
+    catalog.properties.insert(USERS, TableProperties { size: 123_456_789, ..indexed(&[&["tenant_id", "id"]]) });
+    (plan, catalog)
+}
+
+#[test]
+fn the_proof_for_part_of_a_key_costs_a_scan_without_an_index_on_the_parent() {
+    let (plan, mut catalog) = partial();
+    let found = |catalog: &Catalog, kind: Kind| -> Vec<Finding> {
+        let compiled = compile(&plan, catalog, "operator").expect("compiles");
+        assert_eq!(compiled.faults(), None);
+        compiled.warnings.into_iter().filter(|f| f.kind == kind).collect()
+    };
+    let unindexed = found(&catalog, Kind::Unindexed);
+    let [finding] = unindexed.as_slice() else { panic!("{unindexed:?}") };
+    assert_eq!(
+        finding.message,
+        "no index of `app.users` begins with (id), so PostgreSQL reads all of `app.users` (more than 100 MB) once for each deletion to prove that no other organization's row has the same part of the key"
+    );
+    assert_eq!(finding.remedy.as_deref(), Some("CREATE INDEX CONCURRENTLY ON \"app\".\"users\" (\"id\");"));
+    // No foreign key can refer to it, so none is proposed.
+    let unprotected = found(&catalog, Kind::Unprotected);
+    assert_eq!(unprotected.iter().map(|f| f.remedy.clone()).collect::<Vec<_>>(), [None]);
+    assert!(unprotected[0].message.contains("(no foreign key can refer to part of a key)"), "{unprotected:?}");
+
+    let digest = |catalog: &Catalog| compile(&plan, catalog, "operator").expect("compiles").digest;
+    let before = digest(&catalog);
+    properties(&mut catalog, USERS).size = 1;
+    assert_eq!(digest(&catalog), before, "what is only a cost is not the plan's identity");
+    properties(&mut catalog, USERS).indexes.push(vec!["id".into()]);
+    assert_eq!(found(&catalog, Kind::Unindexed), []);
+}
+
 fn trigger(timing: Timing, per_row: bool) -> Trigger {
     Trigger { name: "t".into(), function: "app.f".into(), timing, per_row, fires: true }
 }
