@@ -4,6 +4,7 @@ mod fingerprint;
 mod foreign_keys;
 pub mod live;
 mod own_schema;
+mod platform;
 mod properties;
 pub mod survey;
 mod tables;
