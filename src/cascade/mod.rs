@@ -16,3 +16,4 @@ pub mod rehearse;
 mod run;
 mod schema;
 pub mod verify;
+mod written;

@@ -7,7 +7,7 @@ use sqlx::{PgConnection, Row as _};
 use super::fingerprint;
 use super::foreign_keys::foreign_keys;
 use super::own_schema::missing_privileges;
-use super::platform::other_tables;
+use super::platform::{below_views, other_tables};
 use super::properties::properties;
 use super::tables::{oids, table_id, tables};
 use crate::db::Database;
@@ -109,12 +109,14 @@ async fn read_catalog(connection: &mut PgConnection, plan: &Plan) -> Result<(Cat
         table.declared = declared.iter().filter(|(_, id)| *id == table.id).map(|(name, _)| name.clone()).collect();
     }
     let properties = properties(&mut *connection, oids(&ids), oids(&plan_tables)).await?;
-    let known: BTreeSet<TableId> = declared.iter().map(|(_, id)| *id).collect();
+    let mut known: BTreeSet<TableId> = declared.iter().map(|(_, id)| *id).collect();
+    let plan_tables: Vec<TableId> = plan_tables.into_iter().collect();
+    // A step whose table is a view deletes the rows of the tables below it.
+    known.extend(below_views(&mut *connection, &plan_tables).await?);
     let mut unmentioned =
         other_tables(&mut *connection, plan.global_schemas().map(str::to_owned).collect(), &known).await?;
     unmentioned.retain(|table| !plan.unclassified.iter().any(|open| table.is_written(&open.table)));
     let own_missing = missing_privileges(connection).await?;
-    let plan_tables = plan_tables.into_iter().collect();
     let fingerprint = fingerprint.text;
     Ok((Catalog { tables, foreign_keys, plan_tables, fingerprint, properties, unmentioned, own_missing }, role))
 }

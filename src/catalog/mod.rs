@@ -10,3 +10,5 @@ pub mod survey;
 mod tables;
 
 pub(crate) use fingerprint::fingerprint;
+pub(crate) use platform::below_views;
+pub(crate) use tables::table_id;

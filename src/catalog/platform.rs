@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sqlx::{PgConnection, Row as _};
 
-use super::tables::table_id;
+use super::tables::{oids, table_id};
 use crate::db::statement::own;
 use planner::catalog::TableId;
 use planner::identifier::Table;
@@ -28,6 +28,27 @@ const OTHERS: &str = concat!(
     platform_tables!(),
     " AND n.nspname <> ALL($1) ORDER BY 1, 2"
 );
+
+/// Relations that views are made of, at any depth.
+const BELOW: &str = "WITH RECURSIVE b AS (
+    SELECT c.oid FROM pg_class c WHERE c.oid = ANY($1) AND c.relkind = 'v'
+    UNION
+    SELECT d.refobjid
+    FROM b
+        JOIN pg_class v ON v.oid = b.oid AND v.relkind = 'v'
+        JOIN pg_rewrite r ON r.ev_class = v.oid
+        JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+            AND d.refclassid = 'pg_class'::regclass
+)
+SELECT oid FROM b WHERE oid <> ALL($1)";
+
+/// The relations that the views among these are made of: a delete from such a view deletes their rows.
+pub(crate) async fn below_views(
+    connection: &mut PgConnection,
+    relations: &[TableId],
+) -> Result<BTreeSet<TableId>, sqlx::Error> {
+    own(BELOW).bind(oids(relations)).fetch_all(connection).await?.iter().map(|row| table_id(row, 0)).collect()
+}
 
 /// The platform's tables outside these schemas and without those that are `known`.
 pub(super) async fn other_tables(
