@@ -147,7 +147,7 @@ pub fn remedies<'a>(remedies: impl Iterator<Item = Option<&'a str>>) -> Option<S
 }
 
 /// How many tables a sentence names, for example in the condition `DeletionReady`. `organization-operator check` names all of them.
-pub(crate) const NAMED: usize = 8;
+pub const NAMED: usize = 8;
 
 /// A sentence about the tables whose rows would block the deletion of their organization. Returns `None` if there are no
 /// such tables.
