@@ -36,6 +36,8 @@ mod refused;
 mod stuck_shapes;
 mod support;
 mod undo;
+mod unknown_tables;
+mod written;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -88,6 +90,9 @@ fn main() -> ExitCode {
         drain::tests(),
         stuck_shapes::tests(),
         undo::tests(),
+        unknown_tables::tests(),
+        written::tests(),
+        written::elsewhere::tests(),
     ]
     .concat();
 
