@@ -37,6 +37,8 @@ mod remedies;
 mod stuck_shapes;
 mod support;
 mod undo;
+mod unknown_tables;
+mod written;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -91,6 +93,9 @@ fn main() -> ExitCode {
         drain::tests(),
         stuck_shapes::tests(),
         undo::tests(),
+        unknown_tables::tests(),
+        written::tests(),
+        written::elsewhere::tests(),
     ]
     .concat();
 

@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 
 use super::run::Run;
 use super::schema;
+use super::written::{self, Before};
 use crate::api::status::DeletionStep;
 use crate::db::error::During;
 use crate::db::organization::lock;
@@ -30,6 +31,8 @@ pub(super) struct Deleted {
     /// Rows of the organization's own table.
     pub(super) organizations: i64,
     pub(super) captured: CapturedKeys,
+    /// What the session had written before the first delete.
+    pub(super) before: Before,
 }
 
 /// Deletes everything under the lock of the organization, and counts again. Right before the first delete, it calls `wanted`.
@@ -52,12 +55,14 @@ pub(super) async fn cascade(
     if !wanted.await? {
         return Ok(Attempt::Unwanted);
     }
+    let before = written::before(run.connection).await?;
     run.detach().await?;
     let deleted = run.delete(erase.deletes.iter(), Some(&found)).await?;
     let organizations = run.delete_organization(&plan.root.table.name(), present).await?;
     let proof = run.nothing_left().await?;
     run.parents_gone().await?;
-    Ok(Attempt::Done(Deleted { proof, steps: steps(erase, &found, &deleted), organizations, captured: run.captured }))
+    let (steps, captured) = (steps(erase, &found, &deleted), run.captured);
+    Ok(Attempt::Done(Deleted { proof, steps, organizations, captured, before }))
 }
 
 fn steps(erase: &ErasePlan, found: &[(&PlanTable, i64)], deleted: &[(&PlanTable, i64)]) -> Vec<DeletionStep> {

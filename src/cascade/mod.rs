@@ -17,3 +17,4 @@ pub mod rehearse;
 mod run;
 mod schema;
 pub mod verify;
+mod written;

@@ -4,6 +4,7 @@ use sqlx::{PgConnection, Row as _};
 
 use super::run::Run;
 use super::schema;
+use super::written;
 use crate::api::Reason;
 use crate::db::Database;
 use crate::db::error::{During, OrFailure as _};
@@ -60,6 +61,7 @@ impl Database {
         run.forget_keys_in_use().await?;
         run.capture().await?;
         run.refuse_blocked(&erase.late_preflight).await?;
+        let before = written::before(run.connection).await?;
         run.detach().await?;
         let deleted = run.delete(erase.late_deletes(), None).await?;
         run.parents_gone().await?;
@@ -70,16 +72,17 @@ impl Database {
                 step.deleted += rows;
             }
         }
+        let written = before.since_all(run.connection, plan).await?;
         if deleted.iter().any(|(_, rows)| *rows > 0) {
             captured_keys::keep(run.connection, actor, erase, &run.captured).await?;
-            ledger::amend(&mut tx, actor, &steps, false).await?;
+            ledger::amend(&mut tx, actor, &steps, written.as_deref(), false).await?;
             // The deleted rows may belong to an organization that was created meanwhile.
             refuse_created_again(&mut tx, actor, plan).await?;
             commit(tx).await?;
             return Ok(Verification::Swept);
         }
         let proof = run.nothing_left().await?;
-        ledger::amend(&mut tx, actor, &steps, true).await?;
+        ledger::amend(&mut tx, actor, &steps, written.as_deref(), true).await?;
         captured_keys::drop(&mut tx, actor).await?;
         commit(tx).await?;
         Ok(Verification::Completed(CompletionProof::erased(proof, steps)))

@@ -40,6 +40,7 @@ pub fn compile(plan: &Plan, catalog: &Catalog, role: &str) -> Result<CompiledPla
     let cascade = steps::compile(plan, catalog, &root, &mut faults);
     faults.unclassified(plan, catalog);
     faults.listed_as_unclassified(plan);
+    faults.unknown_tables(plan, catalog);
     faults.privileges(plan, catalog);
     relations::report_relations(plan, catalog, &mut faults);
     rules::report_rules(plan, catalog, &mut faults);
@@ -57,6 +58,7 @@ pub fn compile(plan: &Plan, catalog: &Catalog, role: &str) -> Result<CompiledPla
         fingerprint: catalog.fingerprint.clone(),
         fingerprint_tables: catalog.plan_tables.clone(),
         tenant_columns: plan.tenant_columns.clone(),
+        free_schemas: plan.free_schemas(),
     })
 }
 
