@@ -80,6 +80,7 @@ fn main() -> ExitCode {
         needs::tests(),
         plan::tests(),
         property::tests(),
+        property::cycles::tests(),
         property::equality::tests(),
         property::meanwhile::tests(),
         property::partial_keys::tests(),

@@ -8,13 +8,14 @@
 
 mod broken;
 mod case;
+pub mod cycles;
 pub mod equality;
 mod expected;
 mod fill;
 mod generate;
 pub mod meanwhile;
-mod people;
 pub mod partial_keys;
+mod people;
 mod plan;
 pub mod relations;
 mod rows;

@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 
+use super::delete::{self, Gone};
 use super::run::Run;
 use super::schema;
 use super::written::{self, Before};
@@ -57,8 +58,9 @@ pub(super) async fn cascade(
     }
     let before = written::before(run.connection).await?;
     run.detach().await?;
-    let deleted = run.delete(erase.deletes.iter(), Some(&found)).await?;
-    let organizations = run.delete_organization(&plan.root.table.name(), present).await?;
+    let organizations = plan.root.table.name();
+    let there = delete::Before { found: Some(&found), organizations: &organizations, present };
+    let Gone { rows: deleted, organizations } = run.delete(erase.deletes.iter(), &there).await?;
     let proof = run.nothing_left().await?;
     run.parents_gone().await?;
     let (steps, captured) = (steps(erase, &found, &deleted), run.captured);

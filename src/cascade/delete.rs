@@ -1,17 +1,37 @@
 //! The statements that change the organization's rows.
 
 use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 
 use super::changed::{classified, not_one_organization, rows_left, suppressed};
 use super::run::Run;
 use crate::db::error::{During, OrFailure as _};
 use crate::db::statement::unpaired;
 use crate::domain::Failure;
-use planner::cascade::{Delete, PlanTable};
+use planner::cascade::{Delete, DeletedTable, PlanTable};
 use planner::query::Unpaired;
 
+/// What was there right before the first delete.
+pub(super) struct Before<'f> {
+    /// The rows of each table. `None` if they were not counted.
+    pub(super) found: Option<&'f [(&'f PlanTable, i64)]>,
+    /// The organizations' own table.
+    pub(super) organizations: &'f str,
+    /// Whether the organization was there when it was locked.
+    pub(super) present: bool,
+}
+
+/// What is really gone.
+#[derive(Default)]
+pub(super) struct Gone<'a> {
+    /// The rows of each table.
+    pub(super) rows: Vec<(&'a PlanTable, i64)>,
+    /// Rows of the organizations' own table.
+    pub(super) organizations: i64,
+}
+
 impl<'a> Run<'a> {
-    /// Sets to NULL the references that no order of deletion honours.
+    /// Sets to NULL the references because of which tables could not be deleted from one by one.
     pub(super) async fn detach(&mut self) -> Result<(), Failure> {
         for detach in &self.erase.detaches {
             let during = During::change("setting references to NULL in", None, &detach.table);
@@ -20,55 +40,98 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Runs deletes in order. Returns the rows that are really gone. `found` is what was counted before the first delete.
+    /// Runs deletes in order.
     pub(super) async fn delete(
         &mut self,
         deletes: impl Iterator<Item = &'a Delete> + Send,
-        found: Option<&[(&PlanTable, i64)]>,
-    ) -> Result<Vec<(&'a PlanTable, i64)>, Failure> {
-        let mut deleted = Vec::new();
+        before: &Before<'_>,
+    ) -> Result<Gone<'a>, Failure> {
+        let mut gone = Gone::default();
         for delete in deletes {
-            let of_table = |all: &[(&PlanTable, i64)]| sum(all.iter().filter(|(table, _)| table.id == delete.table.id));
-            deleted.push((&delete.table, self.delete_from(delete, found.map(of_table)).await?));
+            if delete.tables.is_empty() {
+                gone.organizations += self.delete_organization(delete, before).await?;
+            } else {
+                self.delete_rows(delete, before, &mut gone).await?;
+            }
         }
-        Ok(deleted)
+        Ok(gone)
     }
 
-    /// Deletes from one table. If it deletes fewer rows than were found, it counts them again while their parents are still
-    /// there: a trigger may suppress deletes.
-    async fn delete_from(&mut self, delete: &Delete, found: Option<i64>) -> Result<i64, Failure> {
-        let table = &delete.table;
-        let during = During::change("deleting from", Some(&table.entity), &table.name);
-        // Triggers on other tables may have deleted some already.
-        let before =
-            if delete.may_suppress && found.is_some() { sum(&self.count(&delete.left, during).await?) } else { 0 };
+    /// Deletes from one table, or from several at once. If it deletes fewer rows of a table than were found, it counts them
+    /// again as long as they can be found by parents that are still there: a trigger may suppress deletes.
+    async fn delete_rows(
+        &mut self,
+        delete: &'a Delete,
+        before: &Before<'_>,
+        gone: &mut Gone<'a>,
+    ) -> Result<(), Failure> {
+        let names = delete.tables.iter().map(|of| of.table.name.as_str());
+        let names: Vec<&str> = names.chain(delete.organization.then_some(before.organizations)).collect();
+        let during = match delete.tables.as_slice() {
+            [DeletedTable { table, .. }] if !delete.organization => {
+                During::change("deleting from", Some(&table.entity), &table.name)
+            }
+            _ => During::changes("deleting from", &names),
+        };
+        let mut counted = Vec::new();
+        for of in &delete.tables {
+            // Triggers on other tables may have deleted some already.
+            let counts = of.may_suppress && before.found.is_some();
+            counted.push(if counts { sum(&self.count(&of.left, during).await?) } else { 0 });
+        }
         let row = self.row(&delete.statement, during).await.map_err(|f| classified(f, self.erase))?;
-        let deleted: i64 = row.try_get(0).or_failure(during)?;
-        if found.is_some_and(|found| deleted < found) {
-            let left = self.count(&delete.left, during).await?;
-            if left.iter().any(|(_, rows)| *rows > 0) {
-                return Err(rows_left(&left));
-            }
-            if before > deleted {
-                return Err(suppressed(table, before - deleted));
+        let mut at = 0;
+        let deleted = gone.rows.len();
+        for of in &delete.tables {
+            gone.rows.push((&of.table, self.deleted_of(of, &row, &mut at).or_failure(during)?));
+        }
+        if delete.organization {
+            let rows: i64 = row.try_get(at).or_failure(during)?;
+            at += 1;
+            gone.organizations += one_organization(rows.unsigned_abs(), before)?;
+        }
+        Unpaired::check(at, row.len()).map_err(unpaired).or_failure(during)?;
+        let Some(found) = before.found else { return Ok(()) };
+        for ((of, counted), (_, deleted)) in delete.tables.iter().zip(counted).zip(&gone.rows[deleted..]) {
+            if *deleted < sum(found.iter().filter(|(table, _)| table.id == of.table.id)) {
+                let left = self.count(&of.left, during).await?;
+                if left.iter().any(|(_, rows)| *rows > 0) {
+                    return Err(rows_left(&left));
+                }
+                if counted > *deleted {
+                    return Err(suppressed(&of.table, counted - deleted));
+                }
             }
         }
-        // Rows that appeared after the capture are parents too.
-        let mut first = 1;
-        for returned in &delete.returns {
-            self.keep_keys(returned.step, &row, first, &returned.columns).or_failure(during)?;
-            first += returned.columns.len();
+        Ok(())
+    }
+
+    /// Reads how many rows of one table are gone, beginning with column number `at`, and keeps what the statement returned
+    /// of them: rows that appeared after the capture are parents too.
+    fn deleted_of(&mut self, of: &DeletedTable, row: &PgRow, at: &mut usize) -> Result<i64, sqlx::Error> {
+        let deleted = row.try_get(*at)?;
+        *at += 1;
+        for returned in &of.returns {
+            self.keep_keys(returned.step, row, *at, &returned.columns)?;
+            *at += returned.columns.len();
         }
-        Unpaired::check(first, row.len()).map_err(unpaired).or_failure(during)?;
         Ok(deleted)
     }
 
-    /// Deletes the organization itself from its `table`: exactly one row if it was `present` when it was locked.
-    pub(super) async fn delete_organization(&mut self, table: &str, present: bool) -> Result<i64, Failure> {
-        let during = During::change("deleting the organization from", None, table);
-        let rows = self.change(&self.erase.delete_organization, during).await.map_err(|f| classified(f, self.erase))?;
-        if rows == u64::from(present) { Ok(i64::from(present)) } else { Err(not_one_organization(table, rows)) }
+    /// Deletes the organization itself by a statement of its own.
+    async fn delete_organization(&mut self, delete: &Delete, before: &Before<'_>) -> Result<i64, Failure> {
+        let during = During::change("deleting the organization from", None, before.organizations);
+        let rows = self.change(&delete.statement, during).await.map_err(|f| classified(f, self.erase))?;
+        one_organization(rows, before)
     }
+}
+
+/// Exactly one row of the organizations' own table must be gone if the organization was there, and none if it was not.
+fn one_organization(rows: u64, before: &Before<'_>) -> Result<i64, Failure> {
+    if rows != u64::from(before.present) {
+        return Err(not_one_organization(before.organizations, rows));
+    }
+    Ok(i64::from(before.present))
 }
 
 fn sum<'r>(rows: impl IntoIterator<Item = &'r (&'r PlanTable, i64)>) -> i64 {

@@ -2,6 +2,7 @@
 
 use sqlx::{PgConnection, Row as _};
 
+use super::delete::Before;
 use super::run::Run;
 use super::schema;
 use super::written;
@@ -63,7 +64,8 @@ impl Database {
         run.refuse_blocked(&erase.late_preflight).await?;
         let before = written::before(run.connection).await?;
         run.detach().await?;
-        let deleted = run.delete(erase.late_deletes(), None).await?;
+        let there = Before { found: None, organizations: &plan.root.table.name(), present: false };
+        let deleted = run.delete(erase.late_deletes.iter(), &there).await?.rows;
         run.parents_gone().await?;
         let mut steps = entry.steps.clone();
         for (entity, rows) in erase.by_entity(&deleted) {

@@ -94,8 +94,9 @@ async fn read_catalog(connection: &mut PgConnection, plan: &Plan) -> Result<(Cat
         declared.iter().filter(|(name, _)| of_plan.contains(name)).map(|(_, id)| *id).collect();
     let mut ancestors = partitions(&mut *connection, &plan_tables).await?;
     plan_tables.extend(ancestors.keys());
-    let kept = declared.iter().map(|(_, id)| *id).filter(|id| !plan_tables.contains(id)).collect();
-    ancestors.extend(partitions(&mut *connection, &kept).await?);
+    let others = declared.iter().filter(|(name, id)| kept.contains(name) && !plan_tables.contains(id));
+    let others = others.map(|(_, id)| *id).collect();
+    ancestors.extend(partitions(&mut *connection, &others).await?);
 
     // Read before what it stands for: a change in between makes the plan outdated, and is not missed.
     let fingerprint =

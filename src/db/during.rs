@@ -9,6 +9,8 @@ pub(crate) struct During<'a> {
     pub(crate) entity: Option<&'a str>,
     /// Table.
     pub(crate) table: Option<&'a str>,
+    /// Instead of one table, those that one statement changes.
+    pub(crate) tables: &'a [&'a str],
     /// Where a value that cannot be converted comes from.
     pub(crate) values: Values,
 }
@@ -33,7 +35,12 @@ impl<'a> During<'a> {
 
     /// Something that concerns one table of the plan.
     pub(crate) fn table(action: &'a str, entity: Option<&'a str>, table: &'a str) -> Self {
-        Self { action, entity, table: Some(table), values: Values::Columns }
+        Self { action, entity, table: Some(table), ..Self::default() }
+    }
+
+    /// A change of the platform's rows in several tables at once.
+    pub(crate) fn changes(action: &'a str, tables: &'a [&'a str]) -> Self {
+        Self { action, tables, values: Values::Trigger, ..Self::default() }
     }
 
     /// A change of the platform's rows in one table.

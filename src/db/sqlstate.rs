@@ -16,8 +16,8 @@ pub(super) fn reason(sql_state: &str) -> Reason {
         "25006" => Reason::DatabaseUnavailable,
         "42P01" | "42703" | "42883" | "42704" | "42804" | "3F000" => Reason::SchemaMismatch,
         other => match other.get(..2) {
-            // Constraints of every kind, and what PL/pgSQL raises.
-            Some("23" | "P0" | "44") => Reason::ConstraintViolation,
+            // Constraints of every kind, a trigger that changes rows that are being deleted, and what PL/pgSQL raises.
+            Some("23" | "27" | "P0" | "44") => Reason::ConstraintViolation,
             Some("28") => Reason::AuthenticationFailed,
             Some("08" | "53" | "57") => Reason::DatabaseUnavailable,
             _ => Reason::InternalError,
@@ -56,6 +56,7 @@ mod tests {
             ("23505", Reason::ConstraintViolation),
             ("23P01", Reason::ConstraintViolation),
             ("P0001", Reason::ConstraintViolation),
+            ("27000", Reason::ConstraintViolation),
             ("53100", Reason::DatabaseUnavailable),
             ("XX000", Reason::InternalError),
         ] {

@@ -72,16 +72,14 @@ pub(super) fn function(context: &str) -> Option<String> {
 
 /// What happened, and where.
 pub(super) fn message(refusal: &Refusal<'_>, during: During<'_>) -> String {
-    let place = during.table.map(|t| format!(" the table `{t}`")).unwrap_or_default();
+    let place = place(during);
     let doing = format!("{}{place}", during.action);
     let constraint = refusal.constraint.map(|c| format!(" (constraint {c})")).unwrap_or_default();
     let function = refusal.function.as_ref().map(|f| format!(", in the function `{f}`")).unwrap_or_default();
-    let table = refusal.table.unwrap_or("a table");
+    let table = refusal.table.map_or_else(|| "a table".to_owned(), |table| format!("`{table}`"));
     match (refusal.reason, refusal.code) {
         (Reason::ForeignKeyViolation, _) => {
-            format!(
-                "rows in `{table}` still refer to rows that were being deleted{constraint}, while {doing}{function}"
-            )
+            format!("rows in {table} still refer to rows that were being deleted{constraint}, while {doing}{function}")
         }
         (Reason::InvalidOrganizationId, _) => {
             "spec.organizationId is not a value of the key's type in the database".to_owned()
@@ -105,8 +103,13 @@ pub(super) fn message(refusal: &Refusal<'_>, during: During<'_>) -> String {
         (Reason::SerializationFailure, _) => {
             format!("the database asks the operator to try the transaction again, while {doing}{function}")
         }
+        (Reason::ConstraintViolation, "27000") => {
+            format!(
+                "a BEFORE trigger changed or deleted rows that the same statement was about to change, while {doing}{function}"
+            )
+        }
         (Reason::ConstraintViolation, code) => {
-            format!("the schema refuses a change in `{table}`{}, while {doing}{function}", refused(code, refusal))
+            format!("the schema refuses a change in {table}{}, while {doing}{function}", refused(code, refusal))
         }
         (Reason::DatabaseUnavailable, "25006") => format!("the database is read-only, while {doing}"),
         (Reason::DatabaseUnavailable, "53100") => {
@@ -131,6 +134,15 @@ pub(super) fn message(refusal: &Refusal<'_>, during: During<'_>) -> String {
             )
         }
         _ => format!("the database reported an unexpected error while {doing}{function}"),
+    }
+}
+
+/// Where it happened: the table, or the tables of one statement.
+fn place(during: During<'_>) -> String {
+    match (during.table, during.tables) {
+        (Some(table), _) => format!(" the table `{table}`"),
+        (None, []) => String::new(),
+        (None, tables) => format!(" the tables `{}`", tables.join("`, `")),
     }
 }
 
@@ -177,6 +189,10 @@ pub(super) fn remedy(refusal: &Refusal<'_>, during: During<'_>) -> String {
             "wait, because this usually clears by itself; if it does not, stop whatever writes to the organization: SELECT pid, application_name, state, xact_start FROM pg_stat_activity WHERE xact_start IS NOT NULL ORDER BY xact_start;"
         }
         (Reason::ConstraintViolation, "23502") => return nullable(refusal),
+        (Reason::ConstraintViolation, "27000") => {
+            let tables = during.table.map_or_else(|| during.tables.to_vec(), |table| vec![table]);
+            return triggers_of(&tables, "make the trigger that causes this an AFTER trigger, or disable it");
+        }
         (Reason::ConstraintViolation, _) => return refusing(refusal, during),
         (Reason::SchemaMismatch, code) if code.starts_with("22") => {
             "give the columns by which the plan (cascade) finds rows the type of the columns that they refer to, or change the rows with values that are not of that type"
@@ -218,15 +234,27 @@ fn refusing(refusal: &Refusal<'_>, during: During<'_>) -> String {
             literal(&quoted(table))
         ),
         (_, Some(table), _) | (_, None, Some(table)) => triggers(table),
+        _ if !during.tables.is_empty() => triggers_of(during.tables, DISABLE_IT),
         _ => "change the constraint or the trigger, or the rows that it protects".to_owned(),
     }
 }
 
+const DISABLE_IT: &str = "change or disable the trigger that causes this";
+
 /// SQL that shows the triggers of a table.
 pub(crate) fn triggers(table: &str) -> String {
     format!(
-        "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = {}::regclass AND NOT tgisinternal; -- then change or disable the trigger that causes this",
+        "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = {}::regclass AND NOT tgisinternal; -- then {DISABLE_IT}",
         literal(&quoted(table))
+    )
+}
+
+/// SQL that shows the triggers of several tables.
+fn triggers_of(tables: &[&str], then: &str) -> String {
+    let tables: Vec<String> = tables.iter().map(|table| format!("{}::regclass", literal(&quoted(table)))).collect();
+    format!(
+        "SELECT tgrelid::regclass, tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid IN ({}) AND NOT tgisinternal; -- then {then}",
+        tables.join(", ")
     )
 }
 
@@ -281,7 +309,8 @@ mod tests {
         }
         for code in [
             "23503", "23001", "22P02", "42501", "28P01", "3D000", "55P03", "57014", "40001", "40P01", "23502", "23514",
-            "23505", "P0001", "42P01", "42703", "25006", "53100", "53300", "57P01", "57P02", "57P03", "08006", "XX000",
+            "23505", "P0001", "27000", "42P01", "42703", "25006", "53100", "53300", "57P01", "57P02", "57P03", "08006",
+            "XX000",
         ] {
             let reason = super::super::sqlstate::reason(code);
             let named = matches!(code, "23503" | "23001" | "23502" | "23514" | "23505");

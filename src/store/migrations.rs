@@ -98,6 +98,7 @@ const DURING: During<'static> = During {
     action: "creating or updating the schema organization_operator",
     entity: None,
     table: None,
+    tables: &[],
     values: Values::Columns,
 };
 

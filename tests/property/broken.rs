@@ -1,5 +1,6 @@
 //! Engines that are broken on purpose: the property must catch each.
 
+use planner::cascade::Delete;
 use planner::catalog::Catalog;
 use planner::compile::compile;
 use planner::plan::Plan;
@@ -59,10 +60,11 @@ fn no_capture(plan: &Plan, catalog: &Catalog, role: &str) -> Option<CompiledPlan
     let erase = ready(&mut compiled)?;
     // It would ask for as many answers as there are keys, and get none.
     erase.parents_back.clear();
-    let Cascade { captures, deletes, .. } = &mut **erase;
+    let Cascade { captures, deletes, late_deletes, .. } = &mut **erase;
     let captured = captures.iter_mut().flat_map(|c| &mut c.columns);
     // What a delete returns would make up for it.
-    let returned = deletes.iter_mut().flat_map(|d| &mut d.returns).flat_map(|r| &mut r.columns);
+    let tables = deletes.iter_mut().chain(late_deletes).flat_map(|d| &mut d.tables);
+    let returned = tables.flat_map(|of| &mut of.returns).flat_map(|r| &mut r.columns);
     // No statement asks for keys of this name.
     let lost = captured.chain(returned).map(|column| column.push_str(", lost")).count();
     (lost > 0).then_some(compiled)
@@ -77,8 +79,10 @@ fn no_tenant(plan: &Plan, mut catalog: Catalog, role: &str) -> Option<CompiledPl
         }
     }
     let mut broken = compile(plan, &catalog, role).ok()?;
-    // The organizations themselves are deleted one by one.
-    ready(&mut broken)?.delete_organization = whole.erase().ok()?.delete_organization.clone();
+    // The organizations themselves are deleted one by one: more than one would be refused.
+    let alone = |delete: &&Delete| delete.organization && delete.tables.is_empty();
+    let organization = whole.erase().ok()?.deletes.iter().find(alone)?.clone();
+    *ready(&mut broken)?.deletes.iter_mut().find(|d| d.organization)? = organization;
     Some(CompiledPlan { root: whole.root, ..broken })
 }
 

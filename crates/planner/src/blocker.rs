@@ -38,12 +38,12 @@ pub fn shared_rows(found: &[(&SharedRows, i64)], key: &str) -> Vec<Finding> {
         .collect()
 }
 
-<<<<<<< HEAD
 /// SQL for a person, with the organization's key where `:key` stands for it. It always stands before a cast: elsewhere a
 /// type may begin with the same letters (`::keys`).
 fn for_key(sql: &str, key: &str) -> String {
     sql.replace(" :key::text", &format!(" {}::text", literal(key)))
-=======
+}
+
 /// Rows that are found by part of a parent's key, although a row outside has the same part: one finding for each way in which
 /// the preflight found any. `key` is the organization's.
 #[must_use]
@@ -61,7 +61,7 @@ fn ambiguity(ambiguous: &AmbiguousRows, rows: i64, key: &str) -> Finding {
         rows: Some(rows.min(COUNT_LIMIT)),
         remedy: Some(format!(
             "{} -- another row of `{parent_table}` has the same {parent_text}: delete these rows or change what they refer to, or give `{table}` the rest of the key as columns and name them in the plan (columns)",
-            ambiguous.query.replace(":key", &literal(key))
+            for_key(&ambiguous.query, key)
         )),
         ..Finding::new(
             Severity::Blocks,
@@ -73,7 +73,6 @@ fn ambiguity(ambiguous: &AmbiguousRows, rows: i64, key: &str) -> Finding {
             ),
         )
     }
->>>>>>> hB
 }
 
 /// `1 row`, `3 rows`, `10000+ rows`.

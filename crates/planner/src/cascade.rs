@@ -55,10 +55,13 @@ pub struct Cascade {
     pub lock_tables: Statement,
     /// Rows to capture or to lock before the first delete, parents first.
     pub captures: Vec<Capture>,
-    /// References that are set to NULL before the first delete, because no order of deletion honours them.
+    /// References that are set to NULL before the first delete, so that tables that refer to each other go one by one.
     pub detaches: Vec<Detach>,
-    /// One delete for each table, in the real order.
+    /// The deletes in the real order, that of the organization itself among them.
     pub deletes: Vec<Delete>,
+    /// The deletes that are run again after COMMIT: those from tables that no chain of foreign keys protects against new
+    /// rows, and never that of the organization.
+    pub late_deletes: Vec<Delete>,
     /// The same as `count`, but by captured parents where the parents are gone by then.
     pub recount: Query<PlanTable>,
     /// Captured parents that are still there after the last delete. `None` if no step has a parent.
@@ -73,8 +76,6 @@ pub struct Cascade {
     pub quick_check: Preflight,
     /// Rows of no organization, a query for each table that may have such rows. No deletion runs it.
     pub nobodys_rows: Vec<Query<NobodysRows>>,
-    /// Deletes the organization itself.
-    pub delete_organization: Statement,
     /// Existence, activation and number of users of many organizations.
     pub observe_many: Statement,
     /// Deferrable foreign keys are checked at COMMIT.
@@ -132,31 +133,45 @@ pub struct Capture {
     pub kept: bool,
 }
 
-/// A reference of the organization's own rows that is set to NULL, so that a cycle of foreign keys has an order.
+/// A reference of the organization's own rows that is set to NULL, so that tables that refer to each other go one by one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Detach {
     /// The referring table.
     pub table: String,
     /// The columns that become NULL.
     pub columns: Vec<String>,
-    /// The foreign key that ruled out every order.
+    /// The foreign key.
     pub constraint: String,
     /// Changes exactly the organization's rows.
     pub statement: Statement,
 }
 
-/// The delete of one table: of the rows of all its steps at once, so that rows of one may refer to rows of another.
+/// One statement that deletes the rows of one table, those of several that refer to each other in a circle, or the
+/// organization itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delete {
+    /// The tables. None if it deletes the organization alone.
+    pub tables: Vec<DeletedTable>,
+    /// Whether it deletes the organization itself.
+    pub organization: bool,
+    /// Returns one row: for each table the number of rows and then each column of its `returns` as an array of text, and
+    /// last, if it deletes the organization as well, the number of its rows. Returns nothing if it deletes the organization
+    /// alone.
+    pub statement: Statement,
+}
+
+/// A table from which a statement deletes: the rows of all its steps at once, so that rows of one may refer to rows of
+/// another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeletedTable {
     /// The first of its steps, as declared.
     pub step: StepId,
     /// The table.
     pub table: PlanTable,
     /// What the statement returns after the number of rows.
     pub returns: Vec<Returned>,
-    /// Returns one row: the number of rows, then each column of `returns` as an array of text.
-    pub statement: Statement,
-    /// Counts what is left, while the parents are still there: to be run when fewer rows went than were found.
+    /// Counts what is left, as long as parents that other statements delete are still there: to be run when fewer rows
+    /// went than were found.
     pub left: Query<PlanTable>,
     /// A chain of foreign keys to the locked organization keeps new rows out.
     pub protected: bool,
@@ -267,24 +282,30 @@ pub struct ParentLeft {
 impl Cascade {
     /// The tables of the plan, in the real order.
     pub fn tables(&self) -> impl Iterator<Item = &PlanTable> {
-        self.deletes.iter().map(|delete| &delete.table)
+        self.deletes.iter().flat_map(|delete| &delete.tables).map(|deleted| &deleted.table)
     }
 
     /// Whether some table is not protected by a foreign key.
     #[must_use]
     pub fn has_unprotected(&self) -> bool {
-        self.late_deletes().next().is_some()
-    }
-
-    /// Deletes from tables that no chain of foreign keys protects against new rows: they are run again after COMMIT.
-    pub fn late_deletes(&self) -> impl Iterator<Item = &Delete> {
-        self.deletes.iter().filter(|delete| !delete.protected)
+        !self.late_deletes.is_empty()
     }
 
     /// Tables that no chain of foreign keys protects against new rows.
+    pub fn unprotected(&self) -> impl Iterator<Item = &DeletedTable> {
+        self.late_deletes.iter().flat_map(|delete| &delete.tables)
+    }
+
+    /// The names of these tables.
     #[must_use]
     pub fn unprotected_tables(&self) -> Vec<&str> {
-        self.late_deletes().map(|delete| delete.table.name.as_str()).collect()
+        self.unprotected().map(|deleted| deleted.table.name.as_str()).collect()
+    }
+
+    /// Whether one statement deletes the organization together with tables.
+    #[must_use]
+    pub fn organization_is_in_a_circle(&self) -> bool {
+        self.deletes.iter().any(Delete::is_set_with_organization)
     }
 
     /// Sums the rows of the tables by entity, in the order of deletion.
@@ -292,5 +313,11 @@ impl Cascade {
     pub fn by_entity(&self, rows: &[(&PlanTable, i64)]) -> Vec<(&Entity, i64)> {
         let of = |entity: &Entity| rows.iter().filter(|(table, _)| table.entity == entity.name).map(|(_, n)| n).sum();
         self.entities.iter().map(|entity| (entity, of(entity))).collect()
+    }
+}
+
+impl Delete {
+    fn is_set_with_organization(&self) -> bool {
+        self.organization && !self.tables.is_empty()
     }
 }

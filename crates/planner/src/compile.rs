@@ -3,6 +3,7 @@
 mod ambiguous;
 mod captures;
 mod checks;
+mod detach;
 mod digest;
 mod effort;
 mod faults;
@@ -19,7 +20,7 @@ mod statements;
 mod steps;
 mod types;
 
-use crate::cascade::ErasePlan;
+use crate::cascade::{Cascade, ErasePlan};
 use crate::catalog::Catalog;
 use crate::compiled::{CompiledPlan, Verdict};
 use crate::fault::Faults;
@@ -43,7 +44,8 @@ pub fn compile(plan: &Plan, catalog: &Catalog, role: &str) -> Result<CompiledPla
     faults.unknown_tables(plan, catalog);
     faults.privileges(plan, catalog);
     relations::report_relations(plan, catalog, &mut faults);
-    rules::report_rules(plan, catalog, &mut faults);
+    let together = cascade.as_ref().is_some_and(Cascade::organization_is_in_a_circle);
+    rules::report_rules(plan, catalog, together, &mut faults);
     let warnings = warnings(plan, catalog, cascade.as_ref(), faults.of_schema());
     let verdict = match cascade {
         Some(cascade) if faults.is_empty() => Verdict::Ready(Box::new(ErasePlan::new(cascade))),

@@ -37,8 +37,7 @@ pub enum Verdict {
     Blocked {
         /// Why not.
         faults: Faults,
-        /// What it would run, for counting and for a person to read. `None` if names could not be resolved or the tables
-        /// have no order.
+        /// What it would run, for counting and for a person to read. `None` if names could not be resolved.
         cascade: Option<Box<Cascade>>,
     },
 }

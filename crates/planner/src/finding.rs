@@ -45,7 +45,7 @@ pub enum Kind {
     MissingTable,
     /// The database does not have a column of the plan.
     MissingColumn,
-    /// The plan does not fit the schema in another way: a key that is not unique, a cycle of foreign keys.
+    /// The plan does not fit the schema in another way: a key that is not unique, a foreign table.
     PlanMismatch,
     /// A table with a tenant column that the plan neither deletes nor keeps.
     Unclassified,

@@ -16,7 +16,7 @@ pub(crate) fn warnings(plan: &Plan, catalog: &Catalog, cascade: Option<&Cascade>
     let mut warnings = references::warnings_of_references(plan, catalog, cascade, faults);
     warnings.extend(unknown::warnings_of_unknown_tables(plan, catalog, faults, &warnings));
     warnings.extend(indexes::warnings_of_missing_indexes(plan, catalog));
-    warnings.extend(triggers::warnings_of_triggers_and_rules(plan, catalog));
+    warnings.extend(triggers::warnings_of_triggers_and_rules(plan, catalog, cascade));
     warnings.extend(protection::warnings_of_missing_protection(plan, catalog, cascade));
     warnings.sort_by_key(|f| f.kind);
     warnings

@@ -1,6 +1,10 @@
-//! The real order of deletion: children before parents where a foreign key requires it, else as declared.
+//! The real order of deletion: children before parents where a foreign key requires it, else as declared. What refers to
+//! each other in a circle goes at once.
 
-/// A constraint on the order: the rows of `first` must be deleted before those of `then`.
+use petgraph::algo::tarjan_scc;
+use petgraph::graph::{DiGraph, NodeIndex};
+
+/// A constraint on the order: the rows of `first` must be deleted before those of `then`, or in the same statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Edge {
     pub(crate) first: usize,
@@ -11,47 +15,65 @@ pub(crate) struct Edge {
     pub(crate) key: usize,
 }
 
-/// Stable topological order of `count` nodes: of those that may come next, the one declared first.
-///
-/// # Errors
-/// Returns the hard edges of one cycle.
-pub(crate) fn order(count: usize, edges: &[Edge]) -> Result<Vec<usize>, Vec<Edge>> {
+/// Stable topological order of `count` nodes: of those that may come next, the one declared first. Nodes that hard edges
+/// join in a circle are one element of the order, in which they stand as declared; its place among others is that of the
+/// last of them. The last node comes last unless a hard edge asks for more.
+pub(crate) fn order(count: usize, edges: &[Edge]) -> Vec<Vec<usize>> {
+    let mut waiting = sets(count, edges);
     let mut done = vec![false; count];
-    let mut sorted = Vec::with_capacity(count);
-    while sorted.len() < count {
-        let waits = |i: usize, soft_too: bool| {
-            edges.iter().any(|e| e.then == i && e.first != i && !done[e.first] && (e.hard || soft_too))
+    let mut sorted = Vec::with_capacity(waiting.len());
+    while !waiting.is_empty() {
+        let waits = |set: &[usize], soft_too: bool| {
+            let outside = |e: &&Edge| set.contains(&e.then) && !set.contains(&e.first) && !done[e.first];
+            edges.iter().filter(outside).any(|e| e.hard || soft_too)
         };
-        let next = (0..count)
-            .find(|&i| !done[i] && !waits(i, true))
-            .or_else(|| (0..count).find(|&i| !done[i] && !waits(i, false)));
-        match next {
-            Some(i) => {
-                done[i] = true;
-                sorted.push(i);
-            }
-            None => return Err(cycle(count, edges, &done)),
-        }
+        let is_last = |set: &[usize]| set.last().is_some_and(|last| last + 1 == count);
+        let next = (waiting.iter().position(|set| !is_last(set) && !waits(set, true)))
+            .or_else(|| waiting.iter().position(|set| !waits(set, false)));
+        // Sets without a circle among them always have one that waits for none.
+        let set = waiting.remove(next.unwrap_or_default());
+        set.iter().for_each(|&node| done[node] = true);
+        sorted.push(set);
     }
-    Ok(sorted)
+    sorted
 }
 
-/// Follows hard edges backwards among the nodes that are left until a node repeats.
-fn cycle(count: usize, edges: &[Edge], done: &[bool]) -> Vec<Edge> {
-    let Some(mut at) = (0..count).find(|&i| !done[i]) else {
-        return Vec::new();
-    };
-    let mut path: Vec<Edge> = Vec::new();
+/// The nodes that hard edges join in a circle, each as declared; every other node alone. In the order of their last node.
+pub(crate) fn sets(count: usize, edges: &[Edge]) -> Vec<Vec<usize>> {
+    let mut graph = DiGraph::<(), ()>::with_capacity(count, edges.len());
+    for _ in 0..count {
+        graph.add_node(());
+    }
+    for edge in edges.iter().filter(|e| e.hard) {
+        graph.add_edge(NodeIndex::new(edge.first), NodeIndex::new(edge.then), ());
+    }
+    let mut sets: Vec<Vec<usize>> = tarjan_scc(&graph)
+        .into_iter()
+        .map(|set| {
+            let mut set: Vec<usize> = set.into_iter().map(NodeIndex::index).collect();
+            set.sort_unstable();
+            set
+        })
+        .collect();
+    sets.sort_unstable_by_key(|set| set.last().copied());
+    sets
+}
+
+/// The hard edges of one circle, from one to the next. Returns `None` if there is no circle.
+pub(crate) fn circle(count: usize, edges: &[Edge]) -> Option<Vec<&Edge>> {
+    let set = sets(count, edges).into_iter().find(|set| set.len() > 1)?;
+    let inside = |e: &&Edge| e.hard && e.first != e.then && set.contains(&e.first) && set.contains(&e.then);
+    let mut at = *set.first()?;
+    let mut path: Vec<&Edge> = Vec::new();
+    // Backwards until a node repeats.
     loop {
         if let Some(start) = path.iter().position(|e| e.then == at) {
             let mut found = path.split_off(start);
             found.reverse();
-            return found;
+            return Some(found);
         }
-        let Some(edge) = edges.iter().find(|e| e.hard && e.then == at && e.first != at && !done[e.first]) else {
-            return path;
-        };
-        path.push(edge.clone());
+        let edge = edges.iter().filter(inside).find(|e| e.then == at)?;
+        path.push(edge);
         at = edge.first;
     }
 }
@@ -68,33 +90,62 @@ mod tests {
         Edge { hard: false, ..hard(first, then) }
     }
 
+    /// The order of nodes that are in no circle.
+    fn single(count: usize, edges: &[Edge]) -> Vec<usize> {
+        let sets = order(count, edges);
+        assert!(sets.iter().all(|set| set.len() == 1), "{sets:?}");
+        sets.concat()
+    }
+
     #[test]
     fn without_edges_the_declared_order_runs_as_written() {
-        assert_eq!(order(3, &[]), Ok(vec![0, 1, 2]));
+        assert_eq!(single(3, &[]), [0, 1, 2]);
     }
 
     #[test]
     fn children_go_first_and_ties_follow_the_declaration() {
         // users, flows, executions, outputs, statuses with ordinary keys; flows refer to users.
         let edges = [hard(1, 0), hard(2, 1), hard(3, 2), hard(4, 2)];
-        assert_eq!(order(5, &edges), Ok(vec![3, 4, 2, 1, 0]));
+        assert_eq!(single(6, &edges), [3, 4, 2, 1, 0, 5]);
     }
 
     #[test]
     fn a_soft_edge_gives_way_in_a_cycle() {
-        assert_eq!(order(2, &[soft(1, 0)]), Ok(vec![1, 0]));
-        assert_eq!(order(2, &[hard(0, 1), soft(1, 0)]), Ok(vec![0, 1]));
+        assert_eq!(single(3, &[soft(1, 0)]), [1, 0, 2]);
+        assert_eq!(single(3, &[hard(0, 1), soft(1, 0)]), [0, 1, 2]);
     }
 
     #[test]
-    fn a_hard_cycle_is_named() {
-        let found = order(3, &[hard(1, 2), hard(2, 1)]).expect_err("a cycle");
-        let keys: Vec<usize> = found.iter().map(|e| e.key).collect();
-        assert_eq!(keys, [12, 21], "from one to the next");
+    fn a_circle_is_one_element() {
+        assert_eq!(order(4, &[hard(1, 2), hard(2, 1)]), [vec![0], vec![1, 2], vec![3]]);
+        // Two circles that share a node are one.
+        let both = [hard(0, 1), hard(1, 0), hard(1, 2), hard(2, 1)];
+        assert_eq!(order(4, &both), [vec![0, 1, 2], vec![3]]);
+        // A soft edge joins nothing.
+        assert_eq!(single(3, &[soft(0, 1), soft(1, 0)]), [0, 1, 2]);
+        // What hangs on it goes before it, what it refers to after it.
+        let chain = [hard(1, 2), hard(2, 1), hard(3, 1), hard(2, 0)];
+        assert_eq!(order(5, &chain), [vec![3], vec![1, 2], vec![0], vec![4]]);
+    }
+
+    #[test]
+    fn the_last_node_comes_last_unless_a_hard_edge_asks_for_more() {
+        assert_eq!(single(3, &[soft(0, 1), soft(1, 0)]), [0, 1, 2]);
+        assert_eq!(single(3, &[soft(2, 1)]), [0, 1, 2]);
+        assert_eq!(single(3, &[hard(2, 0)]), [1, 2, 0]);
+        assert_eq!(order(4, &[hard(0, 3), hard(3, 0)]), [vec![1], vec![2], vec![0, 3]]);
+    }
+
+    #[test]
+    fn a_circle_is_named_from_one_to_the_next() {
+        let keys = |edges: &[Edge]| circle(4, edges).map(|c| c.iter().map(|e| e.key).collect::<Vec<_>>());
+        assert_eq!(keys(&[hard(0, 1), hard(1, 2), hard(2, 1)]), Some(vec![12, 21]));
+        assert_eq!(keys(&[hard(0, 1), hard(1, 2), soft(2, 1)]), None);
+        assert_eq!(keys(&[hard(0, 0)]), None);
     }
 
     #[test]
     fn a_table_that_refers_to_itself_is_no_cycle() {
-        assert_eq!(order(1, &[hard(0, 0)]), Ok(vec![0]));
+        assert_eq!(single(1, &[hard(0, 0)]), [0]);
     }
 }

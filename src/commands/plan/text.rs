@@ -1,6 +1,6 @@
 //! A compiled plan as text for a person.
 
-use super::view::{Counts, Organization, View};
+use super::view::{Counts, Organization, StepView, View};
 use crate::commands::output::{explained, table};
 use planner::finding::{NAMED, some_of};
 
@@ -20,6 +20,12 @@ impl View<'_> {
         }
         if !self.keep.is_empty() {
             text += "\n";
+        }
+        for set in &self.sets {
+            text.extend([format!(
+                "\nDeleted by one statement, because they refer to each other: {}.\n",
+                set.join(", ")
+            )]);
         }
         let unprotected: Vec<&str> = self.steps.iter().filter(|s| !s.protected).map(|s| s.table).collect();
         if !unprotected.is_empty() {
@@ -47,7 +53,7 @@ impl View<'_> {
 
     fn head(&self) -> Vec<Vec<String>> {
         let line = |name: &str, value: String| vec![name.to_owned(), value];
-        let Organization { table, key, key_type, switched_off_by } = &self.organization;
+        let Organization { table, key, key_type, switched_off_by, .. } = &self.organization;
         let key_type = key_type.as_ref().map(|t| format!(" ({t})")).unwrap_or_default();
         let off = switched_off_by
             .as_ref()
@@ -75,31 +81,39 @@ impl View<'_> {
         };
         let head = ["#", "TABLE", "ENTITY", "ROWS", "PROTECTED", "CAPTURED", "BELONGS BY"].map(str::to_owned);
         let mut lines = vec![cells(head)];
-        for (i, step) in self.steps.iter().enumerate() {
+        let place = self.steps.partition_point(|step| Some(step.statement) <= self.organization.statement);
+        let (until, later) = self.steps.split_at(place);
+        let line = |step: &StepView<'_>| {
             let mut captured = step.captured.join(", ");
             if step.locked {
                 captured += if captured.is_empty() { "locked" } else { " (locked)" };
             }
-            lines.push(cells([
-                (i + 1).to_string(),
+            cells([
+                step.statement.to_string(),
                 step.table.to_owned(),
                 step.entity.to_owned(),
                 step.rows.map(|rows| rows.to_string()).unwrap_or_default(),
                 if step.protected { "yes" } else { "no" }.to_owned(),
                 captured,
                 step.belongs_by.clone(),
-            ]));
-        }
-        let rows = self.preview.as_ref().map(|c| if c.state == "Absent" { "0" } else { "1" }).unwrap_or_default();
-        lines.push(cells([
-            String::new(),
-            self.organization.table.clone(),
-            String::new(),
-            rows.to_owned(),
-            String::new(),
-            String::new(),
-            format!("{}, last", self.organization.key),
-        ]));
+            ])
+        };
+        lines.extend(until.iter().map(line));
+        lines.push(cells(self.organization_line(until, later)));
+        lines.extend(later.iter().map(line));
         lines
+    }
+
+    /// The organization's own row: last by itself, or with the number of its statement.
+    fn organization_line(&self, until: &[StepView<'_>], later: &[StepView<'_>]) -> [String; 7] {
+        let Organization { table, key, statement, .. } = &self.organization;
+        let alone = until.last().is_none_or(|step| Some(step.statement) != *statement);
+        let (number, by) = if alone && later.is_empty() {
+            (String::new(), format!("{key}, last"))
+        } else {
+            (statement.map(|n| n.to_string()).unwrap_or_default(), key.clone())
+        };
+        let rows = self.preview.as_ref().map(|c| if c.state == "Absent" { "0" } else { "1" }).unwrap_or_default();
+        [number, table.clone(), String::new(), rows.to_owned(), String::new(), String::new(), by]
     }
 }

@@ -10,7 +10,7 @@ use crate::api::status::ErrorDetail;
 use crate::cascade::preview::Preview;
 use crate::domain::facts::Presence;
 use crate::domain::{Failure, report};
-use planner::cascade::{PlanTable, capped};
+use planner::cascade::{Delete, PlanTable, capped};
 use planner::finding::{self, Kind};
 use planner::plan::{Inactive, Keep, Plan, Step};
 use planner::statement::{Param, Statement};
@@ -29,6 +29,9 @@ pub(super) struct View<'a> {
     /// Number of foreign keys from outside the row sets that the cascade checks before the first delete.
     pub(super) checks: usize,
     pub(super) steps: Vec<StepView<'a>>,
+    /// Tables that are deleted from by one statement, because they refer to each other.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) sets: Vec<Vec<&'a str>>,
     pub(super) keep: &'a [Keep],
     /// Tables that the plan does not mention.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -61,11 +64,16 @@ pub(super) struct Organization {
     pub(super) key_type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) switched_off_by: Option<String>,
+    /// Which statement deletes it, as for a step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) statement: Option<usize>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct StepView<'a> {
+    /// Which of the deletes it is, counted from 1. The same for tables that are deleted from by one statement.
+    pub(super) statement: usize,
     pub(super) table: &'a str,
     pub(super) entity: &'a str,
     /// The columns that lead from a row to the organization.
@@ -81,6 +89,7 @@ pub(super) struct StepView<'a> {
     /// Rows of the whole table that a deletion would delete. Only in the first step of a table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rows: Option<Rows>,
+    /// Only at the first of the tables that a statement deletes from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) sql: Option<Sql<'a>>,
 }
@@ -151,7 +160,14 @@ impl<'a> View<'a> {
         let fault = compiled.faults().map(Failure::from);
         Self {
             usable: compiled.faults().is_none(),
-            organization: Organization { key_type: Some(compiled.root.key_type.clone()), ..organization(plan) },
+            organization: Organization {
+                key_type: Some(compiled.root.key_type.clone()),
+                statement: compiled
+                    .cascade()
+                    .and_then(|e| e.deletes.iter().position(|d| d.organization))
+                    .map(|i| i + 1),
+                ..organization(plan)
+            },
             digest: Some(&compiled.digest),
             deferred_constraints: compiled.cascade().is_some_and(|e| e.defer_constraints),
             checks: compiled
@@ -161,6 +177,7 @@ impl<'a> View<'a> {
                 .map(|references| references.subjects().len())
                 .sum(),
             steps,
+            sets: compiled.cascade().map(|erase| sets(plan, erase)).unwrap_or_default(),
             keep: &plan.keep,
             unknown_tables: unknown_tables(compiled),
             unknown: finding::unknown(compiled.warnings.iter()),
@@ -182,6 +199,7 @@ impl<'a> View<'a> {
             deferred_constraints: false,
             checks: 0,
             steps: Vec::new(),
+            sets: Vec::new(),
             keep: &plan.keep,
             unknown_tables: Vec::new(),
             unknown: None,
@@ -213,6 +231,7 @@ fn organization(plan: &Plan) -> Organization {
             };
             format!("{} = {value}", active.column)
         }),
+        statement: None,
     }
 }
 
@@ -230,26 +249,29 @@ fn state(organization: Presence) -> &'static str {
 }
 
 fn steps<'a>(plan: &'a Plan, erase: &'a Cascade, rows: Option<&[(PlanTable, i64)]>, sql: bool) -> Vec<StepView<'a>> {
-    erase
-        .deletes
-        .iter()
-        .filter_map(|delete| {
-            let step = plan.steps.get(delete.step.place())?;
-            let capture = erase.captures.iter().find(|c| c.step == delete.step);
-            let rows = rows.and_then(|rows| rows.iter().find(|(table, _)| table.id == delete.table.id));
+    let tables = erase.deletes.iter().enumerate().flat_map(|(i, delete)| {
+        delete.tables.iter().enumerate().map(move |(place, deleted)| (i, delete, place, deleted))
+    });
+    tables
+        .filter_map(|(i, delete, place, deleted)| {
+            let step = plan.steps.get(deleted.step.place())?;
+            let capture = erase.captures.iter().find(|c| c.step == deleted.step);
+            let rows = rows.and_then(|rows| rows.iter().find(|(table, _)| table.id == deleted.table.id));
+            let what = || format!("delete from {}", names(plan, delete).join(", "));
             Some(StepView {
+                statement: i + 1,
                 table: &step.table,
                 entity: &step.entity,
                 belongs_by: belongs_by(plan, step),
-                through: through(plan, delete.step.place(), step),
-                protected: delete.protected,
+                through: through(plan, deleted.step.place(), step),
+                protected: deleted.protected,
                 captured: capture.into_iter().flat_map(|c| &c.columns).map(String::as_str).collect(),
                 locked: capture.is_some_and(|c| c.locks),
                 rows: rows.map(|(table, n)| {
                     let (count, capped) = capped(&table.entity, *n);
                     Rows { count, capped }
                 }),
-                sql: sql.then(|| statement(format!("delete from {}", step.table), &delete.statement, erase)),
+                sql: (sql && place == 0).then(|| statement(what(), &delete.statement, erase)),
             })
         })
         .collect()
@@ -262,6 +284,18 @@ fn through<'p>(plan: &'p Plan, place: usize, step: &'p Step) -> (usize, &'p str)
         Some(parent) => through(plan, parent, &plan.steps[parent]),
         None => (place, &step.table),
     }
+}
+
+/// The tables that a statement deletes from, as the plan names them.
+fn names<'a>(plan: &'a Plan, delete: &Delete) -> Vec<&'a str> {
+    let steps = delete.tables.iter().filter_map(|deleted| plan.steps.get(deleted.step.place()));
+    let organization = delete.organization.then_some(plan.organization.table.as_str());
+    steps.map(|step| step.table.as_str()).chain(organization).collect()
+}
+
+/// Tables that are deleted from by one statement, because they refer to each other.
+fn sets<'a>(plan: &'a Plan, erase: &Cascade) -> Vec<Vec<&'a str>> {
+    erase.deletes.iter().map(|delete| names(plan, delete)).filter(|names| names.len() > 1).collect()
 }
 
 /// The columns that lead from a row to the organization: `flow_id -> flows.organization_id`.
@@ -305,10 +339,19 @@ fn before<'a>(compiled: &'a CompiledPlan, erase: &'a Cascade) -> Vec<Sql<'a>> {
 }
 
 fn after(erase: &Cascade) -> Vec<Sql<'_>> {
-    vec![
-        statement("delete the organization".into(), &erase.delete_organization, erase),
-        statement("count again".into(), erase.recount.statement(), erase),
-    ]
+    let organization = erase.deletes.iter().enumerate().filter(|(_, delete)| delete.tables.is_empty());
+    let mut all: Vec<Sql<'_>> = organization
+        .map(|(i, delete)| {
+            let early = if i + 1 < erase.deletes.len() {
+                format!(" (statement {} of the deletes)", i + 1)
+            } else {
+                String::new()
+            };
+            statement(format!("delete the organization{early}"), &delete.statement, erase)
+        })
+        .collect();
+    all.push(statement("count again".into(), erase.recount.statement(), erase));
+    all
 }
 
 fn statement<'a>(what: String, statement: &'a Statement, erase: &Cascade) -> Sql<'a> {

@@ -1,7 +1,7 @@
 //! The statements of the cascade that count and delete.
 
 use super::resolve::Steps;
-use super::sequence::TableSteps;
+use super::sequence::{Set, TableSteps};
 use crate::cascade::{PlanTable, USERS};
 use crate::catalog::TableInfo;
 use crate::identifier::Column;
@@ -34,17 +34,56 @@ pub(super) fn count<'t, 'a: 't>(
     Query::new(writer, numbers)
 }
 
-/// Deletes the rows of all steps of one table at once, and returns the captured columns of each.
-pub(super) fn delete(same: &TableSteps<'_>, held: &PerStep<RowSet>, captured: &PerStep<Vec<String>>) -> Statement {
+/// Deletes the rows of a set: of all steps of its tables at once, and of the organization if it is part of the set. Returns
+/// the captured columns of each step.
+pub(super) fn delete(set: &Set<'_>, root: &Root, held: &PerStep<RowSet>, captured: &PerStep<Vec<String>>) -> Statement {
     let mut writer = Writer::default();
-    let condition = any_of(&same.sets(held), "t", &KeySource::Bound, &mut writer);
+    let organization = |writer: &mut Writer| {
+        let condition = root.rows().condition("t", &KeySource::Bound, writer);
+        format!("DELETE FROM {} t WHERE {condition}", root.table)
+    };
+    let mut parts: Vec<(String, String)> =
+        set.tables.iter().map(|same| part(same, held, captured, &mut writer)).collect();
+    if set.organization {
+        let delete = organization(&mut writer);
+        if parts.is_empty() {
+            // By itself, because a rule that adds to it is allowed only there.
+            return writer.finish(delete);
+        }
+        parts.push((format!("{delete} RETURNING 1"), "count(*)".to_owned()));
+    }
+    let sql = match parts.as_slice() {
+        [(delete, numbers)] => format!("WITH d AS ({delete}) SELECT {numbers} FROM d"),
+        several => {
+            let each = |text: &dyn Fn(usize, &(String, String)) -> String, between: &str| {
+                several.iter().enumerate().map(|(i, part)| text(i, part)).collect::<Vec<_>>().join(between)
+            };
+            format!(
+                "WITH {} SELECT {} FROM {}",
+                each(&|i, (delete, _)| format!("d{i} AS ({delete})"), ", "),
+                each(&|i, _| format!("s{i}.*"), ", "),
+                each(&|i, (_, numbers)| format!("(SELECT {numbers} FROM d{i}) s{i}"), " CROSS JOIN "),
+            )
+        }
+    };
+    writer.finish(sql)
+}
+
+/// The delete of one table of a set, and what to select of the rows that it returns.
+fn part(
+    same: &TableSteps<'_>,
+    held: &PerStep<RowSet>,
+    captured: &PerStep<Vec<String>>,
+    writer: &mut Writer,
+) -> (String, String) {
+    let condition = any_of(&same.sets(held), "t", &KeySource::Bound, writer);
     let (mut returned, mut arrays) = (Vec::new(), Vec::new());
     for &step in same.steps.iter().filter(|&&i| !captured[i].is_empty()) {
         // A row of one step is not a row of the others.
         let of_step = if same.steps.len() == 1 {
             String::new()
         } else {
-            let rows = held[step].condition("t", &KeySource::Bound, &mut writer);
+            let rows = held[step].condition("t", &KeySource::Bound, writer);
             returned.push(format!("{rows} AS s{step}"));
             format!(" FILTER (WHERE s{step})")
         };
@@ -53,13 +92,9 @@ pub(super) fn delete(same: &TableSteps<'_>, held: &PerStep<RowSet>, captured: &P
             arrays.push(format!(", COALESCE(array_agg(s{step}c{i}::text){of_step}, '{{}}')"));
         }
     }
-    let arrays = arrays.concat();
     let returned = if returned.is_empty() { "1".to_owned() } else { returned.join(", ") };
-    let sql = format!(
-        "WITH d AS (DELETE FROM {} t WHERE {condition} RETURNING {returned}) SELECT count(*){arrays} FROM d",
-        same.info.table
-    );
-    writer.finish(sql)
+    let delete = format!("DELETE FROM {} t WHERE {condition} RETURNING {returned}", same.info.table);
+    (delete, format!("count(*){}", arrays.concat()))
 }
 
 /// Keeps the shape of the schema, and no data, from changing until the transaction ends.

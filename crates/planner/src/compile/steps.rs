@@ -5,19 +5,18 @@ use super::faults::Collector;
 use super::ownership::{captured_columns, parent_keys, parents_to_lock, protected_steps};
 use super::resolve::{Steps, resolve};
 use super::rows::row_sets;
-use super::sequence::{self, Sequence};
-use super::{ambiguous, captures, checks, nobodys, shared, statements};
-use crate::cascade::{Cascade, Delete, Entity, PlanTable, Preflight, Returned};
+use super::sequence::{self, Sequence, Set, TableSteps};
+use super::{ambiguous, captures, checks, detach, nobodys, shared, statements};
+use crate::cascade::{Cascade, Delete, DeletedTable, Entity, PlanTable, Preflight, Returned};
 use crate::catalog::{Catalog, TableId, TableProperties};
 use crate::limits::COUNT_LIMIT;
 use crate::plan::Plan;
 use crate::root::Root;
-use crate::statement::{KeySource, Writer};
 
-/// Compiles the steps. Returns `None` if names could not be resolved or no order exists; the faults say why.
+/// Compiles the steps. Returns `None` if names could not be resolved; the faults say why.
 pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut Collector) -> Option<Cascade> {
     let steps = resolve(plan, catalog, root, faults)?;
-    let sequence = sequence::find(&steps, catalog, root, faults)?;
+    let sequence = sequence::find(&steps, catalog, root);
     let protected = protected_steps(&steps, catalog, root);
     let needs = checks::find(&steps, catalog, root, plan);
     let mut to_lock = checks::to_lock(&needs);
@@ -32,10 +31,10 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
     // The last count asks for rows of parents that are gone in any case.
     let gone = row_sets(&steps, root, Some(&keys));
 
-    let deletes: Vec<Delete> = sequence
-        .tables
-        .iter()
-        .map(|same| Delete {
+    let deleted = |set: &Set<'_>, same: &TableSteps<'_>| {
+        // Parents that the same statement deletes are gone after it.
+        let left = if set.is_single() { &held } else { &gone };
+        DeletedTable {
             step: same.first,
             table: steps.plan_table(same.first),
             returns: same
@@ -44,13 +43,21 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
                 .map(|&step| Returned { step, columns: keys[step].clone() })
                 .filter(|returned| !returned.columns.is_empty())
                 .collect(),
-            statement: statements::delete(same, &held, &keys),
-            left: statements::count([same], &steps, &held, None),
+            left: statements::count([same], &steps, left, None),
             protected: same.steps.iter().all(|&step| protected[step]),
             may_suppress: catalog.properties(same.info.id).is_some_and(TableProperties::may_suppress),
-        })
-        .collect();
-    let late: Vec<TableId> = deletes.iter().filter(|d| !d.protected).map(|d| d.table.id).collect();
+        }
+    };
+    let delete = |set: &Set<'_>| Delete {
+        tables: set.tables.iter().map(|same| deleted(set, same)).collect(),
+        organization: set.organization,
+        statement: statements::delete(set, root, &held, &keys),
+    };
+    let deletes: Vec<Delete> = sequence.sets.iter().map(delete).collect();
+    let unprotected = |same: &TableSteps<'_>| same.steps.iter().any(|&step| !protected[step]);
+    let late_sets = || sequence.sets.iter().filter_map(|set| set.only(unprotected));
+    let late_deletes: Vec<Delete> = late_sets().map(|set| delete(&set)).collect();
+    let late: Vec<TableId> = late_sets().flat_map(|set| set.tables).map(|same| same.info.id).collect();
     let all: Vec<&checks::Need<'_>> = needs.iter().collect();
     let preflight = |effort| Preflight {
         references: checks::query(&all, &steps, &live, root, effort),
@@ -58,21 +65,18 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
         ambiguous: ambiguous::query(&steps, (&live, &live), |_| true, effort),
     };
 
-    let mut writer = Writer::default();
-    let condition = root.rows().condition("t", &KeySource::Bound, &mut writer);
-    let delete_organization = writer.finish(format!("DELETE FROM {} t WHERE {condition}", root.table));
-
     Some(Cascade {
         entities: entities(&steps, &sequence),
-        count: statements::count(&sequence.tables, &steps, &live, None),
-        inventory: statements::count(&sequence.tables, &steps, &live, Some(COUNT_LIMIT)),
+        count: statements::count(sequence.tables(), &steps, &live, None),
+        inventory: statements::count(sequence.tables(), &steps, &live, Some(COUNT_LIMIT)),
         lock_tables: statements::lock_tables(root, &steps),
         captures: captures::captures(&steps, &keys, &held, &protected, &to_lock),
         parents_left: captures::parents_left(&steps),
         parents_back: captures::parents_back(&steps, &protected),
-        detaches: sequence::detaches(&sequence, &steps, catalog, root, &held, faults),
+        detaches: detach::detaches(&sequence, &steps, catalog, root, &held, faults),
         deletes,
-        recount: statements::count(&sequence.tables, &steps, &gone, None),
+        late_deletes,
+        recount: statements::count(sequence.tables(), &steps, &gone, None),
         preflight: preflight(Effort::Whole),
         late_preflight: Preflight {
             references: checks::query(&checks::into(&needs, &late), &steps, &held, root, Effort::Whole),
@@ -81,16 +85,15 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
         },
         quick_check: preflight(Effort::QuickCheck(catalog)),
         nobodys_rows: nobodys::queries(&plan.tenant_columns, &steps, catalog, root),
-        delete_organization,
         observe_many: statements::observe_many(root, &steps, &live),
         defer_constraints: catalog.foreign_keys.iter().any(|k| k.deferrable),
     })
 }
 
 fn entities(steps: &Steps<'_>, sequence: &Sequence<'_>) -> Vec<Entity> {
-    let tables: Vec<PlanTable> = sequence.tables.iter().map(|same| steps.plan_table(same.first)).collect();
+    let tables: Vec<PlanTable> = sequence.tables().map(|same| steps.plan_table(same.first)).collect();
     let mut entities: Vec<Entity> = Vec::new();
-    for &step in sequence.tables.iter().flat_map(|same| &same.steps) {
+    for &step in sequence.tables().flat_map(|same| &same.steps) {
         let name = &steps[step].step.entity;
         if !entities.iter().any(|e| e.name == *name) {
             let of_entity = tables.iter().filter(|t| t.entity == *name).map(|t| t.name.clone());

@@ -147,13 +147,10 @@ fn parents_are_captured_first() {
 fn what_no_chain_of_keys_leads_to_the_organization_is_not_protected() {
     let unprotected = |catalog: &Catalog| -> Vec<String> {
         let erase = erase(catalog);
-        let names = erase
-            .deletes
-            .iter()
-            .filter(|d| !d.protected)
-            .map(|d| d.table.name.trim_start_matches("public.").to_owned());
-        let names: Vec<String> = names.collect();
-        assert_eq!(erase.late_deletes().count(), names.len(), "each is run again after COMMIT");
+        let tables = erase.deletes.iter().flat_map(|d| &d.tables).filter(|of| !of.protected);
+        let names: Vec<String> = tables.map(|of| of.table.name.trim_start_matches("public.").to_owned()).collect();
+        assert_eq!(erase.late_deletes.len(), names.len(), "each is run again after COMMIT");
+        assert!(erase.late_deletes.iter().all(|d| !d.organization), "the organization is gone by then");
         names
     };
     for flavour in [Flavour::Ordinary, Flavour::Restrict, Flavour::Deferrable, Flavour::Cascade] {

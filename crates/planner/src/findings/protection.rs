@@ -13,7 +13,8 @@ pub(super) fn warnings_of_missing_protection(
     cascade: Option<&Cascade>,
 ) -> Vec<Finding> {
     let mut found = Vec::new();
-    let mut steps: Vec<StepId> = cascade.into_iter().flat_map(Cascade::late_deletes).map(|d| d.step).collect();
+    let mut steps: Vec<StepId> =
+        cascade.into_iter().flat_map(Cascade::unprotected).map(|deleted| deleted.step).collect();
     steps.sort_unstable();
     for step in steps.iter().filter_map(|step| plan.steps.get(step.place())) {
         if let Some(table) = catalog.declared(&step.table) {

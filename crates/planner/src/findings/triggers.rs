@@ -1,17 +1,23 @@
 //! Triggers and rules that can suppress deletes or write rows. The catalogue does not say what they do; whatever it is, the
 //! operator counts the rows again before COMMIT.
 
+use crate::cascade::Cascade;
 use crate::catalog::{Catalog, Rule, TableInfo, Trigger};
 use crate::finding::{Finding, Kind};
 use crate::identifier::literal;
 use crate::plan::Plan;
 
-pub(super) fn warnings_of_triggers_and_rules(plan: &Plan, catalog: &Catalog) -> Vec<Finding> {
+pub(super) fn warnings_of_triggers_and_rules(
+    plan: &Plan,
+    catalog: &Catalog,
+    cascade: Option<&Cascade>,
+) -> Vec<Finding> {
+    let together = cascade.is_some_and(Cascade::organization_is_in_a_circle);
     let mut found = Vec::new();
     for table in catalog.plan_tables.iter().filter_map(|id| catalog.table(*id)) {
         let Some(properties) = catalog.properties(table.id) else { continue };
         found.extend(properties.triggers.iter().filter(|t| t.fires).map(|t| warning_of_trigger(table, t)));
-        let organization = table.declared.contains(&plan.organization.table);
+        let organization = !together && table.declared.contains(&plan.organization.table);
         let harmless = |r: &&Rule| r.fires && !r.blocks(properties.relation, organization);
         found.extend(properties.rules.iter().filter(harmless).map(|r| warning_of_rule(table, r)));
     }

@@ -1,6 +1,10 @@
-//! Cycles, and what else rules out an order.
+//! The order, and tables that refer to each other in a circle.
 
 use super::*;
+use crate::cascade::Delete;
+use crate::catalog::{Rule, Timing, Trigger};
+use crate::finding::Kind;
+use crate::statement::Param;
 
 /// The platform, where a user has a favourite flow.
 fn cycle(nullable: bool, flavour: Flavour) -> Catalog {
@@ -13,38 +17,118 @@ fn cycle(nullable: bool, flavour: Flavour) -> Catalog {
     catalog
 }
 
-#[test]
-fn a_cycle_is_named_with_its_constraints() {
-    let fault = faults(&Plan::default(), &cycle(false, Flavour::Restrict)).expect("no order");
-    assert!(!fault.only_access());
-    assert!(fault.to_string().contains("users_favourite") && fault.to_string().contains("flows_created_by"), "{fault}");
-    // The one that only has to be altered, not made again.
-    assert_eq!(
-        remedy(&fault).as_deref(),
-        Some(r#"ALTER TABLE "public"."flows" ALTER CONSTRAINT "flows_created_by" DEFERRABLE;"#)
-    );
-    // One of the two checked at COMMIT is enough.
-    let erase = erase(&cycle(false, Flavour::Deferrable));
-    assert_eq!(order(&erase), CHILDREN_FIRST);
-    assert_eq!(erase.detaches, []);
+/// Adds a trigger on DELETE to a table.
+fn trigger(catalog: &mut Catalog, table: TableId, timing: Timing) {
+    let trigger = Trigger { name: "t".into(), function: "f".into(), timing, per_row: true, fires: true };
+    catalog.properties.entry(table).or_default().triggers.push(trigger);
+}
+
+/// The platform, where the organization refers to its owner.
+fn owned(nullable: bool) -> Catalog {
+    let mut catalog = platform(Flavour::Ordinary);
+    catalog.tables[0] = table(ORGANIZATIONS, "organizations", &["id", "is_active:boolean", "owner"]);
+    catalog.tables[0].columns[2].nullable = nullable;
+    catalog.foreign_keys.push(key("organizations_owner", ORGANIZATIONS, "owner", USERS, Flavour::Restrict));
+    catalog
+}
+
+/// What each statement deletes from, in order.
+fn sets(erase: &ErasePlan) -> Vec<Vec<&str>> {
+    let names = |delete: &'_ Delete| -> Vec<&str> {
+        let tables = erase.tables().filter(|t| delete.tables.iter().any(|of| of.table == **t));
+        let tables = tables.map(|t| t.name.trim_start_matches("public."));
+        tables.chain(delete.organization.then_some("organizations")).collect()
+    };
+    erase.deletes.iter().map(names).collect()
 }
 
 #[test]
-fn a_cycle_is_broken_at_a_column_that_can_be_null() {
-    for flavour in [Flavour::Ordinary, Flavour::Restrict, Flavour::Cascade] {
-        let erase = erase(&cycle(true, flavour));
-        assert_eq!(order(&erase), CHILDREN_FIRST);
-        let [detach] = erase.detaches.as_slice() else { panic!("{:?}", erase.detaches) };
-        assert_eq!((detach.constraint.as_str(), detach.columns[0].as_str()), ("users_favourite", "favourite"));
-        assert_eq!(
-            detach.statement.sql(),
-            r#"UPDATE "public"."users" t SET "favourite" = NULL WHERE t."organization_id" = $1::text::uuid AND (t."favourite" IS NOT NULL)"#
-        );
+fn a_circle_is_deleted_by_one_statement() {
+    for nullable in [true, false] {
+        for flavour in [Flavour::Ordinary, Flavour::Restrict, Flavour::Cascade] {
+            let erase = erase(&cycle(nullable, flavour));
+            assert_eq!(
+                sets(&erase),
+                [
+                    vec!["task_outputs"],
+                    vec!["task_statuses"],
+                    vec!["flow_executions"],
+                    vec!["users", "flows"],
+                    vec!["organizations"]
+                ],
+                "{flavour:?}"
+            );
+            assert_eq!(erase.detaches, []);
+            assert_eq!(
+                erase.deletes[3].statement.sql(),
+                r#"WITH d0 AS (DELETE FROM "public"."users" t WHERE t."organization_id" = $1::text::uuid RETURNING 1), d1 AS (DELETE FROM "public"."flows" t WHERE t."organization_id" = $1::text::uuid RETURNING t."id" AS s1c0) SELECT s0.*, s1.* FROM (SELECT count(*) FROM d0) s0 CROSS JOIN (SELECT count(*), COALESCE(array_agg(s1c0::text), '{}') FROM d1) s1"#
+            );
+        }
+    }
+    // A check at COMMIT asks for no order.
+    let erase = erase(&cycle(false, Flavour::Deferrable));
+    assert_eq!(order(&erase), CHILDREN_FIRST);
+    assert!(sets(&erase).iter().all(|set| set.len() == 1));
+}
+
+#[test]
+fn what_is_left_of_a_set_is_found_by_captured_keys() {
+    // The favourite execution: users, executions and flows are a circle, and executions are found by their flow.
+    let mut catalog = cycle(false, Flavour::Restrict);
+    let favourite = catalog.foreign_keys.last_mut().expect("the favourite");
+    favourite.parent = EXECUTIONS;
+    let erase = erase(&catalog);
+    let set = erase.deletes.iter().find(|d| d.tables.len() > 1).expect("a set");
+    let names: Vec<&str> = set.tables.iter().map(|of| of.table.name.as_str()).collect();
+    assert_eq!(names, ["public.users", "public.flows", "public.flow_executions"]);
+    let executions = &set.tables[2];
+    let sql = set.statement.sql();
+    assert!(sql.contains(r#"t."flow_id" IN (SELECT tp."id" FROM "public"."flows" tp WHERE"#), "{sql}");
+    let left = executions.left.statement();
+    assert!(left.sql().contains(r#"t."flow_id" = ANY($1::text[]::uuid[])"#), "{}", left.sql());
+    assert!(left.params().iter().all(|p| matches!(p, Param::Captured { .. })), "{:?}", left.params());
+    let captured: Vec<&str> = erase.captures.iter().map(|c| c.declared.as_str()).collect();
+    assert_eq!(captured, ["flows", "flow_executions"], "their keys are there when they are asked for");
+}
+
+#[test]
+fn a_circle_goes_one_by_one_where_a_trigger_may_need_it() {
+    for (table, timing) in [(USERS, Timing::Before), (FLOWS, Timing::After)] {
+        for flavour in [Flavour::Ordinary, Flavour::Restrict, Flavour::Cascade] {
+            let mut catalog = cycle(true, flavour);
+            trigger(&mut catalog, table, timing);
+            let erase = erase(&catalog);
+            assert_eq!(order(&erase), CHILDREN_FIRST);
+            assert!(sets(&erase).iter().all(|set| set.len() == 1));
+            let [detach] = erase.detaches.as_slice() else { panic!("{:?}", erase.detaches) };
+            assert_eq!((detach.constraint.as_str(), detach.columns[0].as_str()), ("users_favourite", "favourite"));
+            assert_eq!(
+                detach.statement.sql(),
+                r#"UPDATE "public"."users" t SET "favourite" = NULL WHERE t."organization_id" = $1::text::uuid AND (t."favourite" IS NOT NULL)"#
+            );
+        }
     }
     let mut catalog = cycle(true, Flavour::Ordinary);
+    trigger(&mut catalog, USERS, Timing::Before);
     catalog.tables[1].columns[2].updatable = false;
     let fault = faults(&Plan::default(), &catalog).expect("a privilege is missing");
     assert_eq!(remedy(&fault).as_deref(), Some(r#"GRANT UPDATE ("favourite") ON "public"."users" TO "operator";"#));
+    // A trigger elsewhere, and one that does not fire, need nothing.
+    let mut catalog = cycle(true, Flavour::Ordinary);
+    trigger(&mut catalog, EXECUTIONS, Timing::Before);
+    trigger(&mut catalog, USERS, Timing::Before);
+    catalog.properties.get_mut(&USERS).expect("properties").triggers[0].fires = false;
+    assert_eq!(erase(&catalog).detaches, []);
+}
+
+#[test]
+fn a_circle_with_a_trigger_is_one_statement_where_nothing_can_be_null() {
+    let mut catalog = cycle(false, Flavour::Restrict);
+    trigger(&mut catalog, USERS, Timing::Before);
+    let erase = erase(&catalog);
+    assert_eq!(sets(&erase)[3], ["users", "flows"]);
+    assert_eq!(erase.detaches, []);
+    assert!(erase.deletes[3].tables[0].may_suppress && !erase.deletes[3].tables[1].may_suppress);
 }
 
 #[test]
@@ -55,45 +139,102 @@ fn a_column_by_which_rows_are_found_is_never_set_to_null() {
     }
     let key = catalog.foreign_keys.last_mut().expect("the favourite");
     key.child_columns = vec!["organization_id".into()];
-    assert!(faults(&Plan::default(), &catalog).is_some(), "the tenant column is the only one that can be NULL");
+    trigger(&mut catalog, USERS, Timing::Before);
+    assert_eq!(erase(&catalog).detaches, [], "the tenant column is the only one that can be NULL");
 }
 
 #[test]
 fn set_null_on_a_column_that_cannot_be_null_asks_for_an_order() {
     let mut catalog = platform(Flavour::Ordinary);
-    let set_null = |name: &str, columns: &mut Vec<ForeignKey>| {
-        for key in columns.iter_mut().filter(|k| k.name == name) {
-            key.on_delete = OnDelete::SetNull;
-        }
-    };
-    set_null("flows_created_by", &mut catalog.foreign_keys);
+    for key in catalog.foreign_keys.iter_mut().filter(|k| k.name == "flows_created_by") {
+        key.on_delete = OnDelete::SetNull;
+    }
     catalog.foreign_keys.push(key("users_favourite", USERS, "favourite", FLOWS, Flavour::Ordinary));
     catalog.tables[1] = table(USERS, "users", &["id", "organization_id", "favourite"]);
     assert_eq!(order(&erase(&catalog))[3..], ["users", "flows"], "the database sets created_by to NULL");
     for column in catalog.tables.iter_mut().flat_map(|t| &mut t.columns) {
         column.nullable = column.name == "favourite";
     }
-    let erase = erase(&catalog);
-    assert_eq!(order(&erase)[3..], ["flows", "users"]);
-    assert_eq!(erase.detaches[0].constraint, "users_favourite");
+    assert_eq!(sets(&erase(&catalog))[3], ["users", "flows"], "both at once");
 }
 
 #[test]
 fn the_organization_may_refer_to_its_own_rows() {
-    let mut catalog = platform(Flavour::Ordinary);
-    catalog.tables[0] = table(ORGANIZATIONS, "organizations", &["id", "is_active:boolean", "owner"]);
-    catalog.foreign_keys.push(key("organizations_owner", ORGANIZATIONS, "owner", USERS, Flavour::Restrict));
+    for nullable in [true, false] {
+        let catalog = owned(nullable);
+        let erase = erase(&catalog);
+        assert_eq!(
+            sets(&erase),
+            [
+                vec!["task_outputs"],
+                vec!["task_statuses"],
+                vec!["flow_executions"],
+                vec!["flows"],
+                vec!["users", "organizations"]
+            ]
+        );
+        assert_eq!(erase.detaches, []);
+        assert_eq!(
+            erase.deletes[4].statement.sql(),
+            r#"WITH d0 AS (DELETE FROM "public"."users" t WHERE t."organization_id" = $1::text::uuid RETURNING 1), d1 AS (DELETE FROM "public"."organizations" t WHERE t."id" = $1::text::uuid RETURNING 1) SELECT s0.*, s1.* FROM (SELECT count(*) FROM d0) s0 CROSS JOIN (SELECT count(*) FROM d1) s1"#
+        );
+        assert!(!erase.has_unprotected());
+    }
+    let mut catalog = owned(true);
+    trigger(&mut catalog, ORGANIZATIONS, Timing::After);
     assert_eq!(
         erase(&catalog).detaches[0].statement.sql(),
         r#"UPDATE "public"."organizations" t SET "owner" = NULL WHERE t."id" = $1::text::uuid AND (t."owner" IS NOT NULL)"#
     );
-    catalog.tables[0].columns[2].nullable = false;
-    let fault = faults(&Plan::default(), &catalog).expect("neither can be deleted first");
-    assert!(fault.to_string().contains("organizations_owner"), "{fault}");
+}
+
+#[test]
+fn the_organization_goes_before_what_it_needs_and_what_does_not_need_it() {
+    // No foreign key leads from users to the organization: they stay behind its reference to one of them.
+    let mut catalog = owned(false);
+    catalog.foreign_keys.retain(|k| k.name != "users_organization");
+    let erase = erase(&catalog);
+    assert_eq!(sets(&erase)[3..], [vec!["flows"], vec!["organizations"], vec!["users"]]);
+    assert_eq!(erase.unprotected_tables(), ["public.users"]);
+    let [late] = erase.late_deletes.as_slice() else { panic!("{:?}", erase.late_deletes) };
+    assert_eq!(late, &erase.deletes[5]);
+}
+
+#[test]
+fn only_unprotected_tables_of_a_set_are_deleted_from_again() {
+    // Users are in a circle with the organization and with flows, and only flows can appear after COMMIT.
+    let mut catalog = owned(false);
+    catalog.tables[1] = table(USERS, "users", &["id", "organization_id", "favourite"]);
+    catalog.tables[1].columns[2].nullable = false;
+    catalog.foreign_keys.push(key("users_favourite", USERS, "favourite", FLOWS, Flavour::Ordinary));
+    catalog.foreign_keys.retain(|k| k.name != "flows_organization");
+    let erase = erase(&catalog);
+    assert_eq!(sets(&erase)[3], ["users", "flows", "organizations"]);
+    let late: Vec<&str> = erase.late_deletes.iter().map(|d| d.statement.sql()).collect();
     assert_eq!(
-        remedy(&fault).as_deref(),
-        Some(r#"ALTER TABLE "public"."organizations" ALTER COLUMN "owner" DROP NOT NULL;"#)
+        late[3],
+        r#"WITH d AS (DELETE FROM "public"."flows" t WHERE t."organization_id" = $1::text::uuid RETURNING t."id" AS s1c0) SELECT count(*), COALESCE(array_agg(s1c0::text), '{}') FROM d"#
     );
+    assert_eq!(late.len(), 4, "flows and what is below them: {late:?}");
+    assert!(late.iter().all(|sql| !sql.contains(r#"DELETE FROM "public"."organizations""#)));
+}
+
+#[test]
+fn a_rule_on_the_organization_is_a_fault_only_where_one_statement_deletes_it_with_others() {
+    let rule = Rule { name: "log".into(), instead: false, partial: false, fires: true };
+    let with = |mut catalog: Catalog| {
+        catalog.properties.entry(ORGANIZATIONS).or_default().rules.push(rule.clone());
+        compile(&Plan::default(), &catalog)
+    };
+    for (catalog, detaches) in [(platform(Flavour::Ordinary), 0), (owned(true), 1)] {
+        let compiled = with(catalog);
+        assert_eq!(compiled.erase().expect("no fault").detaches.len(), detaches);
+        assert!(compiled.warnings.iter().any(|w| w.kind == Kind::DeleteRule));
+    }
+    let compiled = with(owned(false));
+    let fault = compiled.faults().expect("PostgreSQL rejects such a rule in a WITH query");
+    assert_eq!(remedy(fault).as_deref(), Some(r#"DROP RULE "log" ON "public"."organizations";"#));
+    assert!(compiled.warnings.iter().all(|w| w.kind != Kind::DeleteRule), "said once");
 }
 
 #[test]

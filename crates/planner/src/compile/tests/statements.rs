@@ -9,9 +9,9 @@ fn statements(compiled: &CompiledPlan) -> Vec<&Statement> {
     let erase = compiled.erase().expect("no fault");
     let mut all = vec![&compiled.root.observe, &compiled.root.lock, &compiled.root.observe_many];
     all.extend([&erase.count, &erase.inventory, &erase.recount].map(Query::statement));
-    all.extend([&erase.delete_organization, &erase.observe_many]);
+    all.push(&erase.observe_many);
     all.extend(erase.captures.iter().map(|c| &c.statement));
-    all.extend(erase.deletes.iter().map(|d| &d.statement));
+    all.extend(erase.deletes.iter().chain(&erase.late_deletes).map(|d| &d.statement));
     let preflights = [&erase.preflight, &erase.late_preflight, &erase.quick_check];
     all.extend(preflights.into_iter().flat_map(|p| &p.references).map(Query::statement));
     all.extend(preflights.into_iter().flat_map(|p| &p.ambiguous).map(Query::statement));
@@ -41,7 +41,10 @@ fn every_statement_is_about_one_tenant_and_quotes_its_names() {
                 assert_quoted(&statement.sql().replace(" AS users", ""), name);
             }
         }
-        for delete in &compiled.erase().expect("no fault").deletes {
+        let deletes = &compiled.erase().expect("no fault").deletes;
+        let (last, of_tables) = deletes.split_last().expect("the organization");
+        assert_eq!(last.statement.sql(), r#"DELETE FROM "public"."organizations" t WHERE t."id" = $1::text::uuid"#);
+        for delete in of_tables {
             let sql = delete.statement.sql();
             let (head, condition) = sql.split_once(" t WHERE t.").expect("the predicate stands in the outer WHERE");
             assert!(head.starts_with("WITH d AS (DELETE FROM \"public\"."), "{sql}");

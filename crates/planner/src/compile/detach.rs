@@ -1,0 +1,97 @@
+//! References that are set to NULL before the first delete, so that tables which refer to each other in a circle can be
+//! deleted from one after the other. One statement for all of them is better, but not where a trigger expects to find the
+//! rest in place, or changes rows that the same statement deletes.
+
+use super::faults::Collector;
+use super::resolve::Steps;
+use super::sequence::{Sequence, finds_rows, nullable};
+use crate::cascade::Detach;
+use crate::catalog::{Catalog, ForeignKey, TableId};
+use crate::identifier::Column;
+use crate::order::{self, Edge};
+use crate::root::Root;
+use crate::statement::{KeySource, RowSet, Writer, any_of};
+use crate::step::PerStep;
+
+/// Whether one statement for these tables may not work: a trigger fires on DELETE, or a rule adds to the delete of the
+/// organization, which PostgreSQL accepts only in a statement of its own.
+pub(super) fn needed(catalog: &Catalog, tables: &[TableId], root: &Root) -> bool {
+    tables.iter().any(|id| {
+        catalog.properties(*id).is_some_and(|properties| {
+            properties.triggers.iter().any(|t| t.fires) || *id == root.id && properties.rules.iter().any(|r| r.fires)
+        })
+    })
+}
+
+/// Foreign keys without which the edges form no circle, by their place in the catalogue, each with its columns that can
+/// be set to NULL. Returns `None` if a circle has none.
+pub(super) fn way_out(
+    steps: &Steps<'_>,
+    catalog: &Catalog,
+    root: &Root,
+    (count, mut edges): (usize, Vec<Edge>),
+) -> Option<Vec<(usize, Vec<String>)>> {
+    let mut found = Vec::new();
+    while let Some(circle) = order::circle(count, &edges) {
+        let keys = circle.iter().map(|edge| (edge.key, &catalog.foreign_keys[edge.key]));
+        let (number, columns) = keys
+            .map(|(number, key)| (number, key.child != root.id, columns(steps, catalog, root, key)))
+            .filter(|(.., columns)| !columns.is_empty())
+            // The organization has one row.
+            .min_by_key(|(_, not_root, _)| *not_root)
+            .map(|(number, _, columns)| (number, columns))?;
+        edges.retain(|edge| edge.key != number);
+        found.push((number, columns));
+    }
+    Some(found)
+}
+
+/// The columns of a foreign key that can be set to NULL without any other effect than that the reference is gone. One is
+/// enough for that.
+fn columns(steps: &Steps<'_>, catalog: &Catalog, root: &Root, key: &ForeignKey) -> Vec<String> {
+    let Some(child) = catalog.table(key.child) else { return Vec::new() };
+    let referred = |column: &String| {
+        catalog.foreign_keys.iter().any(|k| k.parent == key.child && k.parent_columns.contains(column))
+    };
+    nullable(child, key)
+        .into_iter()
+        .filter(|c| !(key.child == root.id && *c == root.key.name()))
+        .filter(|c| !finds_rows(steps, key.child, c) && !referred(c))
+        .cloned()
+        .collect()
+}
+
+/// The statements that set these references of exactly the organization's rows to NULL.
+pub(super) fn detaches(
+    sequence: &Sequence<'_>,
+    steps: &Steps<'_>,
+    catalog: &Catalog,
+    root: &Root,
+    held: &PerStep<RowSet>,
+    faults: &mut Collector,
+) -> Vec<Detach> {
+    let organization = root.rows();
+    let mut found = Vec::new();
+    for (key, columns) in &sequence.broken {
+        let Some(child) = catalog.table(key.child) else { continue };
+        faults.updates(child, columns);
+        let sets: Vec<&RowSet> = if child.id == root.id {
+            vec![&organization]
+        } else {
+            steps.of_table(child.id).map(|i| &held[i]).collect()
+        };
+        let mut writer = Writer::default();
+        let rows = any_of(&sets, "t", &KeySource::Bound, &mut writer);
+        let columns_sql: Vec<Column> = columns.iter().map(Column::new).collect();
+        let set: Vec<String> = columns_sql.iter().map(|c| format!("{c} = NULL")).collect();
+        let unset: Vec<String> = columns_sql.iter().map(|c| format!("t.{c} IS NOT NULL")).collect();
+        let sql = format!("UPDATE {} t SET {} WHERE {rows} AND ({})", child.table, set.join(", "), unset.join(" OR "));
+        found.push(Detach {
+            table: child.table.name(),
+            columns: columns.clone(),
+            constraint: key.name.clone(),
+            statement: writer.finish(sql),
+        });
+    }
+    found
+}
