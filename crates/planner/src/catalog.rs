@@ -60,6 +60,13 @@ impl Catalog {
         self.properties.get(&id)
     }
 
+    /// The table as SQL, without the rows of tables that inherit from it: no foreign key of the table holds for them.
+    #[must_use]
+    pub fn rows_with_keys(&self, table: &TableInfo) -> String {
+        let inherited = self.properties(table.id).is_some_and(|t| !t.inheritance_children.is_empty());
+        if inherited { format!("ONLY {}", table.table) } else { table.table.to_string() }
+    }
+
     /// The table that the configuration calls by this name. Returns `None` if the database has no such table.
     #[must_use]
     pub fn declared(&self, name: &str) -> Option<&TableInfo> {

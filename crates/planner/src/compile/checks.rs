@@ -16,6 +16,8 @@ use crate::step::PerStep;
 pub(super) struct Need<'a> {
     key: &'a ForeignKey,
     child: &'a TableInfo,
+    /// The child as SQL.
+    child_sql: String,
     parent: &'a TableInfo,
     kept: bool,
 }
@@ -31,7 +33,8 @@ pub(super) fn find<'a>(steps: &Steps<'_>, catalog: &'a Catalog, root: &Root, pla
         .filter_map(|key| {
             let child = catalog.table(key.child)?;
             let kept = plan.keep.iter().any(|k| child.declared.contains(&k.table));
-            Some(Need { key, child, parent: catalog.table(key.parent)?, kept })
+            let child_sql = catalog.rows_with_keys(child);
+            Some(Need { key, child, child_sql, parent: catalog.table(key.parent)?, kept })
         })
         .collect()
 }
@@ -102,7 +105,7 @@ pub(super) fn query(
             .join(" AND ");
         let rows = format!(
             "FROM {} c JOIN {} p ON {joined} WHERE {inside_parent}{outside}",
-            need.child.table, need.parent.table
+            need.child_sql, need.parent.table
         );
         let count = format!("(SELECT count(*) FROM (SELECT 1 {rows} LIMIT {}) s)", COUNT_LIMIT + 1);
         let count = effort.bounded(count, need.child, std::iter::once(need.key.child_columns.as_slice()));
@@ -115,7 +118,7 @@ pub(super) fn query(
             in_plan: !inside_child.is_empty(),
             kept: need.kept,
             detach: detach(need),
-            child_sql: need.child.table.to_string(),
+            child_sql: need.child_sql.clone(),
             parent_sql: need.parent.table.to_string(),
             path: path(need, steps, root),
             condition: shown(&sets(need.parent.id), &inside_child, &joined),
