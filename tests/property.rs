@@ -15,7 +15,7 @@ mod fill;
 mod generate;
 pub mod meanwhile;
 pub mod partial_keys;
-mod people;
+mod memberships;
 mod plan;
 pub mod relations;
 mod rows;

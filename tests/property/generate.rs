@@ -38,7 +38,7 @@ impl Schema {
         if rng.u8(..6) == 0 {
             schema.close_circle(rng);
         }
-        if false && rng.u8(..4) == 0 {
+        if rng.u8(..4) == 0 {
             schema.add_people(key_type, rng);
         }
         if rng.u8(..10) == 0 {
