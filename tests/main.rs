@@ -84,6 +84,7 @@ fn main() -> ExitCode {
         property::equality::tests(),
         property::meanwhile::tests(),
         property::partial_keys::tests(),
+        property::people::tests(),
         property::relations::tests(),
         property::single::tests(),
         rbac::tests(),

@@ -14,14 +14,16 @@ mod expected;
 mod fill;
 mod generate;
 pub mod meanwhile;
-pub mod partial_keys;
 mod memberships;
+pub mod partial_keys;
+pub mod people;
 mod plan;
 pub mod relations;
 mod rows;
 mod schema;
 pub mod single;
 mod sql;
+mod writers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -63,6 +63,7 @@ pub(super) async fn cascade(
     let Gone { rows: deleted, organizations } = run.delete(erase.deletes.iter(), &there).await?;
     let proof = run.nothing_left().await?;
     run.parents_gone().await?;
+    run.none_left_behind().await?;
     let (steps, captured) = (steps(erase, &found, &deleted), run.captured);
     Ok(Attempt::Done(Deleted { proof, steps, organizations, captured, before }))
 }

@@ -7,6 +7,7 @@ mod count;
 mod delete;
 pub mod erase;
 pub mod examine;
+mod exclusive;
 pub mod nobodys_rows;
 mod not_found;
 mod preflight;

@@ -160,7 +160,7 @@ async fn a_trigger_that_gives_the_part_to_another_organization_rolls_back(world:
 /// Another session writes right before a statement of the deletion, or of the second count: before each of them in turn.
 async fn whoever_writes_between_two_statements_loses_nothing(world: Arc<World>) {
     let proxy = SqlProxy::start(world.postgres()).await.expect("a proxy");
-    let ground = Arc::new(Ground::through(&world, proxy.port()).await);
+    let ground = Arc::new(Ground::behind(&world, proxy.port()).await);
     let tables = "CREATE TABLE organizations (id bigint PRIMARY KEY); \
         CREATE TABLE events (org bigint NOT NULL REFERENCES organizations, seen date NOT NULL, id bigint NOT NULL, \
             PRIMARY KEY (org, seen, id)) PARTITION BY RANGE (seen); \

@@ -1,6 +1,7 @@
 //! The steps with their names resolved.
 
 use super::faults::Collector;
+use super::referenced;
 use super::types;
 use crate::cascade::PlanTable;
 use crate::catalog::{Catalog, ForeignKey, Relation, TableId, TableInfo};
@@ -16,6 +17,18 @@ pub(super) struct Resolved<'a> {
     pub(super) links: Vec<(StepId, Vec<(String, String)>)>,
     /// The tenant column.
     pub(super) organization: Option<String>,
+    /// Which rows refer to its rows, if it takes those to which only the organization's rows refer.
+    pub(super) referenced: Option<Referenced<'a>>,
+}
+
+/// What refers to the rows of a step that takes those to which only the organization's rows refer.
+pub(super) struct Referenced<'a> {
+    /// The referring steps, each with pairs of its column and the column of this table.
+    pub(super) referrers: Vec<(StepId, Vec<(String, String)>)>,
+    /// The columns that identify a row.
+    pub(super) key: Vec<String>,
+    /// Columns of other tables that refer without a foreign key.
+    pub(super) unless: Vec<(&'a TableInfo, String)>,
 }
 
 /// The steps of a plan.
@@ -80,10 +93,10 @@ pub(super) fn resolve<'a>(
         if let Some(column) = &step.organization {
             has(infos[i], "organization", column);
         }
-        if let Some(column) = &step.column {
+        if let Some(column) = step.column.as_ref().filter(|_| step.parent.is_some()) {
             has(infos[i], "column", column);
         }
-        for (child, parent) in &step.columns {
+        for (child, parent) in step.columns.iter().filter(|_| step.parent.is_some()) {
             has(infos[i], "columns", child);
             for (j, other) in plan.steps.iter().enumerate() {
                 if step.parent.as_ref() == Some(&other.entity) {
@@ -139,7 +152,12 @@ pub(super) fn resolve<'a>(
                 }
             }
         }
-        steps.push(Resolved { step, info: infos[i], links, organization: step.organization.clone() });
+        let mut referenced = None;
+        if step.referenced_by.is_some() {
+            referenced = referenced::resolve((&at, step), infos[i], (plan, &infos), catalog, faults);
+            complete &= referenced.is_some();
+        }
+        steps.push(Resolved { step, info: infos[i], links, organization: step.organization.clone(), referenced });
     }
     complete.then(|| PerStep::new(steps))
 }
@@ -173,7 +191,7 @@ fn holds_key(
 }
 
 /// Whether the column and the key that it holds compare values in the same way; if not, reports why.
-fn compare_alike(
+pub(super) fn compare_alike(
     at: &str,
     child: (&TableInfo, &str),
     parent: (&TableInfo, &str),
