@@ -9,7 +9,7 @@ use planner::catalog::OnDelete;
 use planner::plan::Plan;
 
 use super::rows::{Rows, ambiguous, referred_from_outside, rows_of};
-use super::schema::{ROOT, Schema};
+use super::schema::Schema;
 
 /// How a violation begins where the wrong rows are gone.
 pub const WRONG: &str = "erased were";
@@ -28,14 +28,13 @@ pub struct Expected {
 
 impl Expected {
     pub fn of(schema: &Schema, plan: &Plan) -> Self {
-        let mut victims = rows_of(schema, plan, schema.tenants[0]);
+        let victims = rows_of(schema, plan, schema.tenants[0]);
         let mut shared = Vec::new();
         for other in &schema.tenants[1..] {
             for (t, rows) in rows_of(schema, plan, *other).iter().enumerate() {
                 shared.extend(rows.intersection(&victims[t]).map(|uid| (t, *uid)));
             }
         }
-        victims[ROOT].extend(schema.tables[ROOT].rows[0].values[0]);
         Self { ambiguous: ambiguous(schema, plan, &victims), victims, shared }
     }
 

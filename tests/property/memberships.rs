@@ -3,7 +3,7 @@
 use fastrand::Rng;
 
 use super::generate::uid;
-use super::schema::{Column, Reference, Role, Schema, Table, Type};
+use super::schema::{Column, ROOT, Reference, Role, Schema, Table, Type};
 
 impl Schema {
     /// A table of people, memberships that refer to it, and some of: sessions below it, people who invited others, and
@@ -18,11 +18,15 @@ impl Schema {
         table.least = 1;
         let organization = table.columns.len() - 1;
         self.tables.push(table);
-        self.refer(memberships, vec![organization], 0, vec![1], rng);
+        self.refer(memberships, vec![organization], ROOT, vec![1], rng);
         self.add_whole_reference(memberships, people, rng);
         if rng.bool() {
             // Somebody who stays keeps the one who invited him.
             self.add_whole_reference(people, people, rng);
+        }
+        if rng.u8(..3) == 0 {
+            // The organization has an owner.
+            self.add_whole_reference(ROOT, people, rng);
         }
         if rng.bool() {
             let sessions = self.tables.len();

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use planner::plan::{Plan, Step};
 
-use super::schema::{Role, Row, Schema, joins};
+use super::schema::{ROOT, Role, Row, Schema, joins};
 
 /// Rows by table.
 pub type Rows = Vec<BTreeSet<i64>>;
 
-/// The rows of one tenant, as the plan says. People are first all to whom the tenant's rows refer; then whoever is
+/// The rows of one tenant, as the plan says, its own among them. People are first all to whom the tenant's rows refer; then whoever is
 /// referred to from outside stays, and with him what only he led to, until nobody is left to whom that applies.
 pub fn rows_of(schema: &Schema, plan: &Plan, tenant: i64) -> Rows {
     let mut stay: Rows = vec![BTreeSet::new(); schema.tables.len()];
@@ -40,6 +40,8 @@ impl Meant<'_> {
         for (i, step) in self.plan.steps.iter().enumerate() {
             rows[table_of(self.schema, step)].extend(self.of_step(i));
         }
+        let organizations = self.schema.tables[ROOT].rows.iter().filter(|r| r.values[1] == Some(self.tenant));
+        rows[ROOT].extend(organizations.filter_map(|r| r.values[0]));
         rows
     }
 
@@ -86,8 +88,11 @@ impl Meant<'_> {
         let mut ways: Vec<(usize, Vec<(usize, usize)>, usize)> = Vec::new();
         for step in plan.steps.iter().filter(|s| s.referenced_by.is_some()) {
             let t = table_of(schema, step);
-            let keys = schema.references.iter().filter(|r| r.parent == t && r.constraint.is_some());
-            ways.extend(keys.map(|r| (r.child, r.pairs().collect(), t)));
+            for key in schema.references.iter().filter(|r| r.parent == t && r.constraint.is_some()) {
+                // Rows of a table that inherits are rows of the other as well.
+                let heirs = (0..schema.tables.len()).filter(|c| schema.tables[*c].inherits == Some(key.child));
+                ways.extend(heirs.chain([key.child]).map(|child| (child, key.pairs().collect(), t)));
+            }
             for other in plan.steps.iter().filter(|o| step.referenced_by.as_ref() == Some(&o.entity)) {
                 let child = table_of(schema, other);
                 ways.push((child, pairs(schema, step, child, t), t));
