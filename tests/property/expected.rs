@@ -8,7 +8,7 @@ use organization_operator::domain::completion::CompletionProof;
 use planner::catalog::OnDelete;
 use planner::plan::Plan;
 
-use super::rows::{Rows, ambiguous, referred_from_outside, rows_of};
+use super::rows::{Rows, ambiguous, referred_from_outside, rows_of, without_people};
 use super::schema::Schema;
 
 /// How a violation begins where the wrong rows are gone.
@@ -30,10 +30,8 @@ impl Expected {
     pub fn of(schema: &Schema, plan: &Plan) -> Self {
         let victims = rows_of(schema, plan, schema.tenants[0]);
         let mut shared = Vec::new();
-        for other in &schema.tenants[1..] {
-            for (t, rows) in rows_of(schema, plan, *other).iter().enumerate() {
-                shared.extend(rows.intersection(&victims[t]).map(|uid| (t, *uid)));
-            }
+        for (t, rows) in without_people(schema, plan, &schema.tenants[1..]).iter().enumerate() {
+            shared.extend(rows.intersection(&victims[t]).map(|uid| (t, *uid)));
         }
         Self { ambiguous: ambiguous(schema, plan, &victims), victims, shared }
     }

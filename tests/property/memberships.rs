@@ -32,6 +32,14 @@ impl Schema {
             let sessions = self.tables.len();
             self.tables.push(named(sessions, Role::Any, Type::any(rng), rng));
             self.add_whole_reference(sessions, people, rng);
+            if rng.u8(..4) == 0 {
+                // In which organization it was opened.
+                let organization = Column { name: "org".into(), ty: key_type, nullable: true, default: None };
+                self.tables[sessions].columns.push(organization);
+                let organization = self.tables[sessions].columns.len() - 1;
+                self.tables[sessions].organization = Some(organization);
+                self.refer(sessions, vec![organization], ROOT, vec![1], rng);
+            }
             if rng.u8(..3) == 0 {
                 // Whom the session is for, and who opened it.
                 self.add_whole_reference(sessions, people, rng);

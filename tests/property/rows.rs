@@ -12,11 +12,13 @@ pub type Rows = Vec<BTreeSet<i64>>;
 /// The rows of one tenant, as the plan says, its own among them. People are first all to whom the tenant's rows refer; then whoever is
 /// referred to from outside stays, and with him what only he led to, until nobody is left to whom that applies.
 pub fn rows_of(schema: &Schema, plan: &Plan, tenant: i64) -> Rows {
+    let others: Vec<i64> = schema.tenants.iter().copied().filter(|other| *other != tenant).collect();
+    let theirs = without_people(schema, plan, &others);
     let mut stay: Rows = vec![BTreeSet::new(); schema.tables.len()];
     loop {
-        let meant = Meant { schema, plan, tenant, stay: &stay };
+        let meant = Meant { schema, plan, tenant, stay: Some(&stay) };
         let rows = meant.rows();
-        let referred = meant.people_referred_from_outside(&rows);
+        let referred = meant.people_referred_from_outside(&rows, &theirs);
         if referred.is_empty() {
             return rows;
         }
@@ -26,12 +28,22 @@ pub fn rows_of(schema: &Schema, plan: &Plan, tenant: i64) -> Rows {
     }
 }
 
-/// What a plan means while some people stay.
+/// The rows of these tenants that are theirs whatever becomes of people.
+pub fn without_people(schema: &Schema, plan: &Plan, tenants: &[i64]) -> Rows {
+    let mut all: Rows = vec![BTreeSet::new(); schema.tables.len()];
+    for &tenant in tenants {
+        let rows = Meant { schema, plan, tenant, stay: None }.rows();
+        all.iter_mut().zip(rows).for_each(|(all, rows)| all.extend(rows));
+    }
+    all
+}
+
+/// What a plan means while some people stay, or all.
 struct Meant<'s> {
     schema: &'s Schema,
     plan: &'s Plan,
     tenant: i64,
-    stay: &'s Rows,
+    stay: Option<&'s Rows>,
 }
 
 impl Meant<'_> {
@@ -76,14 +88,14 @@ impl Meant<'_> {
             }
         }
         if step.referenced_by.is_some() {
-            found.retain(|uid| !self.stay[t].contains(uid));
+            found.retain(|uid| self.stay.is_some_and(|stay| !stay[t].contains(uid)));
         }
         found
     }
 
-    /// People among these rows to whom a row refers that is not among them: by a foreign key, by the columns of the step
-    /// itself, or by a column that the plan names.
-    fn people_referred_from_outside(&self, rows: &Rows) -> Vec<(usize, i64)> {
+    /// People among these rows to whom a row refers that is not among them, or that is one of `theirs` as well: by a foreign
+    /// key, by the columns of the step itself, or by a column that the plan names.
+    fn people_referred_from_outside(&self, rows: &Rows, theirs: &Rows) -> Vec<(usize, i64)> {
         let Self { schema, plan, .. } = self;
         let mut ways: Vec<(usize, Vec<(usize, usize)>, usize)> = Vec::new();
         for step in plan.steps.iter().filter(|s| s.referenced_by.is_some()) {
@@ -104,7 +116,8 @@ impl Meant<'_> {
         }
         let mut referred = Vec::new();
         for (child, pairs, t) in ways {
-            let outside = || schema.tables[child].rows.iter().filter(|r| !holds(&rows[child], r));
+            let inside = |r: &&Row| holds(&rows[child], r) && !holds(&theirs[child], r);
+            let outside = || schema.tables[child].rows.iter().filter(|r| !inside(r));
             let people = schema.tables[t].rows.iter().filter(|r| holds(&rows[t], r));
             referred.extend(
                 people
