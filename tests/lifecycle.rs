@@ -381,13 +381,14 @@ async fn a_missing_schema_is_reported(world: Arc<World>) {
 /// Makes the operator's own schema what it was before the second migration.
 const FIRST_VERSION: &str = "ALTER TABLE organization_operator.captured_keys RENAME TO residue;
     ALTER INDEX organization_operator.captured_keys_pkey RENAME TO residue_pkey;
+    ALTER TABLE organization_operator.ledger DROP COLUMN written;
     DELETE FROM organization_operator.migrations WHERE version > 1";
 
 /// Columns, constraints and owners of the operator's own schema, as one text.
 const OWN_SCHEMA: &str = "SELECT string_agg(x, '; ' ORDER BY x) FROM (
     SELECT concat_ws(' ', c.relname, a.attname, a.atttypid::regtype, a.attnotnull, c.relowner::regrole) AS x
         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-        WHERE c.relnamespace = 'organization_operator'::regnamespace AND a.attnum > 0
+        WHERE c.relnamespace = 'organization_operator'::regnamespace AND a.attnum > 0 AND NOT a.attisdropped
     UNION ALL SELECT concat_ws(' ', conname, pg_get_constraintdef(oid)) FROM pg_constraint
         WHERE connamespace = 'organization_operator'::regnamespace AND contype IN ('p', 'u', 'c', 'f')) s";
 

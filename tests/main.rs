@@ -33,9 +33,12 @@ mod protection;
 mod rbac;
 mod readme;
 mod refused;
+mod remedies;
 mod stuck_shapes;
 mod support;
 mod undo;
+mod unknown_tables;
+mod written;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
         property::cycles::tests(),
         property::equality::tests(),
         property::meanwhile::tests(),
+        property::partial_keys::tests(),
         property::people::tests(),
         property::relations::tests(),
         property::single::tests(),
@@ -87,9 +91,13 @@ fn main() -> ExitCode {
         readme::tests(),
         readme::versions::tests(),
         refused::tests(),
+        remedies::tests(),
         drain::tests(),
         stuck_shapes::tests(),
         undo::tests(),
+        unknown_tables::tests(),
+        written::tests(),
+        written::elsewhere::tests(),
     ]
     .concat();
 

@@ -28,30 +28,30 @@ tests![
 ];
 
 /// What a command printed, and its exit code.
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
 }
 
 impl Said {
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {}{}", self.out, self.err))
     }
 
     /// Insists on an exit code.
-    fn with(self, code: i32) -> Self {
+    pub fn with(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
         self
     }
 }
 
 /// Runs the binary by hand, as the operator's role.
-async fn run(scene: &Scene, arguments: &[&str]) -> Said {
+pub async fn run(scene: &Scene, arguments: &[&str]) -> Said {
     run_at(scene, &scene.url(), arguments).await
 }
 
-async fn run_at(scene: &Scene, url: &str, arguments: &[&str]) -> Said {
+pub async fn run_at(scene: &Scene, url: &str, arguments: &[&str]) -> Said {
     run_for(scene, url, &scene.class, arguments).await
 }
 

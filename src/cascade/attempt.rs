@@ -2,9 +2,10 @@
 
 use sqlx::PgConnection;
 
-use super::delete::{Before, Gone};
+use super::delete::{self, Gone};
 use super::run::Run;
 use super::schema;
+use super::written::{self, Before};
 use crate::api::status::DeletionStep;
 use crate::db::error::During;
 use crate::db::organization::lock;
@@ -31,6 +32,8 @@ pub(super) struct Deleted {
     /// Rows of the organization's own table.
     pub(super) organizations: i64,
     pub(super) captured: CapturedKeys,
+    /// What the session had written before the first delete.
+    pub(super) before: Before,
 }
 
 /// Deletes everything under the lock of the organization, and counts again. Right before the first delete, it calls `wanted`.
@@ -53,14 +56,16 @@ pub(super) async fn cascade(
     if !wanted.await? {
         return Ok(Attempt::Unwanted);
     }
+    let before = written::before(run.connection).await?;
     run.detach().await?;
     let organizations = plan.root.table.name();
-    let before = Before { found: Some(&found), organizations: &organizations, present };
-    let Gone { rows: deleted, organizations } = run.delete(erase.deletes.iter(), &before).await?;
+    let there = delete::Before { found: Some(&found), organizations: &organizations, present };
+    let Gone { rows: deleted, organizations } = run.delete(erase.deletes.iter(), &there).await?;
     let proof = run.nothing_left().await?;
     run.parents_gone().await?;
     run.none_left_behind().await?;
-    Ok(Attempt::Done(Deleted { proof, steps: steps(erase, &found, &deleted), organizations, captured: run.captured }))
+    let (steps, captured) = (steps(erase, &found, &deleted), run.captured);
+    Ok(Attempt::Done(Deleted { proof, steps, organizations, captured, before }))
 }
 
 fn steps(erase: &ErasePlan, found: &[(&PlanTable, i64)], deleted: &[(&PlanTable, i64)]) -> Vec<DeletionStep> {

@@ -4,7 +4,7 @@ use crate::api::Reason;
 use crate::db::error::triggers;
 use crate::domain::{Effect, Failure};
 use planner::ErasePlan;
-use planner::cascade::PlanTable;
+use planner::cascade::{ParentLeft, PlanTable};
 
 /// Rows are left after the last delete.
 pub(super) fn rows_left(left: &[(&PlanTable, i64)]) -> Failure {
@@ -35,17 +35,27 @@ pub(super) fn suppressed(table: &PlanTable, rows: i64) -> Failure {
     .remedy(stop_writers(&table.name))
 }
 
-/// Parents whose children were deleted belong to another organization.
-pub(super) fn moved_parents(table: &str, rows: i64) -> Failure {
+/// Parents whose children were deleted belong to another organization. If the children were found by part of a key, it may
+/// also be another row that has the same part.
+pub(super) fn moved_parents(parent: &ParentLeft, rows: i64) -> Failure {
+    let ParentLeft { table, part } = parent;
+    let (same, remedy) = if *part {
+        (
+            "have the part of a key by which its child rows are found",
+            "nothing: the next attempt deletes neither the moved rows nor their child rows, and if child rows could belong to either organization, it deletes nothing and shows them",
+        )
+    } else {
+        ("have the key of such a row", "nothing: the next attempt deletes neither the moved rows nor their child rows")
+    };
     Failure::new(
         Reason::ContentChanged,
         format!(
-            "{rows} rows of `{table}` belonged to the organization when its deletion began, or have the key of such a row, and now belong to another organization"
+            "{rows} rows of `{table}` belonged to the organization when its deletion began, or {same}, and now belong to another organization"
         ),
     )
     .table(table)
     .rows(rows)
-    .remedy("nothing: the next attempt deletes neither the moved rows nor their child rows")
+    .remedy(remedy)
 }
 
 /// The delete of the organization's own row did not delete exactly one row.
@@ -85,5 +95,5 @@ pub(super) fn of_organization(mut failure: Failure, organizations: &str) -> Fail
 
 /// What clears `ContentChanged`.
 fn stop_writers(table: &str) -> String {
-    format!("stop whatever writes to the organization; a trigger may do that, or suppress deletes: {}", triggers(table))
+    format!("{}, or stop whatever writes to the organization", triggers(table))
 }

@@ -70,12 +70,13 @@ async fn erase_and_record(
         Attempt::PlanOutdated => return Ok(Erasure::PlanOutdated),
         Attempt::Unwanted => return Ok(Erasure::Unwanted),
     };
-    let Deleted { proof, steps, organizations, captured } = deleted;
+    let Deleted { proof, steps, organizations, captured, before } = deleted;
     let verified = !erase.has_unprotected();
     if !verified && erase.defer_constraints {
         // Checks that would run at COMMIT must not count as drain time, which begins with the record.
         check_constraints(&mut tx).await?;
     }
+    let written = before.since_all(&mut tx, plan).await?;
     let record = Record {
         outcome: Outcome::Erased,
         policy: DeletionPolicy::Delete,
@@ -83,6 +84,7 @@ async fn erase_and_record(
         organizations,
         detail: "",
         plan_digest: &plan.digest,
+        written: written.as_deref(),
         verified,
     };
     ledger::write(&mut tx, actor, &record).await?;

@@ -17,7 +17,7 @@ pub struct Examined {
     pub key: String,
     /// Whether it is there.
     pub organization: Presence,
-    /// Rows outside that refer to its rows, and rows that belong to another organization as well.
+    /// Rows outside that refer to its rows, and rows that belong, or could belong, to another organization as well.
     pub blockers: Vec<Finding>,
     /// The blockers are complete. They are not if the plan has no statements.
     pub complete: bool,

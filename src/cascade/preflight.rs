@@ -1,4 +1,5 @@
-//! What blocks a deletion: outside rows that refer to rows inside, and rows that are another organization's as well.
+//! What blocks a deletion: outside rows that refer to rows inside, rows that are another organization's as well, and rows
+//! that could be another organization's.
 
 use sqlx::PgConnection;
 
@@ -16,8 +17,8 @@ pub(super) async fn blockers(
     preflight: &Preflight,
     captured: &CapturedKeys,
 ) -> Result<Vec<Finding>, Failure> {
-    let (first, second) = queries(connection, key, preflight, captured).await?;
-    Ok(first.into_iter().chain(second?).collect())
+    let (found, ended) = queries(connection, key, preflight, captured).await;
+    ended.map(|()| found)
 }
 
 /// Finds blockers: enough to know that a deletion is blocked.
@@ -27,31 +28,40 @@ pub(super) async fn some_blockers(
     preflight: &Preflight,
     captured: &CapturedKeys,
 ) -> Result<Vec<Finding>, Failure> {
-    let (first, second) = queries(connection, key, preflight, captured).await?;
-    enough(first, second)
+    let (found, ended) = queries(connection, key, preflight, captured).await;
+    enough(found, ended)
 }
 
-/// An error of the second query does not hide what the first one found.
-fn enough(first: Vec<Finding>, second: Result<Vec<Finding>, Failure>) -> Result<Vec<Finding>, Failure> {
-    match second {
-        Ok(second) => Ok(first.into_iter().chain(second).collect()),
-        Err(failure) if first.is_empty() => Err(failure),
-        Err(_) => Ok(first),
+/// An error of a later query does not hide what an earlier one found.
+fn enough(found: Vec<Finding>, ended: Result<(), Failure>) -> Result<Vec<Finding>, Failure> {
+    match ended {
+        Err(failure) if found.is_empty() => Err(failure),
+        _ => Ok(found),
     }
 }
 
-/// The references from outside, and then the rows of several organizations.
+/// What the queries found, one after the other, up to the first that failed.
 async fn queries(
     connection: &mut PgConnection,
     key: &str,
     preflight: &Preflight,
     captured: &CapturedKeys,
-) -> Result<(Vec<Finding>, Result<Vec<Finding>, Failure>), Failure> {
-    let during = During::action("checking for references from outside");
-    let references = numbers(connection, preflight.references.as_ref(), key, captured, during).await?;
-    let during = During::action("checking for rows of several organizations");
-    let shared = numbers(connection, preflight.shared.as_ref(), key, captured, during).await;
-    Ok((blocker::references(&references, key), shared.map(|shared| blocker::shared_rows(&shared, key))))
+) -> (Vec<Finding>, Result<(), Failure>) {
+    let mut found = Vec::new();
+    let ended = async {
+        let during = During::action("checking for references from outside");
+        let references = numbers(connection, preflight.references.as_ref(), key, captured, during).await?;
+        found.extend(blocker::references(&references, key));
+        let during = During::action("checking for rows of several organizations");
+        let shared = numbers(connection, preflight.shared.as_ref(), key, captured, during).await?;
+        found.extend(blocker::shared_rows(&shared, key));
+        let during = During::action("checking for rows that could belong to several organizations");
+        let ambiguous = numbers(connection, preflight.ambiguous.as_ref(), key, captured, during).await?;
+        found.extend(blocker::ambiguous_rows(&ambiguous, key));
+        Ok(())
+    }
+    .await;
+    (found, ended)
 }
 
 /// Each subject of a query with its number; none without a query.
@@ -84,17 +94,17 @@ mod tests {
     use crate::api::Reason;
 
     #[test]
-    fn an_error_of_the_second_query_does_not_hide_what_the_first_one_found() {
+    fn an_error_of_a_later_query_does_not_hide_what_an_earlier_one_found() {
         let finding = |kind| Finding::new(Severity::Blocks, kind, "rows");
-        let (reference, shared) = (finding(Kind::ReferenceFromOutside), finding(Kind::SharedRows));
+        let (reference, ambiguous) = (finding(Kind::ReferenceFromOutside), finding(Kind::AmbiguousRows));
         let slow = Failure::new(Reason::StatementTimeout, "slow");
-        for (first, second, expected) in [
-            (vec![], Ok(vec![]), Ok(vec![])),
-            (vec![reference.clone()], Ok(vec![shared.clone()]), Ok(vec![reference.clone(), shared])),
+        for (found, ended, expected) in [
+            (vec![], Ok(()), Ok(vec![])),
+            (vec![reference.clone(), ambiguous.clone()], Ok(()), Ok(vec![reference.clone(), ambiguous])),
             (vec![reference.clone()], Err(slow.clone()), Ok(vec![reference])),
             (vec![], Err(slow.clone()), Err(slow)),
         ] {
-            assert_eq!(enough(first, second), expected);
+            assert_eq!(enough(found, ended), expected);
         }
     }
 }

@@ -26,6 +26,6 @@ impl Run<'_> {
     pub(super) async fn parents_gone(&mut self) -> Result<(), Failure> {
         let Some(parents) = &self.erase.parents_left else { return Ok(()) };
         let left = self.count(parents, During::action("checking for parents that were moved")).await?;
-        left.iter().find(|(_, rows)| *rows > 0).map_or(Ok(()), |(table, rows)| Err(moved_parents(table, *rows)))
+        left.iter().find(|(_, rows)| *rows > 0).map_or(Ok(()), |(parent, rows)| Err(moved_parents(parent, *rows)))
     }
 }

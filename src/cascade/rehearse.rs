@@ -12,6 +12,7 @@ use crate::db::organization::{Found, find_by_id};
 use crate::db::statement::counted;
 use crate::db::transaction::check_constraints;
 use crate::domain::facts::Presence;
+use crate::domain::written::WrittenTable;
 use crate::domain::{Effect, Failure};
 use planner::CompiledPlan;
 
@@ -24,6 +25,8 @@ pub struct Rehearsal {
     pub steps: Vec<DeletionStep>,
     /// Rows of the organization's own table.
     pub organizations: i64,
+    /// What triggers wrote to tables that are no step. `None` if the server does not count.
+    pub written: Option<Vec<WrittenTable>>,
     /// How long it took, from the first lock to the last check.
     pub took: Duration,
 }
@@ -65,7 +68,8 @@ impl Database {
         };
         check_constraints(&mut tx).await.map_err(|f| f.or_effect(Effect::RolledBack))?;
         let took = began.elapsed();
+        let written = deleted.before.since(&mut tx, plan).await?;
         tx.rollback().await.or_failure(During::action("rolling back"))?;
-        Ok(Some(Rehearsal { key, steps: deleted.steps, organizations: deleted.organizations, took }))
+        Ok(Some(Rehearsal { key, steps: deleted.steps, organizations: deleted.organizations, written, took }))
     }
 }

@@ -16,9 +16,8 @@ pub(super) async fn unchanged(connection: &mut PgConnection, plan: &CompiledPlan
         .execute(&mut *connection)
         .await
         .or_failure(During::action("locking the plan's tables against changes of the schema"))?;
-    let fingerprint = catalog::fingerprint(connection, &plan.fingerprint_tables, &plan.tenant_columns)
-        .await
-        .or_failure(During::action("reading the catalogue"))?;
+    let fingerprint =
+        catalog::fingerprint(connection, plan).await.or_failure(During::action("reading the catalogue"))?;
     Ok(fingerprint == plan.fingerprint)
 }
 

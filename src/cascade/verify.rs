@@ -5,6 +5,7 @@ use sqlx::{PgConnection, Row as _};
 use super::delete::Before;
 use super::run::Run;
 use super::schema;
+use super::written;
 use crate::api::Reason;
 use crate::db::Database;
 use crate::db::error::{During, OrFailure as _};
@@ -61,9 +62,10 @@ impl Database {
         run.forget_keys_in_use().await?;
         run.capture().await?;
         run.refuse_blocked(&erase.late_preflight).await?;
+        let before = written::before(run.connection).await?;
         run.detach().await?;
-        let before = Before { found: None, organizations: &plan.root.table.name(), present: false };
-        let deleted = run.delete(erase.late_deletes.iter(), &before).await?.rows;
+        let there = Before { found: None, organizations: &plan.root.table.name(), present: false };
+        let deleted = run.delete(erase.late_deletes.iter(), &there).await?.rows;
         run.parents_gone().await?;
         let mut steps = entry.steps.clone();
         for (entity, rows) in erase.by_entity(&deleted) {
@@ -72,16 +74,17 @@ impl Database {
                 step.deleted += rows;
             }
         }
+        let written = before.since_all(run.connection, plan).await?;
         if deleted.iter().any(|(_, rows)| *rows > 0) {
             captured_keys::keep(run.connection, actor, erase, &run.captured).await?;
-            ledger::amend(&mut tx, actor, &steps, false).await?;
+            ledger::amend(&mut tx, actor, &steps, written.as_deref(), false).await?;
             // The deleted rows may belong to an organization that was created meanwhile.
             refuse_created_again(&mut tx, actor, plan).await?;
             commit(tx).await?;
             return Ok(Verification::Swept);
         }
         let proof = run.nothing_left().await?;
-        ledger::amend(&mut tx, actor, &steps, true).await?;
+        ledger::amend(&mut tx, actor, &steps, written.as_deref(), true).await?;
         captured_keys::drop(&mut tx, actor).await?;
         commit(tx).await?;
         Ok(Verification::Completed(CompletionProof::erased(proof, steps)))
@@ -94,7 +97,7 @@ impl Run<'_> {
         let during = During::action("checking for keys that are in use again");
         for back in &self.erase.parents_back {
             let in_use: Vec<bool> = self.row(&back.statement, during).await?.try_get(0).or_failure(during)?;
-            self.captured.forget_in_use(back.step, &back.columns, &in_use).map_err(unpaired).or_failure(during)?;
+            self.captured.forget_key_in_use(back.step, &back.columns, &in_use).map_err(unpaired).or_failure(during)?;
         }
         Ok(())
     }

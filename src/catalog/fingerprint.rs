@@ -3,14 +3,17 @@
 use sqlx::postgres::types::Oid;
 use sqlx::{PgConnection, Row as _};
 
+use super::platform::platform_tables;
 use super::tables::oids;
 use crate::db::statement::own;
-use planner::catalog::TableId;
+use planner::CompiledPlan;
 
 /// Foreign keys to, triggers on and partitions or inheritance children of the tables of the plan, and the tables with a
 /// tenant column, as one short text. Any other change makes a statement fail; these would go unnoticed.
-/// Partitions are covered by their parent, and temporary tables do not belong to the platform.
-const FINGERPRINT: &str = r"WITH tenant_tables AS (
+/// Partitions are covered by their parent, and temporary tables do not belong to the platform. `$3` is NULL, and adds nothing,
+/// if the plan does not have to mention every table; else it lists the schemas whose tables it need not mention.
+const FINGERPRINT: &str = concat!(
+    r"WITH tenant_tables AS (
     SELECT c.oid
     FROM pg_attribute a
         JOIN pg_class c ON c.oid = a.attrelid
@@ -30,9 +33,14 @@ const FINGERPRINT: &str = r"WITH tenant_tables AS (
     SELECT concat_ws(':', i.inhparent, i.inhrelid) FROM pg_inherits i WHERE i.inhparent = ANY($1)
     UNION ALL
     SELECT oid::text FROM tenant_tables
+    UNION ALL
+    SELECT concat_ws(':', c.oid, n.nspname, c.relname) ",
+    platform_tables!(),
+    " AND n.nspname <> ALL($3)
 )
 SELECT (SELECT COALESCE(md5(string_agg(part, ',' ORDER BY part)), '') FROM parts) AS fingerprint,
-    ARRAY(SELECT DISTINCT oid FROM tenant_tables) AS tenant_tables";
+    ARRAY(SELECT DISTINCT oid FROM tenant_tables) AS tenant_tables"
+);
 
 /// What the fingerprint is made of.
 pub(super) struct Fingerprint {
@@ -47,16 +55,14 @@ pub(super) async fn read(
     connection: &mut PgConnection,
     tables: Vec<Oid>,
     tenant_columns: &[String],
+    free_schemas: Option<&[String]>,
 ) -> Result<Fingerprint, sqlx::Error> {
-    let row = own(FINGERPRINT).bind(tables).bind(tenant_columns).fetch_one(connection).await?;
+    let row = own(FINGERPRINT).bind(tables).bind(tenant_columns).bind(free_schemas).fetch_one(connection).await?;
     Ok(Fingerprint { text: row.try_get("fingerprint")?, tenant_tables: row.try_get("tenant_tables")? })
 }
 
-/// The fingerprint of these tables now.
-pub(crate) async fn fingerprint(
-    connection: &mut PgConnection,
-    tables: &[TableId],
-    tenant_columns: &[String],
-) -> Result<String, sqlx::Error> {
-    Ok(read(connection, oids(tables), tenant_columns).await?.text)
+/// The fingerprint now of what this plan was compiled against.
+pub(crate) async fn fingerprint(connection: &mut PgConnection, plan: &CompiledPlan) -> Result<String, sqlx::Error> {
+    let tables = oids(&plan.fingerprint_tables);
+    Ok(read(connection, tables, &plan.tenant_columns, plan.free_schemas.as_deref()).await?.text)
 }

@@ -7,6 +7,7 @@ use sqlx::{PgConnection, Row as _};
 use super::fingerprint;
 use super::foreign_keys::foreign_keys;
 use super::own_schema::missing_privileges;
+use super::platform::{below_views, other_tables};
 use super::properties::properties;
 use super::tables::{oids, table_id, tables};
 use crate::db::Database;
@@ -66,13 +67,24 @@ impl Database {
     }
 }
 
+/// Partitions of these tables, each with the table.
+async fn partitions(
+    connection: &mut PgConnection,
+    tables: &BTreeSet<TableId>,
+) -> Result<BTreeMap<TableId, TableId>, sqlx::Error> {
+    let rows = own(PARTITIONS).bind(oids(tables)).fetch_all(connection).await?;
+    rows.iter().map(|row| Ok((table_id(row, 0)?, table_id(row, 1)?))).collect()
+}
+
 async fn read_catalog(connection: &mut PgConnection, plan: &Plan) -> Result<(Catalog, String), sqlx::Error> {
     let role: String = own("SELECT current_user::text").fetch_one(&mut *connection).await?.try_get(0)?;
     let of_plan: Vec<String> =
         std::iter::once(plan.organization.table.clone()).chain(plan.steps.iter().map(|s| s.table.clone())).collect();
-    let kept = plan.keep.iter().map(|k| &k.table);
-    let referring = plan.steps.iter().flat_map(|s| &s.unless).map(|r| &r.table);
-    let all: BTreeSet<String> = of_plan.iter().chain(kept).chain(referring).cloned().collect();
+    let kept: BTreeSet<&String> = plan.keep.iter().map(|k| &k.table).collect();
+    let referring: BTreeSet<&String> = plan.steps.iter().flat_map(|s| &s.unless).map(|r| &r.table).collect();
+    let left = plan.global.iter().chain(plan.unclassified.iter().map(|u| &u.table));
+    let all: BTreeSet<String> =
+        of_plan.iter().chain(kept.iter().copied()).chain(referring.iter().copied()).chain(left).cloned().collect();
     let declared: Vec<(String, TableId)> = own(RESOLVE)
         .bind(all.into_iter().collect::<Vec<_>>())
         .fetch_all(&mut *connection)
@@ -82,21 +94,27 @@ async fn read_catalog(connection: &mut PgConnection, plan: &Plan) -> Result<(Cat
         .collect::<Result<_, sqlx::Error>>()?;
     let mut plan_tables: BTreeSet<TableId> =
         declared.iter().filter(|(name, _)| of_plan.contains(name)).map(|(_, id)| *id).collect();
-    let mut ancestors: BTreeMap<TableId, TableId> = BTreeMap::new();
-    for row in own(PARTITIONS).bind(oids(&plan_tables)).fetch_all(&mut *connection).await? {
-        ancestors.insert(table_id(&row, 0)?, table_id(&row, 1)?);
-    }
+    let mut ancestors = partitions(&mut *connection, &plan_tables).await?;
     plan_tables.extend(ancestors.keys());
+    let others = declared.iter().filter(|(name, id)| kept.contains(name) && !plan_tables.contains(id));
+    let others = others.map(|(_, id)| *id).collect();
+    ancestors.extend(partitions(&mut *connection, &others).await?);
 
     // Read before what it stands for: a change in between makes the plan outdated, and is not missed.
-    let fingerprint = fingerprint::read(&mut *connection, oids(&plan_tables), &plan.tenant_columns).await?;
+    let fingerprint =
+        fingerprint::read(&mut *connection, oids(&plan_tables), &plan.tenant_columns, plan.free_schemas().as_deref())
+            .await?;
     let mut foreign_keys = foreign_keys(&mut *connection, &plan_tables).await?;
     for key in &mut foreign_keys {
         // A partition's rows are those of the table that the plan names.
         key.parent = ancestors.get(&key.parent).copied().unwrap_or(key.parent);
         key.child = ancestors.get(&key.child).copied().unwrap_or(key.child);
     }
-    let mut ids: BTreeSet<TableId> = declared.iter().map(|(_, id)| *id).collect();
+    // Of a table that is global or unclassified nothing is read, unless it has to do with a table of the plan.
+    let read = |name: &String, id: &TableId| {
+        of_plan.contains(name) || kept.contains(name) || referring.contains(name) || plan_tables.contains(id)
+    };
+    let mut ids: BTreeSet<TableId> = declared.iter().filter(|(name, id)| read(name, id)).map(|(_, id)| *id).collect();
     ids.extend(foreign_keys.iter().map(|k| k.child));
     ids.extend(fingerprint.tenant_tables.iter().map(|id| TableId(id.0)));
     let mut tables = tables(&mut *connection, &ids).await?;
@@ -104,7 +122,14 @@ async fn read_catalog(connection: &mut PgConnection, plan: &Plan) -> Result<(Cat
         table.declared = declared.iter().filter(|(_, id)| *id == table.id).map(|(name, _)| name.clone()).collect();
     }
     let properties = properties(&mut *connection, oids(&ids), oids(&plan_tables)).await?;
+    let mut known: BTreeSet<TableId> = declared.iter().map(|(_, id)| *id).collect();
+    let plan_tables: Vec<TableId> = plan_tables.into_iter().collect();
+    // A step whose table is a view deletes the rows of the tables below it.
+    known.extend(below_views(&mut *connection, &plan_tables).await?);
+    let mut unmentioned =
+        other_tables(&mut *connection, plan.global_schemas().map(str::to_owned).collect(), &known).await?;
+    unmentioned.retain(|table| !plan.unclassified.iter().any(|open| table.is_written(&open.table)));
     let own_missing = missing_privileges(connection).await?;
-    let plan_tables = plan_tables.into_iter().collect();
-    Ok((Catalog { tables, foreign_keys, plan_tables, fingerprint: fingerprint.text, properties, own_missing }, role))
+    let fingerprint = fingerprint.text;
+    Ok((Catalog { tables, foreign_keys, plan_tables, fingerprint, properties, unmentioned, own_missing }, role))
 }

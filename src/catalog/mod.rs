@@ -4,8 +4,11 @@ mod fingerprint;
 mod foreign_keys;
 pub mod live;
 mod own_schema;
+mod platform;
 mod properties;
 pub mod survey;
 mod tables;
 
 pub(crate) use fingerprint::fingerprint;
+pub(crate) use platform::below_views;
+pub(crate) use tables::table_id;

@@ -15,6 +15,13 @@ const RELATIONS: &str = "SELECT c.oid AS id, c.relkind::text AS kind,
     ARRAY(SELECT k.conname::text FROM pg_constraint k
         WHERE k.conrelid = c.oid AND k.contype = 'f' AND k.conparentid = 0 AND NOT k.convalidated
         ORDER BY 1) AS not_valid,
+    -- Of pg_class: the functions that ask for the size itself wait for locks.
+    (WITH RECURSIVE part AS (
+        SELECT c.oid
+        UNION ALL
+        SELECT i.inhrelid FROM part JOIN pg_inherits i ON i.inhparent = part.oid WHERE c.relkind = 'p'
+    ) SELECT sum(GREATEST(r.relpages, 0))::bigint * current_setting('block_size')::bigint
+        FROM part JOIN pg_class r ON r.oid = part.oid) AS size,
     CASE WHEN c.relispartition THEN (SELECT concat_ws('.', n.nspname, r.relname)
         FROM pg_class r JOIN pg_namespace n ON n.oid = r.relnamespace
         WHERE r.oid = pg_partition_root(c.oid)) END AS partition_of,
@@ -116,6 +123,7 @@ pub(super) async fn properties(
     for row in own(RELATIONS).bind(ids.clone()).fetch_all(&mut *connection).await? {
         let kind: String = row.try_get("kind")?;
         let properties = all.entry(id(&row)?).or_default();
+        properties.size = row.try_get("size")?;
         properties.not_valid = row.try_get("not_valid")?;
         properties.partition_of = row.try_get("partition_of")?;
         properties.inheritance_children = row.try_get("inheritance_children")?;

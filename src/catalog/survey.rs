@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::{PgConnection, Row as _};
 
 use super::foreign_keys::foreign_keys;
+use super::platform::platform_tables;
 use super::tables::{oids, table_id, tables};
 use crate::db::Database;
 use crate::db::error::{During, OrFailure as _};
@@ -13,15 +14,7 @@ use crate::domain::Failure;
 use planner::catalog::TableId;
 use planner::infer::{Survey, Surveyed};
 
-/// Ordinary and partitioned tables of the platform. Partitions are covered by their parent; tables of an extension hold no
-/// tenant's rows.
-const TABLES: &str = r"SELECT c.oid, pg_table_is_visible(c.oid) AS visible
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
-    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'organization_operator')
-    AND n.nspname NOT LIKE 'pg\_%'
-    AND NOT EXISTS (SELECT 1 FROM pg_depend d
-        WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')";
+const TABLES: &str = concat!("SELECT c.oid, pg_table_is_visible(c.oid) AS visible ", platform_tables!());
 
 /// Whole indexes that can find a value.
 const INDEXES: &str = "SELECT i.indrelid,

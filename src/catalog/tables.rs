@@ -52,7 +52,7 @@ pub(super) fn oids<'i>(ids: impl IntoIterator<Item = &'i TableId>) -> Vec<Oid> {
 }
 
 /// The identity of a table, as it is read.
-pub(super) fn table_id(row: &PgRow, column: impl sqlx::ColumnIndex<PgRow>) -> Result<TableId, sqlx::Error> {
+pub(crate) fn table_id(row: &PgRow, column: impl sqlx::ColumnIndex<PgRow>) -> Result<TableId, sqlx::Error> {
     Ok(TableId(row.try_get::<Oid, _>(column)?.0))
 }
 

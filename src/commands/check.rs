@@ -22,8 +22,8 @@ use render::Checked;
 const HELP: &str = "\
 The command compares the plan with the live schema: missing tables and columns, tables that the plan does not classify, tables \
 outside the plan that refer to it, indexes, privileges, row-level security, triggers and rules. With NAME or --id it also \
-finds rows outside that refer to rows of that organization, and rows that belong to another organization as well. The \
-operator makes the same checks before it deletes.
+finds rows outside that refer to rows of that organization, and rows that belong, or could belong, to another organization \
+as well. The operator makes the same checks before it deletes. The command also counts rows that belong to no organization.
 
 Run the command as the operator's database role, because privileges are part of the answer. In the cluster:
   kubectl exec -n organization-operator-system deploy/organization-operator -- \\
@@ -98,6 +98,9 @@ async fn check(config: &Config, database: &Database, target: &Target) -> Result<
         (Some(plan), Some(subject)) => Some(check_organization(database, plan, subject, &mut findings).await?),
     };
     findings.extend(of_plan);
+    if let Some(plan) = &plan {
+        findings.extend(database.nobodys_rows(plan).await?);
+    }
     // What blocks comes first. The sort is stable.
     findings.sort_by_key(|f| f.severity);
     let cascade = plan.as_ref().and_then(CompiledPlan::cascade);

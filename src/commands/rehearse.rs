@@ -12,6 +12,7 @@ use super::target::{Identified, Target};
 use crate::api::Reason;
 use crate::api::status::{DeletionStep, ErrorDetail};
 use crate::cascade::rehearse::Rehearsal;
+use crate::domain::written::WrittenTable;
 use crate::domain::{Effect, Failure, report};
 use planner::CompiledPlan;
 
@@ -53,6 +54,9 @@ struct Printed<'a> {
     organizations: Option<i64>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     steps: &'a [DeletionStep],
+    /// What triggers wrote to tables that are no step. `None` if nothing was rehearsed, or if the server does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    written: Option<&'a [WrittenTable]>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     unprotected_tables: &'a [&'a str],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,6 +141,7 @@ fn printed<'a>(outcome: &'a Result<Rehearsal, Failure>, unprotected_tables: &'a 
         seconds: rehearsal.map(|r| (r.took.as_secs_f64() * 1000.0).round() / 1000.0),
         organizations: rehearsal.map(|r| r.organizations),
         steps: rehearsal.map(|r| r.steps.as_slice()).unwrap_or_default(),
+        written: rehearsal.and_then(|r| r.written.as_deref()),
         unprotected_tables,
         error: failure.map(report::error_detail),
     }
@@ -154,6 +159,7 @@ fn success(rehearsal: &Rehearsal, unprotected: &[&str]) -> String {
         "\nA deletion would succeed: {total} rows in {:.3} s, with every constraint checked. Everything was rolled back.\n",
         rehearsal.took.as_secs_f64()
     )]);
+    text += &written(rehearsal.written.as_deref());
     if !unprotected.is_empty() {
         text.extend([format!(
             "Not protected by a foreign key: {}. A deletion waits for open transactions to drain, and counts again.\n",
@@ -161,6 +167,18 @@ fn success(rehearsal: &Rehearsal, unprotected: &[&str]) -> String {
         )]);
     }
     text
+}
+
+/// What triggers wrote to tables that are no step.
+fn written(written: Option<&[WrittenTable]>) -> String {
+    match written {
+        None => "The server does not count rows (track_counts = off), so nothing is known about what triggers wrote to tables that are no step.\n".to_owned(),
+        Some([]) => String::new(),
+        Some(tables) => {
+            let tables: Vec<String> = tables.iter().map(ToString::to_string).collect();
+            format!("Triggers wrote to tables that are no step, and what they wrote stays: {}.\n", tables.join(", "))
+        }
+    }
 }
 
 fn refusal(failure: &Failure) -> String {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::db::Database;
 use crate::domain::{Failure, PlanError};
-use planner::finding::{self, Finding};
+use planner::finding::{self, Finding, Kind};
 use planner::{CompiledPlan, Faults, Plan};
 
 /// The compiled plan.
@@ -129,7 +129,11 @@ fn report(before: &Known, now: &Known) {
             Known::Nothing => {}
         }
     }
-    for finding in now.warnings().iter().filter(|f| !before.warnings().contains(f)) {
+    let new: Vec<&Finding> = now.warnings().iter().filter(|f| !before.warnings().contains(f)).collect();
+    if let Some(unknown) = finding::unknown(new.iter().copied()) {
+        tracing::warn!(kind = Kind::UnknownTable.as_str(), "{unknown}");
+    }
+    for finding in new.into_iter().filter(|f| f.kind != Kind::UnknownTable) {
         tracing::warn!(
             kind = finding.kind.as_str(),
             remedy = finding.remedy.as_deref().unwrap_or_default(),

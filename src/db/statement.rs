@@ -25,7 +25,7 @@ pub(crate) fn query<'q>(
     bound(statement, |query, param| match param {
         Param::Key => query.bind(key),
         Param::Keys => query.bind(vec![key.to_owned()]),
-        Param::Captured { step, column } => query.bind(captured.values(*step, column)),
+        Param::Captured { step, column, key } => query.bind(&*captured.values(*step, column, key)),
     })
 }
 

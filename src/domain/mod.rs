@@ -11,6 +11,7 @@ pub mod reconciliation;
 pub mod replacement;
 pub mod report;
 pub mod subject;
+pub mod written;
 
 pub use failure::{Blame, Effect, Failure, PlanError};
 pub use subject::Subject;

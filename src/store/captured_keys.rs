@@ -69,8 +69,8 @@ pub(crate) async fn load(
     let mut captured = CapturedKeys::default();
     for capture in erase.captures.iter().filter(|c| c.kept) {
         let kept = kept.remove(&name(capture)).filter(|kept| kept.columns == capture.columns);
-        let Keys { columns, keys } = kept.ok_or_else(|| plan_changed(&capture.declared))?;
-        captured.add(capture.step, &columns, keys).map_err(unpaired).or_failure(during)?;
+        let keys = kept.ok_or_else(|| plan_changed(&capture.declared))?;
+        captured.restore(capture.step, keys).map_err(unpaired).or_failure(during)?;
     }
     Ok(captured)
 }

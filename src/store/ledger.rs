@@ -10,6 +10,7 @@ use crate::db::error::{During, OrFailure as _, Unreadable};
 use crate::db::statement::{own, time};
 use crate::domain::completion::CompletionProof;
 use crate::domain::facts::LedgerEntry;
+use crate::domain::written::WrittenTable;
 use crate::domain::{Effect, Failure};
 
 const OF_OBJECT: &str = "SELECT outcome, steps, finished_at, verified_at IS NOT NULL AS verified
@@ -20,12 +21,21 @@ WHERE cluster_id = $1 AND object_uid = $2";
 /// count as drain time.
 const INSERT: &str = "INSERT INTO organization_operator.ledger
     (cluster_id, object_uid, object_name, organization_key, outcome, policy, policy_manager, steps,
-    organizations_deleted, detail, plan_digest, operator_version, finished_at, verified_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, clock_timestamp(), CASE WHEN $13 THEN clock_timestamp() END)
+    organizations_deleted, detail, plan_digest, operator_version, finished_at, verified_at, written)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, clock_timestamp(), CASE WHEN $13 THEN clock_timestamp() END,
+    $14)
 ON CONFLICT (cluster_id, object_uid) DO NOTHING";
 
+/// What was written is added to what the entry says. If one of the two is not known, their sum is not.
 const AMEND: &str = "UPDATE organization_operator.ledger
-SET steps = $3, finished_at = CASE WHEN $4 THEN finished_at ELSE clock_timestamp() END,
+SET written = CASE WHEN written || $5 IS NOT NULL THEN COALESCE((
+        SELECT jsonb_agg(to_jsonb(s) ORDER BY s.table)
+        FROM (
+            SELECT w.table, sum(w.inserted) AS inserted, sum(w.updated) AS updated, sum(w.deleted) AS deleted
+            FROM jsonb_to_recordset(written || $5) w(\"table\" text, inserted bigint, updated bigint, deleted bigint)
+            GROUP BY w.table
+        ) s), '[]') END,
+    steps = $3, finished_at = CASE WHEN $4 THEN finished_at ELSE clock_timestamp() END,
     verified_at = CASE WHEN $4 THEN clock_timestamp() END
 WHERE cluster_id = $1 AND object_uid = $2";
 
@@ -38,12 +48,14 @@ pub(crate) struct Record<'a> {
     pub(crate) detail: &'a str,
     pub(crate) plan_digest: &'a str,
     pub(crate) verified: bool,
+    /// `None` if nothing was deleted, or if the server does not count.
+    pub(crate) written: Option<&'a [WrittenTable]>,
 }
 
 impl<'a> Record<'a> {
     /// A record without deleted rows.
     pub(crate) fn kept(outcome: Outcome, policy: DeletionPolicy, detail: &'a str) -> Self {
-        Self { outcome, policy, steps: &[], organizations: 0, detail, plan_digest: "", verified: true }
+        Self { outcome, policy, steps: &[], organizations: 0, detail, plan_digest: "", verified: true, written: None }
     }
 }
 
@@ -100,6 +112,7 @@ pub(crate) async fn write(connection: &mut PgConnection, actor: Actor<'_>, recor
         .bind(record.plan_digest)
         .bind(env!("CARGO_PKG_VERSION"))
         .bind(record.verified)
+        .bind(record.written.map(sqlx::types::Json))
         .execute(connection)
         .await
         .or_failure(During::action("writing the ledger"))?;
@@ -118,12 +131,14 @@ pub(crate) async fn amend(
     connection: &mut PgConnection,
     actor: Actor<'_>,
     steps: &[DeletionStep],
+    written: Option<&[WrittenTable]>,
     verified: bool,
 ) -> Result<(), Failure> {
     actor
         .own(AMEND)
         .bind(sqlx::types::Json(steps))
         .bind(verified)
+        .bind(written.map(sqlx::types::Json))
         .execute(connection)
         .await
         .or_failure(During::action("writing the ledger"))?;

@@ -12,13 +12,13 @@ use organization_operator::db::{Database, Settings, UrlSource};
 use organization_operator::domain::completion::CompletionProof;
 use organization_operator::domain::{Failure, Subject};
 use organization_operator::store::Actor;
-use planner::cascade::Delete;
-use planner::compile::compile;
+use planner::CompiledPlan;
 use planner::plan::Plan;
-use planner::{Cascade, CompiledPlan, ErasePlan};
+use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use testbed::proxy::SqlProxy;
 
+use super::broken::Breakage;
 use super::expected::{Expected, State, difference};
 use super::plan;
 use super::schema::{ROOT, Schema};
@@ -32,17 +32,6 @@ const SETTINGS: Settings = Settings {
     lock_timeout: Duration::from_secs(20),
     statement_timeout: Duration::from_secs(30),
 };
-
-/// What is broken on purpose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Breakage {
-    /// A composite key is matched by one of its columns.
-    HalfOfAKey,
-    /// Keys of parents that go first are captured, and not found by the statements that need them.
-    NoCapture,
-    /// The predicate on the tenant is always true.
-    NoTenant,
-}
 
 /// How a case ended that keeps the property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,9 +64,20 @@ pub struct Ground {
 
 impl Ground {
     pub async fn new(world: &Arc<World>) -> Self {
+        Self::behind(world, world.postgres().port()).await
+    }
+
+    /// The operator connects through this port.
+    pub async fn behind(world: &Arc<World>, port: u16) -> Self {
         let name = format!("property_{}_{}", std::process::id(), world.number());
         world.postgres().create_database(&name).await.expect("a database");
-        let database = Database::new(UrlSource::Text(world.postgres().admin_url(&name)), SETTINGS).expect("a URL");
+        let own = world.postgres().port();
+        let url = if port == own {
+            world.postgres().admin_url(&name)
+        } else {
+            world.postgres().admin_url_through(port, &name)
+        };
+        let database = Database::new(UrlSource::Text(url), SETTINGS).expect("a URL");
         database.migrate(true).await.expect("the operator's own schema");
         Self { world: world.clone(), name, database, number: AtomicU32::new(0) }
     }
@@ -159,6 +159,11 @@ impl Ground {
         compiled
     }
 
+    /// What would block a deletion, as a live object is told.
+    pub async fn quick_check(&self, compiled: &CompiledPlan, key: &str) -> Result<Option<Failure>, Failure> {
+        self.database.quick_check(key, compiled).await
+    }
+
     /// The second count.
     pub async fn verify(&self, compiled: &CompiledPlan, key: &str) -> Result<Verification, Failure> {
         self.database.verify(CLUSTER, &subject(key, key), key, compiled).await
@@ -225,16 +230,18 @@ impl Ground {
             Some(Err(failure)) => Err(failure),
         };
         let after = state(connection, schema).await;
+        let written = written(connection, schema).await;
         let expected = Expected::of(schema, plan);
         match ended {
             Ok(proof) => {
                 expected.left(&before, &after)?;
+                expected.written(schema, &written)?;
                 expected.counts(schema, &proof)?;
                 self.recorded(connection, &subject, &proof).await?;
                 Ok(Verdict::Erased)
             }
             Err(failure) => {
-                if after != before {
+                if after != before || !written.is_empty() {
                     return Err(format!("it failed and yet changed rows: {failure}: {}", difference(&before, &after)));
                 }
                 if failure.reason == Reason::InternalError || failure.message().is_empty() {
@@ -249,53 +256,8 @@ impl Ground {
     /// Compiles the plan, or something broken. Returns `None` if this schema has nothing of the kind.
     async fn compile(&self, plan: &Plan, breakage: Option<Breakage>) -> Option<Result<CompiledPlan, Failure>> {
         let Some(breakage) = breakage else { return Some(self.database.compile(plan).await.map_err(Failure::from)) };
-        let (mut catalog, role) = self.database.catalog(plan).await.expect("the catalogue");
-        let mut plan = plan.clone();
-        match breakage {
-            Breakage::HalfOfAKey => {
-                let step = plan.steps.iter_mut().find(|s| s.columns.len() > 1)?;
-                // The half that the other tenants have as well.
-                let half =
-                    step.columns.iter().find(|(_, parent)| *parent == "n").map(|(c, p)| (c.clone(), p.clone()))?;
-                step.columns.retain(|c, _| *c == half.0);
-                for table in &mut catalog.tables {
-                    table.unique_keys.push(vec![half.1.clone()]);
-                }
-                let mut compiled = compile(&plan, &catalog, &role).ok()?;
-                // The count of parents that are still there would refuse it.
-                ready(&mut compiled)?.parents_left = None;
-                Some(Ok(compiled))
-            }
-            Breakage::NoCapture => {
-                let mut compiled = compile(&plan, &catalog, &role).ok()?;
-                let erase = ready(&mut compiled)?;
-                // It would ask for as many answers as there are keys, and get none.
-                erase.parents_back.clear();
-                let Cascade { captures, deletes, late_deletes, .. } = &mut **erase;
-                let captured = captures.iter_mut().flat_map(|c| &mut c.columns);
-                // What a delete returns would make up for it.
-                let tables = deletes.iter_mut().chain(late_deletes).flat_map(|d| &mut d.tables);
-                let returned = tables.flat_map(|of| &mut of.returns).flat_map(|r| &mut r.columns);
-                // No statement asks for keys of this name.
-                let lost = captured.chain(returned).map(|column| column.push_str(", lost")).count();
-                (lost > 0).then_some(Ok(compiled))
-            }
-            Breakage::NoTenant => {
-                let whole = compile(&plan, &catalog, &role).ok()?;
-                for table in &mut catalog.tables {
-                    let key = if table.id == whole.root.id { "id" } else { "org" };
-                    for column in table.columns.iter_mut().filter(|c| c.name == key) {
-                        column.type_name.push_str(" IS NOT NULL");
-                    }
-                }
-                let mut broken = compile(&plan, &catalog, &role).ok()?;
-                // The organizations themselves are deleted one by one: more than one would be refused.
-                let alone = |delete: &&Delete| delete.organization && delete.tables.is_empty();
-                let organization = whole.erase().ok()?.deletes.iter().find(alone)?.clone();
-                *ready(&mut broken)?.deletes.iter_mut().find(|d| d.organization)? = organization;
-                Some(Ok(CompiledPlan { root: whole.root, ..broken }))
-            }
-        }
+        let (catalog, role) = self.database.catalog(plan).await.expect("the catalogue");
+        breakage.compile(plan.clone(), catalog, &role).map(Ok)
     }
 
     /// Erases, and counts again until nothing is found.
@@ -341,27 +303,24 @@ impl Ground {
     }
 }
 
-/// What a plan without faults runs.
-fn ready(compiled: &mut CompiledPlan) -> Option<&mut ErasePlan> {
-    match &mut compiled.verdict {
-        planner::Verdict::Ready(erase) => Some(erase),
-        planner::Verdict::Blocked { .. } => None,
-    }
-}
-
 async fn execute(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await.map(|_| ())
 }
 
 async fn state(connection: &mut PgConnection, schema: &Schema) -> State {
-    let parts: Vec<String> = (0..schema.tables.len())
-        .map(|t| format!("SELECT {t}, t.uid, t::text FROM {} t", schema.table_name(t)))
-        .collect();
-    let rows = sqlx::query(AssertSqlSafe(parts.join(" UNION ALL "))).persistent(false).fetch_all(connection).await;
-    rows.expect("the rows")
-        .iter()
-        .map(|r| ((usize::try_from(r.get::<i32, _>(0)).unwrap_or_default(), r.get(1)), r.get(2)))
-        .collect()
+    let rows = sqlx::query(AssertSqlSafe(schema.state())).persistent(false).fetch_all(connection).await;
+    let number = |r: &PgRow| usize::try_from(r.get::<i32, _>(0)).unwrap_or_default();
+    rows.expect("the rows").iter().map(|r| ((number(r), r.get(1)), r.get(2))).collect()
+}
+
+/// What triggers wrote: the table and the number of each deleted row that they saw.
+async fn written(connection: &mut PgConnection, schema: &Schema) -> Vec<(usize, i64)> {
+    let Some(sql) = schema.written() else { return Vec::new() };
+    let rows = sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch_all(connection).await.expect("the outbox");
+    let number = |r: &PgRow| usize::try_from(r.get::<i32, _>(0)).unwrap_or_default();
+    let mut written: Vec<_> = rows.iter().map(|r| (number(r), r.get(1))).collect();
+    written.sort_unstable();
+    written
 }
 
 fn subject(name: &str, key: &str) -> Subject {

@@ -1,12 +1,9 @@
-//! A random sensible plan over a random schema, and what it means: computed here from the rows, in another way than the
-//! operator's SQL.
-
-use std::collections::BTreeSet;
+//! A random sensible plan over a random schema.
 
 use fastrand::Rng;
-use planner::plan::{Keep, OrganizationTable, Plan, Step, UnknownTables};
+use planner::plan::{Keep, OrganizationTable, Plan, Reference as Loose, Step, UnknownTables};
 
-use super::schema::{ROOT, Reference, Schema};
+use super::schema::{ROOT, Reference, Role, Schema};
 
 /// A plan such as a person would write for the schema.
 pub fn random(schema: &Schema, rng: &mut Rng) -> Plan {
@@ -14,7 +11,8 @@ pub fn random(schema: &Schema, rng: &mut Rng) -> Plan {
     let mut keep = Vec::new();
     let mut open: Vec<usize> = (1..schema.tables.len()).collect();
     rng.shuffle(&mut open);
-    let forgotten: Vec<usize> = open.iter().copied().filter(|_| rng.u8(..12) == 0).collect();
+    let outside = |t: usize, rng: &mut Rng| schema.tables[t].role == Role::Outside || rng.u8(..12) == 0;
+    let forgotten: Vec<usize> = open.iter().copied().filter(|t| outside(*t, rng)).collect();
     loop {
         let mut progress = false;
         for t in open.clone() {
@@ -36,7 +34,8 @@ pub fn random(schema: &Schema, rng: &mut Rng) -> Plan {
         }
     }
     for t in open {
-        if rng.u8(..3) == 0 {
+        // A table that inherits is reached through the one from which it does.
+        if rng.u8(..3) == 0 && schema.tables[t].inherits.is_none() {
             keep.push(Keep { table: schema.table_name(t), reason: "law".into() });
         }
     }
@@ -57,81 +56,51 @@ pub fn random(schema: &Schema, rng: &mut Rng) -> Plan {
 fn ways(schema: &Schema, t: usize, steps: &[(usize, Step)]) -> Vec<Step> {
     let table = &schema.tables[t];
     let step = || Step { entity: table.name.clone(), table: schema.table_name(t), ..Step::default() };
-    let name = |c: usize| table.columns[c].name.clone();
+    let name = |t: usize, c: usize| schema.tables[t].columns[c].name.clone();
+    let placed = |t: usize| steps.iter().any(|(p, _)| *p == t);
+    if table.role == Role::People {
+        let members = schema.references.iter().filter(|r| r.parent == t && r.child != t && placed(r.child));
+        return members
+            .map(|reference| Step {
+                referenced_by: Some(schema.tables[reference.child].name.clone()),
+                unless: loose(schema, reference),
+                ..mapped(reference, schema, step())
+            })
+            .collect();
+    }
     let mut ways = Vec::new();
     if let Some(organization) = table.organization {
-        ways.push(Step { organization: Some(name(organization)), ..step() });
+        ways.push(Step { organization: Some(name(t, organization)), ..step() });
     }
-    let parents = |r: &&Reference| r.child == t && r.parent != t && steps.iter().any(|(p, _)| *p == r.parent);
-    for reference in schema.references.iter().filter(parents) {
-        let parent = &schema.tables[reference.parent];
-        let mut step = Step { parent: Some(parent.name.clone()), ..step() };
-        if reference.child_columns.len() == 1 {
-            step.column = Some(name(reference.child_columns[0]));
-        } else {
-            let pairs = reference.child_columns.iter().zip(&reference.parent_columns);
-            step.columns = pairs.map(|(c, p)| (name(*c), parent.columns[*p].name.clone())).collect();
-        }
-        ways.push(step);
+    let parents = schema.references.iter().filter(|r| r.child == t && r.parent != t && placed(r.parent));
+    for reference in parents {
+        let parent = Some(schema.tables[reference.parent].name.clone());
+        ways.push(Step { parent, ..mapped(reference, schema, step()) });
     }
     ways
 }
 
-/// The rows of one tenant, by table.
-pub type Rows = Vec<BTreeSet<i64>>;
-
-/// The rows of one tenant, as the plan says.
-pub fn rows_of(schema: &Schema, plan: &Plan, tenant: i64) -> Rows {
-    let mut rows = vec![BTreeSet::new(); schema.tables.len()];
-    for i in 0..plan.steps.len() {
-        rows[table_of(schema, &plan.steps[i])].extend(of_step(schema, plan, i, tenant));
+/// The step with the columns of a reference: one column where that is the whole key.
+fn mapped(reference: &Reference, schema: &Schema, mut step: Step) -> Step {
+    let name = |t: usize, c: usize| schema.tables[t].columns[c].name.clone();
+    if reference.child_columns.len() == 1 && !reference.by_part(schema) {
+        step.column = Some(name(reference.child, reference.child_columns[0]));
+    } else {
+        step.columns = reference.pairs().map(|(c, p)| (name(reference.child, c), name(reference.parent, p))).collect();
     }
-    rows
+    step
 }
 
-fn table_of(schema: &Schema, step: &Step) -> usize {
-    (0..schema.tables.len()).find(|t| schema.table_name(*t) == step.table).unwrap_or_default()
-}
-
-fn of_step(schema: &Schema, plan: &Plan, i: usize, tenant: i64) -> BTreeSet<i64> {
-    let step = &plan.steps[i];
-    let table = &schema.tables[table_of(schema, step)];
-    let index = |t: usize, name: &str| schema.tables[t].columns.iter().position(|c| c.name == name).unwrap_or_default();
-    let t = table_of(schema, step);
-    if let Some(organization) = &step.organization {
-        let column = index(t, organization);
-        return table.rows.iter().filter(|r| r.values[column] == Some(tenant)).filter_map(|r| r.values[0]).collect();
-    }
-    let mut found = BTreeSet::new();
-    for (j, other) in plan.steps.iter().enumerate().filter(|(_, o)| Some(&o.entity) == step.parent.as_ref()) {
-        let p = table_of(schema, other);
-        let pairs: Vec<(usize, usize)> = match &step.column {
-            Some(column) => vec![(index(t, column), schema.tables[p].key[0])],
-            None => step.columns.iter().map(|(c, k)| (index(t, c), index(p, k))).collect(),
-        };
-        let inside = of_step(schema, plan, j, tenant);
-        let parents = schema.tables[p].rows.iter().filter(|r| r.values[0].is_some_and(|uid| inside.contains(&uid)));
-        for parent in parents {
-            let belongs = |r: &&super::schema::Row| {
-                pairs.iter().all(|(c, k)| r.values[*c].is_some() && r.values[*c] == parent.values[*k])
-            };
-            found.extend(table.rows.iter().filter(belongs).filter_map(|r| r.values[0]));
-        }
-    }
-    found
-}
-
-/// Whether a row that stays refers, by a foreign key, to one that goes.
-pub fn referred_from_outside(schema: &Schema, victims: &Rows) -> bool {
-    let keys = schema.references.iter().filter(|r| r.constraint.is_some());
-    let gone = |t: usize, uid: Option<i64>| uid.is_some_and(|uid| victims[t].contains(&uid));
-    keys.into_iter().any(|r| {
-        let children = schema.tables[r.child].rows.iter().filter(|row| !gone(r.child, row.values[0]));
-        children.into_iter().any(|child| {
-            schema.tables[r.parent].rows.iter().filter(|row| gone(r.parent, row.values[0])).any(|parent| {
-                let mut pairs = r.child_columns.iter().zip(&r.parent_columns);
-                pairs.all(|(c, k)| child.values[*c].is_some() && child.values[*c] == parent.values[*k])
-            })
+/// The columns that refer to the same people without a foreign key.
+fn loose(schema: &Schema, reference: &Reference) -> Vec<Loose> {
+    let others = schema.references.iter().filter(|r| {
+        r.parent == reference.parent && r.constraint.is_none() && schema.tables[r.child].role == Role::Outside
+    });
+    others
+        .filter(|r| r.child_columns.len() == 1 && !r.by_part(schema))
+        .map(|r| Loose {
+            table: schema.table_name(r.child),
+            column: schema.tables[r.child].columns[r.child_columns[0]].name.clone(),
         })
-    })
+        .collect()
 }

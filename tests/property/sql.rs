@@ -12,26 +12,21 @@ impl Schema {
     pub fn sql(&self) -> String {
         let mut sql = vec![format!("CREATE SCHEMA {}", self.name)];
         for (t, table) in self.tables.iter().enumerate() {
-            let name = self.table_name(t);
-            let mut parts: Vec<String> = table.columns.iter().map(column).collect();
-            if !table.key.is_empty() {
-                parts.push(format!("PRIMARY KEY ({})", names(table, &table.key)));
-            }
-            sql.push(format!("CREATE TABLE {name} ({})", parts.join(", ")));
+            sql.extend(self.table(t));
             let rows: Vec<String> = table.rows.iter().map(|row| values(table, row)).collect();
             if !rows.is_empty() {
-                sql.push(format!("INSERT INTO {name} VALUES {}", rows.join(", ")));
+                sql.push(format!("INSERT INTO {} VALUES {}", self.table_name(t), rows.join(", ")));
             }
         }
-        for reference in &self.references {
-            let Some(constraint) = &reference.constraint else { continue };
+        sql.extend(self.references.iter().filter_map(|reference| {
+            let constraint = reference.constraint.as_ref()?;
             let (child, parent) = (&self.tables[reference.child], &self.tables[reference.parent]);
             let deferrable = match (constraint.deferrable, constraint.initially_deferred) {
                 (false, _) => "",
                 (true, false) => " DEFERRABLE",
                 (true, true) => " DEFERRABLE INITIALLY DEFERRED",
             };
-            sql.push(format!(
+            Some(format!(
                 "ALTER TABLE {} ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({}) ON DELETE {}{deferrable}",
                 self.table_name(reference.child),
                 constraint.name,
@@ -39,9 +34,77 @@ impl Schema {
                 self.table_name(reference.parent),
                 names(parent, &reference.parent_columns),
                 constraint.on_delete,
-            ));
-        }
+            ))
+        }));
+        sql.extend(self.triggers());
         sql.join(";\n")
+    }
+
+    fn table(&self, t: usize) -> Vec<String> {
+        let (name, table) = (self.table_name(t), &self.tables[t]);
+        if let Some(base) = table.inherits {
+            return vec![format!("CREATE TABLE {name} () INHERITS ({})", self.table_name(base))];
+        }
+        let mut parts: Vec<String> = table.columns.iter().map(column).collect();
+        if !table.key.is_empty() {
+            parts.push(format!("PRIMARY KEY ({})", names(table, &table.key)));
+        }
+        let create = format!("CREATE TABLE {name} ({})", parts.join(", "));
+        let Some(by) = table.partitioned else { return vec![create] };
+        let mut sql = vec![format!("{create} PARTITION BY HASH ({})", table.columns[by].name)];
+        sql.extend((0..2).map(|part| {
+            format!("CREATE TABLE {name}_{part} PARTITION OF {name} FOR VALUES WITH (MODULUS 2, REMAINDER {part})")
+        }));
+        sql
+    }
+
+    fn triggers(&self) -> Vec<String> {
+        let schema = &self.name;
+        let mut sql = Vec::new();
+        for (t, table) in self.tables.iter().enumerate() {
+            let (name, on) = (self.table_name(t), table.triggers);
+            let fire = |when: &str, function: &str| {
+                format!(
+                    "CREATE TRIGGER {function} {when} DELETE ON {name} FOR EACH ROW EXECUTE FUNCTION {schema}.{function}({t})"
+                )
+            };
+            sql.extend(on.outbox.then(|| fire("AFTER", "outbox")));
+            sql.extend(on.before.then(|| fire("BEFORE", "before")));
+        }
+        if sql.is_empty() {
+            return sql;
+        }
+        let function = |name: &str, body: &str| {
+            format!(
+                "CREATE FUNCTION {schema}.{name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} RETURN OLD; END $$"
+            )
+        };
+        let insert = format!("INSERT INTO {schema}.outbox VALUES (TG_ARGV[0]::int, OLD.uid, to_jsonb(OLD));");
+        let mut functions = vec![
+            format!("CREATE TABLE {schema}.outbox (source int, uid bigint, payload jsonb)"),
+            function("outbox", &insert),
+            function("before", ""),
+        ];
+        functions.append(&mut sql);
+        functions
+    }
+
+    /// Counts what triggers wrote: the table and the number of each row that they saw deleted.
+    pub fn written(&self) -> Option<String> {
+        let any = self.tables.iter().any(|t| t.triggers.outbox);
+        any.then(|| format!("SELECT source, uid FROM {}.outbox", self.name))
+    }
+
+    /// Every row, by table and number: rows of a table that inherits are not those of the table itself.
+    pub fn state(&self) -> String {
+        let parts: Vec<String> = (0..self.tables.len())
+            .map(|t| {
+                let name = self.table_name(t);
+                let only = if self.tables[t].partitioned.is_some() { "" } else { "ONLY " };
+                format!("SELECT {t}, t.uid, t::text FROM {only}{name} t")
+            })
+            .collect();
+        parts.join(" UNION ALL ")
     }
 }
 

@@ -1,7 +1,7 @@
 //! Rows that block the deletion of one organization, and what clears them.
 
-use crate::cascade::{Check, SharedRows};
-use crate::finding::{Finding, Kind, Severity};
+use crate::cascade::{AmbiguousRows, Check, SharedRows};
+use crate::finding::{Finding, Kind, Severity, listed};
 use crate::identifier::literal;
 use crate::limits::COUNT_LIMIT;
 
@@ -23,7 +23,7 @@ pub fn shared_rows(found: &[(&SharedRows, i64)], key: &str) -> Vec<Finding> {
             entity: Some(shared.entity.clone()),
             table: Some(shared.table.clone()),
             rows: Some((*rows).min(COUNT_LIMIT)),
-            remedy: Some(shared.query.replace(":key", &literal(key))),
+            remedy: Some(for_key(&shared.query, key)),
             ..Finding::new(
                 Severity::Blocks,
                 Kind::SharedRows,
@@ -38,8 +38,45 @@ pub fn shared_rows(found: &[(&SharedRows, i64)], key: &str) -> Vec<Finding> {
         .collect()
 }
 
+/// SQL for a person, with the organization's key where `:key` stands for it. It always stands before a cast: elsewhere a
+/// type may begin with the same letters (`::keys`).
+fn for_key(sql: &str, key: &str) -> String {
+    sql.replace(" :key::text", &format!(" {}::text", literal(key)))
+}
+
+/// Rows that are found by part of a parent's key, although a row outside has the same part: one finding for each way in which
+/// the preflight found any. `key` is the organization's.
+#[must_use]
+pub fn ambiguous_rows(found: &[(&AmbiguousRows, i64)], key: &str) -> Vec<Finding> {
+    found.iter().filter(|(_, rows)| *rows > 0).map(|(ambiguous, rows)| ambiguity(ambiguous, *rows, key)).collect()
+}
+
+fn ambiguity(ambiguous: &AmbiguousRows, rows: i64, key: &str) -> Finding {
+    let AmbiguousRows { table, columns, parent_table, parent_columns, .. } = ambiguous;
+    let (columns_text, parent_text) = (listed(columns), listed(parent_columns));
+    Finding {
+        entity: Some(ambiguous.entity.clone()),
+        table: Some(table.clone()),
+        columns: columns.clone(),
+        rows: Some(rows.min(COUNT_LIMIT)),
+        remedy: Some(format!(
+            "{} -- another row of `{parent_table}` has the same {parent_text}: delete these rows or change what they refer to, or give `{table}` the rest of the key as columns and name them in the plan (columns)",
+            for_key(&ambiguous.query, key)
+        )),
+        ..Finding::new(
+            Severity::Blocks,
+            Kind::AmbiguousRows,
+            format!(
+                "{} of `{table}` {} by {columns_text} to rows of `{parent_table}` that belong to this organization and to rows that belong to another organization or to none, because {parent_text} is only part of a key",
+                counted(rows),
+                if rows == 1 { "refers" } else { "refer" },
+            ),
+        )
+    }
+}
+
 /// `1 row`, `3 rows`, `10000+ rows`.
-fn counted(rows: i64) -> String {
+pub(crate) fn counted(rows: i64) -> String {
     match rows {
         1 => "1 row".to_owned(),
         rows if rows > COUNT_LIMIT => format!("{COUNT_LIMIT}+ rows"),
@@ -62,7 +99,7 @@ fn reference(check: &Check, rows: i64, key: &str) -> Finding {
     };
     // The message already names the parent; only a longer path adds something.
     let path = if check.path.len() > 2 { format!(": {}", check.path.join(" -> ")) } else { String::new() };
-    let condition = check.condition.replace(":key", &literal(key));
+    let condition = for_key(&check.condition, key);
     let (child, parent) = (&check.child_sql, &check.parent_sql);
     let remedy = match (&check.detach, check.in_plan, check.kept) {
         // Rows of another organization: only a person can know what they should refer to.

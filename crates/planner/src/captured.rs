@@ -1,6 +1,7 @@
 //! Keys of deleted rows, by which their child rows are found afterwards.
 
-use std::collections::{BTreeMap, HashSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,18 @@ pub struct Keys {
     pub columns: Vec<String>,
     /// The values of each column. A value that was forgotten is `None`.
     pub keys: Vec<Vec<Option<String>>>,
+    /// Keys that are in use again. Each is forgotten alone: another key of the same row may have the same columns, and more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub in_use: Vec<InUse>,
+}
+
+/// Values of some columns that other rows have now.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct InUse {
+    /// The columns, which are a key or the part of one.
+    pub columns: Vec<String>,
+    /// The places of the captured rows.
+    pub rows: BTreeSet<usize>,
 }
 
 impl Keys {
@@ -26,20 +39,37 @@ impl Keys {
         self.keys.first().map_or(0, Vec::len)
     }
 
+    fn is_in_use(&self, row: usize) -> bool {
+        self.in_use.iter().any(|key| key.rows.contains(&row))
+    }
+
     fn row(&self, row: usize) -> Vec<Option<&str>> {
         self.keys.iter().map(|column| column.get(row).and_then(Option::as_deref)).collect()
     }
 }
 
 impl CapturedKeys {
+    /// Takes what was kept of a step.
+    ///
+    /// # Errors
+    /// Fails when there is not a list of values for each column, or the lists differ in length.
+    pub fn restore(&mut self, step: StepId, kept: Keys) -> Result<(), Unpaired> {
+        let Keys { columns, keys, in_use } = kept;
+        self.add(step, &columns, keys)?;
+        if let Some(held) = self.0.get_mut(&step) {
+            held.in_use = in_use;
+        }
+        Ok(())
+    }
+
     /// Adds the rows that are not held yet, by the values of each column: a delete returns rows again that were captured
-    /// before it.
+    /// before it. A row of which a key is in use is added again: it is another row.
     ///
     /// # Errors
     /// Fails when there is not a list of values for each column, the lists differ in length, or other columns were captured
     /// of the step before.
     pub fn add(&mut self, step: StepId, columns: &[String], values: Vec<Vec<Option<String>>>) -> Result<(), Unpaired> {
-        let mut new = Keys { columns: columns.to_vec(), keys: values };
+        let mut new = Keys { columns: columns.to_vec(), keys: values, in_use: Vec::new() };
         Unpaired::check(new.columns.len(), new.keys.len())?;
         new.keys.iter().try_for_each(|column| Unpaired::check(new.len(), column.len()))?;
         let Some(held) = self.0.get_mut(&step) else {
@@ -48,7 +78,7 @@ impl CapturedKeys {
         };
         let same = held.columns.iter().zip(columns).filter(|(held, new)| held == new).count();
         Unpaired::check(held.columns.len().max(columns.len()), same)?;
-        let known: HashSet<_> = (0..held.len()).map(|row| held.row(row)).collect();
+        let known: HashSet<_> = (0..held.len()).filter(|row| !held.is_in_use(*row)).map(|row| held.row(row)).collect();
         let unknown: Vec<usize> = (0..new.len()).filter(|&row| !known.contains(&new.row(row))).collect();
         drop(known);
         for (all, column) in held.keys.iter_mut().zip(&mut new.keys) {
@@ -63,15 +93,26 @@ impl CapturedKeys {
         self.0.get(&step)
     }
 
-    /// The values of one column, none if it was not captured.
+    /// The values of one column, none if it was not captured. Rows that are searched by `key`, to which the column belongs, are
+    /// left out where this key is in use.
     #[must_use]
-    pub fn values(&self, step: StepId, column: &str) -> &[Option<String>] {
-        let keys = self.get(step);
-        let values = keys.and_then(|k| k.columns.iter().zip(&k.keys).find(|(name, _)| *name == column));
-        values.map_or(&[], |(_, values)| values)
+    pub fn values(&self, step: StepId, column: &str, key: &[String]) -> Cow<'_, [Option<String>]> {
+        let Some(keys) = self.get(step) else { return Cow::Borrowed(&[]) };
+        let Some((_, values)) = keys.columns.iter().zip(&keys.keys).find(|(name, _)| *name == column) else {
+            return Cow::Borrowed(&[]);
+        };
+        match keys.in_use.iter().find(|in_use| in_use.columns == key) {
+            None => Cow::Borrowed(values),
+            Some(in_use) => {
+                let left =
+                    values.iter().enumerate().map(|(row, value)| value.clone().filter(|_| !in_use.rows.contains(&row)));
+                Cow::Owned(left.collect())
+            }
+        }
     }
 
-    /// Forgets the values of these columns in each row for which `in_use` is true: another row has this key now.
+    /// Forgets the values of these columns in each row for which `in_use` is true, and with them every key to which one of the
+    /// columns belongs.
     ///
     /// # Errors
     /// Fails when `in_use` does not have one value for each row.
@@ -80,6 +121,25 @@ impl CapturedKeys {
         Unpaired::check(keys.len(), in_use.len())?;
         for (_, values) in keys.columns.iter().zip(&mut keys.keys).filter(|(name, _)| columns.contains(name)) {
             values.iter_mut().zip(in_use).filter(|(_, in_use)| **in_use).for_each(|(value, _)| *value = None);
+        }
+        Ok(())
+    }
+
+    /// Forgets this key in each row for which `in_use` is true: another row has it now. Other keys of the row stay.
+    ///
+    /// # Errors
+    /// Fails when `in_use` does not have one value for each row.
+    pub fn forget_key_in_use(&mut self, step: StepId, key: &[String], in_use: &[bool]) -> Result<(), Unpaired> {
+        let Some(keys) = self.0.get_mut(&step) else { return Unpaired::check(0, in_use.len()) };
+        Unpaired::check(keys.len(), in_use.len())?;
+        let rows = in_use.iter().enumerate().filter(|(_, in_use)| **in_use).map(|(row, _)| row);
+        let rows: BTreeSet<usize> = rows.collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        match keys.in_use.iter_mut().find(|in_use| in_use.columns == key) {
+            Some(in_use) => in_use.rows.extend(rows),
+            None => keys.in_use.push(InUse { columns: key.to_vec(), rows }),
         }
         Ok(())
     }
@@ -111,8 +171,8 @@ mod tests {
         let mut held = captured(&[("1", "1"), ("1", "2")]);
         held.add(STEP, &columns(), values(&[("1", "2"), ("2", "1")])).expect("the same columns");
         assert_eq!(held, captured(&[("1", "1"), ("1", "2"), ("2", "1")]));
-        assert_eq!(held.values(STEP, "unknown"), []);
-        assert_eq!(held.values(StepId::new(0), "n"), []);
+        assert!(held.values(STEP, "unknown", &columns()).is_empty());
+        assert!(held.values(StepId::new(0), "n", &columns()).is_empty());
     }
 
     #[test]
@@ -128,11 +188,34 @@ mod tests {
 
     #[test]
     fn a_key_in_use_is_forgotten_and_no_other() {
+        let (part, whole) = (["n".to_owned()], columns());
+        let mut held = captured(&[("1", "1"), ("1", "2")]);
+        assert!(held.forget_key_in_use(STEP, &part, &[true]).is_err());
+        held.forget_key_in_use(STEP, &part, &[false, true]).expect("a mark for each row");
+        assert_eq!(*held.values(STEP, "n", &part), [Some("1".to_owned()), None]);
+        for column in ["tenant", "n"] {
+            assert!(held.values(STEP, column, &whole).iter().all(Option::is_some), "the whole key finds its rows");
+        }
+        // It stays forgotten when others follow, and after it was kept and restored.
+        held.forget_key_in_use(STEP, &part, &[true, false]).expect("a mark for each row");
+        let kept = serde_json::to_string(held.get(STEP).expect("captured")).expect("JSON");
+        let mut restored = CapturedKeys::default();
+        restored.restore(STEP, serde_json::from_str(&kept).expect("keys")).expect("as it was kept");
+        assert_eq!(restored, held);
+        assert_eq!(*restored.values(STEP, "n", &part), [None, None]);
+        // A row of the organization that appears with the same key is another row.
+        restored.add(STEP, &columns(), values(&[("1", "2")])).expect("the same columns");
+        assert_eq!(*restored.values(STEP, "n", &part), [None, None, Some("2".to_owned())]);
+    }
+
+    #[test]
+    fn a_forgotten_row_is_found_by_no_key() {
         let mut held = captured(&[("1", "1"), ("1", "2")]);
         assert!(held.forget_in_use(STEP, &["n".into()], &[true]).is_err());
         held.forget_in_use(STEP, &["n".into()], &[false, true]).expect("a mark for each row");
-        assert_eq!(held.values(STEP, "n"), [Some("1".into()), None]);
-        assert_eq!(held.values(STEP, "tenant"), [Some("1".into()), Some("1".into())]);
+        for key in [&["n".to_owned()][..], &columns()] {
+            assert_eq!(*held.values(STEP, "n", key), [Some("1".to_owned()), None]);
+        }
     }
 
     #[test]

@@ -66,9 +66,8 @@ pub struct Cascade {
     pub late_deletes: Vec<Delete>,
     /// The same as `count`, but by captured parents where the parents are gone by then.
     pub recount: Query<PlanTable>,
-    /// Captured parents that are still there after the last delete, by the table as the plan names it. `None` if no step has
-    /// a parent.
-    pub parents_left: Option<Query<String>>,
+    /// Captured parents that are still there after the last delete. `None` if no step has a parent.
+    pub parents_left: Option<Query<ParentLeft>>,
     /// Rows that the organization's rows referred to and nothing refers to any more, and that are still there: rows appeared
     /// that refer to them. `None` if no such row can appear.
     pub left_behind: Option<Query<PlanTable>>,
@@ -80,6 +79,8 @@ pub struct Cascade {
     pub late_preflight: Preflight,
     /// The same as `preflight`, without what only a scan of a large table could find.
     pub quick_check: Preflight,
+    /// Rows of no organization, a query for each table that may have such rows. No deletion runs it.
+    pub nobodys_rows: Vec<Query<NobodysRows>>,
     /// Existence, activation and number of users of many organizations.
     pub observe_many: Statement,
     /// `observe_many` counts the rows that refer to the users: which users go with an organization, one query cannot tell.
@@ -95,6 +96,9 @@ pub struct Preflight {
     pub references: Option<Query<Check>>,
     /// Rows that the plan gives to this organization and to another one as well. `None` if no table can have such a row.
     pub shared: Option<Query<SharedRows>>,
+    /// Rows that are found by part of a parent's key, if a parent row outside has the same part. `None` if all rows are found
+    /// by whole keys.
+    pub ambiguous: Option<Query<AmbiguousRows>>,
 }
 
 /// A table of the plan.
@@ -279,6 +283,46 @@ pub struct SharedRows {
     pub entity: String,
     /// Shows the rows to a person; `:key` stands for the organization's key.
     pub(crate) query: String,
+}
+
+/// A table whose rows are found by part of a parent's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AmbiguousRows {
+    /// Its name.
+    pub table: String,
+    /// The entity under which its rows are counted.
+    pub entity: String,
+    /// The columns that hold the part.
+    pub columns: Vec<String>,
+    /// The parent's table.
+    pub parent_table: String,
+    /// The parent's columns, in the same order.
+    pub parent_columns: Vec<String>,
+    /// Shows the rows to a person; `:key` stands for the organization's key.
+    pub(crate) query: String,
+}
+
+/// A table some of whose rows may belong to no organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NobodysRows {
+    /// Its name.
+    pub table: String,
+    /// The entity under which its rows are counted.
+    pub entity: String,
+    /// Columns that say to which organization a row belongs and that may be NULL: at least one of each list is NULL in a row
+    /// of no organization.
+    pub ways: Vec<Vec<String>>,
+    /// Shows the rows to a person.
+    pub(crate) query: String,
+}
+
+/// A parent's table in which captured keys are searched after the last delete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParentLeft {
+    /// The table as the plan names it.
+    pub table: String,
+    /// The columns are only part of a key: another organization's row may have the same.
+    pub part: bool,
 }
 
 impl Cascade {

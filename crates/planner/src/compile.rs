@@ -1,5 +1,6 @@
 //! `(Plan, Catalog) -> CompiledPlan`: resolves names and types, fixes the order, writes the statements, lists the faults.
 
+mod ambiguous;
 mod captures;
 mod checks;
 mod detach;
@@ -7,6 +8,7 @@ mod digest;
 mod effort;
 mod exclusive;
 mod faults;
+mod nobodys;
 mod organization;
 mod ownership;
 mod referenced;
@@ -41,6 +43,7 @@ pub fn compile(plan: &Plan, catalog: &Catalog, role: &str) -> Result<CompiledPla
     let cascade = steps::compile(plan, catalog, &root, &mut faults);
     faults.unclassified(plan, catalog);
     faults.listed_as_unclassified(plan);
+    faults.unknown_tables(plan, catalog);
     faults.privileges(plan, catalog);
     relations::report_relations(plan, catalog, &mut faults);
     let together = cascade.as_ref().is_some_and(Cascade::organization_is_in_a_circle);
@@ -59,6 +62,7 @@ pub fn compile(plan: &Plan, catalog: &Catalog, role: &str) -> Result<CompiledPla
         fingerprint: catalog.fingerprint.clone(),
         fingerprint_tables: catalog.plan_tables.clone(),
         tenant_columns: plan.tenant_columns.clone(),
+        free_schemas: plan.free_schemas(),
     })
 }
 

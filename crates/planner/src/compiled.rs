@@ -24,6 +24,8 @@ pub struct CompiledPlan {
     pub fingerprint_tables: Vec<TableId>,
     /// The columns that mark a table as a tenant's.
     pub tenant_columns: Vec<String>,
+    /// The schemas whose tables the plan does not have to mention. `None` if an unknown table blocks nothing.
+    pub free_schemas: Option<Vec<String>>,
 }
 
 /// Whether a plan may be used to erase.

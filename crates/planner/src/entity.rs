@@ -27,10 +27,15 @@ pub(super) fn names<'a>(
     entities
 }
 
-/// Names for the tables that the plan does not name.
+/// Names for the tables that the plan neither deletes nor keeps.
 pub(super) fn proposed(plan: &Plan, catalog: &Catalog) -> BTreeMap<TableId, String> {
     let taken = plan.steps.iter().map(|s| s.entity.clone()).collect();
-    names(catalog.tables.iter().filter(|t| t.declared.is_empty()), taken)
+    let placed = |name: &String| {
+        plan.organization.table == *name
+            || plan.steps.iter().any(|s| s.table == *name)
+            || plan.keep.iter().any(|k| k.table == *name)
+    };
+    names(catalog.tables.iter().filter(|t| !t.declared.iter().any(placed)), taken)
 }
 
 /// `flow_executions` and `FlowExecutions` become `flowExecutions`.

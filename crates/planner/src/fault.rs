@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::finding::{Finding, Kind};
+use crate::finding::{Finding, Kind, NAMED};
 
 /// Every fault of a plan on a schema. There is at least one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +18,17 @@ impl Faults {
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         &self.0
+    }
+
+    /// The faults that a status tells: all, but of many tables that the plan does not mention only the first ones.
+    #[must_use]
+    pub fn told(&self) -> Vec<&Finding> {
+        let mut unknown = 0;
+        let mut tells = |finding: &&Finding| {
+            unknown += usize::from(finding.kind == Kind::UnknownTable);
+            finding.kind != Kind::UnknownTable || unknown <= NAMED
+        };
+        self.0.iter().filter(|finding| tells(finding)).collect()
     }
 
     /// Whether the plan fits the schema and the operator's role only lacks access to it.
@@ -40,12 +51,18 @@ fn concerns_access(finding: &Finding) -> bool {
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the plan cannot be used to delete: ")?;
-        for (i, finding) in self.0.iter().enumerate() {
+        let told = self.told();
+        for (i, finding) in told.iter().enumerate() {
             if i > 0 {
                 f.write_str("; ")?;
             }
             f.write_str(&finding.message)?;
         }
-        Ok(())
+        match self.0.len() - told.len() {
+            0 => Ok(()),
+            more => {
+                write!(f, "; {more} more tables are not mentioned; `organization-operator check` shows each of them")
+            }
+        }
     }
 }

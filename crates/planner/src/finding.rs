@@ -65,10 +65,14 @@ pub enum Kind {
     ReferenceFromOutside,
     /// Rows belong to this organization and to another one as well.
     SharedRows,
+    /// Rows hold part of a key that rows of this organization and of another one have.
+    AmbiguousRows,
     /// A table that the plan does not name refers to one of its tables.
     UndeclaredReference,
     /// A table that the plan keeps refers to one that it deletes from.
     KeptReference,
+    /// A table that the plan does not mention at all.
+    UnknownTable,
     /// No index begins with columns by which rows are searched.
     Unindexed,
     /// A trigger can suppress deletes.
@@ -79,6 +83,8 @@ pub enum Kind {
     Unprotected,
     /// A foreign key that PostgreSQL never checked for older rows.
     NotValid,
+    /// Rows that belong to no organization, because every column that would say to which is NULL.
+    NobodysRows,
 }
 
 impl Kind {
@@ -144,8 +150,8 @@ pub fn remedies<'a>(remedies: impl Iterator<Item = Option<&'a str>>) -> Option<S
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
-/// How many tables the condition `DeletionReady` names. `organization-operator check` names all of them.
-pub(crate) const NAMED: usize = 8;
+/// How many tables a sentence names, for example in the condition `DeletionReady`. `organization-operator check` names all of them.
+pub const NAMED: usize = 8;
 
 /// A sentence about the tables whose rows would block the deletion of their organization. Returns `None` if there are no
 /// such tables.
@@ -159,16 +165,36 @@ pub fn caveat(warnings: &[Finding]) -> Option<String> {
             f.constraint.as_ref().map_or_else(|| format!("`{table}`"), |c| format!("`{table}` (constraint {c})"))
         })
         .collect();
-    let more = match all.len().checked_sub(NAMED) {
+    (!all.is_empty()).then(|| {
+        format!(
+            "Rows of the organization in these tables would block its deletion: {}. `organization-operator check` shows what clears this.",
+            some_of(&all)
+        )
+    })
+}
+
+/// A sentence about the tables that the plan does not mention. Returns `None` if there are no such tables.
+#[must_use]
+pub fn unknown<'a>(findings: impl Iterator<Item = &'a Finding>) -> Option<String> {
+    let unknown = findings.filter(|f| f.kind == Kind::UnknownTable);
+    let all: Vec<String> = unknown.map(|f| format!("`{}`", f.table.as_deref().unwrap_or_default())).collect();
+    (!all.is_empty()).then(|| {
+        format!(
+            "The plan does not mention these tables, and a deletion leaves their rows: {}. `organization-operator check` shows what to add.",
+            some_of(&all)
+        )
+    })
+}
+
+/// The names, separated by commas; of many names only the first ones, and how many more there are.
+#[must_use]
+pub fn some_of(names: &[impl AsRef<str>]) -> String {
+    let shown: Vec<&str> = names.iter().take(NAMED).map(AsRef::as_ref).collect();
+    let more = match names.len().checked_sub(NAMED) {
         None | Some(0) => String::new(),
         Some(more) => format!(", and {more} more"),
     };
-    (!all.is_empty()).then(|| {
-        format!(
-            "Rows of the organization in these tables would block its deletion: {}{more}. `organization-operator check` shows what clears this.",
-            all[..all.len().min(NAMED)].join(", ")
-        )
-    })
+    format!("{}{more}", shown.join(", "))
 }
 
 /// `(a, b)`, for messages.

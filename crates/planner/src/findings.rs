@@ -4,6 +4,7 @@ mod indexes;
 mod protection;
 mod references;
 mod triggers;
+pub(crate) mod unknown;
 
 use crate::cascade::Cascade;
 use crate::catalog::Catalog;
@@ -13,6 +14,7 @@ use crate::plan::Plan;
 /// Every warning, by kind. A table that one of the `faults` names as unclassified gets no warning about its references.
 pub(crate) fn warnings(plan: &Plan, catalog: &Catalog, cascade: Option<&Cascade>, faults: &[Finding]) -> Vec<Finding> {
     let mut warnings = references::warnings_of_references(plan, catalog, cascade, faults);
+    warnings.extend(unknown::warnings_of_unknown_tables(plan, catalog, faults, &warnings));
     warnings.extend(indexes::warnings_of_missing_indexes(plan, catalog));
     warnings.extend(triggers::warnings_of_triggers_and_rules(plan, catalog, cascade));
     warnings.extend(protection::warnings_of_missing_protection(plan, catalog, cascade));

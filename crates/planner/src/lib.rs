@@ -18,6 +18,7 @@ mod fixtures;
 pub mod identifier;
 pub mod infer;
 mod limits;
+pub mod nobodys;
 mod order;
 pub mod plan;
 pub mod query;

@@ -1,9 +1,12 @@
 //! What an administrator may declare: the plan of the cascade.
 
+mod global;
 mod platform;
 mod validate;
 
 use std::collections::BTreeMap;
+
+pub(crate) use global::not_global;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +36,20 @@ pub struct Plan {
     /// Tables about which nobody has decided yet. While there is one, the operator deletes nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unclassified: Vec<Unclassified>,
+}
+
+impl Plan {
+    /// The schemas of which the plan lists every table as global (`schema.*`).
+    pub fn global_schemas(&self) -> impl Iterator<Item = &str> {
+        self.global.iter().filter_map(|name| name.strip_suffix(".*"))
+    }
+
+    /// The schemas whose tables the plan does not have to mention. Returns `None` if no table has to be mentioned, because
+    /// an unknown one is only a warning.
+    #[must_use]
+    pub fn free_schemas(&self) -> Option<Vec<String>> {
+        (self.unknown_tables == UnknownTables::Block).then(|| self.global_schemas().map(str::to_owned).collect())
+    }
 }
 
 /// What a table means that the plan does not name at all.
@@ -137,7 +154,7 @@ pub struct Step {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub column: Option<String>,
     /// The referring columns, each with the column that it refers to. With `parent`, the columns of this table refer to the
-    /// parent's; with `referenced_by`, those of that entity's table refer to this table's.
+    /// parent's, which are a key or part of one; with `referenced_by`, those of that entity's table refer to this table's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: BTreeMap<String, String>,
     /// With `referenced_by`: columns of other tables that hold this table's single-column key without a foreign key. A row

@@ -18,6 +18,8 @@ pub enum Param {
         step: StepId,
         /// The captured column.
         column: String,
+        /// All columns by which the statement finds rows together, this one included.
+        key: Vec<String>,
     },
 }
 
@@ -169,8 +171,10 @@ impl Exclusive {
     /// The condition for a row whose key was captured.
     fn captured(&self, alias: &str, writer: &mut Writer) -> String {
         let left = row(self.key.iter().map(|(column, _)| format!("{alias}.{column}")));
+        let key: Vec<String> = self.key.iter().map(|(column, _)| column.name().to_owned()).collect();
         let array = |(column, type_name): &(Column, String)| {
-            (Param::Captured { step: self.step, column: column.name().to_owned() }, type_name.clone())
+            let param = Param::Captured { step: self.step, column: column.name().to_owned(), key: key.clone() };
+            (param, type_name.clone())
         };
         let arrays: Vec<String> =
             self.key.iter().map(array).map(|(param, type_name)| writer.array(param, &type_name)).collect();
@@ -264,6 +268,24 @@ impl RowSet {
         }
     }
 
+    /// The same, by parents that are there, whether or not their keys were captured.
+    pub(super) fn of_present_parents(&self) -> Self {
+        match self {
+            Self::Through(links) => {
+                Self::Through(links.iter().map(|link| Link { captured: false, ..link.clone() }).collect())
+            }
+            other => other.clone(),
+        }
+    }
+
+    /// The condition that a row of this set refers to a row of the parent's table, if it is a set of a single way.
+    pub(super) fn joined(&self, child: &str, parent: &str) -> Option<String> {
+        match self {
+            Self::Through(links) if links.len() == 1 => links.first().map(|link| link.joined(child, parent)),
+            _ => None,
+        }
+    }
+
     /// Whether it has only rows to which nothing outside refers.
     pub(super) fn is_exclusive(&self) -> bool {
         matches!(self, Self::Exclusive(_) | Self::Referred { .. })
@@ -307,14 +329,19 @@ impl Link {
             return format!("({}) IS NOT TRUE", self.condition(alias, key, writer));
         }
         let inner = format!("{alias}p");
-        let same: Vec<String> =
-            self.pairs.iter().map(|p| format!("{} = {alias}.{}", p.parent_value(&inner), p.child)).collect();
         format!(
             "NOT EXISTS (SELECT FROM {} {inner} WHERE {} AND {})",
             self.table,
-            same.join(" AND "),
+            self.joined(alias, &inner),
             self.rows.condition(&inner, key, writer)
         )
+    }
+
+    /// The condition that a row of the child refers to one of the parent's table.
+    fn joined(&self, child: &str, parent: &str) -> String {
+        let same: Vec<String> =
+            self.pairs.iter().map(|p| format!("{} = {child}.{}", p.parent_value(parent), p.child)).collect();
+        same.join(" AND ")
     }
 
     fn condition(&self, alias: &str, key: &KeySource, writer: &mut Writer) -> String {
@@ -324,7 +351,12 @@ impl Link {
             return "false".to_owned();
         }
         if self.captured {
-            let captured = |pair: &Pair| Param::Captured { step: self.parent, column: pair.parent.name().to_owned() };
+            let key: Vec<String> = self.pairs.iter().map(|pair| pair.parent.name().to_owned()).collect();
+            let captured = |pair: &Pair| Param::Captured {
+                step: self.parent,
+                column: pair.parent.name().to_owned(),
+                key: key.clone(),
+            };
             let arrays: Vec<String> =
                 self.pairs.iter().map(|pair| writer.array(captured(pair), &pair.child_type)).collect();
             return is_captured(&left, &arrays);

@@ -1,5 +1,6 @@
 //! `organization-operator plan`.
 
+mod groups;
 mod init;
 mod show;
 mod text;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::view::View;
+use super::view::{Shown, View};
 use crate::api::Reason;
 use crate::commands::config::ConfigArgs;
 use crate::commands::error::CommandError;
@@ -30,6 +30,9 @@ pub struct Show {
     /// Also print every SQL statement
     #[arg(long)]
     sql: bool,
+    /// Show each table, also of a plan with more than 40 tables; without it, such a plan is shown in groups
+    #[arg(long)]
+    all: bool,
     #[command(flatten)]
     config: ConfigArgs,
     #[command(flatten)]
@@ -48,7 +51,7 @@ impl Show {
                     Some(subject) => Some(database.preview(&subject.id, compiled).await?),
                     None => None,
                 };
-                View::new(plan, compiled, preview.as_ref(), self.sql)
+                View::new(plan, compiled, preview.as_ref(), Shown { sql: self.sql, all: self.all })
             }
             // Without the organization's own table nothing but this fault can be shown.
             Err(error) => match Failure::from(error.clone()) {

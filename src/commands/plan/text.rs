@@ -1,17 +1,22 @@
 //! A compiled plan as text for a person.
 
-use super::view::{Counts, Organization, Rows, StepView, View};
+use super::view::{Counts, Organization, StepView, View};
 use crate::commands::output::{explained, table};
+use planner::finding::{NAMED, some_of};
 
 impl View<'_> {
     pub(super) fn text(&self) -> String {
         let mut text = table(&self.head());
         if !self.steps.is_empty() {
             text += "\n";
-            text += &table(&self.lines());
+            text += &if self.grouped() { self.groups() } else { table(&self.lines()) };
         }
-        for kept in self.keep {
+        let named = if self.grouped() { NAMED } else { usize::MAX };
+        for kept in self.keep.iter().take(named) {
             text.extend([format!("\nkept: {} ({})", kept.table, kept.reason)]);
+        }
+        if self.keep.len() > named {
+            text.extend([format!("\nkept: {} more tables", self.keep.len() - named)]);
         }
         if !self.keep.is_empty() {
             text += "\n";
@@ -26,8 +31,11 @@ impl View<'_> {
         if !unprotected.is_empty() {
             text.extend([format!(
                 "\nNot protected by a foreign key: {}. A deletion waits for open transactions to drain, and counts again.\n",
-                unprotected.join(", ")
+                if self.grouped() { some_of(&unprotected) } else { unprotected.join(", ") }
             )]);
+        }
+        if let Some(unknown) = &self.unknown {
+            text.extend([format!("\n{unknown}\n")]);
         }
         let of_steps = self.steps.iter().filter_map(|s| s.sql.as_ref());
         for sql in self.before.iter().chain(of_steps).chain(&self.after) {
@@ -61,10 +69,7 @@ impl View<'_> {
         }
         if let Some(counts) = &self.preview {
             let Counts { organization_key, state, total } = counts;
-            lines.push(line(
-                "deletes",
-                format!("{organization_key} ({state}) and {} rows that belong to it", shown(*total)),
-            ));
+            lines.push(line("deletes", format!("{organization_key} ({state}) and {} rows that belong to it", total)));
         }
         lines
     }
@@ -87,7 +92,7 @@ impl View<'_> {
                 step.statement.to_string(),
                 step.table.to_owned(),
                 step.entity.to_owned(),
-                step.rows.map(shown).unwrap_or_default(),
+                step.rows.map(|rows| rows.to_string()).unwrap_or_default(),
                 if step.protected { "yes" } else { "no" }.to_owned(),
                 captured,
                 step.belongs_by.clone(),
@@ -111,8 +116,4 @@ impl View<'_> {
         let rows = self.preview.as_ref().map(|c| if c.state == "Absent" { "0" } else { "1" }).unwrap_or_default();
         [number, table.clone(), String::new(), rows.to_owned(), String::new(), String::new(), by]
     }
-}
-
-fn shown(rows: Rows) -> String {
-    format!("{}{}", rows.count, if rows.capped { "+" } else { "" })
 }

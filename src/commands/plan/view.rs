@@ -1,5 +1,9 @@
 //! What `plan show` prints: a compiled plan, with the rows that it would delete.
 
+use std::fmt;
+use std::iter::Sum;
+use std::ops::Add;
+
 use serde::Serialize;
 
 use crate::api::status::ErrorDetail;
@@ -7,6 +11,7 @@ use crate::cascade::preview::Preview;
 use crate::domain::facts::Presence;
 use crate::domain::{Failure, report};
 use planner::cascade::{Delete, PlanTable, capped};
+use planner::finding::{self, Kind};
 use planner::plan::{Inactive, Keep, Plan, Step};
 use planner::statement::{Param, Statement};
 use planner::{Cascade, CompiledPlan};
@@ -28,6 +33,15 @@ pub(super) struct View<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) sets: Vec<Vec<&'a str>>,
     pub(super) keep: &'a [Keep],
+    /// Tables that the plan does not mention.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) unknown_tables: Vec<&'a str>,
+    /// A sentence about them.
+    #[serde(skip)]
+    pub(super) unknown: Option<String>,
+    /// Each table is shown, however many there are.
+    #[serde(skip)]
+    pub(super) all: bool,
     /// Statements before the deletes of the steps, and after them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) before: Vec<Sql<'a>>,
@@ -64,6 +78,9 @@ pub(super) struct StepView<'a> {
     pub(super) entity: &'a str,
     /// The columns that lead from a row to the organization.
     pub(super) belongs_by: String,
+    /// The step through which a row belongs to the organization: its place in the plan, and its table.
+    #[serde(skip)]
+    pub(super) through: (usize, &'a str),
     pub(super) protected: bool,
     /// Columns that the cascade reads before the first delete, because it finds child rows by them later.
     pub(super) captured: Vec<&'a str>,
@@ -84,6 +101,26 @@ pub(super) struct Rows {
     pub(super) capped: bool,
 }
 
+impl Add for Rows {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { count: self.count + other.count, capped: self.capped || other.capped }
+    }
+}
+
+impl Sum for Rows {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self { count: 0, capped: false }, Add::add)
+    }
+}
+
+impl fmt::Display for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.count, if self.capped { "+" } else { "" })
+    }
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Sql<'a> {
@@ -101,14 +138,21 @@ pub(super) struct Counts {
     pub(super) total: Rows,
 }
 
+/// What is shown beside the plan itself.
+#[derive(Clone, Copy)]
+pub(super) struct Shown {
+    /// Every statement.
+    pub(super) sql: bool,
+    /// Every table.
+    pub(super) all: bool,
+}
+
 impl<'a> View<'a> {
-    pub(super) fn new(plan: &'a Plan, compiled: &'a CompiledPlan, preview: Option<&Preview>, sql: bool) -> Self {
+    pub(super) fn new(plan: &'a Plan, compiled: &'a CompiledPlan, preview: Option<&Preview>, shown: Shown) -> Self {
+        let sql = shown.sql;
         let rows = preview.and_then(|p| p.rows.as_deref());
         let steps = compiled.cascade().map(|erase| steps(plan, erase, rows, sql)).unwrap_or_default();
-        let total = steps.iter().filter_map(|s| s.rows).fold(Rows { count: 0, capped: false }, |sum, rows| Rows {
-            count: sum.count + rows.count,
-            capped: sum.capped || rows.capped,
-        });
+        let total = steps.iter().filter_map(|s| s.rows).sum();
         let (before, after) = match compiled.cascade().filter(|_| sql) {
             Some(erase) => (before(compiled, erase), after(erase)),
             None => (Vec::new(), Vec::new()),
@@ -135,6 +179,9 @@ impl<'a> View<'a> {
             steps,
             sets: compiled.cascade().map(|erase| sets(plan, erase)).unwrap_or_default(),
             keep: &plan.keep,
+            unknown_tables: unknown_tables(compiled),
+            unknown: finding::unknown(compiled.warnings.iter()),
+            all: shown.all,
             before,
             after,
             preview: preview.map(|p| Counts { organization_key: p.key.clone(), state: state(p.organization), total }),
@@ -154,6 +201,9 @@ impl<'a> View<'a> {
             steps: Vec::new(),
             sets: Vec::new(),
             keep: &plan.keep,
+            unknown_tables: Vec::new(),
+            unknown: None,
+            all: false,
             before: Vec::new(),
             after: Vec::new(),
             preview: None,
@@ -185,6 +235,10 @@ fn organization(plan: &Plan) -> Organization {
     }
 }
 
+fn unknown_tables(compiled: &CompiledPlan) -> Vec<&str> {
+    compiled.findings().filter(|f| f.kind == Kind::UnknownTable).filter_map(|f| f.table.as_deref()).collect()
+}
+
 fn state(organization: Presence) -> &'static str {
     match organization {
         Presence::Absent => "Absent",
@@ -209,6 +263,7 @@ fn steps<'a>(plan: &'a Plan, erase: &'a Cascade, rows: Option<&[(PlanTable, i64)
                 table: &step.table,
                 entity: &step.entity,
                 belongs_by: belongs_by(plan, step),
+                through: through(plan, deleted.step.place(), step),
                 protected: deleted.protected,
                 captured: capture.into_iter().flat_map(|c| &c.columns).map(String::as_str).collect(),
                 locked: capture.is_some_and(|c| c.locks) || erase.exclusive.iter().any(|e| e.step == deleted.step),
@@ -220,6 +275,15 @@ fn steps<'a>(plan: &'a Plan, erase: &'a Cascade, rows: Option<&[(PlanTable, i64)
             })
         })
         .collect()
+}
+
+/// The step with which the way to the organization begins. Of several parents the first one counts.
+fn through<'p>(plan: &'p Plan, place: usize, step: &'p Step) -> (usize, &'p str) {
+    let parent = step.parent.as_ref().and_then(|entity| plan.steps.iter().position(|s| s.entity == *entity));
+    match parent {
+        Some(parent) => through(plan, parent, &plan.steps[parent]),
+        None => (place, &step.table),
+    }
 }
 
 /// The tables that a statement deletes from, as the plan names them.
@@ -285,6 +349,14 @@ fn before<'a>(compiled: &'a CompiledPlan, erase: &'a Cascade) -> Vec<Sql<'a>> {
         let references = references.statement();
         all.push(statement("before the first delete: references from outside".into(), references, erase));
     }
+    if let Some(ambiguous) = &erase.preflight.ambiguous {
+        let ambiguous = ambiguous.statement();
+        all.push(statement(
+            "before the first delete: rows that another organization's may be".into(),
+            ambiguous,
+            erase,
+        ));
+    }
     all.push(statement("before the first delete: count".into(), erase.count.statement(), erase));
     all
 }
@@ -310,7 +382,7 @@ fn statement<'a>(what: String, statement: &'a Statement, erase: &Cascade) -> Sql
         let meaning = match param {
             Param::Key => "the organization's key".to_owned(),
             Param::Keys => "the organization's key, in an array".to_owned(),
-            Param::Captured { step, column } => {
+            Param::Captured { step, column, .. } => {
                 let capture = erase.captures.iter().find(|c| c.step == *step);
                 let table = capture.map(|c| c.declared.as_str()).unwrap_or_default();
                 format!("captured before: {table}.{column}")

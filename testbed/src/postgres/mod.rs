@@ -143,6 +143,18 @@ impl Postgres {
         url.into()
     }
 
+    /// The superuser's URL for one database through another port of this machine, for example that of a
+    /// [`SqlProxy`](crate::proxy::SqlProxy).
+    #[must_use]
+    pub fn admin_url_through(&self, port: u16, database: &str) -> String {
+        let mut url = self.superuser.clone();
+        // These fail only for URLs without a host, which `of` refuses.
+        let _ = url.set_host(Some("127.0.0.1"));
+        let _ = url.set_port(Some(port));
+        url.set_path(database);
+        url.into()
+    }
+
     /// A user's URL for one database.
     #[must_use]
     pub fn url(&self, user: &str, password: &str, database: &str) -> String {

@@ -7,6 +7,9 @@ use super::foreign_key::OnDelete;
 pub struct TableProperties {
     /// What kind of table it is.
     pub relation: Relation,
+    /// About how large it is with its partitions, in bytes, as PostgreSQL noted when it last vacuumed or analyzed it; 0 if it
+    /// never did.
+    pub size: i64,
     /// Leading plain columns of each valid index that covers every row.
     pub indexes: Vec<Vec<String>>,
     /// Triggers that a delete fires, without those by which PostgreSQL enforces foreign keys.

@@ -67,4 +67,11 @@ impl TableInfo {
     pub fn unique_on(&self, columns: &[&str]) -> bool {
         self.unique_keys.iter().any(|key| !key.is_empty() && key.iter().all(|k| columns.contains(&k.as_str())))
     }
+
+    /// Whether these columns are only part of a key, so that several rows may have the same values in them.
+    #[must_use]
+    pub fn part_of_key(&self, columns: &[&str]) -> bool {
+        let belong = |key: &Vec<String>| columns.iter().all(|c| key.iter().any(|k| k == c));
+        !columns.is_empty() && !self.unique_on(columns) && self.unique_keys.iter().any(belong)
+    }
 }

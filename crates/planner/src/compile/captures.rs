@@ -3,7 +3,7 @@
 use super::ownership::depth_of;
 use super::resolve::Steps;
 use super::rows::type_of;
-use crate::cascade::{Back, Capture};
+use crate::cascade::{Back, Capture, ParentLeft};
 use crate::catalog::{TableId, TableInfo};
 use crate::identifier::Column;
 use crate::query::Query;
@@ -51,7 +51,7 @@ pub(super) fn captures(
 }
 
 /// Captured rows of parents that are still there, one number for each parent.
-pub(super) fn parents_left(steps: &Steps<'_>) -> Option<Query<String>> {
+pub(super) fn parents_left(steps: &Steps<'_>) -> Option<Query<ParentLeft>> {
     let mut writer = Writer::default();
     let numbers = keys_of_parents(steps, |_| true)
         .into_iter()
@@ -61,7 +61,8 @@ pub(super) fn parents_left(steps: &Steps<'_>) -> Option<Query<String>> {
             let left = list(&columns, |column| format!("t.{}", Column::new(column)));
             let table = &info.table;
             let count = format!("(SELECT count(*) FROM {table} t WHERE ({left}) IN (SELECT * FROM unnest({arrays})))");
-            (steps[step].step.table.clone(), count)
+            let names: Vec<&str> = columns.iter().map(String::as_str).collect();
+            (ParentLeft { table: steps[step].step.table.clone(), part: !info.unique_on(&names) }, count)
         })
         .collect();
     Query::new(writer, numbers).if_any()
@@ -103,7 +104,10 @@ fn keys_of_parents(steps: &Steps<'_>, of: impl Fn(StepId) -> bool) -> Vec<(StepI
 
 /// The captured values of these columns as bound arrays.
 fn captured_arrays(writer: &mut Writer, step: StepId, info: &TableInfo, columns: &[String]) -> String {
-    list(columns, |column| writer.array(Param::Captured { step, column: column.clone() }, &type_of(info, column)))
+    list(columns, |column| {
+        let param = Param::Captured { step, column: column.clone(), key: columns.to_vec() };
+        writer.array(param, &type_of(info, column))
+    })
 }
 
 fn list<T>(items: &[T], item: impl FnMut(&T) -> String) -> String {

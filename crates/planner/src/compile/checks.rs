@@ -16,6 +16,8 @@ use crate::step::PerStep;
 pub(super) struct Need<'a> {
     key: &'a ForeignKey,
     child: &'a TableInfo,
+    /// The child as SQL.
+    child_sql: String,
     parent: &'a TableInfo,
     kept: bool,
     /// Only rows to which nothing outside refers are deleted from the parent, so there is nothing to count.
@@ -33,9 +35,10 @@ pub(super) fn find<'a>(steps: &Steps<'_>, catalog: &'a Catalog, root: &Root, pla
         .filter_map(|key| {
             let child = catalog.table(key.child)?;
             let kept = plan.keep.iter().any(|k| child.declared.contains(&k.table));
+            let child_sql = catalog.rows_with_keys(child);
             let of_exclusive =
                 key.parent != root.id && steps.of_table(key.parent).all(|step| steps[step].referenced.is_some());
-            Some(Need { key, child, parent: catalog.table(key.parent)?, kept, of_exclusive })
+            Some(Need { key, child, child_sql, parent: catalog.table(key.parent)?, kept, of_exclusive })
         })
         .collect()
 }
@@ -102,7 +105,7 @@ pub(super) fn query(
             .join(" AND ");
         let rows = format!(
             "FROM {} c JOIN {} p ON {joined} WHERE {inside_parent}{outside}",
-            need.child.table, need.parent.table
+            need.child_sql, need.parent.table
         );
         let count = format!("(SELECT count(*) FROM (SELECT 1 {rows} LIMIT {}) s)", COUNT_LIMIT + 1);
         let count = effort.bounded(count, need.child, std::iter::once(need.key.child_columns.as_slice()));
@@ -115,7 +118,7 @@ pub(super) fn query(
             in_plan: !inside_child.is_empty(),
             kept: need.kept,
             detach: detach(need),
-            child_sql: need.child.table.to_string(),
+            child_sql: need.child_sql.clone(),
             parent_sql: need.parent.table.to_string(),
             path: path(need, steps, root),
             condition: shown(&not_exclusive(&shown_sets(need.parent.id)), &shown_sets(need.child.id), &joined),

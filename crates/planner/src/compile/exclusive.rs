@@ -168,7 +168,10 @@ impl<'a> Scope<'_, 'a> {
         let same = same.collect::<Vec<_>>().join(" AND ");
         let arrays: Vec<String> = key
             .iter()
-            .map(|column| writer.array(Param::Captured { step: id, column: column.clone() }, &type_of(info, column)))
+            .map(|column| {
+                let param = Param::Captured { step: id, column: column.clone(), key: key.to_vec() };
+                writer.array(param, &type_of(info, column))
+            })
             .collect();
         let references: Vec<String> = self
             .outside(id, |other| Some(live[other].clone()))
@@ -231,6 +234,16 @@ impl<'a> Scope<'_, 'a> {
             found.push((child, Outside { table: child.table.clone(), pairs, rows }));
         }
         let referenced = self.steps[id].referenced.as_ref();
+        // The columns by which the rows are found refer to them for every organization, with or without a foreign key.
+        for (referrer, pairs) in referenced.into_iter().flat_map(|r| &r.referrers) {
+            let info = self.steps[*referrer].info;
+            let pairs: Vec<Pair> = pairs.iter().map(|(column, key)| pair((info, column), (own, key))).collect();
+            let known = |(child, outside): &(&TableInfo, Outside)| child.id == info.id && outside.pairs == pairs;
+            if !found.iter().any(known) {
+                let rows = OutsideRows::Not(self.inside(info, &inside));
+                found.push((info, Outside { table: info.table.clone(), pairs, rows }));
+            }
+        }
         for (info, column) in referenced.into_iter().flat_map(|r| &r.unless) {
             let pairs =
                 referenced.into_iter().flat_map(|r| &r.key).map(|key| pair((info, column), (own, key))).collect();

@@ -4,8 +4,9 @@ use crate::catalog::{Catalog, OwnPrivilege, TableInfo};
 use crate::entity;
 use crate::fault::Faults;
 use crate::finding::{Finding, Kind, Severity};
+use crate::findings::unknown;
 use crate::identifier::{Table, quote};
-use crate::plan::Plan;
+use crate::plan::{Plan, UnknownTables, not_global};
 use crate::yaml::scalar;
 
 /// Collects the faults of a plan for a database role.
@@ -66,6 +67,14 @@ impl Collector {
         }
     }
 
+    /// Tables that the plan does not mention, if it requires that it mentions all of them.
+    pub(super) fn unknown_tables(&mut self, plan: &Plan, catalog: &Catalog) {
+        if plan.unknown_tables == UnknownTables::Block {
+            let found = unknown::tables(catalog, Severity::Blocks, &self.schema);
+            self.schema.extend(found);
+        }
+    }
+
     /// Tables with a tenant column that the plan neither deletes nor keeps.
     pub(super) fn unclassified(&mut self, plan: &Plan, catalog: &Catalog) {
         let entities = entity::proposed(plan, catalog);
@@ -80,12 +89,16 @@ impl Collector {
             }
             if let Some(column) = plan.tenant_columns.iter().find(|c| table.column(c).is_some()) {
                 let name = table.table.name();
-                let message = format!(
-                    "the table `{name}` has the tenant column `{column}`, but the plan neither deletes nor keeps it"
-                );
+                let listed = table.as_global(plan);
+                let but = match listed {
+                    Some(_) => "lists it as global, so its rows would stay",
+                    None => "neither deletes nor keeps it",
+                };
+                let message = format!("the table `{name}` has the tenant column `{column}`, but the plan {but}");
                 self.push(Finding {
                     remedy: Some(format!(
-                        "add a step {{entity: {}, table: {full}, organization: {}}} or a keep {{table: {full}, reason: ...}} to the plan (cascade)",
+                        "{}add a step {{entity: {}, table: {full}, organization: {}}} or a keep {{table: {full}, reason: ...}} to the plan (cascade)",
+                        listed.map(not_global).unwrap_or_default(),
                         scalar(entities.get(&table.id).map_or_else(|| table.table.bare(), String::as_str)),
                         scalar(column),
                         full = scalar(&name)

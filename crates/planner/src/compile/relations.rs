@@ -9,20 +9,25 @@ use crate::plan::Plan;
 pub(super) fn report_relations(plan: &Plan, catalog: &Catalog, faults: &mut Collector) {
     let of_plan = |name: &String| *name == plan.organization.table || plan.steps.iter().any(|s| s.table == *name);
     let deleted: Vec<&TableInfo> = catalog.tables.iter().filter(|t| t.declared.iter().any(of_plan)).collect();
-    for keep in &plan.keep {
-        let Some(kept) = catalog.declared(&keep.table) else { continue };
-        let whole = catalog.properties(kept.id).and_then(|t| t.partition_of.as_ref());
-        if let Some(from) = deleted.iter().find(|t| t.id == kept.id || Some(&t.table.name()) == whole) {
-            let (name, from) = (kept.table.name(), from.table.name());
+    let kept = plan.keep.iter().map(|k| (&k.table, "cascade.keep", Some(&k.reason)));
+    for (declared, list, reason) in kept.chain(plan.global.iter().map(|name| (name, "cascade.global", None))) {
+        let Some(left) = catalog.declared(declared) else { continue };
+        let whole = catalog.properties(left.id).and_then(|t| t.partition_of.as_ref());
+        if let Some(from) = deleted.iter().find(|t| t.id == left.id || Some(&t.table.name()) == whole) {
+            let (name, from) = (left.table.name(), from.table.name());
             let but = if name == from {
                 "the plan also deletes from it".to_owned()
             } else {
                 format!("it is a partition of `{from}`, from which the plan deletes")
             };
+            let leaves = match reason {
+                Some(reason) => format!("keeps `{name}` ({reason})"),
+                None => format!("lists `{name}` as global"),
+            };
             faults.schema(
-                format!("the plan keeps `{name}` ({}), but {but}", keep.reason),
+                format!("the plan {leaves}, but {but}"),
                 Some(&name),
-                Some(format!("remove `{}` from `cascade.keep`, or remove `{from}` from the steps", keep.table)),
+                Some(format!("remove `{declared}` from `{list}`, or remove `{from}` from the steps")),
             );
         }
     }

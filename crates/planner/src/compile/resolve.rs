@@ -125,17 +125,17 @@ pub(super) fn resolve<'a>(
                     let which = if step.column.is_some() {
                         format!("`{at}.column`: no single column identifies")
                     } else {
-                        format!("`{at}.columns`: these columns do not identify")
+                        format!("`{at}.columns`: these columns neither are nor belong to a key that identifies")
                     };
                     faults.schema(
                         format!(
-                            "{which} a row of the parent table `{}`, so part of its key could match rows of another organization",
+                            "{which} a row of the parent table `{}`, so they could match rows of another organization",
                             other.table
                         ),
                         Some(&step.table),
                         Some(format!(
-                            "in {at}, write `columns: {{COLUMN: PARENT_COLUMN, ...}}` with the whole key of `{}`",
-                            other.table
+                            "in {at}, write `columns: {{COLUMN: PARENT_COLUMN, ...}}` with the key of `{}`, or with as many of its columns as `{}` has",
+                            other.table, step.table
                         )),
                     );
                     complete = false;
@@ -194,12 +194,13 @@ fn refers_elsewhere<'c>(
 }
 
 /// Columns of the child, each with the parent's column. If the step names one `column`, the parent's column is the one that
-/// a foreign key names, else the parent's single-column key. Returns `None` if the parent's columns do not identify a row:
-/// part of a key could match rows of another organization.
+/// a foreign key names, else the parent's single-column key. Several `columns` may also be part of one key: then each
+/// deletion proves that no other organization's row has the same part. Returns `None` if the parent's columns are neither.
 fn pairs(step: &Step, child: &TableInfo, parent: &TableInfo, catalog: &Catalog) -> Option<Vec<(String, String)>> {
     let Some(column) = &step.column else {
         let key: Vec<&str> = step.columns.values().map(String::as_str).collect();
-        return parent.unique_on(&key).then(|| step.columns.iter().map(|(c, p)| (c.clone(), p.clone())).collect());
+        let usable = parent.unique_on(&key) || parent.part_of_key(&key);
+        return usable.then(|| step.columns.iter().map(|(c, p)| (c.clone(), p.clone())).collect());
     };
     let referred = catalog
         .foreign_keys

@@ -8,7 +8,7 @@ use super::resolve::{Steps, resolve};
 use super::rows::row_sets;
 use super::sequence::{self, Sequence, Set, TableSteps};
 use super::statements::{self, Deleting};
-use super::{captures, checks, detach, exclusive, shared};
+use super::{ambiguous, captures, checks, detach, exclusive, nobodys, shared};
 use crate::cascade::{Cascade, Delete, DeletedTable, Entity, PlanTable, Preflight, Returned, USERS};
 use crate::catalog::{Catalog, TableId, TableProperties};
 use crate::limits::COUNT_LIMIT;
@@ -69,6 +69,7 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
     let preflight = |effort| Preflight {
         references: checks::query(&all, &steps, (&live, &shown), root, effort),
         shared: shared::query(&plan.tenant_columns, &steps, (&live, &shown), catalog, root, effort),
+        ambiguous: ambiguous::query(&steps, (&live, &shown), |_| true, effort),
     };
 
     Some(Cascade {
@@ -89,8 +90,10 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
         late_preflight: Preflight {
             references: checks::query(&checks::into(&needs, &late), &steps, (&held, &shown), root, Effort::Whole),
             shared: None,
+            ambiguous: ambiguous::query(&steps, (&held, &shown), |table| late.contains(&table), Effort::Whole),
         },
         quick_check: preflight(Effort::QuickCheck(catalog)),
+        nobodys_rows: nobodys::queries(&plan.tenant_columns, &steps, catalog, root),
         observe_many: statements::observe_many(root, &steps, &live),
         observes_referrers: steps.values().any(|s| s.step.entity == USERS && s.referenced.is_some()),
         defer_constraints: catalog.foreign_keys.iter().any(|k| k.deferrable),

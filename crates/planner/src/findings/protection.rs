@@ -33,9 +33,10 @@ pub(super) fn warnings_of_missing_protection(
                 columns: key.child_columns.clone(),
                 constraint: Some(key.name.clone()),
                 remedy: Some(format!(
-                    "ALTER TABLE {} VALIDATE CONSTRAINT {};",
+                    "ALTER TABLE {} VALIDATE CONSTRAINT {};{}",
                     table.table,
-                    Column::new(&key.name)
+                    Column::new(&key.name),
+                    catalog.table(key.parent).map(|parent| orphans((table, &key.child_columns), (parent, &key.parent_columns))).unwrap_or_default()
                 )),
                 ..Finding::warning(
                     Kind::NotValid,
@@ -65,6 +66,20 @@ fn unprotected(plan: &Plan, catalog: &Catalog, step: &Step, table: &TableInfo) -
             ),
         )
     }
+}
+
+/// A comment that shows the rows on which a foreign key fails: they refer to no row.
+fn orphans((child, columns): (&TableInfo, &[String]), (parent, keys): (&TableInfo, &[String])) -> String {
+    let referring: Vec<String> = columns.iter().map(|c| format!("c.{} IS NOT NULL", Column::new(c))).collect();
+    let joined: Vec<String> =
+        columns.iter().zip(keys).map(|(c, p)| format!("p.{} = c.{}", Column::new(p), Column::new(c))).collect();
+    format!(
+        " -- if it fails, first delete the rows that refer to nothing: SELECT c.* FROM {} c WHERE {} AND NOT EXISTS (SELECT FROM {} p WHERE {});",
+        child.table,
+        referring.join(" AND "),
+        parent.table,
+        joined.join(" AND ")
+    )
 }
 
 /// Which link of the chain is missing, and what adds it.
@@ -114,14 +129,18 @@ fn missing_link(plan: &Plan, catalog: &Catalog, step: &Step, table: &TableInfo) 
         None if types_of(table, &columns) != types_of(parent, &parent_columns) => {
             (" (the types of its columns differ from those of the columns that they refer to)".to_owned(), None)
         }
+        None if parent.part_of_key(&parent_columns.iter().map(String::as_str).collect::<Vec<_>>()) => {
+            (" (no foreign key can refer to part of a key)".to_owned(), None)
+        }
         None => (
             String::new(),
             Some(format!(
-                "ALTER TABLE {} ADD FOREIGN KEY ({}) REFERENCES {} ({});",
+                "ALTER TABLE {} ADD FOREIGN KEY ({}) REFERENCES {} ({});{}",
                 table.table,
                 quote_all(&columns),
                 parent.table,
-                quote_all(&parent_columns)
+                quote_all(&parent_columns),
+                orphans((table, &columns), (parent, &parent_columns))
             )),
         ),
     }

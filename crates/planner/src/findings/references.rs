@@ -5,7 +5,7 @@ use crate::catalog::{Catalog, ForeignKey, TableInfo};
 use crate::entity;
 use crate::finding::{Finding, Kind, listed};
 use crate::identifier::Column;
-use crate::plan::Plan;
+use crate::plan::{Plan, not_global};
 use crate::query::Query;
 use crate::yaml::scalar;
 
@@ -41,6 +41,7 @@ fn warning(
     parent: &TableInfo,
 ) -> Finding {
     let kept = plan.keep.iter().any(|k| child.declared.contains(&k.table));
+    let global = child.as_global(plan);
     let name = child.table.name();
     let checks = cascade.and_then(|c| c.preflight.references.as_ref()).into_iter().flat_map(Query::subjects);
     let path = checks
@@ -55,19 +56,26 @@ fn warning(
         parent.table.name(),
         key.name,
         key.on_delete,
-        if kept { "keeps it" } else { "does not name it" },
+        match global {
+            _ if kept => "keeps it",
+            Some(_) => "lists it as global",
+            None => "does not name it",
+        },
     );
     let (kind, remedy) = if kept {
         let drop = format!(
             "ALTER TABLE {} DROP CONSTRAINT {}; -- or detach the rows of each organization before you delete it",
-            child.table,
+            key.partition.as_ref().unwrap_or(&child.table),
             Column::new(&key.name)
         );
         (Kind::KeptReference, drop)
     } else {
         let keep = format!("keep {{table: {}, reason: ...}}", scalar(&name));
         let step = step(plan, entity, key, child, parent).map(|step| format!("step {step} or a ")).unwrap_or_default();
-        (Kind::UndeclaredReference, format!("add a {step}{keep} to the plan (cascade)"))
+        (
+            Kind::UndeclaredReference,
+            format!("{}add a {step}{keep} to the plan (cascade)", global.map(not_global).unwrap_or_default()),
+        )
     };
     Finding {
         columns: key.child_columns.clone(),

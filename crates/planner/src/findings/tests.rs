@@ -266,7 +266,7 @@ one!(
     Warning,
     "app.notes",
     ["user_id"],
-    "ALTER TABLE \"app\".\"notes\" ADD FOREIGN KEY (\"user_id\") REFERENCES \"app\".\"users\" (\"id\");"
+    "ALTER TABLE \"app\".\"notes\" ADD FOREIGN KEY (\"user_id\") REFERENCES \"app\".\"users\" (\"id\"); -- if it fails, first delete the rows that refer to nothing: SELECT c.* FROM \"app\".\"notes\" c WHERE c.\"user_id\" IS NOT NULL AND NOT EXISTS (SELECT FROM \"app\".\"users\" p WHERE p.\"id\" = c.\"user_id\");"
 );
 one!(
     a_trigger_before_the_row_can_suppress_its_delete,
@@ -311,7 +311,7 @@ one!(
     Warning,
     "app.notes",
     ["user_id"],
-    "ALTER TABLE \"app\".\"notes\" VALIDATE CONSTRAINT \"notes_user\";"
+    "ALTER TABLE \"app\".\"notes\" VALIDATE CONSTRAINT \"notes_user\"; -- if it fails, first delete the rows that refer to nothing: SELECT c.* FROM \"app\".\"notes\" c WHERE c.\"user_id\" IS NOT NULL AND NOT EXISTS (SELECT FROM \"app\".\"users\" p WHERE p.\"id\" = c.\"user_id\");"
 );
 one!(
     a_key_that_is_missing_protects_nothing,
@@ -320,7 +320,7 @@ one!(
     Warning,
     "app.notes",
     ["user_id"],
-    "ALTER TABLE \"app\".\"notes\" ADD FOREIGN KEY (\"user_id\") REFERENCES \"app\".\"users\" (\"id\");"
+    "ALTER TABLE \"app\".\"notes\" ADD FOREIGN KEY (\"user_id\") REFERENCES \"app\".\"users\" (\"id\"); -- if it fails, first delete the rows that refer to nothing: SELECT c.* FROM \"app\".\"notes\" c WHERE c.\"user_id\" IS NOT NULL AND NOT EXISTS (SELECT FROM \"app\".\"users\" p WHERE p.\"id\" = c.\"user_id\");"
 );
 one!(
     a_key_that_is_not_enforced_protects_nothing,
@@ -343,6 +343,46 @@ one!(
     ["user_id"],
     ""
 );
+
+/// Notes have part of the key of users.
+fn partial() -> (Plan, Catalog) {
+    let mut plan = plan();
+    plan.steps[1].column = None;
+    plan.steps[1].columns = BTreeMap::from([("user_id".to_owned(), "id".to_owned())]);
+    let mut catalog = healthy();
+    catalog.tables[1].unique_keys = vec![vec!["tenant_id".into(), "id".into()]];
+    catalog.foreign_keys.pop();
+    catalog.properties.insert(USERS, TableProperties { size: 123_456_789, ..indexed(&[&["tenant_id", "id"]]) });
+    (plan, catalog)
+}
+
+#[test]
+fn the_proof_for_part_of_a_key_costs_a_scan_without_an_index_on_the_parent() {
+    let (plan, mut catalog) = partial();
+    let found = |catalog: &Catalog, kind: Kind| -> Vec<Finding> {
+        let compiled = compile(&plan, catalog, "operator").expect("compiles");
+        assert_eq!(compiled.faults(), None);
+        compiled.warnings.into_iter().filter(|f| f.kind == kind).collect()
+    };
+    let unindexed = found(&catalog, Kind::Unindexed);
+    let [finding] = unindexed.as_slice() else { panic!("{unindexed:?}") };
+    assert_eq!(
+        finding.message,
+        "no index of `app.users` begins with (id), so PostgreSQL reads all of `app.users` (more than 100 MB) once for each deletion to prove that no other organization's row has the same part of the key"
+    );
+    assert_eq!(finding.remedy.as_deref(), Some("CREATE INDEX CONCURRENTLY ON \"app\".\"users\" (\"id\");"));
+    // No foreign key can refer to it, so none is proposed.
+    let unprotected = found(&catalog, Kind::Unprotected);
+    assert_eq!(unprotected.iter().map(|f| f.remedy.clone()).collect::<Vec<_>>(), [None]);
+    assert!(unprotected[0].message.contains("(no foreign key can refer to part of a key)"), "{unprotected:?}");
+
+    let digest = |catalog: &Catalog| compile(&plan, catalog, "operator").expect("compiles").digest;
+    let before = digest(&catalog);
+    properties(&mut catalog, USERS).size = 1;
+    assert_eq!(digest(&catalog), before, "what is only a cost is not the plan's identity");
+    properties(&mut catalog, USERS).indexes.push(vec!["id".into()]);
+    assert_eq!(found(&catalog, Kind::Unindexed), []);
+}
 
 fn trigger(timing: Timing, per_row: bool) -> Trigger {
     Trigger { name: "t".into(), function: "app.f".into(), timing, per_row, fires: true }
@@ -381,7 +421,7 @@ fn only_rules_that_postgres_runs_in_place_of_a_counted_delete_are_let_pass() {
 fn a_chain_that_breaks_above_is_cured_above() {
     let found = change(|c| c.foreign_keys.retain(|k| k.name != "users_tenant"));
     let remedies: Vec<(&str, &str)> = found.iter().map(|f| (f.2.as_str(), f.4.as_str())).collect();
-    let cure = "ALTER TABLE \"app\".\"users\" ADD FOREIGN KEY (\"tenant_id\") REFERENCES \"app\".\"tenants\" (\"id\");";
+    let cure = "ALTER TABLE \"app\".\"users\" ADD FOREIGN KEY (\"tenant_id\") REFERENCES \"app\".\"tenants\" (\"id\"); -- if it fails, first delete the rows that refer to nothing: SELECT c.* FROM \"app\".\"users\" c WHERE c.\"tenant_id\" IS NOT NULL AND NOT EXISTS (SELECT FROM \"app\".\"tenants\" p WHERE p.\"id\" = c.\"tenant_id\");";
     assert_eq!(remedies, [("app.users", cure), ("app.notes", "")]);
 }
 

@@ -12,7 +12,9 @@ fn statements(compiled: &CompiledPlan) -> Vec<&Statement> {
     all.push(&erase.observe_many);
     all.extend(erase.captures.iter().map(|c| &c.statement));
     all.extend(erase.deletes.iter().chain(&erase.late_deletes).map(|d| &d.statement));
-    all.extend([&erase.preflight, &erase.quick_check].into_iter().flat_map(|p| &p.references).map(Query::statement));
+    let preflights = [&erase.preflight, &erase.late_preflight, &erase.quick_check];
+    all.extend(preflights.into_iter().flat_map(|p| &p.references).map(Query::statement));
+    all.extend(preflights.into_iter().flat_map(|p| &p.ambiguous).map(Query::statement));
     all
 }
 
@@ -81,7 +83,7 @@ fn hostile_names_stay_names() {
 /// `a` has a composite key; `b` refers to it.
 fn composite() -> Catalog {
     let mut catalog = platform(Flavour::NoKeys);
-    let mut a = table(TableId(10), "a", &["tenant", "n"]);
+    let mut a = table(TableId(10), "a", &["tenant", "n", "id"]);
     a.unique_keys = vec![vec!["tenant".into(), "n".into()]];
     catalog.tables.truncate(1);
     catalog.tables.extend([a, table(TableId(11), "b", &["id", "a_tenant", "a_n"])]);
@@ -114,9 +116,11 @@ fn composite_keys_are_matched_as_a_whole() {
     assert!(fault.to_string().contains("cascade.steps[1].column"), "{fault}");
     assert!(remedy(&fault).expect("a remedy").contains("columns:"));
 
-    let half = plan(&format!("{steps}- {{entity: b, table: b, parent: a, columns: {{a_n: n}}}}"));
-    let fault = faults(&half, &composite()).expect("half of a key is refused");
+    let none = plan(&format!("{steps}- {{entity: b, table: b, parent: a, columns: {{a_n: id}}}}"));
+    let fault = faults(&none, &composite()).expect("a column of no key is refused");
     assert!(fault.to_string().contains("`cascade.steps[1].columns`"), "{fault}");
+    let mixed = plan(&format!("{steps}- {{entity: b, table: b, parent: a, columns: {{a_n: n, id: id}}}}"));
+    assert!(faults(&mixed, &composite()).is_some(), "a column of a key beside one of no key is refused");
 }
 
 #[test]

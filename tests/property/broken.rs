@@ -1,0 +1,100 @@
+//! Engines that are broken on purpose: the property must catch each.
+
+use planner::cascade::Delete;
+use planner::catalog::Catalog;
+use planner::compile::compile;
+use planner::plan::Plan;
+use planner::{Cascade, CompiledPlan, ErasePlan};
+
+/// What is broken on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breakage {
+    /// A composite key is matched by one of its columns.
+    HalfOfAKey,
+    /// Keys of parents that go first are captured, and not found by the statements that need them.
+    NoCapture,
+    /// The predicate on the tenant is always true.
+    NoTenant,
+    /// A step is left out.
+    NoStep,
+}
+
+impl Breakage {
+    pub const ALL: [Self; 4] = [Self::HalfOfAKey, Self::NoCapture, Self::NoTenant, Self::NoStep];
+
+    /// Compiles the plan into something broken. Returns `None` if this schema has nothing of the kind.
+    pub fn compile(self, plan: Plan, catalog: Catalog, role: &str) -> Option<CompiledPlan> {
+        match self {
+            Self::HalfOfAKey => half_of_a_key(plan, catalog, role),
+            Self::NoCapture => no_capture(&plan, &catalog, role),
+            Self::NoTenant => no_tenant(&plan, catalog, role),
+            Self::NoStep => no_step(plan, &catalog, role),
+        }
+    }
+}
+
+/// What a plan without faults runs.
+fn ready(compiled: &mut CompiledPlan) -> Option<&mut ErasePlan> {
+    match &mut compiled.verdict {
+        planner::Verdict::Ready(erase) => Some(erase),
+        planner::Verdict::Blocked { .. } => None,
+    }
+}
+
+fn half_of_a_key(mut plan: Plan, mut catalog: Catalog, role: &str) -> Option<CompiledPlan> {
+    let step = plan.steps.iter_mut().find(|s| s.parent.is_some() && s.columns.len() > 1)?;
+    // The half that the other tenants have as well.
+    let half = step.columns.iter().find(|(_, parent)| *parent == "n").map(|(c, p)| (c.clone(), p.clone()))?;
+    step.columns.retain(|c, _| *c == half.0);
+    for table in &mut catalog.tables {
+        table.unique_keys.push(vec![half.1.clone()]);
+    }
+    let mut compiled = compile(&plan, &catalog, role).ok()?;
+    // The count of parents that are still there would refuse it.
+    ready(&mut compiled)?.parents_left = None;
+    Some(compiled)
+}
+
+fn no_capture(plan: &Plan, catalog: &Catalog, role: &str) -> Option<CompiledPlan> {
+    let mut compiled = compile(plan, catalog, role).ok()?;
+    let erase = ready(&mut compiled)?;
+    // It would ask for as many answers as there are keys, and get none.
+    erase.parents_back.clear();
+    let Cascade { captures, deletes, late_deletes, .. } = &mut **erase;
+    let captured = captures.iter_mut().flat_map(|c| &mut c.columns);
+    // What a delete returns would make up for it.
+    let tables = deletes.iter_mut().chain(late_deletes).flat_map(|d| &mut d.tables);
+    let returned = tables.flat_map(|of| &mut of.returns).flat_map(|r| &mut r.columns);
+    // No statement asks for keys of this name.
+    let lost = captured.chain(returned).map(|column| column.push_str(", lost")).count();
+    (lost > 0).then_some(compiled)
+}
+
+fn no_tenant(plan: &Plan, mut catalog: Catalog, role: &str) -> Option<CompiledPlan> {
+    let whole = compile(plan, &catalog, role).ok()?;
+    for table in &mut catalog.tables {
+        let key = if table.id == whole.root.id { "id" } else { "org" };
+        for column in table.columns.iter_mut().filter(|c| c.name == key) {
+            column.type_name.push_str(" IS NOT NULL");
+        }
+    }
+    let mut broken = compile(plan, &catalog, role).ok()?;
+    // The organizations themselves are deleted one by one: more than one would be refused.
+    let alone = |delete: &&Delete| delete.organization && delete.tables.is_empty();
+    let organization = whole.erase().ok()?.deletes.iter().find(alone)?.clone();
+    *ready(&mut broken)?.deletes.iter_mut().find(|d| d.organization)? = organization;
+    Some(CompiledPlan { root: whole.root, ..broken })
+}
+
+/// The last step whose table is nobody's parent.
+fn no_step(mut plan: Plan, catalog: &Catalog, role: &str) -> Option<CompiledPlan> {
+    let needed = |entity: &String| {
+        plan.steps.iter().any(|s| s.parent.as_ref() == Some(entity) || s.referenced_by.as_ref() == Some(entity))
+    };
+    let leaf = plan.steps.iter().rposition(|s| !needed(&s.entity))?;
+    plan.steps.remove(leaf);
+    if plan.steps.is_empty() {
+        return None;
+    }
+    compile(&plan, catalog, role).ok()
+}
