@@ -162,20 +162,18 @@ impl RowSet {
 
     /// The same, by parents that are there, whether or not their keys were captured.
     pub(super) fn of_present_parents(&self) -> Self {
-        match self {
-            Self::Through(links) => {
-                Self::Through(links.iter().map(|link| Link { captured: false, ..link.clone() }).collect())
-            }
-            other => other.clone(),
+        let mut set = self.clone();
+        if let Self::Through(links) = &mut set {
+            links.iter_mut().for_each(|link| link.captured = false);
         }
+        set
     }
 
     /// The condition that a row of this set refers to a row of the parent's table, if it is a set of a single way.
     pub(super) fn joined(&self, child: &str, parent: &str) -> Option<String> {
-        match self {
-            Self::Through(links) if links.len() == 1 => links.first().map(|link| link.joined(child, parent)),
-            _ => None,
-        }
+        let Self::Through(links) = self else { return None };
+        let [link] = links.as_slice() else { return None };
+        Some(link.joined(child, parent))
     }
 
     /// Each way in which a row may belong to this set, alone.
