@@ -164,7 +164,9 @@ impl RowSet {
     pub(super) fn of_present_parents(&self) -> Self {
         let mut set = self.clone();
         if let Self::Through(links) = &mut set {
-            links.iter_mut().for_each(|link| link.captured = false);
+            for link in links {
+                link.captured = false;
+            }
         }
         set
     }
