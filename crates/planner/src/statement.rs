@@ -270,20 +270,20 @@ impl RowSet {
 
     /// The same, by parents that are there, whether or not their keys were captured.
     pub(super) fn of_present_parents(&self) -> Self {
-        match self {
-            Self::Through(links) => {
-                Self::Through(links.iter().map(|link| Link { captured: false, ..link.clone() }).collect())
+        let mut set = self.clone();
+        if let Self::Through(links) = &mut set {
+            for link in links {
+                link.captured = false;
             }
-            other => other.clone(),
         }
+        set
     }
 
     /// The condition that a row of this set refers to a row of the parent's table, if it is a set of a single way.
     pub(super) fn joined(&self, child: &str, parent: &str) -> Option<String> {
-        match self {
-            Self::Through(links) if links.len() == 1 => links.first().map(|link| link.joined(child, parent)),
-            _ => None,
-        }
+        let Self::Through(links) = self else { return None };
+        let [link] = links.as_slice() else { return None };
+        Some(link.joined(child, parent))
     }
 
     /// Whether it has only rows to which nothing outside refers.
