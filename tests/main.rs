@@ -78,6 +78,7 @@ fn main() -> ExitCode {
         lifecycle::tests(),
         needs::tests(),
         plan::tests(),
+        plan::groups::tests(),
         property::tests(),
         property::equality::tests(),
         property::meanwhile::tests(),
