@@ -13,7 +13,9 @@ impl TableInfo {
     }
 }
 
-/// The first part of a remedy: the plan must no longer list the table as global. An entry `schema.*` may stay.
-pub(crate) fn not_global(listed: &str) -> String {
-    if listed.ends_with(".*") { String::new() } else { format!("remove `{listed}` from `cascade.global`, and ") }
+impl Plan {
+    /// The first part of a remedy: the plan must no longer list the table as global. An entry `schema.*` may stay.
+    pub(crate) fn not_global(listed: &str) -> String {
+        if listed.ends_with(".*") { String::new() } else { format!("remove `{listed}` from `cascade.global`, and ") }
+    }
 }
