@@ -61,6 +61,7 @@ pub(super) async fn cascade(
     let organizations = run.delete_organization(&plan.root.table.name(), present).await?;
     let proof = run.nothing_left().await?;
     run.parents_gone().await?;
+    run.none_left_behind().await?;
     let (steps, captured) = (steps(erase, &found, &deleted), run.captured);
     Ok(Attempt::Done(Deleted { proof, steps, organizations, captured, before }))
 }

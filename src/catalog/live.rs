@@ -72,8 +72,10 @@ async fn read_catalog(connection: &mut PgConnection, plan: &Plan) -> Result<(Cat
     let of_plan: Vec<String> =
         std::iter::once(plan.organization.table.clone()).chain(plan.steps.iter().map(|s| s.table.clone())).collect();
     let kept: BTreeSet<&String> = plan.keep.iter().map(|k| &k.table).collect();
+    let referring: BTreeSet<&String> = plan.steps.iter().flat_map(|s| &s.unless).map(|r| &r.table).collect();
     let left: BTreeSet<&String> = plan.global.iter().chain(plan.unclassified.iter().map(|u| &u.table)).collect();
-    let all: BTreeSet<String> = of_plan.iter().chain(kept.iter().copied()).chain(left).cloned().collect();
+    let all: BTreeSet<String> =
+        [&kept, &referring, &left].into_iter().flatten().copied().chain(&of_plan).cloned().collect();
     let declared: Vec<(String, TableId)> = own(RESOLVE)
         .bind(all.into_iter().collect::<Vec<_>>())
         .fetch_all(&mut *connection)
@@ -100,7 +102,9 @@ async fn read_catalog(connection: &mut PgConnection, plan: &Plan) -> Result<(Cat
         key.child = ancestors.get(&key.child).copied().unwrap_or(key.child);
     }
     // Of a table that is global or unclassified nothing is read, unless it has to do with a table of the plan.
-    let read = |name: &String, id: &TableId| of_plan.contains(name) || kept.contains(name) || plan_tables.contains(id);
+    let read = |name: &String, id: &TableId| {
+        of_plan.contains(name) || kept.contains(name) || referring.contains(name) || plan_tables.contains(id)
+    };
     let mut ids: BTreeSet<TableId> = declared.iter().filter(|(name, id)| read(name, id)).map(|(_, id)| *id).collect();
     ids.extend(foreign_keys.iter().map(|k| k.child));
     ids.extend(fingerprint.tenant_tables.iter().map(|id| TableId(id.0)));
@@ -109,7 +113,9 @@ async fn read_catalog(connection: &mut PgConnection, plan: &Plan) -> Result<(Cat
         table.declared = declared.iter().filter(|(_, id)| *id == table.id).map(|(name, _)| name.clone()).collect();
     }
     let properties = properties(&mut *connection, oids(&ids), oids(&plan_tables)).await?;
-    let mut known: BTreeSet<TableId> = declared.iter().map(|(_, id)| *id).collect();
+    // A table that a step only names as one that refers to it is not mentioned: nothing is said about its rows.
+    let mentioned = |name: &String| of_plan.contains(name) || kept.contains(name) || left.contains(name);
+    let mut known: BTreeSet<TableId> = declared.iter().filter(|(name, _)| mentioned(name)).map(|(_, id)| *id).collect();
     let plan_tables: Vec<TableId> = plan_tables.into_iter().collect();
     // A step whose table is a view deletes the rows of the tables below it.
     known.extend(below_views(&mut *connection, &plan_tables).await?);
