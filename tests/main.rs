@@ -81,6 +81,7 @@ fn main() -> ExitCode {
         needs::tests(),
         nobodys_rows::tests(),
         plan::tests(),
+        plan::groups::tests(),
         property::tests(),
         property::cycles::tests(),
         property::equality::tests(),

@@ -1,5 +1,7 @@
 //! "I get a plan from my own schema, see what it would delete, and rehearse it, before anything is deleted."
 
+pub mod groups;
+
 use std::sync::Arc;
 
 use organization_operator::config::Config;
