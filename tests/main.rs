@@ -80,6 +80,7 @@ fn main() -> ExitCode {
         property::cycles::tests(),
         property::equality::tests(),
         property::meanwhile::tests(),
+        property::people::tests(),
         property::relations::tests(),
         property::single::tests(),
         rbac::tests(),

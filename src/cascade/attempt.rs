@@ -59,6 +59,7 @@ pub(super) async fn cascade(
     let Gone { rows: deleted, organizations } = run.delete(erase.deletes.iter(), &before).await?;
     let proof = run.nothing_left().await?;
     run.parents_gone().await?;
+    run.none_left_behind().await?;
     Ok(Attempt::Done(Deleted { proof, steps: steps(erase, &found, &deleted), organizations, captured: run.captured }))
 }
 

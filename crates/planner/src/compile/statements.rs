@@ -34,16 +34,22 @@ pub(super) fn count<'t, 'a: 't>(
     Query::new(writer, numbers)
 }
 
-/// Deletes the rows of a set: of all steps of its tables at once, and of the organization if it is part of the set. Returns
-/// the captured columns of each step.
-pub(super) fn delete(set: &Set<'_>, root: &Root, held: &PerStep<RowSet>, captured: &PerStep<Vec<String>>) -> Statement {
+/// Deletes the rows of a set: of all steps of its tables at once, `deleting`, and of the organization if it is part of the
+/// set. Returns the captured columns of each step.
+pub(super) fn delete(
+    set: &Set<'_>,
+    root: &Root,
+    deleting: &PerStep<RowSet>,
+    held: &PerStep<RowSet>,
+    captured: &PerStep<Vec<String>>,
+) -> Statement {
     let mut writer = Writer::default();
     let organization = |writer: &mut Writer| {
         let condition = root.rows().condition("t", &KeySource::Bound, writer);
         format!("DELETE FROM {} t WHERE {condition}", root.table)
     };
     let mut parts: Vec<(String, String)> =
-        set.tables.iter().map(|same| part(same, held, captured, &mut writer)).collect();
+        set.tables.iter().map(|same| part(same, deleting, held, captured, &mut writer)).collect();
     if set.organization {
         let delete = organization(&mut writer);
         if parts.is_empty() {
@@ -72,11 +78,12 @@ pub(super) fn delete(set: &Set<'_>, root: &Root, held: &PerStep<RowSet>, capture
 /// The delete of one table of a set, and what to select of the rows that it returns.
 fn part(
     same: &TableSteps<'_>,
+    deleting: &PerStep<RowSet>,
     held: &PerStep<RowSet>,
     captured: &PerStep<Vec<String>>,
     writer: &mut Writer,
 ) -> (String, String) {
-    let condition = any_of(&same.sets(held), "t", &KeySource::Bound, writer);
+    let condition = any_of(&same.sets(deleting), "t", &KeySource::Bound, writer);
     let (mut returned, mut arrays) = (Vec::new(), Vec::new());
     for &step in same.steps.iter().filter(|&&i| !captured[i].is_empty()) {
         // A row of one step is not a row of the others.
@@ -104,9 +111,19 @@ pub(super) fn lock_tables(root: &Root, steps: &Steps<'_>) -> Statement {
     Writer::default().finish(sql)
 }
 
+/// The steps whose rows stand for those of this step when many organizations are observed: itself, or the steps that refer
+/// to its rows.
+fn observed(steps: &Steps<'_>, id: StepId) -> Vec<StepId> {
+    match &steps[id].referenced {
+        None => vec![id],
+        Some(referenced) => referenced.referrers.iter().flat_map(|(referrer, _)| observed(steps, *referrer)).collect(),
+    }
+}
+
 /// Existence, activation and users of many organizations in one query.
 pub(super) fn observe_many(root: &Root, steps: &Steps<'_>, live: &PerStep<RowSet>) -> Statement {
-    let users: Vec<StepId> = steps.iter().filter(|(_, s)| s.step.entity == USERS).map(|(i, _)| i).collect();
+    let users: Vec<StepId> =
+        steps.iter().filter(|(_, s)| s.step.entity == USERS).flat_map(|(i, _)| observed(steps, i)).collect();
     let mut writer = Writer::default();
     let keys = writer.array(Param::Keys, &root.key_type);
     let (count, join) = match users.as_slice() {
