@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::names::{TablesByColumn, named_after};
+use super::names::{TablesByColumn, named_after, named_after_end};
+use super::stems::Stems;
 use super::survey::{Survey, Surveyed};
 use super::tenant_table::TenantTable;
 use crate::catalog::{ColumnInfo, ForeignKey, TableId};
@@ -20,8 +21,50 @@ pub(super) struct Candidate {
     pub(super) indexed: bool,
     /// Whether the column is named after the parent.
     pub(super) named_after_parent: bool,
-    /// Why it does not decide where the child belongs. `None` if it may.
-    pub(super) doubt: Option<Doubt>,
+    /// Why it does not decide where the child belongs, so that a person has to. `None` if it may decide.
+    pub(super) doubt: Option<String>,
+    /// Whether each column has the type of the parent's.
+    pub(super) same_type: bool,
+    /// How well the columns' names fit the parent's.
+    pub(super) fit: Fit,
+    /// Whether a step can find rows by it. No step looks into an array or JSON.
+    pub(super) is_step: bool,
+}
+
+/// How well the name of a column fits the table that it may refer to, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Fit {
+    /// Whether it has a role in front: `parent_flow_id`.
+    pub(super) role: bool,
+    pub(super) part: Part,
+}
+
+impl Fit {
+    /// One number for all that is equally good.
+    pub(super) fn rank(self) -> u8 {
+        let part = match self.part {
+            Part::Sibling | Part::Full => 0,
+            Part::End => 1,
+            Part::Start => 2,
+            Part::Other => 3,
+        };
+        if self.role { part + 4 } else { part }
+    }
+}
+
+/// Which part of a table's name a column has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    /// All but a prefix that the column's own table has, too: `event_id` of `v1_event_runs` for `v1_event`.
+    Sibling,
+    /// All of it.
+    Full,
+    /// All but a prefix: `dag_id` for `v1_dag`.
+    End,
+    /// All but a suffix: `dag_id` for `dag_archive`.
+    Start,
+    /// None of it.
+    Other,
 }
 
 /// Where a candidate comes from, the surest source first.
@@ -32,14 +75,6 @@ pub(super) enum Source {
     Learned,
     /// A column name alone.
     Name,
-}
-
-/// Why a candidate does not decide where its child belongs.
-#[derive(Clone, Debug)]
-pub(super) struct Doubt {
-    pub(super) reason: String,
-    /// Whether a person has to decide. If not, the candidate is only a hint.
-    pub(super) asks: bool,
 }
 
 impl Candidate {
@@ -63,7 +98,7 @@ type NameUses<'a> = BTreeMap<&'a str, BTreeMap<(TableId, &'a str), BTreeSet<Tabl
 /// A table and the column referred to.
 type Target<'a> = (&'a Surveyed, &'a str);
 
-pub(super) fn candidate_references(survey: &Survey, tenants: TenantTable<'_>) -> References {
+pub(super) fn candidate_references(survey: &Survey, tenants: TenantTable<'_>, stems: &Stems<'_>) -> References {
     let mut uses: NameUses<'_> = BTreeMap::new();
     let mut candidates = Vec::new();
     for key in survey.foreign_keys.iter().filter(|k| k.child != k.parent) {
@@ -83,7 +118,7 @@ pub(super) fn candidate_references(survey: &Survey, tenants: TenantTable<'_>) ->
             }
             let by_key = |k: &ForeignKey| k.child == table.id() && k.child_columns == [column.name.clone()];
             if !survey.foreign_keys.iter().any(by_key) {
-                candidates.extend(by_name(survey, tenants, table, column, named, &uses));
+                candidates.extend(by_name(survey, tenants, table, column, named, &uses, stems));
             }
         }
     }
@@ -103,7 +138,7 @@ fn by_foreign_key(key: &ForeignKey, child: &Surveyed, parent: &Surveyed, tenants
     let nullable = key.child_columns.iter().any(|c| child.info.column(c).is_none_or(|c| c.nullable));
     let to_tenants = tenants.is(parent.id());
     let named_after_parent = match (key.child_columns.as_slice(), key.parent_columns.as_slice()) {
-        ([column], [target]) => named_after(column, parent.info.table.bare(), target),
+        ([column], [target]) => named_after_end(column, parent.info.table.bare(), target),
         _ => true,
     };
     let (columns, name) = (key.child_columns.join(", "), parent.written());
@@ -127,7 +162,10 @@ fn by_foreign_key(key: &ForeignKey, child: &Surveyed, parent: &Surveyed, tenants
         nullable,
         indexed: child.indexed(&key.child_columns),
         named_after_parent,
-        doubt: reason.map(|reason| Doubt { reason, asks: true }),
+        doubt: reason,
+        same_type: true,
+        fit: Fit { role: false, part: Part::Full },
+        is_step: true,
     }
 }
 
@@ -140,6 +178,7 @@ fn by_name(
     column: &ColumnInfo,
     named: Option<Target<'_>>,
     uses: &NameUses<'_>,
+    stems: &Stems<'_>,
 ) -> Vec<Candidate> {
     let mut targets: Vec<(TableId, &str, Source, Option<&str>)> = Vec::new();
     if let Some(used) = uses.get(column.name.as_str()) {
@@ -178,6 +217,8 @@ fn by_name(
                 Some(format!("{columns} may refer to `{name}`, but not to its key {}", tenants.key))
             } else if let Some(doubt) = doubt {
                 Some(format!("{columns} may refer to `{name}`, but {doubt}"))
+            } else if let (Source::Name, Some(sibling)) = (source, stems.sibling(table, column, id)) {
+                Some(format!("{columns} may refer to `{name}` or to `{}`", sibling.written()))
             } else if column.nullable && !to_tenants && !named_after_parent {
                 Some(format!("{columns} is nullable and may refer to `{name}`, but is not named after it"))
             } else {
@@ -191,7 +232,10 @@ fn by_name(
                 nullable: column.nullable,
                 indexed: table.indexed(std::slice::from_ref(columns)),
                 named_after_parent,
-                doubt: reason.map(|reason| Doubt { reason, asks: to_tenants || !column.nullable }),
+                doubt: reason,
+                same_type: column.type_name == *target_type,
+                fit: Fit { role: false, part: if named_after_parent { Part::Full } else { Part::Other } },
+                is_step: true,
             })
         })
         .collect()
