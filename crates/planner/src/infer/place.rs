@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::decided::Decided;
-use super::people::{self, People};
+use super::people;
 use super::references::{Candidate, Source};
 use super::survey::Survey;
 use super::tenant_table::TenantTable;
@@ -60,11 +60,10 @@ pub(super) fn place<'a>(
         let options = placement.options(best.child);
         let people = people::find(survey, tenants, &placement, best.child);
         if let Some(rival) = options.iter().find(|option| are_rivals(tenants, best, option)) {
-            let undecided = Undecided { candidates: vec![best, rival], ambiguous: true, people: Vec::new() };
-            placement.unclassified.insert(best.child, undecided);
+            placement.unclassified.insert(best.child, Undecided::rivals(best, rival));
         } else if best.nullable && people.iter().any(|p| p.join) {
             // Whoever is in several organizations must not go because the last one that they used does.
-            placement.unclassified.insert(best.child, Undecided { candidates: options, ambiguous: false, people });
+            placement.unclassified.insert(best.child, Undecided::doubtful(options, people));
         } else {
             let depth = placement.depth(best) + 1;
             let columns = best.pairs.iter().map(|(c, _)| c.clone()).collect();

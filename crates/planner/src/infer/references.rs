@@ -75,6 +75,8 @@ pub(super) enum Source {
     Learned,
     /// A column name alone.
     Name,
+    /// Values in a sample of the rows.
+    Value,
 }
 
 impl Candidate {

@@ -105,7 +105,7 @@ fn by_spelling(
     let like = if role { "ends like" } else { "is spelled like" };
     let reason = format!("{} {like} {name}, which means the organization in other tables", column.name);
     let fit = Fit { role, part: Part::Full };
-    Some(to_organization(tenants, table, column, fit, reason, true))
+    Some(to_organization(tenants, table, column, (Source::Name, fit), reason, true))
 }
 
 /// A column whose values are keys of organizations, or an array or JSON that is named after the organization.
@@ -128,14 +128,14 @@ fn by_value(
         Form::Array | Form::Json if question.named => format!("{shown} is named after the organization"),
         _ => return None,
     };
-    Some(to_organization(tenants, table, column, fit, reason, question.form == Form::Value))
+    Some(to_organization(tenants, table, column, (Source::Value, fit), reason, question.form == Form::Value))
 }
 
 fn to_organization(
     tenants: TenantTable<'_>,
     table: &Surveyed,
     column: &ColumnInfo,
-    fit: Fit,
+    (source, fit): (Source, Fit),
     reason: String,
     is_step: bool,
 ) -> Candidate {
@@ -144,7 +144,7 @@ fn to_organization(
         child: table.id(),
         parent: tenants.table.id(),
         pairs: vec![(column.name.clone(), tenants.key.to_owned())],
-        source: Source::Name,
+        source,
         nullable: column.nullable,
         indexed: table.indexed(std::slice::from_ref(&column.name)),
         named_after_parent: false,

@@ -15,10 +15,12 @@ const SUGGESTIONS: usize = 3;
 /// A table that may belong to the organization, so that a person must decide.
 pub(super) struct Undecided<'a> {
     pub(super) candidates: Vec<&'a Candidate>,
-    /// Whether the candidates are equally good. If not, each of them is in doubt.
-    pub(super) ambiguous: bool,
     /// References of the organization's rows to this table.
     pub(super) people: Vec<People>,
+    /// Whether the candidates are equally good. If not, each of them is in doubt.
+    ambiguous: bool,
+    /// Whether its place is clear, but the plan was written before the table was there.
+    new: bool,
 }
 
 /// Lists every table without a place for which something suggests that its rows belong to an organization, and the tables
@@ -39,7 +41,7 @@ pub(super) fn ask<'a>(
             let candidates = best(references.chain(signs).collect());
             let people = people::find(survey, tenants, placement, id);
             if !candidates.is_empty() || !people.is_empty() {
-                placement.unclassified.insert(id, Undecided { candidates, ambiguous: false, people });
+                placement.unclassified.insert(id, Undecided::doubtful(candidates, people));
                 changed = true;
             }
         }
@@ -68,7 +70,7 @@ fn best(mut all: Vec<&Candidate>) -> Vec<&Candidate> {
         // A part of a key that is suggested as a whole adds nothing.
         let about: Vec<&&Candidate> = kept.iter().filter(|k| !columns(k).is_disjoint(&own)).collect();
         let same = about.iter().any(|k| k.parent == candidate.parent && columns(k).is_superset(&own));
-        let worse = candidate.source != Source::ForeignKey
+        let worse = matches!(candidate.source, Source::Learned | Source::Name)
             && about.iter().any(|k| {
                 k.source == Source::ForeignKey
                     || (k.same_type && !candidate.same_type)
@@ -81,9 +83,24 @@ fn best(mut all: Vec<&Candidate>) -> Vec<&Candidate> {
     kept
 }
 
-impl Undecided<'_> {
-    /// Why a person must decide.
-    pub(super) fn reason(&self, survey: &Survey) -> String {
+impl<'a> Undecided<'a> {
+    /// Candidates that are in doubt, and people.
+    pub(super) fn doubtful(candidates: Vec<&'a Candidate>, people: Vec<People>) -> Self {
+        Self { candidates, ambiguous: false, people, new: false }
+    }
+
+    /// Two candidates that are equally good.
+    pub(super) fn rivals(one: &'a Candidate, other: &'a Candidate) -> Self {
+        Self { candidates: vec![one, other], ambiguous: true, people: Vec::new(), new: false }
+    }
+
+    /// A table whose place is clear, but nobody has seen it yet.
+    pub(super) fn new_table(ways: Vec<&'a Candidate>) -> Self {
+        Self { candidates: ways, ambiguous: false, people: Vec::new(), new: true }
+    }
+
+    /// Why a person must decide. `kept` are the tables that the plan keeps.
+    pub(super) fn reason(&self, survey: &Survey, kept: &BTreeSet<TableId>) -> String {
         if self.ambiguous {
             let columns: Vec<String> = self.candidates.iter().map(|c| c.columns()).collect();
             return format!("{} refer to the organization equally well", columns.join(" and "));
@@ -93,10 +110,19 @@ impl Undecided<'_> {
                 return doubt.clone();
             }
             let parent = survey.table(candidate.parent).map(Surveyed::written).unwrap_or_default();
+            if self.new {
+                let how = match candidate.source {
+                    Source::ForeignKey => "refers to",
+                    Source::Learned => "has no foreign key, but by its name it refers to",
+                    Source::Name | Source::Value => "has no foreign key, but is named after",
+                };
+                return format!("a new table: {} {how} `{parent}`", candidate.columns());
+            }
             if !self.people.is_empty() {
                 return format!("{} is nullable and refers to `{parent}`", candidate.columns());
             }
-            format!("{} refers to `{parent}`, which is unclassified too", candidate.columns())
+            let state = if kept.contains(&candidate.parent) { "which the plan keeps" } else { "which is unclassified too" };
+            format!("{} refers to `{parent}`, {state}", candidate.columns())
         };
         let people = people::reason(survey, &self.people);
         people.into_iter().chain(self.candidates.iter().map(reason)).collect::<Vec<_>>().join("; ")
