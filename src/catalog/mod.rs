@@ -5,6 +5,7 @@ mod foreign_keys;
 pub mod live;
 mod own_schema;
 mod properties;
+pub mod sample;
 pub mod survey;
 mod tables;
 

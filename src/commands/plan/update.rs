@@ -1,0 +1,119 @@
+//! `organization-operator plan init --update FILE`.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::edit::{self, Additions};
+use super::init;
+use crate::commands::config::ConfigArgs;
+use crate::commands::error::CommandError;
+use crate::config::Config;
+use crate::domain::Failure;
+use planner::infer::{self, Update};
+
+/// Adds to the file the tables that it does not mention, and prints what was added.
+pub(super) async fn execute(
+    file: &Path,
+    output: Option<&Path>,
+    mut arguments: ConfigArgs,
+) -> Result<ExitCode, CommandError> {
+    arguments.config = Some(file.to_owned());
+    let (config, database) = arguments.load()?;
+    let text = read(file)?;
+    if serde_yaml::from_str::<Config>(&text).ok().as_ref() != Some(&config) {
+        return Err(changed(file));
+    }
+    let mut survey = database.survey().await?;
+    let questions = infer::update_questions(&survey, &config.cascade).map_err(Failure::from)?;
+    survey.values = database.sample(&questions).await?;
+    let update = infer::update(&survey, &config.cascade).map_err(Failure::from)?;
+    let gone = database.missing(&update.unknown).await?;
+    database.close().await;
+
+    let additions = Additions::of(&update);
+    let is_new = !update.global.is_empty() || !update.unclassified.is_empty();
+    let edited = edit::add(&text, &additions).filter(|edited| is_usable(edited));
+    let Some(edited) = edited else {
+        return Err(CommandError(format!(
+            "{} has a form into which the new tables cannot be inserted safely, and was not changed. Add these entries to the lists below `cascade`:\n{}",
+            file.display(),
+            additions.lines()
+        )));
+    };
+    match output {
+        Some(path) => init::write(path, &edited)?,
+        None if is_new => replace(file, &text, &edited)?,
+        None => {}
+    }
+    print!("{}", summary(&update, &gone, output.unwrap_or(file)));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The command must not write what the operator itself would refuse.
+fn is_usable(text: &str) -> bool {
+    serde_yaml::from_str::<Config>(text).is_ok_and(|config| config.cascade.validate().is_ok())
+}
+
+fn read(file: &Path) -> Result<String, CommandError> {
+    std::fs::read_to_string(file).map_err(|e| CommandError(format!("{} cannot be read: {e}", file.display())))
+}
+
+fn changed(file: &Path) -> CommandError {
+    CommandError(format!("{} changed meanwhile and was not overwritten; run the command again", file.display()))
+}
+
+/// Replaces the file as a whole, so that nobody ever reads a half of it.
+fn replace(file: &Path, old: &str, new: &str) -> Result<(), CommandError> {
+    let refused = |e: std::io::Error| CommandError(format!("{} cannot be written: {e}", file.display()));
+    // A symbolic link stays one.
+    let target = std::fs::canonicalize(file).map_err(refused)?;
+    let permissions = std::fs::metadata(&target).map_err(refused)?.permissions();
+    let mut name = target.clone().into_os_string();
+    name.push(format!(".{}.new", std::process::id()));
+    let beside = PathBuf::from(name);
+    let written = (|| {
+        let mut copy = std::fs::OpenOptions::new().write(true).create_new(true).open(&beside)?;
+        copy.set_permissions(permissions)?;
+        copy.write_all(new.as_bytes())?;
+        copy.sync_all()
+    })();
+    let result = written.map_err(refused).and_then(|()| {
+        if read(&target)? != old {
+            return Err(changed(file));
+        }
+        std::fs::rename(&beside, &target).map_err(refused)
+    });
+    if result.is_err() {
+        // Nothing more can be done about a file that cannot be removed; the failure itself matters.
+        let _ = std::fs::remove_file(&beside);
+    }
+    result
+}
+
+fn summary(update: &Update, gone: &[String], file: &Path) -> String {
+    let mut text = String::new();
+    let file = file.display();
+    if update.unclassified.is_empty() && update.global.is_empty() {
+        let _ = writeln!(text, "{file} mentions every table of the database. Nothing was added.");
+    } else {
+        let _ = writeln!(text, "Added to {file}:");
+        for open in &update.unclassified {
+            let _ = writeln!(text, "  unclassified: {} ({})", open.table, open.why.as_deref().unwrap_or_default());
+        }
+        for table in &update.global {
+            let _ = writeln!(text, "  global: {table} (no sign of an organization)");
+        }
+    }
+    for table in gone {
+        let _ = writeln!(text, "The database has no table `{table}`, which {file} mentions. The entry was not removed.");
+    }
+    if !update.unclassified.is_empty() {
+        let _ = writeln!(
+            text,
+            "The operator deletes nothing while a table is unclassified. Decide about each, then run: organization-operator plan show --config {file}"
+        );
+    }
+    text
+}
