@@ -28,6 +28,7 @@ mod layering;
 mod lifecycle;
 mod needs;
 mod plan;
+mod plan_init;
 mod property;
 mod protection;
 mod rbac;
@@ -76,6 +77,8 @@ fn main() -> ExitCode {
         lifecycle::tests(),
         needs::tests(),
         plan::tests(),
+        plan_init::tests(),
+        plan_init::update::tests(),
         property::tests(),
         property::equality::tests(),
         property::meanwhile::tests(),

@@ -27,19 +27,19 @@ tests![
 ];
 
 /// What a command printed, and its exit code.
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
 }
 
 impl Said {
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {}{}", self.out, self.err))
     }
 
     /// Insists on an exit code.
-    fn with(self, code: i32) -> Self {
+    pub fn with(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
         self
     }
@@ -50,7 +50,7 @@ async fn run(scene: &Scene, arguments: &[&str]) -> Said {
     run_at(scene, &scene.url(), arguments).await
 }
 
-async fn run_at(scene: &Scene, url: &str, arguments: &[&str]) -> Said {
+pub async fn run_at(scene: &Scene, url: &str, arguments: &[&str]) -> Said {
     run_for(scene, url, &scene.class, arguments).await
 }
 
@@ -73,7 +73,7 @@ fn config(scene: &Scene) -> String {
 }
 
 /// Drafts a plan into a file, and returns the file.
-async fn draft(scene: &Scene, url: &str, organization: &str) -> (String, String) {
+pub async fn draft(scene: &Scene, url: &str, organization: &str) -> (String, String) {
     let said = run_at(scene, url, &["plan", "init", "--organization", organization]).await.with(0);
     let file = scene.file(&format!("draft-{}.yaml", scene.world.number()), &said.out);
     Config::load(Some(std::path::Path::new(&file))).unwrap_or_else(|e| panic!("{e}: {}", said.out));
@@ -90,7 +90,7 @@ async fn everything(scene: &Scene) -> String {
 }
 
 /// `(table, column)` of each step, in order.
-fn steps(shown: &Value) -> Vec<(String, String)> {
+pub fn steps(shown: &Value) -> Vec<(String, String)> {
     let text = |v: &Value| v.as_str().expect("text").to_owned();
     shown["steps"].as_array().expect("steps").iter().map(|s| (text(&s["table"]), text(&s["belongsBy"]))).collect()
 }
@@ -136,7 +136,7 @@ async fn a_drafted_plan_fits_every_example(world: Arc<World>) {
 }
 
 /// Rows that a rehearsal deleted, the organization among them.
-fn deleted(rehearsed: &Value) -> i64 {
+pub fn deleted(rehearsed: &Value) -> i64 {
     let steps = rehearsed["steps"].as_array().expect("steps");
     steps.iter().filter_map(|s| s["deleted"].as_i64()).sum::<i64>()
         + rehearsed["organizations"].as_i64().expect("a number")
@@ -144,11 +144,16 @@ fn deleted(rehearsed: &Value) -> i64 {
 
 /// A database with `tests/schemas/larger.sql`, and its administrator's URL: this is about plans, not about privileges.
 async fn larger(world: Arc<World>) -> (Scene, String) {
+    with_schema(world, &std::fs::read_to_string(path("tests/schemas/larger.sql")).expect("the schema")).await
+}
+
+/// A database with this schema, and its administrator's URL.
+pub async fn with_schema(world: Arc<World>, schema: &str) -> (Scene, String) {
     let number = world.number();
-    let database = format!("larger_{}_{number}", std::process::id());
+    let database = format!("schema_{}_{number}", std::process::id());
     world.postgres().create_database(&database).await.expect("a database");
     let scene = Scene { world, variant: Variant::Platform, database, class: format!("t{number}") };
-    scene.sql(&std::fs::read_to_string(path("tests/schemas/larger.sql")).expect("the schema")).await;
+    scene.sql(schema).await;
     let url = scene.world.postgres().admin_url(&scene.database);
     (scene, url)
 }

@@ -205,6 +205,8 @@ fn closing_bracket(text: &str, from: usize) -> Option<(usize, char)> {
     let mut before = ' ';
     let mut gap = true;
     let mut quote = None;
+    // In single quotes, two quotes are one letter.
+    let mut closed = None;
     let mut escaped = false;
     let mut comment = false;
     for (at, letter) in text.char_indices().skip_while(|(at, _)| *at < from) {
@@ -219,6 +221,7 @@ fn closing_bracket(text: &str, from: usize) -> Option<(usize, char)> {
                 escaped = true;
             } else if letter == end {
                 quote = None;
+                closed = Some(at + 1);
             }
             continue;
         }
@@ -234,6 +237,7 @@ fn closing_bracket(text: &str, from: usize) -> Option<(usize, char)> {
             '[' | '{' => depth += 1,
             ']' | '}' if depth == 1 => return (letter == ']').then_some((at, before)),
             ']' | '}' => depth -= 1,
+            '\'' if closed == Some(at) => quote = Some(letter),
             '\'' | '"' if gap || "[{,:".contains(before) => quote = Some(letter),
             _ if depth == 0 => return None,
             _ => {}
