@@ -160,7 +160,8 @@ pub async fn with_schema(world: Arc<World>, schema: &str) -> (Scene, String) {
 
 /// The draft of `tests/schemas/larger.sql` after a person decided: people and their sessions stay.
 fn people_stay(scene: &Scene, text: &str) -> String {
-    let (decided, _) = text.split_once("  # The operator deletes nothing while this list").expect("unclassified tables");
+    let (decided, _) =
+        text.split_once("  # The operator deletes nothing while this list").expect("unclassified tables");
     let decided = decided.replace("global: [countries]", "global: [accounts, countries, sessions]");
     assert!(decided.contains("accounts, countries"), "{text}");
     scene.file("decided.yaml", &decided)
@@ -200,6 +201,19 @@ async fn the_documentation_shows_real_output(world: Arc<World>) {
     let file = people_stay(&scene, &text);
     let shown = run_at(&scene, &url, &["plan", "show", "--config", &file, "--id", "1"]).await.with(0);
     let rehearsed = run_at(&scene, &url, &["rehearse", "--config", &file, "--id", "1"]).await.with(0);
+    let (open, _) = draft(&scene, &url, "organizations").await;
+    let faulty = run_at(&scene, &url, &["plan", "show", "--config", &open]).await.with(1).out;
+    let (_, faults) = faulty.split_once("This plan cannot be used").expect("faults");
+    let faults = format!("...\nThis plan cannot be used{faults}");
+    scene
+        .sql(
+            "CREATE TABLE flow_notes (id bigint PRIMARY KEY, flow_id bigint NOT NULL REFERENCES flows); \
+              CREATE TABLE outbox (id bigint PRIMARY KEY, payload jsonb); CREATE TABLE currencies (code text PRIMARY KEY); \
+              INSERT INTO outbox VALUES (1, '{\"organization\": 1}'); DROP TABLE sessions",
+        )
+        .await;
+    let updated = run_at(&scene, &url, &["plan", "init", "--update", &file]).await.with(0).out;
+    let updated = updated.replace(&file, "config.yaml");
     let documentation = std::fs::read_to_string(path("docs/plan.md")).expect("the documentation");
     let block = |start: &str| {
         let (_, rest) =
@@ -215,6 +229,8 @@ async fn the_documentation_shows_real_output(world: Arc<World>) {
         ("```yaml\n", &text),
         ("$ organization-operator plan show --config config.yaml --id 1\n", &shown.out),
         ("$ organization-operator rehearse --config config.yaml --id 1\n", &rehearsed.out),
+        ("$ organization-operator plan show --config config.yaml\n", &faults),
+        ("$ organization-operator plan init --update config.yaml\n", &updated),
     ] {
         assert_eq!(lines(&block(start)), lines(output), "{start}");
     }

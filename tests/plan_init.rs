@@ -132,11 +132,11 @@ async fn values_of_rows_are_signs_whatever_the_type_of_the_key(world: Arc<World>
         for (name, column, form) in forms {
             for (table, value) in [(format!("with_{name}"), key), (format!("without_{name}"), other)] {
                 // The last of a thousand rows, and NULL in others.
-                sql += &format!(
+                sql.extend([format!(
                     "CREATE TABLE {table} (n int, about {column}); INSERT INTO {table} SELECT n, NULL FROM generate_series(1, 998) n;
                      INSERT INTO {table} VALUES (999, '{}');",
                     form.replacen("{}", value, 1)
-                );
+                )]);
             }
         }
         let (scene, url) = with_schema(world.clone(), &sql).await;
@@ -144,8 +144,7 @@ async fn values_of_rows_are_signs_whatever_the_type_of_the_key(world: Arc<World>
         let drafted = plan(&file);
         let mut found: Vec<&str> = open(&drafted).iter().map(|o| o.0).collect();
         found.sort_unstable();
-        let expected =
-            ["with_listed", "with_long", "with_nested", "with_plain", "with_scalar", "with_written"];
+        let expected = ["with_listed", "with_long", "with_nested", "with_plain", "with_scalar", "with_written"];
         assert_eq!(found, expected, "{key_type}: {text}");
         assert_eq!(drafted.global.len(), forms.len(), "{key_type}: {text}");
         assert!(!text.contains(key) && !text.contains("could not be read"), "{key_type}: {text}");
@@ -172,7 +171,7 @@ async fn a_number_and_a_short_text_are_keys_only_below_a_name(world: Arc<World>)
             ("no_d", "details jsonb", r#"{"organization_id": 8}"#.to_owned()),
         ];
         for (table, column, value) in &tables {
-            sql += &format!("CREATE TABLE {table} ({column}); INSERT INTO {table} VALUES ('{value}');");
+            sql.extend([format!("CREATE TABLE {table} ({column}); INSERT INTO {table} VALUES ('{value}');");
         }
         let (scene, url) = with_schema(world.clone(), &sql).await;
         let (file, text) = draft(&scene, &url, "organizations").await;
@@ -210,7 +209,7 @@ async fn what_cannot_be_read_is_said_and_not_guessed(world: Arc<World>) {
             ("broken", "values inside other (json) are keys of `organizations`")
         ],
         "{text}"
-    );
+    )]);
     let said = "# Only the names of these columns were compared, because their values could not be read:";
     assert!(text.contains(said), "{text}");
     assert!(text.contains("#   half (secret), hidden (note, secret), ruled (note)\n"), "{text}");
@@ -253,14 +252,22 @@ async fn a_large_schema_is_drafted_in_less_than_a_second(world: Arc<World>) {
     }
     // Rows in the tables that are looked at.
     for t in (1..=150).filter(|t| [0, 4].contains(&(t % 5))) {
-        sql.push(format!("INSERT INTO t{t} (id, c0, c1) SELECT gen_random_uuid(), md5(n::text), 'x' FROM generate_series(1, 200) n"));
+        sql.push(format!(
+            "INSERT INTO t{t} (id, c0, c1) SELECT gen_random_uuid(), md5(n::text), 'x' FROM generate_series(1, 200) n"
+        ));
     }
     sql.push("UPDATE t150 SET owners = ARRAY[id]; INSERT INTO organizations SELECT id FROM t150".to_owned());
     let (scene, url) = with_schema(world, &sql.join(";\n")).await;
     let file = first_draft(&scene, &url).await;
     let drafted = plan(&file);
     assert_eq!((drafted.steps.len(), drafted.global.len()), (90, 59));
-    assert_eq!(open(&drafted), [("t150", "values of id (uuid) are keys of `organizations`; elements of owners (uuid[]) are keys of `organizations`")]);
+    assert_eq!(
+        open(&drafted),
+        [(
+            "t150",
+            "values of id (uuid) are keys of `organizations`; elements of owners (uuid[]) are keys of `organizations`"
+        )]
+    );
 }
 
 /// Other tests share the machine, so the fastest of three counts.

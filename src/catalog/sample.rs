@@ -36,18 +36,7 @@ impl Database {
         own("SET TRANSACTION READ ONLY").execute(&mut *tx).await.or_failure(during)?;
         own(TIMEOUT).execute(&mut *tx).await.or_failure(during)?;
         for (id, table, columns) in &questions.tables {
-            let answers = match ask(&mut tx, questions, table, columns).await.or_failure(during)? {
-                Some(answers) => answers.into_iter().map(Some).collect(),
-                // One column may be the reason for all.
-                None => {
-                    let mut answers = Vec::new();
-                    for column in columns {
-                        let one = ask(&mut tx, questions, table, std::slice::from_ref(column)).await.or_failure(during)?;
-                        answers.push(one.and_then(|answers| answers.first().copied()));
-                    }
-                    answers
-                }
-            };
+            let answers = answers(&mut tx, questions, table, columns).await.or_failure(during)?;
             let with = |wanted: Option<bool>| -> BTreeSet<String> {
                 let all = columns.iter().zip(&answers);
                 all.filter(|(_, answer)| **answer == wanted).map(|(c, _)| c.column.clone()).collect()
@@ -61,6 +50,25 @@ impl Database {
         tx.rollback().await.or_failure(during)?;
         Ok(values)
     }
+}
+
+/// Whether each column holds keys; `None` for a column that cannot be read.
+async fn answers(
+    connection: &mut PgConnection,
+    questions: &Questions,
+    table: &Table,
+    columns: &[Question],
+) -> Result<Vec<Option<bool>>, sqlx::Error> {
+    if let Some(answers) = ask(connection, questions, table, columns).await? {
+        return Ok(answers.into_iter().map(Some).collect());
+    }
+    // One column may be the reason for all.
+    let mut answers = Vec::new();
+    for column in columns {
+        let one = ask(connection, questions, table, std::slice::from_ref(column)).await?;
+        answers.push(one.and_then(|answers| answers.first().copied()));
+    }
+    Ok(answers)
 }
 
 /// Whether each column holds keys. Returns `None` if the server refuses the query or cannot answer in time.
@@ -113,7 +121,8 @@ fn holds(questions: &Questions, question: &Question) -> String {
             of_rows(&rows, "", question.named)
         }
         Form::Json => {
-            let scalars = |of: &str| format!("LATERAL (SELECT x #>> '{{}}' FROM jsonb_path_query({of}, {SCALARS}) x) e(v)");
+            let scalars =
+                |of: &str| format!("LATERAL (SELECT x #>> '{{}}' FROM jsonb_path_query({of}, {SCALARS}) x) e(v)");
             let anywhere = of_rows(&scalars(&format!("{column}::jsonb")), "", question.named);
             let members = format!(
                 "jsonb_path_query({column}::jsonb, 'strict $.** ? (@.type() == \"object\")') o(v), jsonb_each(o.v) m(name, value), {}",

@@ -130,7 +130,9 @@ async fn a_file_that_cannot_be_edited_is_left_alone_and_the_lines_are_printed(wo
 
     // What the draft of the same schema writes can be updated.
     let (file, _) = draft(&scene, &url, "organizations").await;
-    scene.sql("CREATE TABLE tags (id int PRIMARY KEY); CREATE TABLE marks (id int, organization_id int NOT NULL)").await;
+    scene
+        .sql("CREATE TABLE tags (id int PRIMARY KEY); CREATE TABLE marks (id int, organization_id int NOT NULL)")
+        .await;
     run_at(&scene, &url, &["plan", "init", "--update", &file]).await.with(0);
     let updated = plan(&file);
     assert_eq!(updated.global, ["accounts", "legacy", "tags"]);

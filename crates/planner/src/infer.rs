@@ -140,7 +140,8 @@ impl Found {
         });
         let asked = open.filter_map(|table| {
             let columns = table.info.columns.iter().filter(|c| {
-                let by_key = |k: &crate::catalog::ForeignKey| k.child == table.id() && k.child_columns.contains(&c.name);
+                let by_key =
+                    |k: &crate::catalog::ForeignKey| k.child == table.id() && k.child_columns.contains(&c.name);
                 !survey.foreign_keys.iter().any(by_key)
             });
             let questions: Vec<Question> = columns.filter_map(|c| values::question(tenants, c, &names)).collect();
@@ -158,12 +159,8 @@ impl Found {
 
 /// The tables without any sign of an organization, and those of them that could not be read.
 fn global(survey: &Survey, placement: &Placement<'_>) -> (Vec<String>, Vec<Unread>) {
-    let mut tables: Vec<(String, TableId)> = survey
-        .tables
-        .iter()
-        .filter(|t| !placement.is_known(t.id()))
-        .map(|t| (t.written(), t.id()))
-        .collect();
+    let mut tables: Vec<(String, TableId)> =
+        survey.tables.iter().filter(|t| !placement.is_known(t.id())).map(|t| (t.written(), t.id())).collect();
     tables.sort();
     let unread = tables.iter().filter_map(|(name, id)| {
         let columns = survey.values.unread.get(id)?;

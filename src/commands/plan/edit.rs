@@ -65,12 +65,12 @@ impl Additions {
             }
             return format!("{inner}{}{inner}{lines}", self.unread.join(&inner));
         }
-        let entry = |(entry, comments): &(String, Vec<String>)| {
-            let comments: String = comments.iter().map(|line| format!("{inner}{line}")).collect();
-            format!("{inner}{entry},{comments}")
-        };
-        let text: String = self.unclassified.iter().map(entry).collect();
-        format!("{text}{inner}")
+        let mut text = String::new();
+        for (entry, comments) in &self.unclassified {
+            text.extend([inner.as_str(), entry, ","]);
+            text.extend(comments.iter().flat_map(|line| [inner.as_str(), line]));
+        }
+        text + &inner
     }
 
     fn is_empty(&self, list: &str) -> bool {
@@ -100,7 +100,12 @@ fn expected(text: &str, additions: &Additions) -> Option<Value> {
         let added: Vec<Value> = if list == "global" {
             additions.global.iter().map(|name| serde_yaml::from_str(name)).collect::<Result<_, _>>().ok()?
         } else {
-            additions.unclassified.iter().map(|(entry, _)| serde_yaml::from_str(entry)).collect::<Result<_, _>>().ok()?
+            additions
+                .unclassified
+                .iter()
+                .map(|(entry, _)| serde_yaml::from_str(entry))
+                .collect::<Result<_, _>>()
+                .ok()?
         };
         cascade.entry(list.into()).or_insert_with(|| Value::Sequence(Vec::new())).as_sequence_mut()?.extend(added);
     }
@@ -175,7 +180,8 @@ fn insert(text: &str, list: &str, additions: &Additions) -> Option<String> {
         }
     };
     let (head, tail) = (text.get(..at)?, text.get(at..)?);
-    let break_first = if head.ends_with('\n') || !added.ends_with('\n') || named_in_brackets(&added) { "" } else { "\n" };
+    let break_first =
+        if head.ends_with('\n') || !added.ends_with('\n') || named_in_brackets(&added) { "" } else { "\n" };
     let added = format!("{break_first}{added}");
     let added = if text.contains("\r\n") { added.replace('\n', "\r\n") } else { added };
     Some(format!("{head}{added}{tail}"))

@@ -107,7 +107,8 @@ fn summary(update: &Update, gone: &[String], file: &Path) -> String {
         }
     }
     for table in gone {
-        let _ = writeln!(text, "The database has no table `{table}`, which {file} mentions. The entry was not removed.");
+        let _ =
+            writeln!(text, "The database has no table `{table}`, which {file} mentions. The entry was not removed.");
     }
     if !update.unclassified.is_empty() {
         let _ = writeln!(

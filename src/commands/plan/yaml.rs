@@ -148,10 +148,7 @@ mod tests {
         let draft = Draft {
             remarks: names.iter().map(|n| vec![format!("{n}\nkeep: 1")]).collect(),
             suggestions: vec![Suggestions { steps: plan.steps.clone(), inside: true }],
-            unread: names
-                .iter()
-                .map(|n| Unread { table: (*n).to_owned(), columns: vec!["x\ny: 1".into()] })
-                .collect(),
+            unread: names.iter().map(|n| Unread { table: (*n).to_owned(), columns: vec!["x\ny: 1".into()] }).collect(),
             activation: Vec::new(),
             plan,
         };

@@ -39,7 +39,8 @@ impl Decided {
             decided.entities.entry(id).or_insert_with(|| step.entity.clone());
         }
         let schemas: BTreeSet<&str> = plan.global.iter().filter_map(|g| g.strip_suffix(".*")).collect();
-        let named = |id: TableId| decided.steps.contains_key(&id) || decided.kept.contains(&id) || decided.open.contains(&id);
+        let named =
+            |id: TableId| decided.steps.contains_key(&id) || decided.kept.contains(&id) || decided.open.contains(&id);
         let whole = survey.tables.iter().filter(|t| schemas.contains(t.info.table.schema()) && !named(t.id()));
         let whole: Vec<TableId> = whole.map(super::Surveyed::id).collect();
         decided.global.extend(whole);

@@ -23,12 +23,7 @@ pub(super) struct People {
 
 /// The references to the table if its rows may have to go with the last organization that refers to them: from every table
 /// that joins it to organizations; if there is none and the table is named like people, the best one.
-pub(super) fn find(
-    survey: &Survey,
-    tenants: TenantTable<'_>,
-    placement: &Placement<'_>,
-    id: TableId,
-) -> Vec<People> {
+pub(super) fn find(survey: &Survey, tenants: TenantTable<'_>, placement: &Placement<'_>, id: TableId) -> Vec<People> {
     let Some(table) = survey.table(id) else { return Vec::new() };
     let mut found: Vec<(bool, String, People)> = Vec::new();
     for key in survey.foreign_keys.iter().filter(|k| k.parent == id && k.child != id && !tenants.is(k.child)) {
@@ -62,6 +57,5 @@ pub(super) fn reason(survey: &Survey, people: &[People]) -> Option<String> {
         format!("rows of `{name}` refer to it by {}", columns.join(", "))
     };
     let all: Vec<String> = people.iter().map(refer).collect();
-    (!all.is_empty())
-        .then(|| format!("{}; who belonged only to a deleted organization would stay", all.join(", and ")))
+    (!all.is_empty()).then(|| format!("{}; who belonged only to a deleted organization would stay", all.join(", and ")))
 }

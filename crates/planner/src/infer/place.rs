@@ -86,7 +86,7 @@ fn are_rivals(tenants: TenantTable<'_>, one: &Candidate, other: &Candidate) -> b
         && tenants.is(other.parent)
         && one.pairs != other.pairs
         && rank(one) == rank(other)
-        && one.named_after_parent == other.named_after_parent
+        && one.named_after_parent() == other.named_after_parent()
 }
 
 impl<'a> Placement<'a> {
@@ -120,7 +120,7 @@ impl<'a> Placement<'a> {
     pub(super) fn options(&self, id: TableId) -> Vec<&'a Candidate> {
         let is_option = |c: &&&Candidate| c.doubt.is_none() && self.placed.contains_key(&c.parent);
         let mut options: Vec<&Candidate> = self.candidates(id).iter().filter(is_option).copied().collect();
-        options.sort_by_key(|c| (rank(c), self.depth(c) > 0, !c.named_after_parent, !c.indexed, self.depth(c)));
+        options.sort_by_key(|c| (rank(c), self.depth(c) > 0, !c.named_after_parent(), !c.indexed, self.depth(c)));
         options
     }
 }

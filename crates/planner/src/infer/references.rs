@@ -19,16 +19,12 @@ pub(super) struct Candidate {
     /// Whether a column may be NULL: then some rows may belong to the organization by another column.
     pub(super) nullable: bool,
     pub(super) indexed: bool,
-    /// Whether the column is named after the parent.
-    pub(super) named_after_parent: bool,
     /// Why it does not decide where the child belongs, so that a person has to. `None` if it may decide.
     pub(super) doubt: Option<String>,
     /// Whether each column has the type of the parent's.
     pub(super) same_type: bool,
     /// How well the columns' names fit the parent's.
     pub(super) fit: Fit,
-    /// Whether a step can find rows by it. No step looks into an array or JSON.
-    pub(super) is_step: bool,
 }
 
 /// How well the name of a column fits the table that it may refer to, the best first.
@@ -40,6 +36,11 @@ pub(super) struct Fit {
 }
 
 impl Fit {
+    /// The fit of a column that is named after its parent, or not.
+    fn of_whole(named_after_parent: bool) -> Self {
+        Self { role: false, part: if named_after_parent { Part::Full } else { Part::Other } }
+    }
+
     /// One number for all that is equally good.
     pub(super) fn rank(self) -> u8 {
         let part = match self.part {
@@ -77,9 +78,21 @@ pub(super) enum Source {
     Name,
     /// Values in a sample of the rows.
     Value,
+    /// Values inside an array or JSON, or the name of such a column.
+    Inside,
 }
 
 impl Candidate {
+    /// Whether the column is named after the parent.
+    pub(super) fn named_after_parent(&self) -> bool {
+        self.fit == Fit::of_whole(true)
+    }
+
+    /// Whether a step can find rows by it.
+    pub(super) fn is_step(&self) -> bool {
+        self.source != Source::Inside
+    }
+
     /// The child's columns, for messages.
     pub(super) fn columns(&self) -> String {
         self.pairs.iter().map(|(c, _)| c.as_str()).collect::<Vec<_>>().join(", ")
@@ -163,11 +176,9 @@ fn by_foreign_key(key: &ForeignKey, child: &Surveyed, parent: &Surveyed, tenants
         source: Source::ForeignKey,
         nullable,
         indexed: child.indexed(&key.child_columns),
-        named_after_parent,
         doubt: reason,
         same_type: true,
-        fit: Fit { role: false, part: Part::Full },
-        is_step: true,
+        fit: Fit::of_whole(named_after_parent),
     }
 }
 
@@ -233,11 +244,9 @@ fn by_name(
                 source,
                 nullable: column.nullable,
                 indexed: table.indexed(std::slice::from_ref(columns)),
-                named_after_parent,
                 doubt: reason,
                 same_type: column.type_name == *target_type,
-                fit: Fit { role: false, part: if named_after_parent { Part::Full } else { Part::Other } },
-                is_step: true,
+                fit: Fit::of_whole(named_after_parent),
             })
         })
         .collect()

@@ -22,7 +22,9 @@ pub(super) fn signs(
     let mut signs = Vec::new();
     for table in survey.tables.iter().filter(|t| !tenants.is(t.id())) {
         // A foreign key says what its columns mean.
-        let decided = |c: &&ColumnInfo| !survey.foreign_keys.iter().any(|k| k.child == table.id() && k.child_columns.contains(&c.name));
+        let decided = |c: &&ColumnInfo| {
+            !survey.foreign_keys.iter().any(|k| k.child == table.id() && k.child_columns.contains(&c.name))
+        };
         let columns: Vec<&ColumnInfo> = table.info.columns.iter().filter(decided).collect();
         signs.extend(by_name(survey, table, &columns, stems));
         for column in columns {
@@ -83,11 +85,9 @@ fn candidate(table: &Surveyed, pairs: &[(&ColumnInfo, Named<'_>)]) -> Candidate 
         source: Source::Name,
         nullable: pairs.iter().any(|(c, _)| c.nullable),
         indexed: table.indexed(&names),
-        named_after_parent: false,
         doubt: Some(reason),
         same_type,
         fit: pairs.iter().map(|(_, n)| n.fit).min().unwrap_or(Fit { role: true, part: Part::Other }),
-        is_step: true,
     }
 }
 
@@ -105,7 +105,7 @@ fn by_spelling(
     let like = if role { "ends like" } else { "is spelled like" };
     let reason = format!("{} {like} {name}, which means the organization in other tables", column.name);
     let fit = Fit { role, part: Part::Full };
-    Some(to_organization(tenants, table, column, (Source::Name, fit), reason, true))
+    Some(to_organization(tenants, table, column, (Source::Name, fit), reason))
 }
 
 /// A column whose values are keys of organizations, or an array or JSON that is named after the organization.
@@ -121,6 +121,7 @@ fn by_value(
     let shown = format!("{} ({})", column.name, column.type_name);
     let name = tenants.table.written();
     let fit = Fit { role: false, part: Part::Full };
+    let source = if question.form == Form::Value { Source::Value } else { Source::Inside };
     let reason = match question.form {
         Form::Value if held => format!("values of {shown} are keys of `{name}`"),
         Form::Array if held => format!("elements of {shown} are keys of `{name}`"),
@@ -128,7 +129,7 @@ fn by_value(
         Form::Array | Form::Json if question.named => format!("{shown} is named after the organization"),
         _ => return None,
     };
-    Some(to_organization(tenants, table, column, (Source::Value, fit), reason, question.form == Form::Value))
+    Some(to_organization(tenants, table, column, (source, fit), reason))
 }
 
 fn to_organization(
@@ -137,7 +138,6 @@ fn to_organization(
     column: &ColumnInfo,
     (source, fit): (Source, Fit),
     reason: String,
-    is_step: bool,
 ) -> Candidate {
     let key_type = tenants.table.info.column(tenants.key).map(|k| k.type_name.as_str());
     Candidate {
@@ -147,10 +147,8 @@ fn to_organization(
         source,
         nullable: column.nullable,
         indexed: table.indexed(std::slice::from_ref(&column.name)),
-        named_after_parent: false,
         doubt: Some(reason),
         same_type: key_type == Some(column.type_name.as_str()),
         fit,
-        is_step,
     }
 }

@@ -131,8 +131,7 @@ impl<'a> Stems<'a> {
     /// as well.
     pub(super) fn sibling(&self, child: &Surveyed, column: &ColumnInfo, parent: TableId) -> Option<&'a Surveyed> {
         let is_sibling = |n: &Named<'_>| n.parent.id() != parent && n.fit == Fit { role: false, part: Part::Sibling };
-        let same_type =
-            |n: &Named<'_>| n.parent.info.column(n.key).is_some_and(|k| k.type_name == column.type_name);
+        let same_type = |n: &Named<'_>| n.parent.info.column(n.key).is_some_and(|k| k.type_name == column.type_name);
         let mut named = self.named(child, column).into_iter().filter(|n| is_sibling(n) && same_type(n));
         named.next().map(|n| n.parent)
     }

@@ -91,14 +91,13 @@ impl<'a> Steps<'a> {
     fn suggestions(&self, table: &Surveyed, undecided: &Undecided<'_>) -> Suggestions {
         // Below a table that is kept there is no step.
         let possible = undecided.candidates.iter().filter(|c| {
-            c.is_step && c.parent != table.id() && (self.tenants.is(c.parent) || self.entities.contains_key(&c.parent))
+            c.is_step()
+                && c.parent != table.id()
+                && (self.tenants.is(c.parent) || self.entities.contains_key(&c.parent))
         });
         // A reference to another column than the organization's key is not a step.
         let ways = possible.map(|c| self.step(table, c)).filter(|s| s.organization.is_some() || s.parent.is_some());
         let people = undecided.people.iter().map(|p| self.step_of_people(table, p));
-        Suggestions {
-            steps: people.chain(ways).collect(),
-            inside: undecided.candidates.iter().any(|c| !c.is_step),
-        }
+        Suggestions { steps: people.chain(ways).collect(), inside: undecided.candidates.iter().any(|c| !c.is_step()) }
     }
 }

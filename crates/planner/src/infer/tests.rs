@@ -12,7 +12,8 @@ fn survey(tables: &[(&str, &[&str])], keys: &[(&str, &str, &str, OnDelete)]) -> 
     let surveyed = |(i, (name, columns)): (usize, &(&str, &[&str]))| {
         let is_key = |(i, text): (usize, &&str)| (i == 0 || text.ends_with('!')).then_some(i);
         let keys: Vec<usize> = columns.iter().enumerate().filter_map(is_key).collect();
-        let columns: Vec<_> = columns.iter().map(|t| column(t.trim_end_matches(['?', '!']), t.ends_with('?'))).collect();
+        let columns: Vec<_> =
+            columns.iter().map(|t| column(t.trim_end_matches(['?', '!']), t.ends_with('?'))).collect();
         let unique_keys = vec![keys.into_iter().map(|i| columns[i].name.clone()).collect()];
         let id = TableId(u32::try_from(i).expect("small"));
         Surveyed {

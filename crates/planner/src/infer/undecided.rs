@@ -114,14 +114,15 @@ impl<'a> Undecided<'a> {
                 let how = match candidate.source {
                     Source::ForeignKey => "refers to",
                     Source::Learned => "has no foreign key, but by its name it refers to",
-                    Source::Name | Source::Value => "has no foreign key, but is named after",
+                    Source::Name | Source::Value | Source::Inside => "has no foreign key, but is named after",
                 };
                 return format!("a new table: {} {how} `{parent}`", candidate.columns());
             }
             if !self.people.is_empty() {
                 return format!("{} is nullable and refers to `{parent}`", candidate.columns());
             }
-            let state = if kept.contains(&candidate.parent) { "which the plan keeps" } else { "which is unclassified too" };
+            let state =
+                if kept.contains(&candidate.parent) { "which the plan keeps" } else { "which is unclassified too" };
             format!("{} refers to `{parent}`, {state}", candidate.columns())
         };
         let people = people::reason(survey, &self.people);

@@ -135,7 +135,8 @@ fn values_are_asked_of_tables_without_a_place_and_answers_are_signs() {
 
     let id = |name: &str, survey: &Survey| survey.named(name).expect(name).id();
     let (stores, outbox, lookup) = (id("stores", &survey), id("outbox", &survey), id("lookup", &survey));
-    survey.values.held = [(stores, ["owners".into()].into()), (outbox, ["payload".into(), "about".into()].into())].into();
+    survey.values.held =
+        [(stores, ["owners".into()].into()), (outbox, ["payload".into(), "about".into()].into())].into();
     survey.values.unread = [(lookup, ["code".into()].into())].into();
     let draft = infer(&survey, "tenants", None).expect("a draft");
     assert_eq!(open(&draft), ["stores", "outbox"]);
@@ -204,10 +205,7 @@ fn people_are_a_question_with_the_reason_and_so_is_what_hangs_on_them() {
     survey.foreign_keys.push(key);
     let draft = infer(&survey, "organizations", None).expect("a draft");
     assert_eq!(open(&draft), ["users", "sessions"]);
-    assert_eq!(
-        suggested(&draft, "users"),
-        ["referencedBy: memberships user_id", "organization: last_organization_id"]
-    );
+    assert_eq!(suggested(&draft, "users"), ["referencedBy: memberships user_id", "organization: last_organization_id"]);
 
     // Without a membership the name says it.
     survey.tables[2].info.unique_keys = vec![vec!["organization_id".into()]];
