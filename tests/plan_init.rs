@@ -171,7 +171,7 @@ async fn a_number_and_a_short_text_are_keys_only_below_a_name(world: Arc<World>)
             ("no_d", "details jsonb", r#"{"organization_id": 8}"#.to_owned()),
         ];
         for (table, column, value) in &tables {
-            sql.extend([format!("CREATE TABLE {table} ({column}); INSERT INTO {table} VALUES ('{value}');");
+            sql.extend([format!("CREATE TABLE {table} ({column}); INSERT INTO {table} VALUES ('{value}');")]);
         }
         let (scene, url) = with_schema(world.clone(), &sql).await;
         let (file, text) = draft(&scene, &url, "organizations").await;
@@ -209,7 +209,7 @@ async fn what_cannot_be_read_is_said_and_not_guessed(world: Arc<World>) {
             ("broken", "values inside other (json) are keys of `organizations`")
         ],
         "{text}"
-    )]);
+    );
     let said = "# Only the names of these columns were compared, because their values could not be read:";
     assert!(text.contains(said), "{text}");
     assert!(text.contains("#   half (secret), hidden (note, secret), ruled (note)\n"), "{text}");

@@ -3,6 +3,7 @@
 //! without any sign of an organization is global.
 
 mod activation;
+mod candidate;
 mod decided;
 mod names;
 mod order;
@@ -21,6 +22,7 @@ mod ways;
 
 use crate::catalog::TableId;
 use crate::plan::{Active, OrganizationTable, Plan, Step, UnknownTables};
+use candidate::Candidate;
 use decided::Decided;
 use place::Placement;
 use references::References;
@@ -117,7 +119,7 @@ pub fn questions(survey: &Survey, organization: &str, key: Option<&str>) -> Resu
 /// Everything in the schema that suggests where a table belongs.
 struct Found {
     references: References,
-    signs: Vec<references::Candidate>,
+    signs: Vec<Candidate>,
 }
 
 impl Found {

@@ -1,5 +1,6 @@
 //! `organization-operator plan`.
 
+mod additions;
 mod edit;
 mod entries;
 mod init;

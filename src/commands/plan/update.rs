@@ -5,8 +5,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::edit::{self, Additions};
-use super::init;
+use super::additions::Additions;
+use super::{edit, init};
 use crate::commands::config::ConfigArgs;
 use crate::commands::error::CommandError;
 use crate::config::Config;

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use super::candidate::{Candidate, Source};
 use super::decided::Decided;
 use super::people;
-use super::references::{Candidate, Source};
 use super::survey::Survey;
 use super::tenant_table::TenantTable;
 use super::undecided::{self, Undecided};

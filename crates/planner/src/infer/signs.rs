@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use super::candidate::{Candidate, Fit, Part, Source};
 use super::names::{plain, words};
-use super::references::{Candidate, Fit, Part, Source};
 use super::stems::{Named, Stems};
 use super::survey::{Survey, Surveyed};
 use super::tenant_table::TenantTable;

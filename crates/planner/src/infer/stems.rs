@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::candidate::{Fit, Part};
 use super::names::{is_telling, named_after_end, plain, singulars, words};
-use super::references::{Fit, Part};
 use super::survey::{Survey, Surveyed};
 use crate::catalog::{ColumnInfo, TableId};
 

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::candidate::{Candidate, Source};
 use super::people::People;
 use super::place::Placement;
-use super::references::{Candidate, Source};
 use super::survey::{Survey, Surveyed};
 use super::tenant_table::TenantTable;
 use super::{Suggestions, Undecided};

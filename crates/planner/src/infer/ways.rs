@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use super::candidate::{Candidate, Source};
 use super::place::Placement;
-use super::references::{Candidate, Source};
 use super::survey::{Survey, Surveyed};
 use super::tenant_table::TenantTable;
 use crate::catalog::TableId;

@@ -1,4 +1,4 @@
-use planner::infer::{Suggestions, Unread};
+use planner::infer::{Suggestions, Unread, Update};
 use planner::plan::{Step, Unclassified};
 
 use super::*;
