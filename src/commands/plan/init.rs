@@ -1,12 +1,11 @@
 //! `organization-operator plan init`.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{update, yaml};
+use super::{file, update, yaml};
 use crate::commands::config::ConfigArgs;
 use crate::commands::error::CommandError;
 use crate::domain::Failure;
@@ -70,7 +69,7 @@ impl Init {
         let text = yaml::render(&draft);
         match &self.output {
             None => print!("{text}"),
-            Some(path) => write(path, &text)?,
+            Some(path) => file::create(path, &text)?,
         }
         let compiled = database.compile(&draft.plan).await;
         database.close().await;
@@ -81,20 +80,6 @@ impl Init {
         eprint!("{}", summary(&draft, faults, self.output.as_deref()));
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// Creates the file; never overwrites one.
-pub(super) fn write(path: &Path, text: &str) -> Result<(), CommandError> {
-    let refused = |e: std::io::Error| {
-        CommandError(match e.kind() {
-            std::io::ErrorKind::AlreadyExists => {
-                format!("{} already exists and was not overwritten; name another file", path.display())
-            }
-            _ => format!("{} cannot be written: {e}", path.display()),
-        })
-    };
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(path).map_err(refused)?;
-    file.write_all(text.as_bytes()).map_err(refused)
 }
 
 fn summary(draft: &Draft, faults: usize, path: Option<&Path>) -> String {

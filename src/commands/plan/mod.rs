@@ -3,6 +3,7 @@
 mod additions;
 mod edit;
 mod entries;
+mod file;
 mod init;
 mod show;
 mod text;

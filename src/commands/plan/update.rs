@@ -1,12 +1,11 @@
 //! `organization-operator plan init --update FILE`.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use super::additions::Additions;
-use super::{edit, init};
+use super::{edit, file as files};
 use crate::commands::config::ConfigArgs;
 use crate::commands::error::CommandError;
 use crate::config::Config;
@@ -21,9 +20,9 @@ pub(super) async fn execute(
 ) -> Result<ExitCode, CommandError> {
     arguments.config = Some(file.to_owned());
     let (config, database) = arguments.load()?;
-    let text = read(file)?;
+    let text = files::read(file)?;
     if serde_yaml::from_str::<Config>(&text).ok().as_ref() != Some(&config) {
-        return Err(changed(file));
+        return Err(files::changed(file));
     }
     let mut survey = database.survey().await?;
     let questions = infer::update_questions(&survey, &config.cascade).map_err(Failure::from)?;
@@ -43,8 +42,8 @@ pub(super) async fn execute(
         )));
     };
     match output {
-        Some(path) => init::write(path, &edited)?,
-        None if is_new => replace(file, &text, &edited)?,
+        Some(path) => files::create(path, &edited)?,
+        None if is_new => files::replace(file, &text, &edited)?,
         None => {}
     }
     print!("{}", summary(&update, &gone, output.unwrap_or(file)));
@@ -54,42 +53,6 @@ pub(super) async fn execute(
 /// The command must not write what the operator itself would refuse.
 fn is_usable(text: &str) -> bool {
     serde_yaml::from_str::<Config>(text).is_ok_and(|config| config.cascade.validate().is_ok())
-}
-
-fn read(file: &Path) -> Result<String, CommandError> {
-    std::fs::read_to_string(file).map_err(|e| CommandError(format!("{} cannot be read: {e}", file.display())))
-}
-
-fn changed(file: &Path) -> CommandError {
-    CommandError(format!("{} changed meanwhile and was not overwritten; run the command again", file.display()))
-}
-
-/// Replaces the file as a whole, so that nobody ever reads a half of it.
-fn replace(file: &Path, old: &str, new: &str) -> Result<(), CommandError> {
-    let refused = |e: std::io::Error| CommandError(format!("{} cannot be written: {e}", file.display()));
-    // A symbolic link stays one.
-    let target = std::fs::canonicalize(file).map_err(refused)?;
-    let permissions = std::fs::metadata(&target).map_err(refused)?.permissions();
-    let mut name = target.clone().into_os_string();
-    name.push(format!(".{}.new", std::process::id()));
-    let beside = PathBuf::from(name);
-    let written = (|| {
-        let mut copy = std::fs::OpenOptions::new().write(true).create_new(true).open(&beside)?;
-        copy.set_permissions(permissions)?;
-        copy.write_all(new.as_bytes())?;
-        copy.sync_all()
-    })();
-    let result = written.map_err(refused).and_then(|()| {
-        if read(&target)? != old {
-            return Err(changed(file));
-        }
-        std::fs::rename(&beside, &target).map_err(refused)
-    });
-    if result.is_err() {
-        // Nothing more can be done about a file that cannot be removed; the failure itself matters.
-        let _ = std::fs::remove_file(&beside);
-    }
-    result
 }
 
 fn summary(update: &Update, gone: &[String], file: &Path) -> String {

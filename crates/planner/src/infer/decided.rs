@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::survey::Survey;
+use super::survey::{Survey, Surveyed};
 use crate::catalog::TableId;
 use crate::plan::Plan;
 
@@ -25,7 +25,7 @@ pub(super) struct Decided {
 
 impl Decided {
     pub(super) fn by(plan: &Plan, survey: &Survey) -> Self {
-        let id = |name: &String| survey.named(name).map(super::Surveyed::id);
+        let id = |name: &String| survey.named(name).map(Surveyed::id);
         let mut decided = Self {
             kept: plan.keep.iter().filter_map(|k| id(&k.table)).collect(),
             open: plan.unclassified.iter().filter_map(|u| id(&u.table)).collect(),
@@ -42,7 +42,7 @@ impl Decided {
         let named =
             |id: TableId| decided.steps.contains_key(&id) || decided.kept.contains(&id) || decided.open.contains(&id);
         let whole = survey.tables.iter().filter(|t| schemas.contains(t.info.table.schema()) && !named(t.id()));
-        let whole: Vec<TableId> = whole.map(super::Surveyed::id).collect();
+        let whole: Vec<TableId> = whole.map(Surveyed::id).collect();
         decided.global.extend(whole);
         decided
     }

@@ -3,8 +3,9 @@
 mod signs;
 
 use super::*;
-use crate::catalog::{ForeignKey, OnDelete, TableInfo};
+use crate::catalog::{ForeignKey, OnDelete, TableId, TableInfo};
 use crate::fixtures::{column, foreign_key, table};
+use crate::plan::Step;
 
 /// A schema: the first column of a table is its key, together with all that end with `!`; `column?` may be NULL, and all are
 /// uuid unless `column:type`.

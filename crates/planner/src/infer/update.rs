@@ -1,12 +1,15 @@
 //! What an existing plan lacks, because the schema has changed since it was written.
 
 use super::decided::Decided;
+use super::found::{Found, global};
+use super::order;
 use super::steps::Steps;
+use super::suggestions::{Suggestions, Unread};
 use super::survey::Survey;
 use super::tenant_table::{InferError, TenantTable};
 use super::undecided::Undecided;
 use super::values::Questions;
-use super::{Found, Suggestions, Unread, global, order};
+
 use crate::catalog::TableId;
 use crate::plan::{Plan, Unclassified};
 
