@@ -82,6 +82,7 @@ fn main() -> ExitCode {
         property::tests(),
         property::equality::tests(),
         property::meanwhile::tests(),
+        property::people::tests(),
         property::relations::tests(),
         property::single::tests(),
         rbac::tests(),

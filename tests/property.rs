@@ -10,11 +10,13 @@ mod case;
 pub mod equality;
 mod expected;
 pub mod meanwhile;
+pub mod people;
 mod plan;
 pub mod relations;
 mod schema;
 pub mod single;
 mod sql;
+mod writers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -57,6 +57,7 @@ pub(super) async fn cascade(
     let organizations = run.delete_organization(&plan.root.table.name(), present).await?;
     let proof = run.nothing_left().await?;
     run.parents_gone().await?;
+    run.none_left_behind().await?;
     Ok(Attempt::Done(Deleted { proof, steps: steps(erase, &found, &deleted), organizations, captured: run.captured }))
 }
 

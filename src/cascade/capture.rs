@@ -1,18 +1,19 @@
 //! Captures keys and locks rows before the first delete.
 
-use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use super::run::Run;
 use crate::db::error::{During, OrFailure as _};
-use crate::db::statement::unpaired;
+use crate::db::statement::captured;
 use crate::domain::Failure;
 use planner::StepId;
 
 impl Run<'_> {
     /// Adds to what was captured before.
     pub(super) async fn capture(&mut self) -> Result<(), Failure> {
-        for capture in &self.erase.captures {
+        self.capture_exclusive().await?;
+        let exclusive = |step: StepId| self.erase.exclusive.iter().any(|e| e.step == step);
+        for capture in self.erase.captures.iter().filter(|c| !exclusive(c.step)) {
             let during = During::table("locking rows of", Some(&capture.table.entity), &capture.table.name);
             let row = self.row(&capture.statement, during).await?;
             if !capture.columns.is_empty() {
@@ -30,7 +31,6 @@ impl Run<'_> {
         first: usize,
         columns: &[String],
     ) -> Result<(), sqlx::Error> {
-        let values = (first..first + columns.len()).map(|i| row.try_get(i)).collect::<Result<_, _>>()?;
-        self.captured.add(step, columns, values).map_err(unpaired)
+        captured(&mut self.captured, step, row, first, columns)
     }
 }

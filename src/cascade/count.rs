@@ -1,12 +1,13 @@
 //! Counts an organization's rows.
 
+use super::exclusive;
 use crate::api::status::{EntityRows, Inventory};
 use crate::db::Database;
 use crate::db::error::{During, OrFailure as _};
 use crate::db::statement::counted;
 use crate::domain::Failure;
+use planner::CompiledPlan;
 use planner::cascade::{USERS, capped};
-use planner::{CapturedKeys, CompiledPlan};
 
 impl Database {
     /// Counts the organization's rows: users exactly, the rest up to a limit. Returns `None` if the plan has no statements.
@@ -17,7 +18,8 @@ impl Database {
         let Some(cascade) = plan.cascade() else { return Ok(None) };
         let mut tx = self.begin().await?;
         let during = During::action("counting");
-        let rows = counted(&mut tx, &cascade.inventory, key, &CapturedKeys::default()).await.or_failure(during)?;
+        let captured = exclusive::find(&mut tx, cascade, key).await.or_failure(during)?;
+        let rows = counted(&mut tx, &cascade.inventory, key, &captured).await.or_failure(during)?;
         tx.rollback().await.or_failure(during)?;
         let entities: Vec<EntityRows> = cascade
             .by_entity(&rows)
@@ -43,7 +45,8 @@ impl Database {
         let erase = plan.erase()?;
         let mut tx = self.begin().await?;
         let during = During::action("counting");
-        let rows = counted(&mut tx, &erase.count, key, &CapturedKeys::default()).await.or_failure(during)?;
+        let captured = exclusive::find(&mut tx, erase, key).await.or_failure(during)?;
+        let rows = counted(&mut tx, &erase.count, key, &captured).await.or_failure(during)?;
         tx.rollback().await.or_failure(during)?;
         Ok(rows.iter().map(|(_, rows)| rows).sum())
     }

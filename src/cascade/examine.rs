@@ -1,5 +1,6 @@
 //! Checks one organization as a deletion would before its first delete, and changes nothing.
 
+use super::exclusive;
 use super::preflight::blockers;
 use crate::db::Database;
 use crate::db::error::{During, OrFailure as _};
@@ -7,7 +8,7 @@ use crate::db::organization::{Found, find};
 use crate::db::statement::{counted, own};
 use crate::domain::Failure;
 use crate::domain::facts::Presence;
-use planner::{CapturedKeys, CompiledPlan, Finding};
+use planner::{CompiledPlan, Finding};
 
 /// What was found out about an organization.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,11 +36,14 @@ impl Database {
         let Found { key, presence } = find(&mut tx, id, plan, during).await.map_err(|f| f.explained_by(plan))?;
         let mut found = Vec::new();
         if let Some(cascade) = plan.cascade() {
-            let none = CapturedKeys::default();
-            let blockers = blockers(&mut tx, &key, &cascade.preflight, &none).await;
+            let captured = exclusive::find(&mut tx, cascade, &key).await;
+            let captured = captured
+                .or_failure(During::action("finding the rows to which nothing else refers"))
+                .map_err(|f| f.explained_by(plan))?;
+            let blockers = blockers(&mut tx, &key, &cascade.preflight, &captured).await;
             found = blockers.map_err(|f| f.explained_by(plan))?;
             // What cannot be counted cannot be deleted: a value, for example, that does not fit the column it is compared with.
-            let rows = counted(&mut tx, &cascade.inventory, &key, &none).await;
+            let rows = counted(&mut tx, &cascade.inventory, &key, &captured).await;
             rows.or_failure(During::action("counting")).map_err(|f| f.explained_by(plan))?;
         }
         tx.rollback().await.or_failure(during)?;

@@ -7,6 +7,7 @@ mod count;
 mod delete;
 pub mod erase;
 pub mod examine;
+mod exclusive;
 mod not_found;
 mod preflight;
 pub mod preview;

@@ -1,5 +1,6 @@
 //! There is nothing to erase.
 
+use super::exclusive;
 use crate::api::status::Outcome;
 use crate::db::Database;
 use crate::db::error::{During, OrFailure as _};
@@ -12,7 +13,7 @@ use crate::domain::facts::Presence;
 use crate::store::Actor;
 use crate::store::claim::drop_claim;
 use crate::store::ledger::{self, Record};
-use planner::{CapturedKeys, CompiledPlan};
+use planner::CompiledPlan;
 
 impl Database {
     /// Records that there is nothing to delete: on a primary, with row-level security off, after counting every table of
@@ -29,9 +30,9 @@ impl Database {
         if server(&mut tx).await?.standby || lock(&mut tx, actor.key, plan).await? != Presence::Absent {
             return Ok(None);
         }
-        let rows = counted(&mut tx, &erase.count, actor.key, &CapturedKeys::default())
-            .await
-            .or_failure(During::action("counting"))?;
+        let during = During::action("counting");
+        let captured = exclusive::find(&mut tx, erase, actor.key).await.or_failure(during)?;
+        let rows = counted(&mut tx, &erase.count, actor.key, &captured).await.or_failure(during)?;
         let Some(proof) = NothingLeft::prove(rows.iter().map(|(_, rows)| rows)) else { return Ok(None) };
         drop_claim(&mut tx, actor).await?;
         let record = Record::kept(Outcome::NotFound, actor.subject.policy, "");

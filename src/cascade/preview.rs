@@ -1,12 +1,13 @@
 //! What a deletion would delete. It changes nothing.
 
+use super::exclusive;
 use crate::db::Database;
 use crate::db::error::{During, OrFailure as _};
 use crate::db::organization::{Found, find_by_id};
 use crate::db::statement::counted;
 use crate::domain::{Failure, facts::Presence};
+use planner::CompiledPlan;
 use planner::cascade::PlanTable;
-use planner::{CapturedKeys, CompiledPlan};
 
 /// An organization as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +32,9 @@ impl Database {
         let during = During::action("counting");
         let rows = match plan.cascade() {
             Some(cascade) => {
-                let rows = counted(&mut tx, &cascade.inventory, &key, &CapturedKeys::default()).await;
+                let captured = exclusive::find(&mut tx, cascade, &key).await;
+                let captured = captured.or_failure(during).map_err(|f| f.explained_by(plan))?;
+                let rows = counted(&mut tx, &cascade.inventory, &key, &captured).await;
                 let rows = rows.or_failure(during).map_err(|f| f.explained_by(plan))?;
                 Some(rows.into_iter().map(|(table, rows)| (table.clone(), rows)).collect())
             }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use super::exclusive;
 use super::preflight::some_blockers;
 use crate::db::Database;
 use crate::db::error::{During, OrFailure as _};
 use crate::db::statement::own;
 use crate::domain::Failure;
+use planner::CompiledPlan;
 use planner::cascade::Preflight;
-use planner::{CapturedKeys, CompiledPlan};
 
 /// Longest statement of a quick check: nobody waits for its answer.
 pub const QUICK_CHECK_LIMIT: Duration = Duration::from_secs(2);
@@ -32,7 +33,8 @@ impl Database {
             .execute(&mut *tx)
             .await
             .or_failure(during)?;
-        let found = some_blockers(&mut tx, key, &erase.quick_check, &CapturedKeys::default()).await?;
+        let captured = exclusive::find_quickly(&mut tx, erase, key).await.or_failure(during)?;
+        let found = some_blockers(&mut tx, key, &erase.quick_check, &captured).await?;
         // The second query may have ended the transaction, and what the first one found still holds.
         let ended = tx.rollback().await.or_failure(during);
         Failure::blocked_by(&found).map_or_else(|| ended.map(|()| None), |blocked| Ok(Some(blocked)))

@@ -13,6 +13,14 @@ impl Run<'_> {
         NothingLeft::prove(left.iter().map(|(_, rows)| rows)).ok_or_else(|| rows_left(&left))
     }
 
+    /// Nothing that the organization's rows referred to may be left behind without any reference to it: nobody would ever find it
+    /// again.
+    pub(super) async fn none_left_behind(&mut self) -> Result<(), Failure> {
+        let Some(query) = &self.erase.left_behind else { return Ok(()) };
+        let left = self.count(query, During::action("counting rows to which nothing refers any more")).await?;
+        if left.iter().any(|(_, rows)| *rows > 0) { Err(rows_left(&left)) } else { Ok(()) }
+    }
+
     /// Every parent whose children were deleted must be gone itself. One that is still there has moved to another
     /// organization after its children were found, and they were that organization's.
     pub(super) async fn parents_gone(&mut self) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::attempt::{Attempt, cascade};
+use super::exclusive;
 use crate::api::Reason;
 use crate::api::status::DeletionStep;
 use crate::db::Database;
@@ -12,7 +13,7 @@ use crate::db::statement::counted;
 use crate::db::transaction::check_constraints;
 use crate::domain::facts::Presence;
 use crate::domain::{Effect, Failure};
-use planner::{CapturedKeys, CompiledPlan};
+use planner::CompiledPlan;
 
 /// How a rehearsal went.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +42,9 @@ impl Database {
         let mut tx = self.begin().await?;
         let Found { key, presence } = find_by_id(&mut tx, id, plan).await?;
         if presence == Presence::Absent {
-            let rows = counted(&mut tx, &erase.count, &key, &CapturedKeys::default()).await;
+            let captured = exclusive::find(&mut tx, erase, &key).await;
+            let captured = captured.or_failure(During::action("counting")).map_err(|f| f.explained_by(plan))?;
+            let rows = counted(&mut tx, &erase.count, &key, &captured).await;
             let rows = rows.or_failure(During::action("counting")).map_err(|f| f.explained_by(plan))?;
             if rows.iter().all(|(_, rows)| *rows == 0) {
                 return Err(Failure::new(

@@ -70,7 +70,9 @@ async fn read_catalog(connection: &mut PgConnection, plan: &Plan) -> Result<(Cat
     let role: String = own("SELECT current_user::text").fetch_one(&mut *connection).await?.try_get(0)?;
     let of_plan: Vec<String> =
         std::iter::once(plan.organization.table.clone()).chain(plan.steps.iter().map(|s| s.table.clone())).collect();
-    let all: BTreeSet<String> = of_plan.iter().cloned().chain(plan.keep.iter().map(|k| k.table.clone())).collect();
+    let kept = plan.keep.iter().map(|k| &k.table);
+    let referring = plan.steps.iter().flat_map(|s| &s.unless).map(|r| &r.table);
+    let all: BTreeSet<String> = of_plan.iter().chain(kept).chain(referring).cloned().collect();
     let declared: Vec<(String, TableId)> = own(RESOLVE)
         .bind(all.into_iter().collect::<Vec<_>>())
         .fetch_all(&mut *connection)

@@ -3,7 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 use planner::query::Unpaired;
 use planner::statement::{Param, Statement};
-use planner::{CapturedKeys, Query as Count};
+use planner::{CapturedKeys, Query as Count, StepId};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row as _};
@@ -56,6 +56,19 @@ pub(crate) async fn counted<'s, S>(
 ) -> Result<Vec<(&'s S, i64)>, sqlx::Error> {
     let numbers: Vec<i64> = query(count.statement(), key, captured).fetch_one(connection).await?.try_get(0)?;
     count.pair(&numbers).map_err(unpaired)
+}
+
+/// Adds captured columns of a step to the keys, from a row that returns an array for each of them, beginning with its column
+/// number `first`.
+pub(crate) fn captured(
+    keys: &mut CapturedKeys,
+    step: StepId,
+    row: &PgRow,
+    first: usize,
+    columns: &[String],
+) -> Result<(), sqlx::Error> {
+    let values = (first..first + columns.len()).map(|i| row.try_get(i)).collect::<Result<_, _>>()?;
+    keys.add(step, columns, values).map_err(unpaired)
 }
 
 /// The server answered with a different number of values than the statement asks for.

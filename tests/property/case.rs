@@ -16,6 +16,7 @@ use planner::compile::compile;
 use planner::plan::Plan;
 use planner::{Cascade, CompiledPlan, ErasePlan};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use testbed::proxy::SqlProxy;
 
 use super::expected::{Expected, State, difference};
 use super::plan;
@@ -23,6 +24,13 @@ use super::schema::{ROOT, Schema};
 use crate::support::World;
 
 const CLUSTER: &str = "property";
+
+const SETTINGS: Settings = Settings {
+    max_connections: 4,
+    connect_timeout: Duration::from_secs(20),
+    lock_timeout: Duration::from_secs(20),
+    statement_timeout: Duration::from_secs(30),
+};
 
 /// What is broken on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,15 +76,36 @@ impl Ground {
     pub async fn new(world: &Arc<World>) -> Self {
         let name = format!("property_{}_{}", std::process::id(), world.number());
         world.postgres().create_database(&name).await.expect("a database");
-        let settings = Settings {
-            max_connections: 4,
-            connect_timeout: Duration::from_secs(20),
-            lock_timeout: Duration::from_secs(20),
-            statement_timeout: Duration::from_secs(30),
-        };
-        let database = Database::new(UrlSource::Text(world.postgres().admin_url(&name)), settings).expect("a URL");
+        let database = Database::new(UrlSource::Text(world.postgres().admin_url(&name)), SETTINGS).expect("a URL");
         database.migrate(true).await.expect("the operator's own schema");
         Self { world: world.clone(), name, database, number: AtomicU32::new(0) }
+    }
+
+    /// The same database behind a proxy.
+    pub fn through(&self, proxy: &SqlProxy) -> Database {
+        let postgres = self.world.postgres();
+        let url = postgres.admin_url(&self.name);
+        let behind = url.replacen(&format!(":{}/", postgres.port()), &format!(":{}/", proxy.port()), 1);
+        assert_ne!(url, behind, "the URL has the port");
+        Database::new(UrlSource::Text(behind), SETTINGS).expect("a URL")
+    }
+
+    /// The database as the engine sees it.
+    pub const fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Erases one organization for the object with this uid.
+    pub async fn erase_by(
+        &self,
+        database: &Database,
+        uid: &str,
+        key: &str,
+        compiled: &CompiledPlan,
+    ) -> Result<Erasure, Failure> {
+        let subject = subject(uid, key);
+        let actor = Actor { cluster: CLUSTER, subject: &subject, key };
+        database.erase(actor, compiled, std::future::ready(Ok(true))).await
     }
 
     pub async fn connect(&self) -> PgConnection {
@@ -141,6 +170,12 @@ impl Ground {
 
     /// A single value.
     pub async fn number(&self, sql: &str) -> i64 {
+        let row = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_one(&mut self.connect().await).await;
+        row.expect("a row").get(0)
+    }
+
+    /// A single text.
+    pub async fn text(&self, sql: &str) -> String {
         let row = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_one(&mut self.connect().await).await;
         row.expect("a row").get(0)
     }

@@ -53,6 +53,8 @@ pub struct Cascade {
     pub inventory: Query<PlanTable>,
     /// Keeps the schema as it is until the transaction ends.
     pub lock_tables: Statement,
+    /// Rows that go only if nothing outside refers to them, by their step: to be captured before everything else.
+    pub exclusive: Vec<Exclusive>,
     /// Rows to capture or to lock before the first delete, parents first.
     pub captures: Vec<Capture>,
     /// References that are set to NULL before the first delete, because no order of deletion honours them.
@@ -64,6 +66,9 @@ pub struct Cascade {
     /// Captured parents that are still there after the last delete, by the table as the plan names it. `None` if no step has
     /// a parent.
     pub parents_left: Option<Query<String>>,
+    /// Rows that the organization's rows referred to and nothing refers to any more, and that are still there: rows appeared
+    /// that refer to them. `None` if no such row can appear.
+    pub left_behind: Option<Query<PlanTable>>,
     /// Which keys that are kept to count again belong to a parent that is there again.
     pub parents_back: Vec<Back>,
     /// What must not be there before the first delete.
@@ -76,6 +81,8 @@ pub struct Cascade {
     pub delete_organization: Statement,
     /// Existence, activation and number of users of many organizations.
     pub observe_many: Statement,
+    /// `observe_many` counts the rows that refer to the users: which users go with an organization, one query cannot tell.
+    pub observes_referrers: bool,
     /// Deferrable foreign keys are checked at COMMIT.
     pub defer_constraints: bool,
 }
@@ -107,6 +114,45 @@ pub struct Entity {
     pub name: String,
     /// Names of its tables.
     pub tables: Vec<String>,
+}
+
+/// The rows of a step to which the organization's rows refer, and nothing else.
+///
+/// First the referring rows are locked. Then the rows that they refer to are captured and locked against other deletions. Then
+/// every row to which something outside refers is forgotten, again and again, until nothing changes: a row that stays keeps
+/// what it refers to. What is left is locked so that no reference can appear any more, because a foreign key has to lock the
+/// row that it refers to, and asked once more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exclusive {
+    /// The step.
+    pub step: StepId,
+    /// Its table.
+    pub table: PlanTable,
+    /// The columns that are captured.
+    pub columns: Vec<String>,
+    /// The referring rows.
+    pub referrers: Vec<Referrer>,
+    /// Locks the rows to which they refer against other deletions (`FOR NO KEY UPDATE`: others may still refer to them), and
+    /// returns one row with one array of text for each column.
+    pub lock: Statement,
+    /// Locks the captured rows, so that nobody can refer to them, and returns their number.
+    pub lock_alone: Statement,
+    /// The same without a lock, to count with.
+    pub find: Statement,
+    /// Returns one row with an array of one boolean for each captured key, in their order: whether something outside refers
+    /// to it.
+    pub referred: Statement,
+    /// The same; a row is taken to be referred to where only a scan of a large table could tell.
+    pub quick_referred: Statement,
+}
+
+/// Rows that refer to others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Referrer {
+    /// Their table.
+    pub table: PlanTable,
+    /// Locks them and returns their number.
+    pub lock: Statement,
 }
 
 /// Rows that are captured or locked before the first delete.

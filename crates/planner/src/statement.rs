@@ -96,6 +96,109 @@ pub(super) enum RowSet {
     },
     /// The rows that belong to rows of other row sets.
     Through(Vec<Link>),
+    /// The rows to which only the organization's rows refer, by the keys that were captured of them.
+    Exclusive(Exclusive),
+    /// The same as far as one query can tell, for a person to read: rows to which rows of these sets refer, and no others.
+    Referred { links: Vec<Link>, outside: Vec<Outside> },
+}
+
+/// The rows of a step to which only the organization's rows refer. One query cannot find them, because a row stays if one that
+/// stays refers to it; so their keys are captured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Exclusive {
+    pub(super) step: StepId,
+    /// The columns that identify a row, with their types.
+    pub(super) key: Vec<(Column, String)>,
+    /// What must not refer to a row. Only a delete asks again.
+    pub(super) outside: Vec<Outside>,
+}
+
+/// References from rows that are not the organization's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Outside {
+    /// The referring table.
+    pub(super) table: Table,
+    /// Its columns, each with the column that it refers to.
+    pub(super) pairs: Vec<Pair>,
+    /// Which of its rows.
+    pub(super) rows: OutsideRows,
+}
+
+/// Which rows of a referring table are not the organization's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum OutsideRows {
+    /// All but the rows of these sets.
+    Not(Vec<RowSet>),
+    /// The rows that belong to another organization by one of these sets.
+    OfOthers(Vec<RowSet>),
+}
+
+impl Outside {
+    /// The condition that such a reference to the row known as `alias` exists.
+    pub(super) fn exists(&self, alias: &str, key: &KeySource, writer: &mut Writer) -> String {
+        let inner = format!("{alias}r");
+        let same = self.pairs.iter().map(|p| format!("{inner}.{} = {}", p.child, p.parent_value(alias)));
+        let mut conditions: Vec<String> = same.collect();
+        match &self.rows {
+            OutsideRows::Not(sets) if sets.is_empty() => {}
+            OutsideRows::Not(sets) => {
+                conditions.push(none_of(&sets.iter().collect::<Vec<_>>(), &inner, key, writer));
+            }
+            OutsideRows::OfOthers(sets) => {
+                let others = match key {
+                    KeySource::Outer(expression) => KeySource::NotOuter(expression.clone()),
+                    _ => KeySource::Others,
+                };
+                conditions.push(any_of(&sets.iter().collect::<Vec<_>>(), &inner, &others, writer));
+            }
+        }
+        format!("EXISTS (SELECT FROM {} {inner} WHERE {})", self.table, conditions.join(" AND "))
+    }
+}
+
+impl Exclusive {
+    fn condition(&self, alias: &str, key: &KeySource, writer: &mut Writer) -> String {
+        // The keys are those of the bound organization. Other organizations' rows are nobody's alone.
+        if *key != KeySource::Bound {
+            return "false".to_owned();
+        }
+        let captured = self.captured(alias, writer);
+        unless_referred(captured, &self.outside, alias, key, writer)
+    }
+
+    /// The condition for a row whose key was captured.
+    fn captured(&self, alias: &str, writer: &mut Writer) -> String {
+        let left = row(self.key.iter().map(|(column, _)| format!("{alias}.{column}")));
+        let array = |(column, type_name): &(Column, String)| {
+            (Param::Captured { step: self.step, column: column.name().to_owned() }, type_name.clone())
+        };
+        let arrays: Vec<String> =
+            self.key.iter().map(array).map(|(param, type_name)| writer.array(param, &type_name)).collect();
+        is_captured(&left, &arrays)
+    }
+}
+
+/// The condition, for rows to which none of these references exists.
+fn unless_referred(
+    condition: String,
+    outside: &[Outside],
+    alias: &str,
+    key: &KeySource,
+    writer: &mut Writer,
+) -> String {
+    if outside.is_empty() {
+        return condition;
+    }
+    let none = outside.iter().map(|reference| format!(" AND NOT {}", reference.exists(alias, key, writer)));
+    format!("({condition}{})", none.collect::<String>())
+}
+
+fn is_captured(left: &str, arrays: &[String]) -> String {
+    if let [only] = arrays {
+        format!("{left} = ANY({only})")
+    } else {
+        format!("{left} IN (SELECT * FROM unnest({}))", arrays.join(", "))
+    }
 }
 
 /// One way from a table to a parent row set.
@@ -143,9 +246,12 @@ impl RowSet {
                 KeySource::Others => format!("{alias}.{column} <> {}", writer.value(Param::Key, type_name)),
                 KeySource::NotOuter(expression) => format!("{alias}.{column} <> {expression}::text::{type_name}"),
             },
-            Self::Through(links) => {
-                let any: Vec<String> = links.iter().map(|link| link.condition(alias, key, writer)).collect();
-                if any.len() == 1 { any.concat() } else { format!("({})", any.join(" OR ")) }
+            Self::Through(links) => any_link(links, alias, key, writer),
+            Self::Exclusive(rows) => rows.condition(alias, key, writer),
+            Self::Referred { .. } if matches!(key, KeySource::Others | KeySource::NotOuter(_)) => "false".to_owned(),
+            Self::Referred { links, outside } => {
+                let referred = any_link(links, alias, key, writer);
+                unless_referred(referred, outside, alias, key, writer)
             }
         }
     }
@@ -154,14 +260,19 @@ impl RowSet {
     pub(super) fn column(&self) -> Option<&str> {
         match self {
             Self::Direct { column, .. } => Some(column.name()),
-            Self::Through(_) => None,
+            Self::Through(_) | Self::Exclusive(_) | Self::Referred { .. } => None,
         }
+    }
+
+    /// Whether it has only rows to which nothing outside refers.
+    pub(super) fn is_exclusive(&self) -> bool {
+        matches!(self, Self::Exclusive(_) | Self::Referred { .. })
     }
 
     /// Each way in which a row may belong to this set, alone.
     pub(super) fn ways(&self) -> Vec<Self> {
         match self {
-            Self::Direct { .. } => vec![self.clone()],
+            Self::Direct { .. } | Self::Exclusive(_) | Self::Referred { .. } => vec![self.clone()],
             Self::Through(links) => links.iter().map(|link| Self::Through(vec![link.clone()])).collect(),
         }
     }
@@ -169,7 +280,7 @@ impl RowSet {
     /// Both lead from the same columns to the same table: what they find there is that table's to answer for.
     pub(super) fn is_same_way(&self, other: &Self) -> bool {
         let ends = |set: &Self| match set {
-            Self::Direct { .. } => Vec::new(),
+            Self::Direct { .. } | Self::Exclusive(_) | Self::Referred { .. } => Vec::new(),
             Self::Through(links) => links.iter().map(|l| (l.table.clone(), l.pairs.clone())).collect(),
         };
         !ends(self).is_empty() && ends(self) == ends(other)
@@ -179,7 +290,9 @@ impl RowSet {
     /// `NOT IN` scans the whole set once for each row if the set is large.
     pub(super) fn outside(&self, alias: &str, key: &KeySource, writer: &mut Writer) -> String {
         match self {
-            Self::Direct { .. } => format!("({}) IS NOT TRUE", self.condition(alias, key, writer)),
+            Self::Direct { .. } | Self::Exclusive(_) | Self::Referred { .. } => {
+                format!("({}) IS NOT TRUE", self.condition(alias, key, writer))
+            }
             Self::Through(links) => {
                 let none: Vec<String> = links.iter().map(|link| link.absent(alias, key, writer)).collect();
                 none.join(" AND ")
@@ -206,15 +319,15 @@ impl Link {
 
     fn condition(&self, alias: &str, key: &KeySource, writer: &mut Writer) -> String {
         let left = row(self.pairs.iter().map(|p| format!("{alias}.{}", p.child)));
+        if self.captured && matches!(key, KeySource::Others | KeySource::NotOuter(_)) {
+            // What was captured is the bound organization's alone.
+            return "false".to_owned();
+        }
         if self.captured {
             let captured = |pair: &Pair| Param::Captured { step: self.parent, column: pair.parent.name().to_owned() };
             let arrays: Vec<String> =
                 self.pairs.iter().map(|pair| writer.array(captured(pair), &pair.child_type)).collect();
-            return if arrays.len() == 1 {
-                format!("{left} = ANY({})", arrays.concat())
-            } else {
-                format!("{left} IN (SELECT * FROM unnest({}))", arrays.join(", "))
-            };
+            return is_captured(&left, &arrays);
         }
         let inner = format!("{alias}p");
         let selected: Vec<String> = self.pairs.iter().map(|p| p.parent_value(&inner)).collect();
@@ -225,6 +338,11 @@ impl Link {
             self.rows.condition(&inner, key, writer)
         )
     }
+}
+
+fn any_link(links: &[Link], alias: &str, key: &KeySource, writer: &mut Writer) -> String {
+    let any: Vec<String> = links.iter().map(|link| link.condition(alias, key, writer)).collect();
+    if any.len() == 1 { any.concat() } else { format!("({})", any.join(" OR ")) }
 }
 
 fn row(columns: impl Iterator<Item = String>) -> String {

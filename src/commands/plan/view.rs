@@ -189,7 +189,7 @@ fn steps<'a>(plan: &'a Plan, erase: &'a Cascade, rows: Option<&[(PlanTable, i64)
                 belongs_by: belongs_by(plan, step),
                 protected: delete.protected,
                 captured: capture.into_iter().flat_map(|c| &c.columns).map(String::as_str).collect(),
-                locked: capture.is_some_and(|c| c.locks),
+                locked: capture.is_some_and(|c| c.locks) || erase.exclusive.iter().any(|e| e.step == delete.step),
                 rows: rows.map(|(table, n)| {
                     let (count, capped) = capped(&table.entity, *n);
                     Rows { count, capped }
@@ -209,6 +209,11 @@ fn belongs_by(plan: &Plan, step: &Step) -> String {
         Some(column) => column.clone(),
         None => format!("({})", step.columns.keys().cloned().collect::<Vec<_>>().join(", ")),
     };
+    if let Some(entity) = &step.referenced_by {
+        let referrers = plan.steps.iter().filter(|r| r.entity == *entity);
+        let ways: Vec<String> = referrers.map(|r| format!("{}.{own} ({})", r.table, belongs_by(plan, r))).collect();
+        return format!("only {} refers to it", ways.join(" or "));
+    }
     let parents = plan.steps.iter().filter(|p| step.parent.as_ref() == Some(&p.entity));
     let ways: Vec<String> =
         parents.map(|parent| format!("{own} -> {}.{}", parent.table, belongs_by(plan, parent))).collect();
@@ -217,7 +222,25 @@ fn belongs_by(plan: &Plan, step: &Step) -> String {
 
 fn before<'a>(compiled: &'a CompiledPlan, erase: &'a Cascade) -> Vec<Sql<'a>> {
     let mut all = vec![statement("lock the organization".into(), &compiled.root.lock, erase)];
-    for capture in &erase.captures {
+    for exclusive in &erase.exclusive {
+        let table = &exclusive.table.name;
+        for referrer in &exclusive.referrers {
+            let what = format!("before the first delete: rows of {} that refer to {table}", referrer.table.name);
+            all.push(statement(what, &referrer.lock, erase));
+        }
+        all.push(statement(format!("before the first delete: rows of {table}"), &exclusive.lock, erase));
+        let what = format!(
+            "before the first delete, until nothing changes: which rows of {table} something outside refers to"
+        );
+        all.push(statement(what, &exclusive.referred, erase));
+        all.push(statement(
+            format!("before the first delete, and the statement above once more: rows of {table}"),
+            &exclusive.lock_alone,
+            erase,
+        ));
+    }
+    let exclusive = |step| erase.exclusive.iter().any(|e| e.step == step);
+    for capture in erase.captures.iter().filter(|c| !exclusive(c.step)) {
         all.push(statement(
             format!("before the first delete: rows of {}", capture.declared),
             &capture.statement,

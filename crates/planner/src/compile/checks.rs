@@ -18,6 +18,8 @@ pub(super) struct Need<'a> {
     child: &'a TableInfo,
     parent: &'a TableInfo,
     kept: bool,
+    /// Only rows to which nothing outside refers are deleted from the parent, so there is nothing to count.
+    of_exclusive: bool,
 }
 
 /// Foreign keys over which rows outside may refer to rows inside. Left out are those by which the child's row set is
@@ -31,7 +33,9 @@ pub(super) fn find<'a>(steps: &Steps<'_>, catalog: &'a Catalog, root: &Root, pla
         .filter_map(|key| {
             let child = catalog.table(key.child)?;
             let kept = plan.keep.iter().any(|k| child.declared.contains(&k.table));
-            Some(Need { key, child, parent: catalog.table(key.parent)?, kept })
+            let of_exclusive =
+                key.parent != root.id && steps.of_table(key.parent).all(|step| steps[step].referenced.is_some());
+            Some(Need { key, child, parent: catalog.table(key.parent)?, kept, of_exclusive })
         })
         .collect()
 }
@@ -71,21 +75,17 @@ pub(super) fn into<'n, 'a>(needs: &'n [Need<'a>], tables: &[TableId]) -> Vec<&'n
 pub(super) fn query(
     needs: &[&Need<'_>],
     steps: &Steps<'_>,
-    rows: &PerStep<RowSet>,
+    (rows, shown_rows): (&PerStep<RowSet>, &PerStep<RowSet>),
     root: &Root,
     effort: Effort<'_>,
 ) -> Option<Query<Check>> {
     let organization = root.rows();
-    let sets = |id: TableId| -> Vec<&RowSet> {
-        if id == root.id {
-            return vec![&organization];
-        }
-        steps.of_table(id).map(|i| &rows[i]).collect()
-    };
+    let sets = |id: TableId| of_table(id, rows, steps, (root, &organization));
+    let shown_sets = |id: TableId| of_table(id, shown_rows, steps, (root, &organization));
     let mut writer = Writer::default();
     let mut numbers = Vec::new();
-    for need in needs {
-        let inside_parent = any_of(&sets(need.parent.id), "p", &KeySource::Bound, &mut writer);
+    for need in needs.iter().filter(|need| !need.of_exclusive) {
+        let inside_parent = any_of(&not_exclusive(&sets(need.parent.id)), "p", &KeySource::Bound, &mut writer);
         let inside_child = sets(need.child.id);
         let outside = if inside_child.is_empty() {
             String::new()
@@ -118,11 +118,29 @@ pub(super) fn query(
             child_sql: need.child.table.to_string(),
             parent_sql: need.parent.table.to_string(),
             path: path(need, steps, root),
-            condition: shown(&sets(need.parent.id), &inside_child, &joined),
+            condition: shown(&not_exclusive(&shown_sets(need.parent.id)), &shown_sets(need.child.id), &joined),
         };
         numbers.push((check, count));
     }
     Query::new(writer, numbers).if_any()
+}
+
+/// The sets that something outside may refer to.
+fn not_exclusive<'r>(sets: &[&'r RowSet]) -> Vec<&'r RowSet> {
+    sets.iter().filter(|set| !set.is_exclusive()).copied().collect()
+}
+
+/// The organization's rows of a table: one set for each step, or the `organization` itself.
+fn of_table<'r>(
+    id: TableId,
+    rows: &'r PerStep<RowSet>,
+    steps: &Steps<'_>,
+    (root, organization): (&Root, &'r RowSet),
+) -> Vec<&'r RowSet> {
+    if id == root.id {
+        return vec![organization];
+    }
+    steps.of_table(id).map(|i| &rows[i]).collect()
 }
 
 /// The way from the referring table to the organization, by the first path of each step. Schemas are left out where all
@@ -132,7 +150,8 @@ fn path(need: &Need<'_>, steps: &Steps<'_>, root: &Root) -> Vec<String> {
     let mut at = steps.of_table(need.parent.id).next();
     while let Some(step) = at.map(|i| &steps[i]) {
         tables.push(&step.info.table);
-        at = step.links.first().map(|(parent, _)| *parent);
+        let referrers = step.referenced.iter().flat_map(|r| &r.referrers);
+        at = step.links.iter().chain(referrers).next().map(|(parent, _)| *parent);
     }
     tables.push(&root.table);
     let one_schema = tables.iter().all(|t| t.schema() == root.table.schema());

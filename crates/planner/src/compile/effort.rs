@@ -15,18 +15,29 @@ pub(super) enum Effort<'a> {
 }
 
 impl Effort<'_> {
-    /// `count`, or 0 if no index serves one of these searches and the table is not small. The statement itself asks for the
-    /// size: the estimate in the catalogue is 0 for a table that was never analyzed.
+    /// `count`, or 0 if no index serves one of these searches and the table is not small.
     pub(super) fn bounded<'c>(
         self,
         count: String,
         table: &TableInfo,
+        searches: impl Iterator<Item = &'c [String]>,
+    ) -> String {
+        self.or_else(count, "0", table, searches)
+    }
+
+    /// `value`, or `otherwise` if no index serves one of these searches and the table is not small. The statement itself asks
+    /// for the size: the estimate in the catalogue is 0 for a table that was never analyzed.
+    pub(super) fn or_else<'c>(
+        self,
+        value: String,
+        otherwise: &str,
+        table: &TableInfo,
         mut searches: impl Iterator<Item = &'c [String]>,
     ) -> String {
-        let Self::QuickCheck(catalog) = self else { return count };
+        let Self::QuickCheck(catalog) = self else { return value };
         let properties = catalog.properties(table.id);
         if properties.is_some_and(|table| searches.all(|columns| table.indexed(columns))) {
-            return count;
+            return value;
         }
         let TableId(id) = table.id;
         let size = if properties.is_some_and(|t| t.relation == Relation::Partitioned) {
@@ -35,7 +46,7 @@ impl Effort<'_> {
             format!("pg_relation_size({id})")
         };
         // PostgreSQL runs a scalar subquery only if it needs the value.
-        format!("CASE WHEN {size} <= {SMALL} THEN {count} ELSE 0 END")
+        format!("CASE WHEN {size} <= {SMALL} THEN {value} ELSE {otherwise} END")
     }
 }
 

@@ -129,12 +129,12 @@ impl Collector {
                 self.table_privileges(info, false);
             }
         }
-        // A deletion must be able to read every row that refers to the plan from outside, or it could not see what blocks it.
-        for key in &catalog.foreign_keys {
-            if let Some(info) = catalog.table(key.child)
-                && !seen.contains(&info.id)
-                && !info.declared.contains(&plan.organization.table)
-            {
+        // A deletion must be able to read every row that refers to the plan from outside, or it could not see what blocks it
+        // or what keeps a row.
+        let referring = catalog.foreign_keys.iter().filter_map(|key| catalog.table(key.child));
+        let named = plan.steps.iter().flat_map(|step| &step.unless).filter_map(|r| catalog.declared(&r.table));
+        for info in referring.chain(named) {
+            if !seen.contains(&info.id) && !info.declared.contains(&plan.organization.table) {
                 seen.push(info.id);
                 if !info.privileges.usage {
                     self.missing_usage(info);

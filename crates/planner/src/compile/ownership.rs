@@ -1,6 +1,6 @@
 //! How a step's rows belong to the organization: foreign keys that protect them, and parents whose keys must be captured.
 
-use super::resolve::Steps;
+use super::resolve::{Resolved, Steps};
 use super::sequence::Sequence;
 use crate::catalog::{Catalog, ForeignKey, OnDelete, TableId, TableInfo};
 use crate::root::Root;
@@ -25,9 +25,11 @@ pub(super) fn protected_steps(steps: &Steps<'_>, catalog: &Catalog, root: &Root)
             if protected[i] {
                 continue;
             }
-            let now = match &step.organization {
-                Some(column) => enforced(step.info, root.id, &[(column, root.key.name())]),
-                None => step.links.iter().all(|(p, pairs)| {
+            let now = match (&step.organization, &step.referenced) {
+                (Some(column), _) => enforced(step.info, root.id, &[(column, root.key.name())]),
+                // Its rows are locked. Another one could only become such a row if a new row referred to it.
+                (None, Some(referenced)) => referenced.referrers.iter().all(|(referrer, _)| protected[*referrer]),
+                (None, None) => step.links.iter().all(|(p, pairs)| {
                     let pairs: Vec<(&str, &str)> = pairs.iter().map(|(c, k)| (c.as_str(), k.as_str())).collect();
                     protected[*p] && enforced(step.info, steps[*p].info.id, &pairs)
                 }),
@@ -50,8 +52,15 @@ pub(super) fn captured_columns(
     sequence: &Sequence<'_>,
     protected: &PerStep<bool>,
 ) -> PerStep<Vec<String>> {
-    let mut captured = steps.map(|_, _| Vec::new());
+    let key = |step: &Resolved<'_>| step.referenced.as_ref().map(|r| r.key.clone());
+    let mut captured = steps.map(|_, step| key(step).unwrap_or_default());
     for (child, step) in steps.iter() {
+        for (parent, pairs) in &step.links {
+            // Such rows are only known by their captured keys.
+            if steps[*parent].referenced.is_some() {
+                add(&mut captured[*parent], pairs);
+            }
+        }
         for (parent, pairs) in &step.links {
             if sequence.place(child) > sequence.place(*parent) || !protected[child] {
                 add(&mut captured[*parent], pairs);
@@ -64,10 +73,24 @@ pub(super) fn captured_columns(
 /// The captured columns, and after them the columns of every parent by which a child is found. A child's rows are deleted
 /// because of their parent, so the parent must be gone in the end: if it has moved to another organization meanwhile, its
 /// children were that organization's.
-pub(super) fn parent_keys(steps: &Steps<'_>, captured: &PerStep<Vec<String>>) -> PerStep<Vec<String>> {
+pub(super) fn parent_keys(
+    steps: &Steps<'_>,
+    captured: &PerStep<Vec<String>>,
+    protected: &PerStep<bool>,
+) -> PerStep<Vec<String>> {
     let mut keys = captured.clone();
     for (parent, pairs) in steps.values().flat_map(|child| &child.links) {
         add(&mut keys[*parent], pairs);
+    }
+    // What rows referred to that appeared during the deletion must not be left behind.
+    for (id, referenced) in steps.iter().filter_map(|(id, step)| Some((id, step.referenced.as_ref()?))) {
+        for (referrer, pairs) in referenced.referrers.iter().filter(|_| !protected[id]) {
+            for (column, _) in pairs {
+                if !keys[*referrer].contains(column) {
+                    keys[*referrer].push(column.clone());
+                }
+            }
+        }
     }
     keys
 }
@@ -106,6 +129,8 @@ fn is_below(steps: &Steps<'_>, i: StepId, ancestor: StepId) -> bool {
     steps[i].links.iter().any(|(p, _)| *p == ancestor || is_below(steps, *p, ancestor))
 }
 
+/// How many steps lead from the organization to this one.
 pub(super) fn depth_of(steps: &Steps<'_>, i: StepId) -> usize {
-    steps[i].links.iter().map(|(p, _)| depth_of(steps, *p) + 1).max().unwrap_or(0)
+    let referrers = steps[i].referenced.iter().flat_map(|r| &r.referrers);
+    steps[i].links.iter().chain(referrers).map(|(p, _)| depth_of(steps, *p) + 1).max().unwrap_or(0)
 }

@@ -1,9 +1,10 @@
 //! The steps with their names resolved.
 
 use super::faults::Collector;
-use super::types;
+use super::referenced::{self, Referenced};
+use super::types::compare_alike;
 use crate::cascade::PlanTable;
-use crate::catalog::{Catalog, ForeignKey, Relation, TableId, TableInfo};
+use crate::catalog::{Catalog, ForeignKey, TableId, TableInfo};
 use crate::plan::{Plan, Step};
 use crate::root::Root;
 use crate::step::{PerStep, StepId};
@@ -16,6 +17,8 @@ pub(super) struct Resolved<'a> {
     pub(super) links: Vec<(StepId, Vec<(String, String)>)>,
     /// The tenant column.
     pub(super) organization: Option<String>,
+    /// Which rows refer to its rows, if it takes those to which only the organization's rows refer.
+    pub(super) referenced: Option<Referenced<'a>>,
 }
 
 /// The steps of a plan.
@@ -80,10 +83,10 @@ pub(super) fn resolve<'a>(
         if let Some(column) = &step.organization {
             has(infos[i], "organization", column);
         }
-        if let Some(column) = &step.column {
+        if let Some(column) = step.column.as_ref().filter(|_| step.parent.is_some()) {
             has(infos[i], "column", column);
         }
-        for (child, parent) in &step.columns {
+        for (child, parent) in step.columns.iter().filter(|_| step.parent.is_some()) {
             has(infos[i], "columns", child);
             for (j, other) in plan.steps.iter().enumerate() {
                 if step.parent.as_ref() == Some(&other.entity) {
@@ -139,7 +142,12 @@ pub(super) fn resolve<'a>(
                 }
             }
         }
-        steps.push(Resolved { step, info: infos[i], links, organization: step.organization.clone() });
+        let mut referenced = None;
+        if step.referenced_by.is_some() {
+            referenced = referenced::resolve((&at, step), infos[i], (plan, &infos), catalog, faults);
+            complete &= referenced.is_some();
+        }
+        steps.push(Resolved { step, info: infos[i], links, organization: step.organization.clone(), referenced });
     }
     complete.then(|| PerStep::new(steps))
 }
@@ -170,23 +178,6 @@ fn holds_key(
     catalog.table(root.id).is_none_or(|organizations| {
         compare_alike(at, (child, column), (organizations, root.key.name()), catalog, faults)
     })
-}
-
-/// Whether the column and the key that it holds compare values in the same way; if not, reports why.
-fn compare_alike(
-    at: &str,
-    child: (&TableInfo, &str),
-    parent: (&TableInfo, &str),
-    catalog: &Catalog,
-    faults: &mut Collector,
-) -> bool {
-    let (Some(column), Some(key)) = (child.0.column(child.1), parent.0.column(parent.1)) else { return false };
-    let Some((message, remedy)) = types::disagreement((child.0, column), (parent.0, key)) else { return true };
-    let is_view = catalog.properties(child.0.id).is_some_and(|t| t.relation == Relation::View);
-    let remedy =
-        if is_view { format!("change the view so that it casts the column to {}", key.type_name) } else { remedy };
-    faults.schema(format!("`{at}`: {message}"), Some(&child.0.table.name()), Some(remedy));
-    false
 }
 
 /// The foreign key by which `column` refers to a table other than the parent. If the step used the column all the same, it

@@ -5,29 +5,48 @@ use super::types::compared_as;
 use crate::catalog::TableInfo;
 use crate::identifier::Column;
 use crate::root::Root;
-use crate::statement::{Link, Pair, RowSet};
+use crate::statement::{Exclusive, Link, Pair, RowSet};
 use crate::step::{PerStep, StepId};
 
 /// The rows of each step. Where all columns by which a row is found were captured of its parent, `captured` says so, it is
 /// found by them: the parent may be gone.
-pub(super) fn row_sets(steps: &Steps<'_>, root: &Root, captured: Option<&PerStep<Vec<String>>>) -> PerStep<RowSet> {
+pub(super) fn row_sets(steps: &Steps<'_>, root: &Root, captured: &PerStep<Vec<String>>) -> PerStep<RowSet> {
     steps.map(|id, _| row_set(steps, root, id, captured))
 }
 
-fn row_set(steps: &Steps<'_>, root: &Root, id: StepId, captured: Option<&PerStep<Vec<String>>>) -> RowSet {
+fn row_set(steps: &Steps<'_>, root: &Root, id: StepId, captured: &PerStep<Vec<String>>) -> RowSet {
     let step = &steps[id];
     if let Some(column) = &step.organization {
         let type_name = compared_as(&type_of(step.info, column), &root.key_type);
         return RowSet::Direct { column: Column::new(column), type_name };
     }
+    if let Some(referenced) = &step.referenced {
+        let key = referenced.key.iter().map(|c| (Column::new(c), type_of(step.info, c))).collect();
+        return RowSet::Exclusive(Exclusive { step: id, key, outside: Vec::new() });
+    }
     let link = |(parent, pairs): &(StepId, Vec<(String, String)>)| Link {
-        parent: *parent,
-        table: steps[*parent].info.table.clone(),
-        rows: row_set(steps, root, *parent, captured),
-        pairs: pairs.iter().map(|(child, column)| pair(step, child, &steps[*parent], column)).collect(),
-        captured: captured.is_some_and(|captured| pairs.iter().all(|(_, column)| captured[*parent].contains(column))),
+        captured: pairs.iter().all(|(_, column)| captured[*parent].contains(column)),
+        ..link(steps, step, *parent, pairs, row_set(steps, root, *parent, captured))
     };
     RowSet::Through(step.links.iter().map(link).collect())
+}
+
+/// The rows of a step that are found by its parents' rows, which are these.
+pub(super) fn through(steps: &Steps<'_>, id: StepId, rows: &PerStep<RowSet>) -> RowSet {
+    let step = &steps[id];
+    RowSet::Through(
+        step.links.iter().map(|(parent, pairs)| link(steps, step, *parent, pairs, rows[*parent].clone())).collect(),
+    )
+}
+
+fn link(steps: &Steps<'_>, step: &Resolved<'_>, parent: StepId, pairs: &[(String, String)], rows: RowSet) -> Link {
+    Link {
+        parent,
+        table: steps[parent].info.table.clone(),
+        rows,
+        pairs: pairs.iter().map(|(child, column)| pair(step, child, &steps[parent], column)).collect(),
+        captured: false,
+    }
 }
 
 fn pair(child: &Resolved<'_>, child_column: &str, parent: &Resolved<'_>, parent_column: &str) -> Pair {

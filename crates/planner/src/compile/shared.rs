@@ -17,7 +17,7 @@ use crate::step::{PerStep, StepId};
 pub(super) fn query(
     tenant_columns: &[String],
     steps: &Steps<'_>,
-    live: &PerStep<RowSet>,
+    (live, shown): (&PerStep<RowSet>, &PerStep<RowSet>),
     catalog: &Catalog,
     root: &Root,
     effort: Effort<'_>,
@@ -27,10 +27,10 @@ pub(super) fn query(
     for (_, step) in steps.first_of_tables() {
         let same: Vec<StepId> = steps.of_table(step.info.id).collect();
         let by_column = unused(tenant_columns, steps, step.info, catalog, root);
-        let ways: Vec<RowSet> = same.iter().flat_map(|&i| live[i].ways()).collect();
-        let sets: Vec<&RowSet> = same.iter().map(|&i| &live[i]).collect();
         // One condition for each pair of ways: PostgreSQL joins each, but scans if several are under an OR.
-        let conditions = |key: &KeySource, others: &KeySource, writer: &mut Writer| {
+        let conditions = |rows: &PerStep<RowSet>, key: &KeySource, others: &KeySource, writer: &mut Writer| {
+            let ways: Vec<RowSet> = same.iter().flat_map(|&i| rows[i].ways()).collect();
+            let sets: Vec<&RowSet> = same.iter().map(|&i| &rows[i]).collect();
             let mut conditions = Vec::new();
             let mut both = |one: &RowSet, other: &RowSet, writer: &mut Writer| {
                 conditions.push(format!(
@@ -40,7 +40,8 @@ pub(super) fn query(
                 ));
             };
             for (i, one) in ways.iter().enumerate() {
-                for (_, other) in ways.iter().enumerate().filter(|(j, other)| i != *j && !one.is_same_way(other)) {
+                let of_others = |other: &RowSet| !other.is_exclusive() && !one.is_same_way(other);
+                for (_, other) in ways.iter().enumerate().filter(|(j, other)| i != *j && of_others(other)) {
                     both(one, other, writer);
                 }
                 for column in &by_column {
@@ -53,7 +54,7 @@ pub(super) fn query(
             }
             conditions
         };
-        let counted = conditions(&KeySource::Bound, &KeySource::Others, &mut writer);
+        let counted = conditions(live, &KeySource::Bound, &KeySource::Others, &mut writer);
         if counted.is_empty() {
             continue;
         }
@@ -70,7 +71,8 @@ pub(super) fn query(
             _ => "; or remove a column that does not hold an organization's key from cascade.tenantColumns",
         };
         let key = ":key".to_owned();
-        let shown = conditions(&KeySource::Outer(key.clone()), &KeySource::NotOuter(key), &mut Writer::default());
+        let shown =
+            conditions(shown, &KeySource::Outer(key.clone()), &KeySource::NotOuter(key), &mut Writer::default());
         let shown = shown.iter().map(|c| format!("({c})")).collect::<Vec<_>>().join(" OR ");
         let shared = SharedRows {
             table: step.info.table.name(),
@@ -85,7 +87,7 @@ pub(super) fn query(
 }
 
 /// Columns of the table that say whose its rows are, and by which no step finds them.
-fn unused(
+pub(super) fn unused(
     tenant_columns: &[String],
     steps: &Steps<'_>,
     info: &TableInfo,

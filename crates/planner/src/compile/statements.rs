@@ -34,10 +34,15 @@ pub(super) fn count<'t, 'a: 't>(
     Query::new(writer, numbers)
 }
 
-/// Deletes the rows of all steps of one table at once, and returns the captured columns of each.
-pub(super) fn delete(same: &TableSteps<'_>, held: &PerStep<RowSet>, captured: &PerStep<Vec<String>>) -> Statement {
+/// Deletes the rows of all steps of one table at once, `deleting`, and returns the captured columns of each.
+pub(super) fn delete(
+    same: &TableSteps<'_>,
+    deleting: &PerStep<RowSet>,
+    held: &PerStep<RowSet>,
+    captured: &PerStep<Vec<String>>,
+) -> Statement {
     let mut writer = Writer::default();
-    let condition = any_of(&same.sets(held), "t", &KeySource::Bound, &mut writer);
+    let condition = any_of(&same.sets(deleting), "t", &KeySource::Bound, &mut writer);
     let (mut returned, mut arrays) = (Vec::new(), Vec::new());
     for &step in same.steps.iter().filter(|&&i| !captured[i].is_empty()) {
         // A row of one step is not a row of the others.
@@ -69,9 +74,19 @@ pub(super) fn lock_tables(root: &Root, steps: &Steps<'_>) -> Statement {
     Writer::default().finish(sql)
 }
 
+/// The steps whose rows stand for those of this step when many organizations are observed: itself, or the steps that refer
+/// to its rows.
+fn observed(steps: &Steps<'_>, id: StepId) -> Vec<StepId> {
+    match &steps[id].referenced {
+        None => vec![id],
+        Some(referenced) => referenced.referrers.iter().flat_map(|(referrer, _)| observed(steps, *referrer)).collect(),
+    }
+}
+
 /// Existence, activation and users of many organizations in one query.
 pub(super) fn observe_many(root: &Root, steps: &Steps<'_>, live: &PerStep<RowSet>) -> Statement {
-    let users: Vec<StepId> = steps.iter().filter(|(_, s)| s.step.entity == USERS).map(|(i, _)| i).collect();
+    let users: Vec<StepId> =
+        steps.iter().filter(|(_, s)| s.step.entity == USERS).flat_map(|(i, _)| observed(steps, i)).collect();
     let mut writer = Writer::default();
     let keys = writer.array(Param::Keys, &root.key_type);
     let (count, join) = match users.as_slice() {

@@ -1,18 +1,20 @@
 //! The steps together: order, row sets, captures and the statements of the cascade.
 
 use super::effort::Effort;
+use super::exclusive::Scope;
 use super::faults::Collector;
 use super::ownership::{captured_columns, parent_keys, parents_to_lock, protected_steps};
 use super::resolve::{Steps, resolve};
 use super::rows::row_sets;
 use super::sequence::{self, Sequence};
-use super::{captures, checks, shared, statements};
-use crate::cascade::{Cascade, Delete, Entity, PlanTable, Preflight, Returned};
+use super::{captures, checks, exclusive, shared, statements};
+use crate::cascade::{Cascade, Delete, Entity, PlanTable, Preflight, Returned, USERS};
 use crate::catalog::{Catalog, TableId, TableProperties};
 use crate::limits::COUNT_LIMIT;
 use crate::plan::Plan;
 use crate::root::Root;
 use crate::statement::{KeySource, Writer};
+use crate::step::PerStep;
 
 /// Compiles the steps. Returns `None` if names could not be resolved or no order exists; the faults say why.
 pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut Collector) -> Option<Cascade> {
@@ -22,15 +24,19 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
     let needs = checks::find(&steps, catalog, root, plan);
     let mut to_lock = checks::to_lock(&needs);
     to_lock.extend(parents_to_lock(&steps, catalog, &protected));
-    faults.locks(steps.values().map(|s| s.info).filter(|info| to_lock.contains(&info.id)));
+    let locked: Vec<TableId> = exclusive::locked(&steps).chain(to_lock.iter().copied()).collect();
+    faults.locks(steps.values().map(|s| s.info).filter(|info| locked.contains(&info.id)));
     let captured = captured_columns(&steps, &sequence, &protected);
-    let keys = parent_keys(&steps, &captured);
+    let keys = parent_keys(&steps, &captured, &protected);
+    let scope = Scope { plan, catalog, root, steps: &steps };
 
     // Row sets as they are before the first delete, and as they are when captured parents may be gone.
-    let live = row_sets(&steps, root, None);
-    let held = row_sets(&steps, root, Some(&captured));
+    let live = row_sets(&steps, root, &only_exclusive(&steps, &keys));
+    let held = row_sets(&steps, root, &captured);
+    let deleting = scope.deleting(&held);
     // The last count asks for rows of parents that are gone in any case.
-    let gone = row_sets(&steps, root, Some(&keys));
+    let gone = row_sets(&steps, root, &keys);
+    let shown = scope.shown();
 
     let deletes: Vec<Delete> = sequence
         .tables
@@ -44,7 +50,7 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
                 .map(|&step| Returned { step, columns: keys[step].clone() })
                 .filter(|returned| !returned.columns.is_empty())
                 .collect(),
-            statement: statements::delete(same, &held, &keys),
+            statement: statements::delete(same, &deleting, &held, &keys),
             left: statements::count([same], &steps, &held, None),
             protected: same.steps.iter().all(|&step| protected[step]),
             may_suppress: catalog.properties(same.info.id).is_some_and(TableProperties::may_suppress),
@@ -53,8 +59,8 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
     let late: Vec<TableId> = deletes.iter().filter(|d| !d.protected).map(|d| d.table.id).collect();
     let all: Vec<&checks::Need<'_>> = needs.iter().collect();
     let preflight = |effort| Preflight {
-        references: checks::query(&all, &steps, &live, root, effort),
-        shared: shared::query(&plan.tenant_columns, &steps, &live, catalog, root, effort),
+        references: checks::query(&all, &steps, (&live, &shown), root, effort),
+        shared: shared::query(&plan.tenant_columns, &steps, (&live, &shown), catalog, root, effort),
     };
 
     let mut writer = Writer::default();
@@ -66,22 +72,30 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
         count: statements::count(&sequence.tables, &steps, &live, None),
         inventory: statements::count(&sequence.tables, &steps, &live, Some(COUNT_LIMIT)),
         lock_tables: statements::lock_tables(root, &steps),
+        exclusive: scope.statements(&keys, &live),
         captures: captures::captures(&steps, &keys, &held, &protected, &to_lock),
         parents_left: captures::parents_left(&steps),
         parents_back: captures::parents_back(&steps, &protected),
+        left_behind: scope.left_behind(&held, &keys, &protected),
         detaches: sequence::detaches(&sequence, &steps, catalog, root, &held, faults),
         deletes,
         recount: statements::count(&sequence.tables, &steps, &gone, None),
         preflight: preflight(Effort::Whole),
         late_preflight: Preflight {
-            references: checks::query(&checks::into(&needs, &late), &steps, &held, root, Effort::Whole),
+            references: checks::query(&checks::into(&needs, &late), &steps, (&held, &shown), root, Effort::Whole),
             shared: None,
         },
         quick_check: preflight(Effort::QuickCheck(catalog)),
         delete_organization,
         observe_many: statements::observe_many(root, &steps, &live),
+        observes_referrers: steps.values().any(|s| s.step.entity == USERS && s.referenced.is_some()),
         defer_constraints: catalog.foreign_keys.iter().any(|k| k.deferrable),
     })
+}
+
+/// The captured columns of the steps whose rows are only known by them.
+fn only_exclusive(steps: &Steps<'_>, keys: &PerStep<Vec<String>>) -> PerStep<Vec<String>> {
+    keys.map(|id, columns| if steps[id].referenced.is_some() { columns.clone() } else { Vec::new() })
 }
 
 fn entities(steps: &Steps<'_>, sequence: &Sequence<'_>) -> Vec<Entity> {

@@ -34,11 +34,19 @@ pub(super) fn warnings_of_missing_indexes(plan: &Plan, catalog: &Catalog) -> Vec
     for step in &plan.steps {
         if let Some(table) = catalog.declared(&step.table) {
             let columns = step.path_columns();
-            // A column that is missing is a fault already.
-            if columns.iter().all(|c| table.column(c).is_some()) {
+            // A column that is missing is a fault already. Rows that others refer to are found by their key.
+            if step.referenced_by.is_none() && columns.iter().all(|c| table.column(c).is_some()) {
                 let purpose = "to find the rows of an organization".to_owned();
                 searches.push(Search { table, columns, constraint: None, purpose });
             }
+        }
+    }
+    for reference in plan.steps.iter().flat_map(|step| &step.unless) {
+        if let Some(table) = catalog.declared(&reference.table)
+            && table.column(&reference.column).is_some()
+        {
+            let purpose = "to find what still refers to a row".to_owned();
+            searches.push(Search { table, columns: vec![reference.column.clone()], constraint: None, purpose });
         }
     }
     for table in plan.steps.iter().filter_map(|step| catalog.declared(&step.table)) {

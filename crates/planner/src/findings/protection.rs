@@ -69,6 +69,9 @@ fn unprotected(plan: &Plan, catalog: &Catalog, step: &Step, table: &TableInfo) -
 /// Which link of the chain is missing, and what adds it.
 fn missing_link(plan: &Plan, catalog: &Catalog, step: &Step, table: &TableInfo) -> (String, Option<String>) {
     let relation = |t: &TableInfo| catalog.properties(t.id).map(|t| t.relation).unwrap_or_default();
+    if let Some(entity) = &step.referenced_by {
+        return (format!(" (rows of the entity `{entity}`, which refer to it, are not protected)"), None);
+    }
     let columns = step.path_columns();
     let parent = match &step.parent {
         None => catalog.declared(&plan.organization.table),

@@ -20,6 +20,7 @@ use crate::domain::facts::{ClaimOwner, Facts, Presence};
 use crate::domain::reconciliation::{Ended, Observed, Reconciliation, state};
 use crate::domain::{Effect, Failure, Subject};
 use crate::store::Actor;
+use planner::CompiledPlan;
 
 pub(super) async fn apply(
     observation: &Observation,
@@ -98,6 +99,10 @@ async fn enforced(
         observed.deletion_ready = Some(Err(blocked));
     }
     let users = observed.inventory.as_ref().and_then(|i| i.users);
+    let users = match comparable_users(users, &facts.key, plan, context).await {
+        Ok(users) => users,
+        Err(failure) => return failed(observed, failure.explained_by(plan)),
+    };
     context.memory.saw_tenant(subject, &facts.key, Some(TenantState { active, users }));
     if enforce.expired_unseen {
         return failed(observed, expired());
@@ -112,6 +117,20 @@ async fn enforced(
         }),
         ..Reconciliation::new(Ended::InSync, observed)
     }
+}
+
+/// The number with which the drift poller compares its own: that of the users, or of what refers to them.
+async fn comparable_users(
+    counted: Option<i64>,
+    key: &str,
+    plan: &CompiledPlan,
+    context: &Context,
+) -> Result<Option<i64>, Failure> {
+    if !plan.cascade().is_some_and(|cascade| cascade.observes_referrers) {
+        return Ok(counted);
+    }
+    let found = context.database.tenants(&[key.to_owned()], plan).await?;
+    Ok(found.get(key).and_then(|tenant| tenant.users))
 }
 
 /// When to reconcile again: regularly, and when the object expires.

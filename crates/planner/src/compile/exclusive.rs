@@ -1,0 +1,274 @@
+//! Rows to which only the organization's rows refer: which references keep them, and the statements that find them.
+
+use super::effort::Effort;
+use super::ownership::depth_of;
+use super::referenced::Referenced;
+use super::resolve::Steps;
+use super::rows::{self, type_of};
+use super::shared;
+use super::types::compared_as;
+use crate::cascade::{Exclusive, PlanTable, Referrer};
+use crate::catalog::{Catalog, ForeignKey, TableId, TableInfo};
+use crate::identifier::Column;
+use crate::plan::Plan;
+use crate::query::Query;
+use crate::root::Root;
+use crate::statement::{self, KeySource, Link, Outside, OutsideRows, Pair, Param, RowSet, Statement, Writer};
+use crate::step::{PerStep, StepId};
+
+/// What the references are looked for in.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'s, 'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) catalog: &'a Catalog,
+    pub(super) root: &'s Root,
+    pub(super) steps: &'s Steps<'a>,
+}
+
+/// The tables whose rows are locked before such rows are searched: their own, and those that refer to them.
+pub(super) fn locked<'s>(steps: &'s Steps<'_>) -> impl Iterator<Item = TableId> + 's {
+    steps.values().filter_map(|step| Some((step, step.referenced.as_ref()?))).flat_map(|(step, referenced)| {
+        referenced.referrers.iter().map(|(referrer, _)| steps[*referrer].info.id).chain([step.info.id])
+    })
+}
+
+/// Whether the rows of this step, or those of a parent, are such rows.
+fn depends(steps: &Steps<'_>, id: StepId) -> bool {
+    steps[id].referenced.is_some() || steps[id].links.iter().any(|(parent, _)| depends(steps, *parent))
+}
+
+impl<'a> Scope<'_, 'a> {
+    /// The row sets as one query can tell, for a person to read.
+    pub(super) fn shown(self) -> PerStep<RowSet> {
+        let mut sets = rows::row_sets(self.steps, self.root, &self.steps.map(|_, _| Vec::new()));
+        // A set contains those of its parents, so the parents come first.
+        let mut order: Vec<StepId> = self.steps.ids().filter(|id| depends(self.steps, *id)).collect();
+        order.sort_by_key(|id| (depth_of(self.steps, *id), *id));
+        for id in order {
+            sets[id] = match &self.steps[id].referenced {
+                Some(referenced) => {
+                    let links = self.referrers(referenced, id, &sets);
+                    // Rows that are found by such rows would lead back to here.
+                    let outside = self.outside(id, |other| (!depends(self.steps, other)).then(|| sets[other].clone()));
+                    RowSet::Referred { links, outside: outside.into_iter().map(|(_, outside)| outside).collect() }
+                }
+                None => rows::through(self.steps, id, &sets),
+            };
+        }
+        sets
+    }
+
+    /// The row sets for deletes: they ask again whether anything refers to a row.
+    pub(super) fn deleting(self, held: &PerStep<RowSet>) -> PerStep<RowSet> {
+        held.map(|id, set| match set {
+            RowSet::Exclusive(rows) => {
+                let outside = self.outside(id, |other| Some(held[other].clone()));
+                let outside = outside.into_iter().map(|(_, outside)| outside).collect();
+                RowSet::Exclusive(statement::Exclusive { outside, ..rows.clone() })
+            }
+            other => other.clone(),
+        })
+    }
+
+    /// The statements that find the rows of each such step. `captured` has the columns to capture; `live` the row sets before
+    /// the first delete.
+    pub(super) fn statements(self, captured: &PerStep<Vec<String>>, live: &PerStep<RowSet>) -> Vec<Exclusive> {
+        let mut order: Vec<StepId> = self.steps.ids().filter(|id| self.steps[*id].referenced.is_some()).collect();
+        order.sort_by_key(|id| (depth_of(self.steps, *id), *id));
+        order
+            .into_iter()
+            .filter_map(|id| {
+                let referenced = self.steps[id].referenced.as_ref()?;
+                let candidates = RowSet::Through(self.referrers(referenced, id, live));
+                let table = self.steps.plan_table(id);
+                Some(Exclusive {
+                    step: id,
+                    columns: captured[id].clone(),
+                    referrers: self.lock_referrers(referenced, live),
+                    lock: self.candidates(id, &candidates, &captured[id], true),
+                    lock_alone: self.lock_alone(id, &referenced.key, live),
+                    find: self.candidates(id, &candidates, &captured[id], false),
+                    referred: self.referred(id, &referenced.key, live, Effort::Whole),
+                    quick_referred: self.referred(id, &referenced.key, live, Effort::QuickCheck(self.catalog)),
+                    table,
+                })
+            })
+            .collect()
+    }
+
+    /// Rows that the organization's rows, which are gone, referred to, that nothing refers to any more, and that are still there.
+    /// Only where rows can appear that refer to such rows; `keys` has the captured columns.
+    pub(super) fn left_behind(
+        self,
+        held: &PerStep<RowSet>,
+        keys: &PerStep<Vec<String>>,
+        protected: &PerStep<bool>,
+    ) -> Option<Query<PlanTable>> {
+        let mut writer = Writer::default();
+        let mut numbers = Vec::new();
+        for (id, step) in self.steps.iter() {
+            let Some(referenced) = step.referenced.as_ref().filter(|_| !protected[id]) else { continue };
+            let mut links = self.referrers(referenced, id, held);
+            for link in &mut links {
+                link.captured = link.pairs.iter().all(|p| keys[link.parent].contains(&p.parent.name().to_owned()));
+            }
+            let mut conditions = vec![RowSet::Through(links).condition("t", &KeySource::Bound, &mut writer)];
+            for (_, outside) in self.outside(id, |other| Some(held[other].clone())) {
+                conditions.push(format!("NOT {}", outside.exists("t", &KeySource::Bound, &mut writer)));
+            }
+            let count = format!("(SELECT count(*) FROM {} t WHERE {})", step.info.table, conditions.join(" AND "));
+            numbers.push((self.steps.plan_table(id), count));
+        }
+        Query::new(writer, numbers).if_any()
+    }
+
+    fn lock_referrers(self, referenced: &Referenced<'_>, live: &PerStep<RowSet>) -> Vec<Referrer> {
+        // The rows of a step of the same kind are locked as such.
+        let to_lock = referenced.referrers.iter().filter(|(j, _)| self.steps[*j].referenced.is_none());
+        to_lock
+            .map(|(j, _)| {
+                let mut writer = Writer::default();
+                let condition = live[*j].condition("t", &KeySource::Bound, &mut writer);
+                let table = &self.steps[*j].info.table;
+                let sql = format!("SELECT count(*) FROM (SELECT 1 FROM {table} t WHERE {condition} FOR UPDATE) s");
+                Referrer { table: self.steps.plan_table(*j), lock: writer.finish(sql) }
+            })
+            .collect()
+    }
+
+    fn candidates(self, id: StepId, set: &RowSet, columns: &[String], lock: bool) -> Statement {
+        let mut writer = Writer::default();
+        let condition = set.condition("t", &KeySource::Bound, &mut writer);
+        let columns: Vec<Column> = columns.iter().map(Column::new).collect();
+        let list = |of: &dyn Fn(&Column) -> String| columns.iter().map(of).collect::<Vec<_>>().join(", ");
+        let arrays = list(&|c| format!("COALESCE(array_agg(s.{c}::text), '{{}}')"));
+        let selected = list(&|c| format!("t.{c}"));
+        // Two deletions that find the same rows lock them in the same order, so that neither waits for the other in a circle.
+        let lock = if lock { format!(" ORDER BY {selected} FOR NO KEY UPDATE") } else { String::new() };
+        let table = &self.steps[id].info.table;
+        writer.finish(format!("SELECT {arrays} FROM (SELECT {selected} FROM {table} t WHERE {condition}{lock}) s"))
+    }
+
+    fn lock_alone(self, id: StepId, key: &[String], live: &PerStep<RowSet>) -> Statement {
+        let mut writer = Writer::default();
+        let condition = live[id].condition("t", &KeySource::Bound, &mut writer);
+        let key = key.iter().map(|c| format!("t.{}", Column::new(c))).collect::<Vec<_>>().join(", ");
+        let table = &self.steps[id].info.table;
+        writer.finish(format!(
+            "SELECT count(*) FROM (SELECT 1 FROM {table} t WHERE {condition} ORDER BY {key} FOR UPDATE) s"
+        ))
+    }
+
+    /// Returns one row with an array of one boolean for each captured key, in their order: whether a row outside refers to it.
+    fn referred(self, id: StepId, key: &[String], live: &PerStep<RowSet>, effort: Effort<'_>) -> Statement {
+        let info = self.steps[id].info;
+        let mut writer = Writer::default();
+        let names: Vec<String> = (0..key.len()).map(|i| format!("c{i}")).collect();
+        let same = key.iter().zip(&names).map(|(column, name)| format!("t.{} = k.{name}", Column::new(column)));
+        let same = same.collect::<Vec<_>>().join(" AND ");
+        let arrays: Vec<String> = key
+            .iter()
+            .map(|column| writer.array(Param::Captured { step: id, column: column.clone() }, &type_of(info, column)))
+            .collect();
+        let references: Vec<String> = self
+            .outside(id, |other| Some(live[other].clone()))
+            .into_iter()
+            .map(|(child, outside)| {
+                let columns: Vec<String> = outside.pairs.iter().map(|p| p.child.name().to_owned()).collect();
+                let exists = outside.exists("t", &KeySource::Bound, &mut writer);
+                effort.or_else(exists, "true", child, std::iter::once(columns.as_slice()))
+            })
+            .collect();
+        let any = if references.is_empty() { "false".to_owned() } else { references.join(" OR ") };
+        writer.finish(format!(
+            r"SELECT COALESCE(array_agg(EXISTS (SELECT FROM {} t WHERE {same} AND ({any})) ORDER BY k.n), '{{}}') AS referred
+              FROM unnest({}) WITH ORDINALITY k({}, n)",
+            info.table,
+            arrays.join(", "),
+            names.join(", "),
+        ))
+    }
+
+    /// The ways from the referring steps.
+    fn referrers(self, referenced: &Referenced<'_>, id: StepId, sets: &PerStep<RowSet>) -> Vec<Link> {
+        let own = self.steps[id].info;
+        let link = |(referrer, pairs): &(StepId, Vec<(String, String)>)| {
+            let referring = self.steps[*referrer].info;
+            Link {
+                parent: *referrer,
+                table: referring.table.clone(),
+                rows: sets[*referrer].clone(),
+                pairs: pairs.iter().map(|(column, referred)| pair((own, referred), (referring, column))).collect(),
+                captured: false,
+            }
+        };
+        referenced.referrers.iter().map(link).collect()
+    }
+
+    /// Every kind of reference that keeps a row, with the referring table. `inside` gives the rows of a step that are the
+    /// organization's.
+    fn outside(self, id: StepId, inside: impl Fn(StepId) -> Option<RowSet>) -> Vec<(&'a TableInfo, Outside)> {
+        let own = self.steps[id].info;
+        let mut found = Vec::new();
+        for key in self.catalog.foreign_keys.iter().filter(|k| k.parent == own.id) {
+            let Some(child) = self.catalog.table(key.child) else { continue };
+            let hanging: Vec<StepId> =
+                self.steps.of_table(child.id).filter(|step| self.hangs(*step, id, key)).collect();
+            let rows = if hanging.is_empty() {
+                OutsideRows::Not(self.inside(child, &inside))
+            } else {
+                // Its rows go with the row that they hang on, unless they are another organization's as well.
+                let others = self.steps.of_table(child.id).filter(|s| !hanging.contains(s) && !depends(self.steps, *s));
+                let mut sets: Vec<RowSet> = others.filter_map(&inside).collect();
+                sets.extend(shared::unused(&self.plan.tenant_columns, self.steps, child, self.catalog, self.root));
+                if sets.is_empty() {
+                    continue;
+                }
+                OutsideRows::OfOthers(sets)
+            };
+            let pairs = key.child_columns.iter().zip(&key.parent_columns);
+            let pairs = pairs.map(|(column, referred)| pair((child, column), (own, referred))).collect();
+            found.push((child, Outside { table: child.table.clone(), pairs, rows }));
+        }
+        let referenced = self.steps[id].referenced.as_ref();
+        for (info, column) in referenced.into_iter().flat_map(|r| &r.unless) {
+            let pairs =
+                referenced.into_iter().flat_map(|r| &r.key).map(|key| pair((info, column), (own, key))).collect();
+            let rows = OutsideRows::Not(self.inside(info, &inside));
+            found.push((info, Outside { table: info.table.clone(), pairs, rows }));
+        }
+        found
+    }
+
+    /// The organization's rows of a table.
+    fn inside(self, info: &TableInfo, inside: &impl Fn(StepId) -> Option<RowSet>) -> Vec<RowSet> {
+        if info.id == self.root.id {
+            return vec![self.root.rows()];
+        }
+        self.steps.of_table(info.id).filter_map(inside).collect()
+    }
+
+    /// Whether the rows of a step are found by this foreign key to the rows of another.
+    fn hangs(self, step: StepId, on: StepId, key: &ForeignKey) -> bool {
+        self.steps[step].links.iter().any(|(parent, pairs)| {
+            *parent == on
+                && pairs.len() == key.child_columns.len()
+                && key
+                    .child_columns
+                    .iter()
+                    .zip(&key.parent_columns)
+                    .all(|(c, p)| pairs.iter().any(|(a, b)| a == c && b == p))
+        })
+    }
+}
+
+/// A column with the column whose values it is compared with.
+fn pair((child, column): (&TableInfo, &str), (parent, referred): (&TableInfo, &str)) -> Pair {
+    let parent_type = type_of(parent, referred);
+    Pair {
+        child: Column::new(column),
+        child_type: compared_as(&type_of(child, column), &parent_type),
+        parent: Column::new(referred),
+        parent_type,
+    }
+}
