@@ -3,6 +3,7 @@
 //! without any sign of an organization is global.
 
 mod activation;
+mod ask;
 mod candidate;
 mod decided;
 mod found;
@@ -10,7 +11,9 @@ mod names;
 mod order;
 mod people;
 mod place;
+mod placement;
 mod references;
+mod sample;
 mod signs;
 mod stems;
 mod steps;
@@ -25,13 +28,13 @@ mod ways;
 use crate::plan::{Active, OrganizationTable, Plan, UnknownTables};
 use decided::Decided;
 use found::Found;
+pub use sample::{Form, KeyType, Question, Questions, Values};
 use steps::Steps;
 pub use suggestions::{Suggestions, Unread};
 pub use survey::{Survey, Surveyed};
 pub use tenant_table::InferError;
 use tenant_table::TenantTable;
 pub use update::{Update, update, update_questions};
-pub use values::{Form, KeyType, Question, Questions, Values};
 
 /// A plan with what a person should know before using it.
 #[derive(Clone, Debug)]

@@ -2,14 +2,16 @@
 
 use super::candidate::Candidate;
 use super::decided::Decided;
-use super::place::{self, Placement};
+use super::place;
+use super::placement::Placement;
 use super::references::{self, References};
+use super::sample::{Question, Questions};
 use super::signs;
 use super::stems::Stems;
 use super::suggestions::Unread;
 use super::survey::Survey;
 use super::tenant_table::TenantTable;
-use super::values::{self, KeyType, Question, Questions};
+use super::values;
 use crate::catalog::{ForeignKey, TableId};
 
 /// Everything in the schema that suggests where a table belongs.
@@ -52,7 +54,7 @@ impl Found {
         Questions {
             organization: tenants.table.info.table.clone(),
             key: tenants.key.to_owned(),
-            key_type: KeyType::of(tenants),
+            key_type: values::key_type(tenants),
             tables: asked.collect(),
             names,
         }

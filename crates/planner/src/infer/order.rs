@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::place::Placement;
+use super::placement::Placement;
 use super::survey::{Survey, Surveyed};
 use crate::catalog::TableId;
 

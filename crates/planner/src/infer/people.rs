@@ -1,25 +1,15 @@
 //! People, and what else is shared: tables that belong to no organization, but to whose rows the organizations' rows refer.
 
 use super::names::{singulars, words};
-use super::place::Placement;
+use super::placement::Placement;
 use super::survey::{Survey, Surveyed};
 use super::tenant_table::TenantTable;
+use super::undecided::People;
 use crate::catalog::TableId;
 
 /// Words of the names of tables with people.
 const PEOPLE: [&str; 9] =
     ["user", "account", "person", "people", "member", "identity", "profile", "customer", "contact"];
-
-/// A foreign key of an organization's rows to rows that may be shared.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct People {
-    /// The table of the organization's rows.
-    pub(super) referring: TableId,
-    /// Its columns, each with the column that it refers to.
-    pub(super) pairs: Vec<(String, String)>,
-    /// Whether it has one row for each pair of an organization (or something of it) and such a row.
-    pub(super) join: bool,
-}
 
 /// The references to the table if its rows may have to go with the last organization that refers to them: from every table
 /// that joins it to organizations; if there is none and the table is named like people, the best one.
@@ -47,15 +37,4 @@ pub(super) fn find(survey: &Survey, tenants: TenantTable<'_>, placement: &Placem
 fn is_people(table: &Surveyed) -> bool {
     let people = |word: &String| singulars(word).iter().any(|one| PEOPLE.contains(&one.as_str()));
     words(table.info.table.bare()).iter().any(people)
-}
-
-/// Why a person must decide about the table.
-pub(super) fn reason(survey: &Survey, people: &[People]) -> Option<String> {
-    let refer = |p: &People| {
-        let columns: Vec<&str> = p.pairs.iter().map(|(c, _)| c.as_str()).collect();
-        let name = survey.table(p.referring).map(Surveyed::written).unwrap_or_default();
-        format!("rows of `{name}` refer to it by {}", columns.join(", "))
-    };
-    let all: Vec<String> = people.iter().map(refer).collect();
-    (!all.is_empty()).then(|| format!("{}; who belonged only to a deleted organization would stay", all.join(", and ")))
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use super::candidate::{Candidate, Fit, Part, Source};
 use super::names::{plain, words};
+use super::sample::Form;
 use super::stems::{Named, Stems};
 use super::survey::{Survey, Surveyed};
 use super::tenant_table::TenantTable;
-use super::values::{self, Form};
+use super::values;
 use crate::catalog::{ColumnInfo, TableId};
 
 /// All signs of the schema, in the order of tables and columns.

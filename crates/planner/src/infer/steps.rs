@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::candidate::{Candidate, Source};
-use super::people::People;
-use super::place::Placement;
+use super::placement::Placement;
 use super::suggestions::Suggestions;
 use super::survey::{Survey, Surveyed};
 use super::tenant_table::TenantTable;
-use super::undecided::Undecided;
+use super::undecided::{People, Undecided};
 use crate::catalog::TableId;
 use crate::entity;
 use crate::plan::{Step, Unclassified};

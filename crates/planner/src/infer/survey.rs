@@ -1,6 +1,6 @@
 //! All tables of a database that could belong to an organization.
 
-use super::values::Values;
+use super::sample::Values;
 use crate::catalog::{ForeignKey, TableId, TableInfo, begins_index};
 
 /// All tables of the database that could belong to an organization.

@@ -3,14 +3,19 @@
 use std::collections::BTreeSet;
 
 use super::candidate::{Candidate, Source};
-use super::people::{self, People};
-use super::place::Placement;
 use super::survey::{Survey, Surveyed};
-use super::tenant_table::TenantTable;
 use crate::catalog::TableId;
 
-/// How many ways one set of columns may suggest. More do not help anybody.
-const SUGGESTIONS: usize = 3;
+/// A foreign key of an organization's rows to rows that may be shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct People {
+    /// The table of the organization's rows.
+    pub(super) referring: TableId,
+    /// Its columns, each with the column that it refers to.
+    pub(super) pairs: Vec<(String, String)>,
+    /// Whether it has one row for each pair of an organization (or something of it) and such a row.
+    pub(super) join: bool,
+}
 
 /// A table that may belong to the organization, so that a person must decide.
 pub(super) struct Undecided<'a> {
@@ -21,66 +26,6 @@ pub(super) struct Undecided<'a> {
     ambiguous: bool,
     /// Whether its place is clear, but the plan was written before the table was there.
     new: bool,
-}
-
-/// Lists every table without a place for which something suggests that its rows belong to an organization, and the tables
-/// below it.
-pub(super) fn ask<'a>(
-    survey: &Survey,
-    tenants: TenantTable<'_>,
-    placement: &mut Placement<'a>,
-    names: &[(String, TableId)],
-    signs: &'a [Candidate],
-) {
-    loop {
-        let open: Vec<TableId> = names.iter().map(|(_, id)| *id).filter(|id| !placement.is_known(*id)).collect();
-        let mut changed = false;
-        for id in open {
-            let references = placement.candidates(id).iter().copied().filter(|c| asks(placement, c));
-            let signs = signs.iter().filter(|c| c.child == id && placement.may_be_tenants(c.parent));
-            let candidates = best(references.chain(signs).collect());
-            let people = people::find(survey, tenants, placement, id);
-            if !candidates.is_empty() || !people.is_empty() {
-                placement.unclassified.insert(id, Undecided::doubtful(candidates, people));
-                changed = true;
-            }
-        }
-        if !changed {
-            return;
-        }
-    }
-}
-
-/// Whether a person must decide about a table without a place because of this reference.
-fn asks(placement: &Placement<'_>, candidate: &Candidate) -> bool {
-    match &candidate.doubt {
-        Some(_) => placement.may_be_tenants(candidate.parent),
-        None => placement.is_open(candidate.parent),
-    }
-}
-
-/// The candidates that are worth a question: for each set of columns the best ones, and of those without a foreign key only
-/// ones of the parent's type if there are any.
-fn best(mut all: Vec<&Candidate>) -> Vec<&Candidate> {
-    all.sort_by_key(|c| (c.source != Source::ForeignKey, !c.same_type, c.fit, c.source));
-    let mut kept: Vec<&Candidate> = Vec::new();
-    for candidate in all {
-        let columns = |c: &Candidate| c.pairs.iter().map(|(c, _)| c.clone()).collect::<BTreeSet<String>>();
-        let own = columns(candidate);
-        // A part of a key that is suggested as a whole adds nothing.
-        let about: Vec<&&Candidate> = kept.iter().filter(|k| !columns(k).is_disjoint(&own)).collect();
-        let same = about.iter().any(|k| k.parent == candidate.parent && columns(k).is_superset(&own));
-        let worse = matches!(candidate.source, Source::Learned | Source::Name)
-            && about.iter().any(|k| {
-                k.source == Source::ForeignKey
-                    || (k.same_type && !candidate.same_type)
-                    || (k.same_type == candidate.same_type && k.fit.rank() < candidate.fit.rank())
-            });
-        if !same && !worse && about.len() < SUGGESTIONS {
-            kept.push(candidate);
-        }
-    }
-    kept
 }
 
 impl<'a> Undecided<'a> {
@@ -125,7 +70,18 @@ impl<'a> Undecided<'a> {
                 if kept.contains(&candidate.parent) { "which the plan keeps" } else { "which is unclassified too" };
             format!("{} refers to `{parent}`, {state}", candidate.columns())
         };
-        let people = people::reason(survey, &self.people);
+        let people = people_reason(survey, &self.people);
         people.into_iter().chain(self.candidates.iter().map(reason)).collect::<Vec<_>>().join("; ")
     }
+}
+
+/// Why a person must decide about the table.
+fn people_reason(survey: &Survey, people: &[People]) -> Option<String> {
+    let refer = |p: &People| {
+        let columns: Vec<&str> = p.pairs.iter().map(|(c, _)| c.as_str()).collect();
+        let name = survey.table(p.referring).map(Surveyed::written).unwrap_or_default();
+        format!("rows of `{name}` refer to it by {}", columns.join(", "))
+    };
+    let all: Vec<String> = people.iter().map(refer).collect();
+    (!all.is_empty()).then(|| format!("{}; who belonged only to a deleted organization would stay", all.join(", and ")))
 }

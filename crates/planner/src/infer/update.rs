@@ -3,12 +3,12 @@
 use super::decided::Decided;
 use super::found::{Found, global};
 use super::order;
+use super::sample::Questions;
 use super::steps::Steps;
 use super::suggestions::{Suggestions, Unread};
 use super::survey::Survey;
 use super::tenant_table::{InferError, TenantTable};
 use super::undecided::Undecided;
-use super::values::Questions;
 
 use crate::catalog::TableId;
 use crate::plan::{Plan, Unclassified};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::candidate::{Candidate, Source};
-use super::place::Placement;
+use super::placement::Placement;
 use super::survey::{Survey, Surveyed};
 use super::tenant_table::TenantTable;
 use crate::catalog::TableId;
