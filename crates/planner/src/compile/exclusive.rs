@@ -33,7 +33,7 @@ pub(super) fn locked<'s>(steps: &'s Steps<'_>) -> impl Iterator<Item = TableId> 
 }
 
 /// Whether the rows of this step, or those of a parent, are such rows.
-fn depends(steps: &Steps<'_>, id: StepId) -> bool {
+pub(super) fn depends(steps: &Steps<'_>, id: StepId) -> bool {
     steps[id].referenced.is_some() || steps[id].links.iter().any(|(parent, _)| depends(steps, *parent))
 }
 
