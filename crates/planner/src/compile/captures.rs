@@ -70,8 +70,15 @@ pub(super) fn parents_left(steps: &Steps<'_>) -> Option<Query<ParentLeft>> {
 
 /// Which captured keys are there again, of the parents of what no foreign key protects.
 pub(super) fn parents_back(steps: &Steps<'_>, protected: &PerStep<bool>) -> Vec<Back> {
-    keys_of_parents(steps, |child| !protected[child])
-        .into_iter()
+    let mut keys = keys_of_parents(steps, |child| !protected[child]);
+    // Rows that are only known by a captured key are kept as parents, and found by this key.
+    for (step, key) in steps.iter().filter_map(|(id, step)| Some((id, &step.referenced.as_ref()?.key))) {
+        let known = (step, key.clone());
+        if keys.iter().any(|(parent, _)| *parent == step) && !keys.contains(&known) {
+            keys.push(known);
+        }
+    }
+    keys.into_iter()
         .map(|(step, columns)| {
             let info = steps[step].info;
             let mut writer = Writer::default();
