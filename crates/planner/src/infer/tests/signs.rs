@@ -325,3 +325,27 @@ fn an_update_adds_what_the_plan_does_not_name_and_keeps_what_a_person_decided() 
     let nothing = super::update(&survey, &whole).expect("an update");
     assert!(nothing.unclassified.is_empty() && nothing.global.is_empty(), "{nothing:?}");
 }
+
+#[test]
+fn the_own_column_that_is_never_null_is_suggested_before_a_parent_that_may_be_missing() {
+    let when = "timestamp with time zone";
+    let (at, dag) = (format!("inserted_at:{when}!"), format!("dag_inserted_at:{when}?"));
+    let mut survey = survey(
+        &[
+            ("organizations", &["id"]),
+            ("flows", &["id", "organization_id"]),
+            ("v1_dag", &["id:bigint", &at, "tenant_id"]),
+            ("v1_task", &["id:bigint", "dag_id:bigint?", &dag, "tenant_id"]),
+        ],
+        &[("flows", "organization_id", "organizations", NO)],
+    );
+    let id = |name: &str| survey.named(name).expect(name).id();
+    survey.values.held =
+        [(id("v1_dag"), ["tenant_id".into()].into()), (id("v1_task"), ["tenant_id".into()].into())].into();
+    let draft = infer(&survey, "organizations", None).expect("a draft");
+    // A task without a dag would belong to nobody.
+    assert_eq!(
+        suggested(&draft, "v1_task"),
+        ["organization: tenant_id", "parent: v1Dag dag_id=id dag_inserted_at=inserted_at"]
+    );
+}
