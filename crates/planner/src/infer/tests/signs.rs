@@ -349,3 +349,22 @@ fn the_own_column_that_is_never_null_is_suggested_before_a_parent_that_may_be_mi
         ["organization: tenant_id", "parent: v1Dag dag_id=id dag_inserted_at=inserted_at"]
     );
 }
+
+#[test]
+fn a_column_that_is_called_like_the_organization_is_a_sign_whatever_its_type() {
+    let draft = drafted(
+        &[
+            TENANTS,
+            ("flows", &["id", "tenant_id"]),
+            ("a", &["id:int", "tenant:text?"]),
+            ("b", &["id:int", "tenant:bigint"]),
+            ("c", &["id:int", "owner_tenant:text"]),
+            ("limits", &["id:int", "max_tenant:integer", "tenants:integer", "tenant:boolean"]),
+        ],
+        &[("flows", "tenant_id", "tenants", NO)],
+    );
+    assert_eq!(open(&draft), ["a", "b", "c"]);
+    assert_eq!(draft.plan.global, ["limits"]);
+    assert_eq!(why(&draft, "a"), "tenant (text) is named after the organization");
+    assert_eq!(suggested(&draft, "c"), ["organization: owner_tenant"]);
+}
