@@ -368,3 +368,30 @@ fn a_column_that_is_called_like_the_organization_is_a_sign_whatever_its_type() {
     assert_eq!(why(&draft, "a"), "tenant (text) is named after the organization");
     assert_eq!(suggested(&draft, "c"), ["organization: owner_tenant"]);
 }
+
+/// Without a foreign key nobody keeps a user to whom a row of another organization refers.
+#[test]
+fn people_stay_while_a_column_without_a_foreign_key_refers_to_them() {
+    let draft = drafted(
+        &[
+            TENANTS,
+            ("users", &["id"]),
+            ("memberships", &["tenant_id", "user_id!"]),
+            ("teams", &["tenant_id", "user_id!"]),
+            ("tasks", &["id", "tenant_id", "user_id?"]),
+            ("devices", &["id", "user_id"]),
+        ],
+        &[
+            ("memberships", "tenant_id", "tenants", NO),
+            ("memberships", "user_id", "users", NO),
+            ("teams", "tenant_id", "tenants", NO),
+            ("teams", "user_id", "users", NO),
+            ("tasks", "tenant_id", "tenants", NO),
+        ],
+    );
+    assert_eq!(open(&draft), ["users", "devices"]);
+    let step = &draft.suggestions[0].steps[0];
+    let unless: Vec<String> = step.unless.iter().map(|r| format!("{}.{}", r.table, r.column)).collect();
+    // Devices hang on the user, and go with them.
+    assert_eq!(unless, ["tasks.user_id"]);
+}
