@@ -395,3 +395,33 @@ fn people_stay_while_a_column_without_a_foreign_key_refers_to_them() {
     // Devices hang on the user, and go with them.
     assert_eq!(unless, ["tasks.user_id"]);
 }
+
+/// Deleting an organization must not delete the platform's coupons that it sponsored, unless a person says so.
+#[test]
+fn a_nullable_column_that_is_not_named_after_the_organization_is_a_question() {
+    let draft = drafted(
+        &[
+            TENANTS,
+            ("flows", &["id", "tenant_id?"]),
+            ("coupons", &["id:int", "sponsor?"]),
+            ("deals", &["id:int", "sold_by?", "bought_by?"]),
+            ("stores", &["id:int", "owner"]),
+            ("a", &["id", "org?"]),
+            ("b", &["id", "org?"]),
+        ],
+        &[
+            ("flows", "tenant_id", "tenants", NO),
+            ("coupons", "sponsor", "tenants", NO),
+            ("deals", "sold_by", "tenants", NO),
+            ("deals", "bought_by", "tenants", NO),
+            ("stores", "owner", "tenants", NO),
+            ("a", "org", "tenants", NO),
+            ("b", "org", "tenants", NO),
+        ],
+    );
+    // Two tables agree about what `org` means.
+    assert_eq!(steps(&draft), ["a < org", "b < org", "flows < tenant_id", "stores < owner"]);
+    assert_eq!(open(&draft), ["coupons", "deals"]);
+    assert_eq!(why(&draft, "coupons"), "sponsor is nullable and refers to `tenants`, but is not named after it");
+    assert_eq!(suggested(&draft, "deals"), ["organization: sold_by", "organization: bought_by"]);
+}
