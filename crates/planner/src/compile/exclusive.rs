@@ -237,9 +237,10 @@ impl<'a> Scope<'_, 'a> {
             let pairs = pairs.map(|(column, referred)| pair((child, column), (own, referred))).collect();
             found.push((child, Outside { table: child.table.clone(), pairs, rows }));
         }
-        let referenced = self.steps[id].referenced.as_ref();
-        // The columns by which the rows are found refer to them for every organization, with or without a foreign key.
-        for (referrer, pairs) in referenced.into_iter().flat_map(|r| &r.referrers) {
+        // The columns by which rows of the table are found refer to them for every organization, with or without a foreign
+        // key, and so does what any of its steps names.
+        let referenced = || self.steps.of_table(own.id).filter_map(|step| self.steps[step].referenced.as_ref());
+        for (referrer, pairs) in referenced().flat_map(|r| &r.referrers) {
             let info = self.steps[*referrer].info;
             let pairs: Vec<Pair> = pairs.iter().map(|(column, key)| pair((info, column), (own, key))).collect();
             let known = |(child, outside): &(&TableInfo, Outside)| child.id == info.id && outside.pairs == pairs;
@@ -248,9 +249,10 @@ impl<'a> Scope<'_, 'a> {
                 found.push((info, Outside { table: info.table.clone(), pairs, rows }));
             }
         }
-        for (info, column) in referenced.into_iter().flat_map(|r| &r.unless) {
-            let pairs =
-                referenced.into_iter().flat_map(|r| &r.key).map(|key| pair((info, column), (own, key))).collect();
+        for (key, info, column) in
+            referenced().flat_map(|r| r.unless.iter().map(|(info, column)| (&r.key, info, column)))
+        {
+            let pairs = key.iter().map(|key| pair((info, column), (own, key))).collect();
             let rows = OutsideRows::Not(self.inside(info, &inside));
             found.push((info, Outside { table: info.table.clone(), pairs, rows }));
         }
