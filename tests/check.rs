@@ -28,19 +28,19 @@ tests![
 ];
 
 /// What a check printed, and its exit code.
-struct Answer {
-    code: Option<i32>,
-    text: String,
+pub struct Answer {
+    pub code: Option<i32>,
+    pub text: String,
     errors: String,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {}{}", self.text, self.errors))
     }
 
     /// Findings of a kind: severity, table, columns and remedy.
-    fn of(&self, kind: &str) -> Vec<(String, String, String, String)> {
+    pub fn of(&self, kind: &str) -> Vec<(String, String, String, String)> {
         let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
         let columns = |v: &Value| v.as_array().expect("columns").iter().map(text).collect::<Vec<_>>().join(",");
         let findings = self.json()["findings"].as_array().expect("findings").clone();
@@ -51,14 +51,14 @@ impl Answer {
             .collect()
     }
 
-    fn kinds(&self) -> Vec<String> {
+    pub fn kinds(&self) -> Vec<String> {
         let findings = self.json()["findings"].as_array().expect("findings").clone();
         findings.iter().map(|f| f["kind"].as_str().unwrap_or_default().to_owned()).collect()
     }
 }
 
 /// Runs the command with this configuration, as the operator's role.
-async fn run(scene: &Scene, config: &Value, arguments: &[&str], url: &str) -> Answer {
+pub async fn run(scene: &Scene, config: &Value, arguments: &[&str], url: &str) -> Answer {
     let config = scene.file("check.yaml", &serde_yaml::to_string(config).expect("YAML"));
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_organization-operator"));
     command
@@ -77,7 +77,7 @@ async fn check(scene: &Scene, arguments: &[&str]) -> Answer {
 }
 
 /// The operator's own schema, without an operator.
-async fn migrated(world: Arc<World>, variant: Variant) -> Scene {
+pub async fn migrated(world: Arc<World>, variant: Variant) -> Scene {
     let scene = Scene::new(world, variant).await;
     scene.start().await.stop().await;
     scene

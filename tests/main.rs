@@ -27,6 +27,7 @@ mod handover;
 mod layering;
 mod lifecycle;
 mod needs;
+mod nobodys_rows;
 mod plan;
 mod property;
 mod protection;
@@ -78,7 +79,9 @@ fn main() -> ExitCode {
         layering::tests(),
         lifecycle::tests(),
         needs::tests(),
+        nobodys_rows::tests(),
         plan::tests(),
+        plan::groups::tests(),
         property::tests(),
         property::cycles::tests(),
         property::equality::tests(),

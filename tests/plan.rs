@@ -1,5 +1,7 @@
 //! "I get a plan from my own schema, see what it would delete, and rehearse it, before anything is deleted."
 
+pub mod groups;
+
 use std::sync::Arc;
 
 use organization_operator::config::Config;
@@ -16,6 +18,7 @@ tests![
     what_cannot_be_placed_blocks_until_a_person_has_decided,
     a_file_that_is_there_is_never_overwritten,
     a_plan_shows_what_would_be_deleted,
+    a_plan_shows_what_one_statement_deletes,
     a_plan_with_faults_says_so,
     a_rehearsal_changes_nothing_and_counts_what_the_deletion_counts,
     a_rehearsal_shows_a_blocker_as_status_does,
@@ -142,13 +145,17 @@ fn deleted(rehearsed: &Value) -> i64 {
         + rehearsed["organizations"].as_i64().expect("a number")
 }
 
-/// A database with `tests/schemas/larger.sql`, and its administrator's URL: this is about plans, not about privileges.
 async fn larger(world: Arc<World>) -> (Scene, String) {
+    with_schema(world, "tests/schemas/larger.sql").await
+}
+
+/// A database with this schema, and its administrator's URL: this is about plans, not about privileges.
+async fn with_schema(world: Arc<World>, schema: &str) -> (Scene, String) {
     let number = world.number();
     let database = format!("larger_{}_{number}", std::process::id());
     world.postgres().create_database(&database).await.expect("a database");
     let scene = Scene { world, variant: Variant::Platform, database, class: format!("t{number}") };
-    scene.sql(&std::fs::read_to_string(path("tests/schemas/larger.sql")).expect("the schema")).await;
+    scene.sql(&std::fs::read_to_string(path(schema)).expect("the schema")).await;
     let url = scene.world.postgres().admin_url(&scene.database);
     (scene, url)
 }
@@ -378,6 +385,58 @@ async fn a_plan_shows_what_would_be_deleted(world: Arc<World>) {
     let absent = run(&scene, &["plan", "show", "--config", &config, "--id", &scene.key(7), "-o", "json"]).await.with(0);
     assert_eq!(absent.json()["preview"]["state"], "Absent");
     assert_eq!(everything(&scene).await, before);
+}
+
+/// The organization has a founder among its users: the draft, the plan and the rehearsal take it as it is.
+async fn a_plan_shows_what_one_statement_deletes(world: Arc<World>) {
+    let (scene, url) = with_schema(world, "tests/schemas/founder.sql").await;
+    let (file, _) = draft(&scene, &url, "organizations").await;
+    let arguments = ["plan", "show", "--config", &file, "--id", "a"];
+    let text = run_at(&scene, &url, &arguments).await.with(0).out;
+    let line = |table: &str| -> Vec<&str> {
+        let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        lines.into_iter().find(|cells| cells.get(1) == Some(&table)).unwrap_or_else(|| panic!("{table}: {text}"))
+    };
+    assert_eq!(line("connectors"), ["1", "connectors", "connectors", "1", "yes", "organization_id"]);
+    assert_eq!(line("users"), ["2", "users", "users", "2", "yes", "organization_id"]);
+    assert_eq!(line("organizations"), ["2", "organizations", "1", "id"]);
+    let told = "\nDeleted by one statement, because they refer to each other: users, organizations.\n";
+    assert!(text.contains(told), "{text}");
+
+    let shown = run_at(&scene, &url, &[&arguments[..], &["--sql", "-o", "json"]].concat()).await.with(0).json();
+    assert_eq!(shown["sets"], json!([["users", "organizations"]]), "{shown}");
+    assert_eq!(shown["organization"]["statement"], 2, "{shown}");
+    let statements: Vec<&Value> =
+        shown["steps"].as_array().expect("steps").iter().map(|step| &step["statement"]).collect();
+    assert_eq!(statements, [1, 2]);
+    assert_eq!(shown["steps"][1]["sql"]["what"], "delete from users, organizations");
+    let after: Vec<&Value> = shown["after"].as_array().expect("statements").iter().map(|sql| &sql["what"]).collect();
+    assert_eq!(after, ["count again"], "the organization is deleted before");
+
+    let said = run_at(&scene, &url, &["rehearse", "--config", &file, "--id", "a", "-o", "json"]).await.with(0);
+    assert_eq!((deleted(&said.json()), &said.json()["organizations"]), (4, &json!(1)), "{}", said.out);
+    assert_eq!(scene.value::<i64>("SELECT count(*) FROM users").await, 3, "nothing was deleted");
+    let checked = run_at(&scene, &url, &["check", "--config", &file, "--id", "a", "-o", "json"]).await.with(0);
+    assert!(!checked.out.contains("PlanMismatch"), "{}", checked.out);
+
+    // An organization that refers to a table which does not refer back goes before it.
+    scene
+        .sql(
+            "CREATE TABLE accounts (id int PRIMARY KEY, firm_id int);
+             CREATE TABLE firms (id int PRIMARY KEY, account_id int NOT NULL REFERENCES accounts)",
+        )
+        .await;
+    let steps = "[{entity: accounts, table: accounts, organization: firm_id}]";
+    let file = scene.file(
+        "firms.yaml",
+        &format!("cascade: {{organization: {{table: firms, key: id}}, tenantColumns: [firm_id], steps: {steps}}}\n"),
+    );
+    let text = run_at(&scene, &url, &["plan", "show", "--config", &file]).await.with(0).out;
+    let numbered: Vec<&str> = text.lines().filter(|l| l.starts_with(['1', '2'])).collect();
+    assert!(
+        matches!(numbered[..], [first, second] if first.starts_with("1  firms ") && second.starts_with("2  accounts ")),
+        "{text}"
+    );
 }
 
 async fn a_plan_with_faults_says_so(world: Arc<World>) {

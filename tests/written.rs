@@ -89,17 +89,21 @@ async fn what_triggers_write_is_named_by_a_rehearsal_and_in_the_ledger(world: Ar
         written("public.queue", 0, 0, 2),
         written("public.totals", 0, 1, 0),
     ]);
+    let mut plan = serde_json::to_value(planner::Plan::default()).expect("a plan");
+    plan["keep"] = json!([{"table": "invoices", "reason": "law"}]);
+    let config = scene.file("kept.yaml", &serde_yaml::to_string(&json!({"cascade": plan})).expect("YAML"));
     let key = scene.key(1);
-    let text = run(&scene, &["rehearse", "--id", &key]).await.with(0).out;
+    let rehearse = ["rehearse", "--id", &key, "--config", &config, "-o", "json"];
+    let text = run(&scene, &rehearse[..5]).await.with(0).out;
     let line = "Triggers wrote to tables that are no step, and what they wrote stays: audit.Log (1 inserted), \
         public.invoices (1 inserted), public.late (3 inserted), public.outbox (6 inserted), public.queue (2 deleted), \
         public.totals (1 updated).\n";
     assert!(text.contains(line), "{text}");
-    let said = run(&scene, &["rehearse", "--id", &key, "-o", "json"]).await.with(0).json();
+    let said = run(&scene, &rehearse).await.with(0).json();
     assert_eq!(said["written"], expected);
     assert_eq!(scene.value::<i64>("SELECT count(*) FROM outbox").await, 0, "it was rolled back");
 
-    let operator = scene.start().await;
+    let operator = scene.operator().configure("cascade", plan).start().await;
     scene.apply(&scene.org("acme", &key).policy("Delete")).await;
     scene.apply(&scene.org("globex", &scene.key(2)).policy("Retain")).await;
     scene.ready("acme").await;

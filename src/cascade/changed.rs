@@ -83,6 +83,16 @@ pub(super) fn classified(mut failure: Failure, erase: &ErasePlan) -> Failure {
     failure
 }
 
+/// The same where the statement deletes the organization, too: its row, or another one that appeared since, still refers to
+/// rows that are gone.
+pub(super) fn of_organization(mut failure: Failure, organizations: &str) -> Failure {
+    if failure.reason == Reason::ForeignKeyViolation && failure.table.as_deref() == Some(organizations) {
+        failure.reason = Reason::ContentChanged;
+        failure.remedy = Some(stop_writers(organizations));
+    }
+    failure
+}
+
 /// What clears `ContentChanged`.
 fn stop_writers(table: &str) -> String {
     format!("{}, or stop whatever writes to the organization", triggers(table))

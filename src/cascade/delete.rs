@@ -3,7 +3,7 @@
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-use super::changed::{classified, not_one_organization, rows_left, suppressed};
+use super::changed::{classified, not_one_organization, of_organization, rows_left, suppressed};
 use super::run::Run;
 use crate::db::error::{During, OrFailure as _};
 use crate::db::statement::unpaired;
@@ -79,7 +79,10 @@ impl<'a> Run<'a> {
             let counts = of.may_suppress && before.found.is_some();
             counted.push(if counts { sum(&self.count(&of.left, during).await?) } else { 0 });
         }
-        let row = self.row(&delete.statement, during).await.map_err(|f| classified(f, self.erase))?;
+        let row = self.row(&delete.statement, during).await.map_err(|failure| {
+            let failure = classified(failure, self.erase);
+            if delete.organization { of_organization(failure, before.organizations) } else { failure }
+        })?;
         let mut at = 0;
         let deleted = gone.rows.len();
         for of in &delete.tables {

@@ -25,7 +25,7 @@ impl Database {
         for query in plan.cascade().into_iter().flat_map(|c| &c.nobodys_rows) {
             match self.rows_of_nobody(query, limit).await {
                 Ok(rows) => {
-                    found.extend(rows.into_iter().filter_map(|(table, rows)| nobodys::nobodys_rows(table, rows)))
+                    found.extend(rows.into_iter().filter_map(|(table, rows)| nobodys::nobodys_rows(table, rows)));
                 }
                 Err(failure) => match failure.reason {
                     Reason::StatementTimeout | Reason::LockTimeout => {

@@ -82,9 +82,9 @@ async fn read_catalog(connection: &mut PgConnection, plan: &Plan) -> Result<(Cat
         std::iter::once(plan.organization.table.clone()).chain(plan.steps.iter().map(|s| s.table.clone())).collect();
     let kept: BTreeSet<&String> = plan.keep.iter().map(|k| &k.table).collect();
     let referring: BTreeSet<&String> = plan.steps.iter().flat_map(|s| &s.unless).map(|r| &r.table).collect();
-    let left = plan.global.iter().chain(plan.unclassified.iter().map(|u| &u.table));
+    let left: BTreeSet<&String> = plan.global.iter().chain(plan.unclassified.iter().map(|u| &u.table)).collect();
     let all: BTreeSet<String> =
-        of_plan.iter().chain(kept.iter().copied()).chain(referring.iter().copied()).chain(left).cloned().collect();
+        [&kept, &referring, &left].into_iter().flatten().copied().chain(&of_plan).cloned().collect();
     let declared: Vec<(String, TableId)> = own(RESOLVE)
         .bind(all.into_iter().collect::<Vec<_>>())
         .fetch_all(&mut *connection)
@@ -122,7 +122,9 @@ async fn read_catalog(connection: &mut PgConnection, plan: &Plan) -> Result<(Cat
         table.declared = declared.iter().filter(|(_, id)| *id == table.id).map(|(name, _)| name.clone()).collect();
     }
     let properties = properties(&mut *connection, oids(&ids), oids(&plan_tables)).await?;
-    let mut known: BTreeSet<TableId> = declared.iter().map(|(_, id)| *id).collect();
+    // A table that a step only names as one that refers to it is not mentioned: nothing is said about its rows.
+    let mentioned = |name: &String| of_plan.contains(name) || kept.contains(name) || left.contains(name);
+    let mut known: BTreeSet<TableId> = declared.iter().filter(|(name, _)| mentioned(name)).map(|(_, id)| *id).collect();
     let plan_tables: Vec<TableId> = plan_tables.into_iter().collect();
     // A step whose table is a view deletes the rows of the tables below it.
     known.extend(below_views(&mut *connection, &plan_tables).await?);

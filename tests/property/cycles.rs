@@ -21,6 +21,7 @@ tests![
     what_refers_from_outside_blocks_a_circle,
     a_row_that_leaves_a_circle_while_it_is_deleted_stays,
     a_suppressed_delete_in_a_circle_is_no_success,
+    an_organization_that_a_trigger_keeps_is_no_success,
     what_another_trigger_deleted_of_a_circle_is_not_suppressed,
     a_trigger_that_needs_one_table_after_the_other_gets_it,
     a_trigger_that_changes_rows_of_the_same_statement_is_named,
@@ -238,15 +239,12 @@ async fn a_suppressed_delete_in_a_circle_is_no_success(world: Arc<World>) {
     // It leaves the row, or takes it out of sight as well.
     for (hides, says) in [
         ("", "rows were left"),
-        (
-            "UPDATE users SET organization_id = 3, team_id = 20, invited_by = NULL WHERE id = OLD.id; ",
-            "no longer belong",
-        ),
+        ("UPDATE users SET organization_id = 3, team_id = 20 WHERE id = OLD.id; ", "no longer belong"),
     ] {
         let ground = Ground::new(&world).await;
         let schema = teams("", "ON DELETE CASCADE", "ON DELETE CASCADE", "")
             + &format!(
-                "BEGIN; INSERT INTO organizations VALUES (3, 20); COMMIT; \
+                "INSERT INTO organizations VALUES (3, 20); UPDATE users SET invited_by = NULL WHERE id = 12; \
                  CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
                     IF OLD.id = 12 THEN {hides}RETURN NULL; END IF; RETURN OLD; END $$; \
                  CREATE TRIGGER meddle BEFORE DELETE ON users FOR EACH ROW EXECUTE FUNCTION meddle()"
@@ -259,6 +257,26 @@ async fn a_suppressed_delete_in_a_circle_is_no_success(world: Arc<World>) {
         );
         assert!(failure.message().contains(says), "{failure}");
         assert_eq!(ground.number(LEFT).await, 342, "nothing was deleted");
+    }
+}
+
+/// The organization's own row stays: where a foreign key notices, and where its column does not refer any more.
+async fn an_organization_that_a_trigger_keeps_is_no_success(world: Arc<World>) {
+    for keeps in ["", "UPDATE organizations SET owner_id = 20 WHERE id = OLD.id; "] {
+        let ground = Ground::new(&world).await;
+        let schema = teams("", "", "", "")
+            + &format!(
+                "CREATE FUNCTION keeps() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {keeps}RETURN NULL; END $$; \
+                 CREATE TRIGGER keeps BEFORE DELETE ON organizations FOR EACH ROW EXECUTE FUNCTION keeps()"
+            );
+        let failure = ground.erased(&schema, TEAMS, "1").await.expect_err("the organization was not deleted");
+        assert_eq!(
+            (failure.reason, failure.table.as_deref()),
+            (Reason::ContentChanged, Some("public.organizations")),
+            "{failure}"
+        );
+        assert!(failure.remedy.as_ref().is_some_and(|r| r.contains("pg_trigger")), "{failure:?}");
+        assert_eq!(ground.number(LEFT).await, 242, "nothing was deleted");
     }
 }
 

@@ -22,6 +22,7 @@ tests![
     somebody_else_writes_at_every_statement,
     two_organizations_are_erased_at_the_same_time,
     nobody_who_stays_has_to_wait,
+    a_reference_without_a_foreign_key_is_seen_or_comes_too_late,
     memberships_without_a_foreign_key_leave_nobody_behind,
     a_plan_that_cannot_be_meant_is_refused,
 ];
@@ -302,6 +303,42 @@ async fn nobody_who_stays_has_to_wait(world: Arc<World>) {
         assert!(!run.waited && run.writer.is_ok() && run.ended.is_ok(), "{told}");
         assert_eq!(left(&statements.ground, "users").await, "u0 u2 u3", "{told}");
     }
+}
+
+/// Nothing protects such a reference; but a person never loses only half of what is theirs.
+async fn a_reference_without_a_foreign_key_is_seen_or_comes_too_late(world: Arc<World>) {
+    let statements = Statements::of(
+        &world,
+        Scenario {
+            sql: concat!(
+                "CREATE TABLE organizations (id text PRIMARY KEY); CREATE TABLE users (id text PRIMARY KEY); \
+                 CREATE TABLE memberships (organization_id text REFERENCES organizations, user_id text REFERENCES users); \
+                 CREATE TABLE sessions (id text PRIMARY KEY, user_id text REFERENCES users); CREATE TABLE notes (author text);",
+                "INSERT INTO organizations VALUES ('a'); INSERT INTO users VALUES ('u1'); \
+                 INSERT INTO memberships VALUES ('a', 'u1'); INSERT INTO sessions VALUES ('s1', 'u1')",
+            ),
+            plan: "{organization: {table: organizations, key: id}, steps: [
+                {entity: sessions, table: sessions, parent: users, column: user_id},
+                {entity: memberships, table: memberships, organization: organization_id},
+                {entity: users, table: users, referencedBy: memberships, column: user_id,
+                    unless: [{table: notes, column: author}]}]}",
+            key: "a",
+        },
+    )
+    .await;
+    let (mut kept, mut refused, mut late) = (0, 0, 0);
+    for ordinal in 1..=statements.count {
+        let run = statements.run(ordinal, Writer::Sql("INSERT INTO notes VALUES ('u1')")).await;
+        let told = format!("{}: {:?}, the writer {:?}", run.place, run.ended, run.writer);
+        let (users, sessions) = (left(&statements.ground, "users").await, left(&statements.ground, "sessions").await);
+        match (&run.ended, users.as_str(), sessions.as_str()) {
+            (Ok(_), "u1", "s1") => kept += 1,
+            (Ok(_), "", "") => late += 1,
+            (Err(failure), "u1", "s1") if failure.reason == Reason::ContentChanged => refused += 1,
+            other => panic!("{told}: {other:?}"),
+        }
+    }
+    assert!(kept > 0 && refused > 0 && late > 0, "{kept} {refused} {late}");
 }
 
 /// Nothing keeps a membership from appearing while the organization is deleted: a trigger stands for the other session.

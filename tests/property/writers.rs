@@ -79,7 +79,7 @@ impl Statements {
     pub async fn run(&self, ordinal: u64, writer: Writer) -> Run {
         let compiled = Arc::new(prepare(&self.ground, self.scenario).await);
         let place = Arc::new(Mutex::new(String::new()));
-        let started: Arc<Mutex<Option<(JoinHandle<Ended>, bool)>>> = Arc::default();
+        let started: Arc<Mutex<Option<Started>>> = Arc::default();
         let seen = AtomicU64::new(0);
         let hook = {
             let (ground, place, started, compiled) =
@@ -100,8 +100,8 @@ impl Statements {
         let ended = self.ground.erase_by(&self.behind, &uid, self.scenario.key, &compiled).await;
         self.proxy.count_only(|_| true);
         let running = started.lock().expect("a writer").take();
-        let (writer, waited) = running.expect("the statement came up");
-        let writer = writer.await.expect("it does not panic");
+        let Started { running, waited } = running.expect("the statement came up");
+        let writer = running.await.expect("it does not panic");
         let place = place.lock().expect("a place").clone();
         Run { place, ended, writer, waited }
     }
@@ -112,8 +112,14 @@ async fn prepare(ground: &Ground, scenario: Scenario) -> CompiledPlan {
     ground.prepare(scenario.sql, scenario.plan).await.expect("compiled")
 }
 
-/// Starts the writer, and returns when it has ended or waits for a lock, and which of the two.
-async fn start(ground: &Arc<Ground>, writer: Writer, compiled: &Arc<CompiledPlan>) -> (JoinHandle<Ended>, bool) {
+/// A writer that has ended or waits for a lock.
+struct Started {
+    running: JoinHandle<Ended>,
+    waited: bool,
+}
+
+/// Starts the writer, and returns when it has ended or waits for a lock.
+async fn start(ground: &Arc<Ground>, writer: Writer, compiled: &Arc<CompiledPlan>) -> Started {
     let running = match writer {
         Writer::Sql(sql) => {
             let mut session = ground.connect().await;
@@ -140,7 +146,7 @@ async fn start(ground: &Arc<Ground>, writer: Writer, compiled: &Arc<CompiledPlan
         waited = waits(&mut watching).await;
     }
     watching.close().await.ok();
-    (running, waited)
+    Started { running, waited }
 }
 
 /// The deletion itself is between two statements, so nobody else can wait.

@@ -10,7 +10,7 @@ pub fn tests() -> Vec<Test> {
 }
 
 mod pooler {
-    use super::*;
+    use super::{Arc, Need, PASSWORD, ROLE, Scene, Variant, World, one_after_the_other};
 
     crate::tests![needs Need::PgBouncer; each_deletion_records_its_own_writes_behind_a_pooler];
 
@@ -23,7 +23,10 @@ mod pooler {
 }
 
 mod newest {
-    use super::*;
+    use super::{
+        Arc, Need, Scene, Variant, World, one_after_the_other,
+        what_triggers_write_is_named_by_a_rehearsal_and_in_the_ledger,
+    };
 
     crate::tests![needs Need::Newest; what_triggers_write_is_counted_by_the_newest_server];
 

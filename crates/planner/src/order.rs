@@ -11,8 +11,8 @@ pub(crate) struct Edge {
     pub(crate) then: usize,
     /// A soft edge only saves the database work, and is ignored where it would close a cycle.
     pub(crate) hard: bool,
-    /// The foreign key behind it, by its place in the catalogue.
-    pub(crate) key: usize,
+    /// The foreign key behind it, by its place in the catalogue. `None` if there is none.
+    pub(crate) key: Option<usize>,
 }
 
 /// Stable topological order of `count` nodes: of those that may come next, the one declared first. Nodes that hard edges
@@ -32,7 +32,9 @@ pub(crate) fn order(count: usize, edges: &[Edge]) -> Vec<Vec<usize>> {
             .or_else(|| waiting.iter().position(|set| !waits(set, false)));
         // Sets without a circle among them always have one that waits for none.
         let set = waiting.remove(next.unwrap_or_default());
-        set.iter().for_each(|&node| done[node] = true);
+        for &node in &set {
+            done[node] = true;
+        }
         sorted.push(set);
     }
     sorted
@@ -83,7 +85,7 @@ mod tests {
     use super::*;
 
     fn hard(first: usize, then: usize) -> Edge {
-        Edge { first, then, hard: true, key: 10 * first + then }
+        Edge { first, then, hard: true, key: Some(10 * first + then) }
     }
 
     fn soft(first: usize, then: usize) -> Edge {
@@ -138,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_circle_is_named_from_one_to_the_next() {
-        let keys = |edges: &[Edge]| circle(4, edges).map(|c| c.iter().map(|e| e.key).collect::<Vec<_>>());
+        let keys = |edges: &[Edge]| circle(4, edges).map(|c| c.iter().filter_map(|e| e.key).collect::<Vec<_>>());
         assert_eq!(keys(&[hard(0, 1), hard(1, 2), hard(2, 1)]), Some(vec![12, 21]));
         assert_eq!(keys(&[hard(0, 1), hard(1, 2), soft(2, 1)]), None);
         assert_eq!(keys(&[hard(0, 0)]), None);

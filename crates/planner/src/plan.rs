@@ -6,8 +6,6 @@ mod validate;
 
 use std::collections::BTreeMap;
 
-pub(crate) use global::not_global;
-
 use serde::{Deserialize, Serialize};
 
 /// The `cascade` part of the configuration.

@@ -164,11 +164,8 @@ impl Exclusive {
         if *key != KeySource::Bound {
             return "false".to_owned();
         }
-        let mut condition = self.captured(alias, writer);
-        for outside in &self.outside {
-            condition += &format!(" AND NOT {}", outside.exists(alias, key, writer));
-        }
-        if self.outside.is_empty() { condition } else { format!("({condition})") }
+        let captured = self.captured(alias, writer);
+        unless_referred(captured, &self.outside, alias, key, writer)
     }
 
     /// The condition for a row whose key was captured.
@@ -183,6 +180,21 @@ impl Exclusive {
             self.key.iter().map(array).map(|(param, type_name)| writer.array(param, &type_name)).collect();
         is_captured(&left, &arrays)
     }
+}
+
+/// The condition, for rows to which none of these references exists.
+fn unless_referred(
+    condition: String,
+    outside: &[Outside],
+    alias: &str,
+    key: &KeySource,
+    writer: &mut Writer,
+) -> String {
+    if outside.is_empty() {
+        return condition;
+    }
+    let none = outside.iter().map(|reference| format!(" AND NOT {}", reference.exists(alias, key, writer)));
+    format!("({condition}{})", none.collect::<String>())
 }
 
 fn is_captured(left: &str, arrays: &[String]) -> String {
@@ -242,11 +254,8 @@ impl RowSet {
             Self::Exclusive(rows) => rows.condition(alias, key, writer),
             Self::Referred { .. } if matches!(key, KeySource::Others | KeySource::NotOuter(_)) => "false".to_owned(),
             Self::Referred { links, outside } => {
-                let mut condition = any_link(links, alias, key, writer);
-                for reference in outside {
-                    condition += &format!(" AND NOT {}", reference.exists(alias, key, writer));
-                }
-                format!("({condition})")
+                let referred = any_link(links, alias, key, writer);
+                unless_referred(referred, outside, alias, key, writer)
             }
         }
     }
@@ -261,20 +270,20 @@ impl RowSet {
 
     /// The same, by parents that are there, whether or not their keys were captured.
     pub(super) fn of_present_parents(&self) -> Self {
-        match self {
-            Self::Through(links) => {
-                Self::Through(links.iter().map(|link| Link { captured: false, ..link.clone() }).collect())
+        let mut set = self.clone();
+        if let Self::Through(links) = &mut set {
+            for link in links {
+                link.captured = false;
             }
-            other => other.clone(),
         }
+        set
     }
 
     /// The condition that a row of this set refers to a row of the parent's table, if it is a set of a single way.
     pub(super) fn joined(&self, child: &str, parent: &str) -> Option<String> {
-        match self {
-            Self::Through(links) if links.len() == 1 => links.first().map(|link| link.joined(child, parent)),
-            _ => None,
-        }
+        let Self::Through(links) = self else { return None };
+        let [link] = links.as_slice() else { return None };
+        Some(link.joined(child, parent))
     }
 
     /// Whether it has only rows to which nothing outside refers.

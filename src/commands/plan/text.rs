@@ -69,7 +69,7 @@ impl View<'_> {
         }
         if let Some(counts) = &self.preview {
             let Counts { organization_key, state, total } = counts;
-            lines.push(line("deletes", format!("{organization_key} ({state}) and {} rows that belong to it", total)));
+            lines.push(line("deletes", format!("{organization_key} ({state}) and {total} rows that belong to it")));
         }
         lines
     }

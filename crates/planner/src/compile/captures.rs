@@ -78,9 +78,12 @@ pub(super) fn parents_back(steps: &Steps<'_>, protected: &PerStep<bool>) -> Vec<
             let arrays = captured_arrays(&mut writer, step, info, &columns);
             let names: Vec<String> = (0..columns.len()).map(|i| format!("c{i}")).collect();
             let same = columns.iter().zip(&names).map(|(column, name)| format!("t.{} = k.{name}", Column::new(column)));
+            // A join: without an index on part of a key, a subquery for each key would scan the table for each of them.
             let sql = format!(
-                r"SELECT COALESCE(array_agg(EXISTS (SELECT FROM {} t WHERE {}) ORDER BY k.n), '{{}}') AS back
-                  FROM unnest({arrays}) WITH ORDINALITY k({}, n)",
+                r"SELECT COALESCE(array_agg(a.n IN (SELECT k.n FROM unnest({arrays}) WITH ORDINALITY k({}, n)
+                    JOIN {} t ON {}) ORDER BY a.n), '{{}}') AS back
+                  FROM unnest({arrays}) WITH ORDINALITY a({}, n)",
+                names.join(", "),
                 info.table,
                 same.collect::<Vec<_>>().join(" AND "),
                 names.join(", "),

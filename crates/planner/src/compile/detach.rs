@@ -13,14 +13,16 @@ use crate::root::Root;
 use crate::statement::{KeySource, RowSet, Writer, any_of};
 use crate::step::PerStep;
 
-/// Whether one statement for these tables may not work: a trigger fires on DELETE, or a rule adds to the delete of the
-/// organization, which PostgreSQL accepts only in a statement of its own.
-pub(super) fn needed(catalog: &Catalog, tables: &[TableId], root: &Root) -> bool {
-    tables.iter().any(|id| {
-        catalog.properties(*id).is_some_and(|properties| {
-            properties.triggers.iter().any(|t| t.fires) || *id == root.id && properties.rules.iter().any(|r| r.fires)
-        })
-    })
+/// Whether a trigger of the table fires on DELETE.
+pub(super) fn has_trigger(catalog: &Catalog, table: TableId) -> bool {
+    catalog.properties(table).is_some_and(|properties| properties.triggers.iter().any(|t| t.fires))
+}
+
+/// Whether a statement for this table alone is better than one for a circle: a trigger fires on DELETE, or a rule adds to
+/// the delete of the organization, which PostgreSQL accepts only in a statement of its own.
+pub(super) fn is_better(catalog: &Catalog, table: TableId, root: &Root) -> bool {
+    let rule = || catalog.properties(table).is_some_and(|properties| properties.rules.iter().any(|r| r.fires));
+    has_trigger(catalog, table) || table == root.id && rule()
 }
 
 /// Foreign keys without which the edges form no circle, by their place in the catalogue, each with its columns that can
@@ -33,14 +35,14 @@ pub(super) fn way_out(
 ) -> Option<Vec<(usize, Vec<String>)>> {
     let mut found = Vec::new();
     while let Some(circle) = order::circle(count, &edges) {
-        let keys = circle.iter().map(|edge| (edge.key, &catalog.foreign_keys[edge.key]));
+        let keys = circle.iter().filter_map(|edge| Some((edge.key?, &catalog.foreign_keys[edge.key?])));
         let (number, columns) = keys
             .map(|(number, key)| (number, key.child != root.id, columns(steps, catalog, root, key)))
             .filter(|(.., columns)| !columns.is_empty())
             // The organization has one row.
             .min_by_key(|(_, not_root, _)| *not_root)
             .map(|(number, _, columns)| (number, columns))?;
-        edges.retain(|edge| edge.key != number);
+        edges.retain(|edge| edge.key != Some(number));
         found.push((number, columns));
     }
     Some(found)

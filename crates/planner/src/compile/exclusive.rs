@@ -2,7 +2,8 @@
 
 use super::effort::Effort;
 use super::ownership::depth_of;
-use super::resolve::{Referenced, Steps};
+use super::referenced::Referenced;
+use super::resolve::Steps;
 use super::rows::{self, type_of};
 use super::shared;
 use super::types::compared_as;
@@ -22,11 +23,6 @@ pub(super) struct Scope<'s, 'a> {
     pub(super) catalog: &'a Catalog,
     pub(super) root: &'s Root,
     pub(super) steps: &'s Steps<'a>,
-}
-
-/// The key of each such step; none for the others.
-pub(super) fn keys(steps: &Steps<'_>) -> PerStep<Vec<String>> {
-    steps.map(|_, step| step.referenced.as_ref().map(|r| r.key.clone()).unwrap_or_default())
 }
 
 /// The tables whose rows are locked before such rows are searched: their own, and those that refer to them.

@@ -6,7 +6,7 @@ use crate::fault::Faults;
 use crate::finding::{Finding, Kind, Severity};
 use crate::findings::unknown;
 use crate::identifier::{Table, quote};
-use crate::plan::{Plan, UnknownTables, not_global};
+use crate::plan::{Plan, UnknownTables};
 use crate::yaml::scalar;
 
 /// Collects the faults of a plan for a database role.
@@ -98,7 +98,7 @@ impl Collector {
                 self.push(Finding {
                     remedy: Some(format!(
                         "{}add a step {{entity: {}, table: {full}, organization: {}}} or a keep {{table: {full}, reason: ...}} to the plan (cascade)",
-                        listed.map(not_global).unwrap_or_default(),
+                        listed.map(Plan::not_global).unwrap_or_default(),
                         scalar(entities.get(&table.id).map_or_else(|| table.table.bare(), String::as_str)),
                         scalar(column),
                         full = scalar(&name)

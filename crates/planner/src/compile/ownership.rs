@@ -1,7 +1,6 @@
 //! How a step's rows belong to the organization: foreign keys that protect them, and parents whose keys must be captured.
 
-use super::exclusive;
-use super::resolve::Steps;
+use super::resolve::{Resolved, Steps};
 use super::sequence::Sequence;
 use crate::catalog::{Catalog, ForeignKey, OnDelete, TableId, TableInfo};
 use crate::root::Root;
@@ -53,7 +52,8 @@ pub(super) fn captured_columns(
     sequence: &Sequence<'_>,
     protected: &PerStep<bool>,
 ) -> PerStep<Vec<String>> {
-    let mut captured = exclusive::keys(steps);
+    let key = |step: &Resolved<'_>| step.referenced.as_ref().map(|r| r.key.clone());
+    let mut captured = steps.map(|_, step| key(step).unwrap_or_default());
     for (child, step) in steps.iter() {
         for (parent, pairs) in &step.links {
             // Such rows are only known by their captured keys.

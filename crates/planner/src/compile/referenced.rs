@@ -1,10 +1,20 @@
 //! Steps with `referencedBy`, with their names resolved.
 
 use super::faults::Collector;
-use super::resolve::{Referenced, compare_alike};
+use super::types::compare_alike;
 use crate::catalog::{Catalog, TableInfo};
 use crate::plan::{Plan, Reference, Step};
 use crate::step::StepId;
+
+/// What refers to the rows of a step that takes those to which only the organization's rows refer.
+pub(super) struct Referenced<'a> {
+    /// The referring steps, each with pairs of its column and the column of this table.
+    pub(super) referrers: Vec<(StepId, Vec<(String, String)>)>,
+    /// The columns that identify a row.
+    pub(super) key: Vec<String>,
+    /// Columns of other tables that refer without a foreign key.
+    pub(super) unless: Vec<(&'a TableInfo, String)>,
+}
 
 /// What refers to the rows of `step`, known as `at`, in the table `own`. `steps` are all steps with their tables. Returns
 /// `None` if a name or a column cannot be used; the faults say why.

@@ -1,10 +1,10 @@
 //! The steps with their names resolved.
 
 use super::faults::Collector;
-use super::referenced;
-use super::types;
+use super::referenced::{self, Referenced};
+use super::types::compare_alike;
 use crate::cascade::PlanTable;
-use crate::catalog::{Catalog, ForeignKey, Relation, TableId, TableInfo};
+use crate::catalog::{Catalog, ForeignKey, TableId, TableInfo};
 use crate::plan::{Plan, Step};
 use crate::root::Root;
 use crate::step::{PerStep, StepId};
@@ -19,16 +19,6 @@ pub(super) struct Resolved<'a> {
     pub(super) organization: Option<String>,
     /// Which rows refer to its rows, if it takes those to which only the organization's rows refer.
     pub(super) referenced: Option<Referenced<'a>>,
-}
-
-/// What refers to the rows of a step that takes those to which only the organization's rows refer.
-pub(super) struct Referenced<'a> {
-    /// The referring steps, each with pairs of its column and the column of this table.
-    pub(super) referrers: Vec<(StepId, Vec<(String, String)>)>,
-    /// The columns that identify a row.
-    pub(super) key: Vec<String>,
-    /// Columns of other tables that refer without a foreign key.
-    pub(super) unless: Vec<(&'a TableInfo, String)>,
 }
 
 /// The steps of a plan.
@@ -188,23 +178,6 @@ fn holds_key(
     catalog.table(root.id).is_none_or(|organizations| {
         compare_alike(at, (child, column), (organizations, root.key.name()), catalog, faults)
     })
-}
-
-/// Whether the column and the key that it holds compare values in the same way; if not, reports why.
-pub(super) fn compare_alike(
-    at: &str,
-    child: (&TableInfo, &str),
-    parent: (&TableInfo, &str),
-    catalog: &Catalog,
-    faults: &mut Collector,
-) -> bool {
-    let (Some(column), Some(key)) = (child.0.column(child.1), parent.0.column(parent.1)) else { return false };
-    let Some((message, remedy)) = types::disagreement((child.0, column), (parent.0, key)) else { return true };
-    let is_view = catalog.properties(child.0.id).is_some_and(|t| t.relation == Relation::View);
-    let remedy =
-        if is_view { format!("change the view so that it casts the column to {}", key.type_name) } else { remedy };
-    faults.schema(format!("`{at}`: {message}"), Some(&child.0.table.name()), Some(remedy));
-    false
 }
 
 /// The foreign key by which `column` refers to a table other than the parent. If the step used the column all the same, it

@@ -81,15 +81,21 @@ pub(super) fn find<'a>(steps: &Steps<'a>, catalog: &'a Catalog, root: &Root) -> 
     let ids: Vec<TableId> = tables.iter().map(|t| t.info.id).chain([root.id]).collect();
     let mut edges = edges(steps, catalog, root, &ids);
     let mut broken = Vec::new();
-    for set in order::sets(ids.len(), &edges).into_iter().filter(|set| set.len() > 1) {
-        let of_set: Vec<TableId> = set.iter().map(|&node| ids[node]).collect();
-        let inside = edges.iter().filter(|e| set.contains(&e.first) && set.contains(&e.then)).cloned().collect();
-        let keys = detach::needed(catalog, &of_set, root)
-            .then(|| detach::way_out(steps, catalog, root, (ids.len(), inside)))
-            .flatten()
-            .unwrap_or_default();
-        edges.retain(|e| !keys.iter().any(|(number, _)| *number == e.key));
-        broken.extend(keys.into_iter().map(|(number, columns)| (&catalog.foreign_keys[number], columns)));
+    // A trigger may need the organization, so its table goes before it if that can be had as well.
+    let triggers = (0..organization).filter(|&node| detach::has_trigger(catalog, ids[node]));
+    let wishes: Vec<Edge> = triggers.map(|first| Edge { first, then: organization, hard: true, key: None }).collect();
+    for wishes in [Vec::new(), wishes] {
+        let wanted: Vec<Edge> = edges.iter().cloned().chain(wishes).collect();
+        for set in order::sets(ids.len(), &wanted).into_iter().filter(|set| set.len() > 1) {
+            if !set.iter().any(|&node| detach::is_better(catalog, ids[node], root)) {
+                continue;
+            }
+            let inside = |e: &&Edge| set.contains(&e.first) && set.contains(&e.then);
+            let inside = wanted.iter().filter(inside).cloned().collect();
+            let keys = detach::way_out(steps, catalog, root, (ids.len(), inside)).unwrap_or_default();
+            edges.retain(|e| !keys.iter().any(|(number, _)| Some(*number) == e.key));
+            broken.extend(keys.into_iter().map(|(number, columns)| (&catalog.foreign_keys[number], columns)));
+        }
     }
     let sets = order::order(ids.len(), &edges).into_iter().map(|set| Set {
         tables: set.iter().filter_map(|&node| tables.get(node)).cloned().collect(),
@@ -115,7 +121,7 @@ fn edges(steps: &Steps<'_>, catalog: &Catalog, root: &Root, tables: &[TableId]) 
             _ => true,
         };
         // Nothing but a need puts the organization before its rows.
-        (hard || key.child != root.id).then_some(Edge { first, then, hard, key: number })
+        (hard || key.child != root.id).then_some(Edge { first, then, hard, key: Some(number) })
     };
     catalog.foreign_keys.iter().enumerate().filter_map(edge).collect()
 }

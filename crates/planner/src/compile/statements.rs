@@ -34,21 +34,22 @@ pub(super) fn count<'t, 'a: 't>(
     Query::new(writer, numbers)
 }
 
-/// Deletes the rows of a set, `deleting`: of all steps of its tables at once, and of the organization if it is part of the set. Returns
+/// Which rows of each step to delete, and by which a row that was deleted is known to be one of the step's.
+pub(super) struct Deleting {
+    pub(super) rows: PerStep<RowSet>,
+    pub(super) held: PerStep<RowSet>,
+}
+
+/// Deletes the rows of a set: of all steps of its tables at once, and of the organization if it is part of the set. Returns
 /// the captured columns of each step.
-pub(super) fn delete(
-    set: &Set<'_>,
-    root: &Root,
-    (deleting, held): (&PerStep<RowSet>, &PerStep<RowSet>),
-    captured: &PerStep<Vec<String>>,
-) -> Statement {
+pub(super) fn delete(set: &Set<'_>, root: &Root, deleting: &Deleting, captured: &PerStep<Vec<String>>) -> Statement {
     let mut writer = Writer::default();
     let organization = |writer: &mut Writer| {
         let condition = root.rows().condition("t", &KeySource::Bound, writer);
         format!("DELETE FROM {} t WHERE {condition}", root.table)
     };
     let mut parts: Vec<(String, String)> =
-        set.tables.iter().map(|same| part(same, (deleting, held), captured, &mut writer)).collect();
+        set.tables.iter().map(|same| part(same, deleting, captured, &mut writer)).collect();
     if set.organization {
         let delete = organization(&mut writer);
         if parts.is_empty() {
@@ -77,19 +78,19 @@ pub(super) fn delete(
 /// The delete of one table of a set, and what to select of the rows that it returns.
 fn part(
     same: &TableSteps<'_>,
-    (deleting, held): (&PerStep<RowSet>, &PerStep<RowSet>),
+    Deleting { rows, held }: &Deleting,
     captured: &PerStep<Vec<String>>,
     writer: &mut Writer,
 ) -> (String, String) {
-    let condition = any_of(&same.sets(deleting), "t", &KeySource::Bound, writer);
+    let condition = any_of(&same.sets(rows), "t", &KeySource::Bound, writer);
     let (mut returned, mut arrays) = (Vec::new(), Vec::new());
     for &step in same.steps.iter().filter(|&&i| !captured[i].is_empty()) {
         // A row of one step is not a row of the others.
         let of_step = if same.steps.len() == 1 {
             String::new()
         } else {
-            let rows = held[step].condition("t", &KeySource::Bound, writer);
-            returned.push(format!("{rows} AS s{step}"));
+            let of_step = held[step].condition("t", &KeySource::Bound, writer);
+            returned.push(format!("{of_step} AS s{step}"));
             format!(" FILTER (WHERE s{step})")
         };
         for (i, column) in captured[step].iter().enumerate() {

@@ -7,7 +7,8 @@ use super::ownership::{captured_columns, parent_keys, parents_to_lock, protected
 use super::resolve::{Steps, resolve};
 use super::rows::row_sets;
 use super::sequence::{self, Sequence, Set, TableSteps};
-use super::{ambiguous, captures, checks, detach, exclusive, nobodys, shared, statements};
+use super::statements::{self, Deleting};
+use super::{ambiguous, captures, checks, detach, exclusive, nobodys, shared};
 use crate::cascade::{Cascade, Delete, DeletedTable, Entity, PlanTable, Preflight, Returned, USERS};
 use crate::catalog::{Catalog, TableId, TableProperties};
 use crate::limits::COUNT_LIMIT;
@@ -32,7 +33,7 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
     // Row sets as they are before the first delete, and as they are when captured parents may be gone.
     let live = row_sets(&steps, root, &only_exclusive(&steps, &keys));
     let held = row_sets(&steps, root, &captured);
-    let deleting = scope.deleting(&held);
+    let deleting = Deleting { rows: scope.deleting(&held), held: held.clone() };
     // The last count asks for rows of parents that are gone in any case.
     let gone = row_sets(&steps, root, &keys);
     let shown = scope.shown();
@@ -57,7 +58,7 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
     let delete = |set: &Set<'_>| Delete {
         tables: set.tables.iter().map(|same| deleted(set, same)).collect(),
         organization: set.organization,
-        statement: statements::delete(set, root, (&deleting, &held), &keys),
+        statement: statements::delete(set, root, &deleting, &keys),
     };
     let deletes: Vec<Delete> = sequence.sets.iter().map(delete).collect();
     let unprotected = |same: &TableSteps<'_>| same.steps.iter().any(|&step| !protected[step]);

@@ -1,8 +1,26 @@
 //! Whether a column and the key that it holds compare values in the same way. If they do not, a deletion finds rows of
 //! another organization or misses rows of its own.
 
-use crate::catalog::{ColumnInfo, TableInfo};
+use super::faults::Collector;
+use crate::catalog::{Catalog, ColumnInfo, Relation, TableInfo};
 use crate::identifier::Column;
+
+/// Whether the column and the key that it holds compare values in the same way; if not, reports why.
+pub(super) fn compare_alike(
+    at: &str,
+    child: (&TableInfo, &str),
+    parent: (&TableInfo, &str),
+    catalog: &Catalog,
+    faults: &mut Collector,
+) -> bool {
+    let (Some(column), Some(key)) = (child.0.column(child.1), parent.0.column(parent.1)) else { return false };
+    let Some((message, remedy)) = disagreement((child.0, column), (parent.0, key)) else { return true };
+    let is_view = catalog.properties(child.0.id).is_some_and(|t| t.relation == Relation::View);
+    let remedy =
+        if is_view { format!("change the view so that it casts the column to {}", key.type_name) } else { remedy };
+    faults.schema(format!("`{at}`: {message}"), Some(&child.0.table.name()), Some(remedy));
+    false
+}
 
 /// What is wrong with comparing the two columns, and what clears it. Returns `None` if they agree about which values are
 /// equal, or if the child's comparison is the stricter one and each value of the parent has one spelling.
@@ -14,7 +32,7 @@ pub(super) fn disagreement(
         let collation = column.collation.as_ref().map(|c| format!(" COLLATE {c}")).unwrap_or_default();
         format!("`{}.{}` ({}{collation})", info.table.name(), column.name, column.type_name)
     };
-    if compare_alike(column, key) {
+    if have_equal_values(column, key) {
         return None;
     }
     let collation = match (&key.collation, &column.collation) {
@@ -37,7 +55,7 @@ pub(super) fn disagreement(
     ))
 }
 
-fn compare_alike(column: &ColumnInfo, key: &ColumnInfo) -> bool {
+fn have_equal_values(column: &ColumnInfo, key: &ColumnInfo) -> bool {
     if column.collation != key.collation {
         return false;
     }

@@ -86,7 +86,7 @@ fn proofs<'a>(plan: &'a Plan, catalog: &'a Catalog) -> impl Iterator<Item = Sear
                 columns: step.columns.values().cloned().collect(),
                 constraint: None,
                 cost: format!(
-                    "reads all of `{}`{} once for each deletion to prove that no other organization's row has the same part of the key",
+                    "reads all of `{}`{} for each deletion to prove that no other organization's row has the same part of the key",
                     table.table.name(),
                     size(catalog.properties(table.id).map_or(0, |p| p.size))
                 ),

@@ -5,7 +5,7 @@ use crate::catalog::{Catalog, ForeignKey, TableInfo};
 use crate::entity;
 use crate::finding::{Finding, Kind, listed};
 use crate::identifier::Column;
-use crate::plan::{Plan, not_global};
+use crate::plan::Plan;
 use crate::query::Query;
 use crate::yaml::scalar;
 
@@ -74,7 +74,7 @@ fn warning(
         let step = step(plan, entity, key, child, parent).map(|step| format!("step {step} or a ")).unwrap_or_default();
         (
             Kind::UndeclaredReference,
-            format!("{}add a {step}{keep} to the plan (cascade)", global.map(not_global).unwrap_or_default()),
+            format!("{}add a {step}{keep} to the plan (cascade)", global.map(Plan::not_global).unwrap_or_default()),
         )
     };
     Finding {

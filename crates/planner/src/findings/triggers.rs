@@ -33,7 +33,7 @@ fn warning_of_trigger(table: &TableInfo, trigger: &Trigger) -> Finding {
     } else {
         (
             Kind::WritingTrigger,
-            "can write rows. The operator counts such rows in tables of the plan before the commit and, if there are any, rolls the deletion back (ContentChanged). In other tables they stay",
+            "can write rows. The operator counts such rows in tables of the plan before the commit and, if there are any, rolls the deletion back (ContentChanged). In other tables they stay; `organization-operator rehearse` names those tables",
         )
     };
     let (name, each_row) = (table.table.name(), if trigger.per_row { " FOR EACH ROW" } else { "" });

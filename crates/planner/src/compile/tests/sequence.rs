@@ -201,6 +201,25 @@ fn the_organization_goes_before_what_it_needs_and_what_does_not_need_it() {
 }
 
 #[test]
+fn the_organization_stays_until_a_trigger_has_fired() {
+    // Users refer to the organization by a key that is checked at COMMIT, and it refers to one of them at once.
+    for (nullable, triggers, expected) in [
+        (true, true, vec![vec!["users"], vec!["organizations"]]),
+        (true, false, vec![vec!["organizations"], vec!["users"]]),
+        (false, true, vec![vec!["organizations"], vec!["users"]]),
+    ] {
+        let mut catalog = owned(nullable);
+        catalog.foreign_keys.iter_mut().filter(|k| k.name == "users_organization").for_each(|k| k.deferrable = true);
+        if triggers {
+            trigger(&mut catalog, USERS, Timing::After);
+        }
+        let erase = erase(&catalog);
+        assert_eq!(sets(&erase)[4..], expected);
+        assert_eq!(erase.detaches.len(), usize::from(nullable && triggers));
+    }
+}
+
+#[test]
 fn only_unprotected_tables_of_a_set_are_deleted_from_again() {
     // Users are in a circle with the organization and with flows, and only flows can appear after COMMIT.
     let mut catalog = owned(false);
