@@ -29,6 +29,7 @@ mod lifecycle;
 mod needs;
 mod nobodys_rows;
 mod plan;
+mod plan_init;
 mod property;
 mod protection;
 mod rbac;
@@ -82,6 +83,8 @@ fn main() -> ExitCode {
         nobodys_rows::tests(),
         plan::tests(),
         plan::groups::tests(),
+        plan_init::tests(),
+        plan_init::update::tests(),
         property::tests(),
         property::cycles::tests(),
         property::equality::tests(),

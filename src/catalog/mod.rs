@@ -6,6 +6,7 @@ pub mod live;
 mod own_schema;
 mod platform;
 mod properties;
+pub mod sample;
 pub mod survey;
 mod tables;
 

@@ -12,7 +12,7 @@ use crate::db::error::{During, OrFailure as _};
 use crate::db::statement::own;
 use crate::domain::Failure;
 use planner::catalog::TableId;
-use planner::infer::{Survey, Surveyed};
+use planner::infer::{Survey, Surveyed, Values};
 
 const TABLES: &str = concat!("SELECT c.oid, pg_table_is_visible(c.oid) AS visible ", platform_tables!());
 
@@ -43,7 +43,27 @@ impl Database {
         tx.rollback().await.or_failure(during)?;
         Ok(survey)
     }
+
+    /// Those of the names, as the configuration writes them, that no table, view or foreign table of the database has.
+    ///
+    /// # Errors
+    /// Fails when the catalogue cannot be read.
+    pub async fn missing(&self, names: &[String]) -> Result<Vec<String>, Failure> {
+        let mut tx = self.begin().await?;
+        let during = During::action("reading the catalogue");
+        let rows = own(MISSING).bind(names.to_vec()).fetch_all(&mut *tx).await.or_failure(during)?;
+        tx.rollback().await.or_failure(during)?;
+        rows.iter().map(|row| row.try_get(0)).collect::<Result<_, sqlx::Error>>().or_failure(during)
+    }
 }
+
+/// Names that no table, view or foreign table has.
+const MISSING: &str = "SELECT d.name
+FROM unnest($1::text[]) AS d(name)
+WHERE NOT EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+        AND (c.relname = d.name AND pg_table_is_visible(c.oid) OR n.nspname || '.' || c.relname = d.name))
+ORDER BY d.name";
 
 async fn survey(connection: &mut PgConnection) -> Result<Survey, sqlx::Error> {
     let mut visible: BTreeMap<TableId, bool> = BTreeMap::new();
@@ -75,5 +95,5 @@ async fn survey(connection: &mut PgConnection) -> Result<Survey, sqlx::Error> {
     let mut keys = foreign_keys(connection, &ids).await?;
     // A key that only one partition has says nothing about the table.
     keys.retain(|k| ids.contains(&k.child));
-    Ok(Survey { tables: surveyed, foreign_keys: keys })
+    Ok(Survey { tables: surveyed, foreign_keys: keys, values: Values::default() })
 }

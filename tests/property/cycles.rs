@@ -21,6 +21,7 @@ tests![
     what_refers_from_outside_blocks_a_circle,
     a_row_that_leaves_a_circle_while_it_is_deleted_stays,
     a_suppressed_delete_in_a_circle_is_no_success,
+    people_who_belonged_only_here_go_with_the_organization_that_they_own,
     an_organization_that_a_trigger_keeps_is_no_success,
     what_another_trigger_deleted_of_a_circle_is_not_suppressed,
     a_trigger_that_needs_one_table_after_the_other_gets_it,
@@ -257,6 +258,36 @@ async fn a_suppressed_delete_in_a_circle_is_no_success(world: Arc<World>) {
         );
         assert!(failure.message().contains(says), "{failure}");
         assert_eq!(ground.number(LEFT).await, 342, "nothing was deleted");
+    }
+}
+
+/// Users are nobody's own, but have a default organization; an organization has an owner among them.
+async fn people_who_belonged_only_here_go_with_the_organization_that_they_own(world: Arc<World>) {
+    let ground = Ground::new(&world).await;
+    let schema = "CREATE TABLE organizations (id bigint PRIMARY KEY, owner_id bigint NOT NULL); \
+        CREATE TABLE users (id bigint PRIMARY KEY, default_id bigint NOT NULL, invited_by bigint REFERENCES users); \
+        INSERT INTO organizations VALUES (1, 1), (2, 2); \
+        INSERT INTO users VALUES (1, 1, NULL), (2, 2, NULL), (3, 2, NULL), (4, 1, 1); \
+        ALTER TABLE organizations ADD FOREIGN KEY (owner_id) REFERENCES users ON DELETE RESTRICT; \
+        ALTER TABLE users ADD FOREIGN KEY (default_id) REFERENCES organizations; \
+        CREATE TABLE memberships (organization_id bigint NOT NULL REFERENCES organizations, user_id bigint NOT NULL REFERENCES users, \
+            PRIMARY KEY (organization_id, user_id)); \
+        CREATE TABLE sessions (id bigint PRIMARY KEY, user_id bigint NOT NULL REFERENCES users ON DELETE CASCADE); \
+        INSERT INTO memberships VALUES (1, 1), (1, 3), (1, 4), (2, 2), (2, 3); \
+        INSERT INTO sessions VALUES (1, 1), (2, 2), (3, 3), (4, 4)";
+    let plan = "{organization: {table: organizations, key: id}, steps: [ \
+        {entity: users, table: users, referencedBy: memberships, column: user_id}, \
+        {entity: memberships, table: memberships, organization: organization_id}, \
+        {entity: sessions, table: sessions, parent: users, column: user_id}]}";
+    let proof = ground.erased(schema, plan, "1").await.expect("erased");
+    assert_eq!(counts(&proof), [("memberships", 3), ("sessions", 2), ("users", 2)]);
+    assert_eq!(ground.number(&format!("{RECORDED}'1'")).await, 1);
+    for table in ["users", "sessions"] {
+        assert_eq!(
+            ground.number(&format!("SELECT sum(id)::bigint FROM {table}")).await,
+            5,
+            "{table}: 2 and 3 are left"
+        );
     }
 }
 

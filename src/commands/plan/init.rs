@@ -1,12 +1,11 @@
 //! `organization-operator plan init`.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::yaml;
+use super::{file, update, yaml};
 use crate::commands::config::ConfigArgs;
 use crate::commands::error::CommandError;
 use crate::domain::Failure;
@@ -16,8 +15,11 @@ use planner::infer::{self, Draft};
 ///
 /// The command reads all tables of the database with their keys and foreign keys, and follows the foreign keys from the
 /// organization's table to its child tables. It places tables without foreign keys by column names that the foreign keys of
-/// other tables agree on. It lists every other related table as `unclassified`: the operator deletes no organization until a
-/// person has decided about each of them.
+/// other tables agree on. It lists every other table with a sign of an organization as `unclassified`: the operator deletes no
+/// organization until a person has decided about each of them. Signs are foreign keys, column names, and values of columns: the
+/// command looks at a sample of the rows of tables without a place. Tables without any sign are `global`.
+///
+/// With --update, the command adds to FILE the tables that FILE does not mention, and changes nothing else in it.
 ///
 /// The command changes nothing in the database. Read the file before you use it: only you know what the law requires you to
 /// keep.
@@ -25,16 +27,20 @@ use planner::infer::{self, Draft};
 #[command(after_help = "Examples:
   organization-operator plan init --organization organizations > config.yaml
   organization-operator plan init --organization 'app.Tenant' --key tenantId --output config.yaml
+  organization-operator plan init --update config.yaml
 
 Exit code: 0 the configuration was written, 2 it could not be written.")]
 pub struct Init {
     /// The table that has one row for each organization, as TABLE or SCHEMA.TABLE
-    #[arg(long, value_name = "TABLE")]
-    organization: String,
+    #[arg(long, value_name = "TABLE", required_unless_present = "update")]
+    organization: Option<String>,
     /// Its key column, if that is not the primary key
-    #[arg(long, value_name = "COLUMN")]
+    #[arg(long, value_name = "COLUMN", conflicts_with = "update")]
     key: Option<String>,
-    /// Write to this file instead of standard output; an existing file is never overwritten
+    /// Add to this configuration the tables that it does not mention; FILE also says how to reach the database
+    #[arg(long, value_name = "FILE", conflicts_with = "organization")]
+    update: Option<PathBuf>,
+    /// Write to this file instead of standard output, or instead of the updated file; an existing file is never overwritten
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
@@ -43,9 +49,15 @@ pub struct Init {
 
 impl Init {
     pub(super) async fn execute(self) -> Result<ExitCode, CommandError> {
+        if let Some(file) = &self.update {
+            return update::execute(file, self.output.as_deref(), self.config).await;
+        }
+        let organization = self.organization.unwrap_or_default();
         let (_, database) = self.config.load()?;
-        let survey = database.survey().await?;
-        let draft = infer::infer(&survey, &self.organization, self.key.as_deref()).map_err(Failure::from)?;
+        let mut survey = database.survey().await?;
+        let questions = infer::questions(&survey, &organization, self.key.as_deref()).map_err(Failure::from)?;
+        survey.values = database.sample(&questions).await?;
+        let draft = infer::infer(&survey, &organization, self.key.as_deref()).map_err(Failure::from)?;
         if draft.plan.steps.is_empty() && draft.plan.unclassified.is_empty() {
             return Err(CommandError(format!(
                 "no table of the database refers to `{}`, neither by a foreign key nor by a column name, so there is no plan to write",
@@ -57,7 +69,7 @@ impl Init {
         let text = yaml::render(&draft);
         match &self.output {
             None => print!("{text}"),
-            Some(path) => write(path, &text)?,
+            Some(path) => file::create(path, &text)?,
         }
         let compiled = database.compile(&draft.plan).await;
         database.close().await;
@@ -70,29 +82,14 @@ impl Init {
     }
 }
 
-/// Creates the file; never overwrites one.
-fn write(path: &Path, text: &str) -> Result<(), CommandError> {
-    let refused = |e: std::io::Error| {
-        CommandError(match e.kind() {
-            std::io::ErrorKind::AlreadyExists => {
-                format!("{} already exists and was not overwritten; name another file", path.display())
-            }
-            _ => format!("{} cannot be written: {e}", path.display()),
-        })
-    };
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(path).map_err(refused)?;
-    file.write_all(text.as_bytes()).map_err(refused)
-}
-
 fn summary(draft: &Draft, faults: usize, path: Option<&Path>) -> String {
     let plan = &draft.plan;
     let count = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
     let counts = format!(
-        "{}, {} unclassified, {} without any relation to `{}`.\n",
+        "{}, {} unclassified, {} without any sign of an organization.\n",
         count(plan.steps.len(), "step", "steps"),
         count(plan.unclassified.len(), "table", "tables"),
-        count(draft.unrelated.len(), "table", "tables"),
-        plan.organization.table
+        count(plan.global.len(), "table", "tables"),
     );
     let file = path.map_or_else(|| "FILE".to_owned(), |p| p.display().to_string());
     let state = match faults {

@@ -1,9 +1,14 @@
 //! `organization-operator plan`.
 
+mod additions;
+mod edit;
+mod entries;
+mod file;
 mod groups;
 mod init;
 mod show;
 mod text;
+mod update;
 mod view;
 mod yaml;
 
@@ -20,7 +25,9 @@ use crate::commands::error::CommandError;
   2. Read config.yaml: decide about each unclassified table, and move to `keep` what must stay.
   3. organization-operator plan show --config config.yaml        # order and faults
   4. organization-operator plan show --config config.yaml NAME   # what would be deleted
-  5. organization-operator rehearse --config config.yaml NAME    # the deletion, rolled back")]
+  5. organization-operator rehearse --config config.yaml NAME    # the deletion, rolled back
+When the schema has changed:
+  organization-operator plan init --update config.yaml           # adds the new tables")]
 pub struct Plan {
     #[command(subcommand)]
     command: Command,

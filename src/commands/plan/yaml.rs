@@ -1,8 +1,10 @@
 //! A draft as a configuration file, which a person then edits.
 
 use planner::infer::Draft;
-use planner::plan::{Active, Inactive, Step};
+use planner::plan::{Active, Inactive};
 use planner::scalar;
+
+use super::entries::{self, aligned, comment, suggestions, unread, wrapped};
 
 const HEADER: &str = "\
 # Drafted from the live schema by `organization-operator plan init`. Read it before you use it:
@@ -14,6 +16,10 @@ const HEADER: &str = "\
 # In a cluster, a mounted file contains the database URL (deploy/README.md). By hand, set DATABASE_URL instead:
 # database: {urlFile: /etc/organization-operator/database/url}
 ";
+
+/// The comment above the list of the tables about which a person must decide.
+pub(super) const UNCLASSIFIED: &str = "# The operator deletes nothing while this list has an entry. For each table: make it a step, keep it, or move it to `global` if\n  \
+    # none of its rows belongs to an organization.";
 
 pub(super) fn render(draft: &Draft) -> String {
     let plan = &draft.plan;
@@ -30,8 +36,8 @@ pub(super) fn render(draft: &Draft) -> String {
     text += &steps(draft);
     text += "  # Tables from which the operator never deletes, each with a reason: - {table: invoices, reason: statutory retention}\n";
     text += "  keep: []\n";
-    text += &unclassified(draft);
-    text + &unrelated(draft)
+    text += &global(draft);
+    text + &unclassified(draft)
 }
 
 fn activation(active: Option<&Active>, candidates: &[Active]) -> String {
@@ -80,108 +86,38 @@ fn steps(draft: &Draft) -> String {
     text
 }
 
+fn global(draft: &Draft) -> String {
+    let mut text = "  # Tables without any sign of an organization. If a row of one of them belongs to an organization all the same, make the table a\n  \
+                    # step, or keep it.\n"
+        .to_owned();
+    for line in unread(&draft.unread) {
+        text.extend([format!("  {line}\n")]);
+    }
+    let names: Vec<String> = draft.plan.global.iter().map(|t| scalar(t)).collect();
+    text.extend([format!("  global: [{}]\n", wrapped(&names).join("\n    "))]);
+    text
+}
+
 fn unclassified(draft: &Draft) -> String {
     if draft.plan.unclassified.is_empty() {
         return String::new();
     }
-    let mut text = "  # The operator deletes nothing while this list has an entry. For each table: make it a step, or keep it, or just remove it\n  \
-                    # from the list if none of its rows belongs to an organization.\n  unclassified:\n"
-        .to_owned();
-    for (open, suggestions) in draft.plan.unclassified.iter().zip(&draft.suggestions) {
-        let why = open.why.as_ref().map(|why| format!(", why: {}", scalar(why))).unwrap_or_default();
-        text.extend([format!("    - {{table: {}{why}}}\n", scalar(&open.table))]);
-        for line in aligned(suggestions) {
-            text.extend([format!("    #   as a step: - {}\n", comment(&line.text))]);
+    let mut text = format!("  {UNCLASSIFIED}\n  unclassified:\n");
+    for (open, suggested) in draft.plan.unclassified.iter().zip(&draft.suggestions) {
+        text.extend([format!("    - {}\n", entries::unclassified(open))]);
+        for line in suggestions(suggested) {
+            text.extend([format!("    {line}\n")]);
         }
     }
     text
-}
-
-fn unrelated(draft: &Draft) -> String {
-    if draft.unrelated.is_empty() {
-        return String::new();
-    }
-    let mut text = "\n# Tables without any relation to an organization, neither by a foreign key nor by a column name. The operator leaves them alone:\n".to_owned();
-    let (hinted, plain): (Vec<_>, Vec<_>) = draft.unrelated.iter().partition(|u| u.remark.is_some());
-    let mut line = String::new();
-    for table in plain {
-        let name = comment(&table.table);
-        if !line.is_empty() && line.len() + name.len() > 110 {
-            text.extend([format!("#   {line}\n")]);
-            line.clear();
-        }
-        line += if line.is_empty() { "" } else { ", " };
-        line += &name;
-    }
-    if !line.is_empty() {
-        text.extend([format!("#   {line}\n")]);
-    }
-    for table in hinted {
-        let remark = table.remark.as_deref().unwrap_or_default();
-        text.extend([format!("#   {}   ({})\n", comment(&table.table), comment(remark))]);
-    }
-    text
-}
-
-/// A step as one line.
-struct Line {
-    table: String,
-    text: String,
-}
-
-/// The steps, one line each, with aligned fields.
-fn aligned(steps: &[Step]) -> Vec<Line> {
-    let fields: Vec<[String; 4]> = steps
-        .iter()
-        .map(|step| {
-            let (belongs, by) = match (&step.organization, &step.parent) {
-                (Some(column), _) => (format!("organization: {}", scalar(column)), String::new()),
-                (None, parent) => {
-                    let by = if let Some(column) = &step.column {
-                        format!("column: {}", scalar(column))
-                    } else {
-                        let pairs: Vec<String> =
-                            step.columns.iter().map(|(c, p)| format!("{}: {}", scalar(c), scalar(p))).collect();
-                        format!("columns: {{{}}}", pairs.join(", "))
-                    };
-                    (format!("parent: {}", scalar(parent.as_deref().unwrap_or_default())), by)
-                }
-            };
-            [format!("entity: {}", scalar(&step.entity)), format!("table: {}", scalar(&step.table)), belongs, by]
-        })
-        .collect();
-    let width = |i: usize| fields.iter().map(|f| f[i].chars().count()).max().unwrap_or_default();
-    let widths: Vec<usize> = (0..4).map(width).collect();
-    fields
-        .iter()
-        .zip(steps)
-        .map(|(all, step)| {
-            let shown: Vec<&String> = all.iter().filter(|f| !f.is_empty()).collect();
-            let last = shown.len().saturating_sub(1);
-            let cell = |(i, field): (usize, &&String)| {
-                if i == last {
-                    (*field).clone()
-                } else {
-                    format!("{:width$} ", format!("{field},"), width = widths[i] + 1)
-                }
-            };
-            let text: String = shown.iter().enumerate().map(cell).collect();
-            Line { table: step.table.clone(), text: format!("{{{text}}}") }
-        })
-        .collect()
-}
-
-/// Text that cannot end a comment.
-fn comment(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Config;
-    use planner::infer::Unrelated;
-    use planner::plan::{OrganizationTable, Plan, Unclassified, UnknownTables};
+    use planner::infer::{Suggestions, Unread};
+    use planner::plan::{OrganizationTable, Plan, Step, Unclassified, UnknownTables};
 
     #[test]
     fn hostile_names_survive_the_file() {
@@ -205,17 +141,14 @@ mod tests {
             tenant_columns: vec!["y".into(), "t}".into()],
             steps,
             keep: Vec::new(),
-            global: Vec::new(),
+            global: ["g]", "#h", "i, j"].map(String::from).to_vec(),
             unknown_tables: UnknownTables::Warn,
             unclassified: vec![Unclassified { table: "a\nsteps: []".into(), why: Some("b: c # d".into()) }],
         };
         let draft = Draft {
             remarks: names.iter().map(|n| vec![format!("{n}\nkeep: 1")]).collect(),
-            suggestions: vec![plan.steps.clone()],
-            unrelated: names
-                .iter()
-                .map(|n| Unrelated { table: (*n).to_owned(), remark: Some("x\ny: 1".into()) })
-                .collect(),
+            suggestions: vec![Suggestions { steps: plan.steps.clone(), inside: true }],
+            unread: names.iter().map(|n| Unread { table: (*n).to_owned(), columns: vec!["x\ny: 1".into()] }).collect(),
             activation: Vec::new(),
             plan,
         };

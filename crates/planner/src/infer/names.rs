@@ -5,12 +5,35 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::survey::{Survey, Surveyed};
 
 /// Only letters and digits, in lower case: `organization_id` and `organizationId` are the same name.
-fn plain(name: &str) -> String {
+pub(super) fn plain(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
+/// The words of a name: `created`, `by`, `user` and `id` for `created_by_user_id` and for `createdByUserId`.
+pub(super) fn words(name: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut inside = false;
+    let mut after_small = false;
+    for letter in name.chars() {
+        if !letter.is_alphanumeric() {
+            inside = false;
+            continue;
+        }
+        let begins = !inside || (letter.is_uppercase() && after_small);
+        if begins {
+            words.push(String::new());
+        }
+        if let Some(word) = words.last_mut() {
+            word.extend(letter.to_lowercase());
+        }
+        inside = true;
+        after_small = !letter.is_uppercase();
+    }
+    words
+}
+
 /// The possible names of one row of the table: `status` for `statuses`, `policy` for `policies`, `User` for `User`.
-fn singulars(table: &str) -> BTreeSet<String> {
+pub(super) fn singulars(table: &str) -> BTreeSet<String> {
     let name = plain(table);
     let mut names = BTreeSet::from([name.clone()]);
     for (ending, singular) in [("ies", "y"), ("es", ""), ("s", "")] {
@@ -32,6 +55,21 @@ fn column_names(table: &str, key: &str) -> BTreeSet<String> {
         names.insert(one + &key);
     }
     names
+}
+
+/// Whether the column is named after the table, or after the end of the table's name: `version_id` for `flow_versions`.
+pub(super) fn named_after_end(column: &str, table: &str, key: &str) -> bool {
+    let words = words(table);
+    named_after(column, table, key)
+        || (1..words.len()).any(|from| is_telling(&words[from..]) && named_after(column, &words[from..].concat(), key))
+}
+
+/// Whether a part of a table's name says anything about its rows: `v1` and `x` do not.
+pub(super) fn is_telling(words: &[String]) -> bool {
+    let is_version = |w: &String| {
+        w.strip_prefix('v').is_some_and(|rest| !rest.is_empty() && rest.chars().all(|c| c.is_ascii_digit()))
+    };
+    words.iter().any(|w| !is_version(w) && w.chars().filter(|c| c.is_alphabetic()).count() > 1)
 }
 
 /// Whether the column is named after the table.
@@ -69,6 +107,22 @@ impl<'a> TablesByColumn<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_have_words() {
+        for (name, expected) in [
+            ("created_by_user_id", "created by user id"),
+            ("createdByUserId", "created by user id"),
+            ("v1_dag", "v1 dag"),
+            ("Task Outputs", "task outputs"),
+            ("URL", "url"),
+            ("__", ""),
+        ] {
+            assert_eq!(words(name).join(" "), expected, "{name}");
+        }
+        assert!(named_after_end("version_id", "flow_versions", "id") && named_after_end("dag_id", "v1_dag", "id"));
+        assert!(!named_after_end("flow_id", "flow_versions", "id") && !named_after_end("v1_id", "dag_v1", "id"));
+    }
 
     #[test]
     fn a_column_is_named_after_its_table() {

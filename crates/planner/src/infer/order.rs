@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::place::Placement;
+use super::placement::Placement;
 use super::survey::{Survey, Surveyed};
 use crate::catalog::TableId;
 
@@ -16,7 +16,7 @@ pub(super) fn children_first(survey: &Survey, placement: &Placement<'_>) -> Vec<
         children.entry(key.parent).or_default().insert(key.child);
     }
     for (id, place) in &placement.placed {
-        if let Some(reference) = place.reference {
+        for reference in &place.ways {
             children.entry(reference.parent).or_default().insert(*id);
         }
     }

@@ -2,52 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::names::{TablesByColumn, named_after};
+use super::candidate::{Candidate, Fit, Source};
+use super::names::{TablesByColumn, named_after, named_after_end};
+use super::stems::Stems;
 use super::survey::{Survey, Surveyed};
 use super::tenant_table::TenantTable;
 use crate::catalog::{ColumnInfo, ForeignKey, TableId};
-
-/// One way in which rows of a table may belong to rows of another.
-#[derive(Clone, Debug)]
-pub(super) struct Candidate {
-    pub(super) child: TableId,
-    pub(super) parent: TableId,
-    /// Columns of the child, each with the parent's.
-    pub(super) pairs: Vec<(String, String)>,
-    pub(super) source: Source,
-    /// Whether a column may be NULL: then some rows may belong to the organization by another column.
-    pub(super) nullable: bool,
-    pub(super) indexed: bool,
-    /// Whether the column is named after the parent.
-    pub(super) named_after_parent: bool,
-    /// Why it does not decide where the child belongs. `None` if it may.
-    pub(super) doubt: Option<Doubt>,
-}
-
-/// Where a candidate comes from, the surest source first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Source {
-    ForeignKey,
-    /// A column name that foreign keys of other tables use.
-    Learned,
-    /// A column name alone.
-    Name,
-}
-
-/// Why a candidate does not decide where its child belongs.
-#[derive(Clone, Debug)]
-pub(super) struct Doubt {
-    pub(super) reason: String,
-    /// Whether a person has to decide. If not, the candidate is only a hint.
-    pub(super) asks: bool,
-}
-
-impl Candidate {
-    /// The child's columns, for messages.
-    pub(super) fn columns(&self) -> String {
-        self.pairs.iter().map(|(c, _)| c.as_str()).collect::<Vec<_>>().join(", ")
-    }
-}
 
 /// What the schema says about references.
 pub(super) struct References {
@@ -63,7 +23,7 @@ type NameUses<'a> = BTreeMap<&'a str, BTreeMap<(TableId, &'a str), BTreeSet<Tabl
 /// A table and the column referred to.
 type Target<'a> = (&'a Surveyed, &'a str);
 
-pub(super) fn candidate_references(survey: &Survey, tenants: TenantTable<'_>) -> References {
+pub(super) fn candidate_references(survey: &Survey, tenants: TenantTable<'_>, stems: &Stems<'_>) -> References {
     let mut uses: NameUses<'_> = BTreeMap::new();
     let mut candidates = Vec::new();
     for key in survey.foreign_keys.iter().filter(|k| k.child != k.parent) {
@@ -83,7 +43,7 @@ pub(super) fn candidate_references(survey: &Survey, tenants: TenantTable<'_>) ->
             }
             let by_key = |k: &ForeignKey| k.child == table.id() && k.child_columns == [column.name.clone()];
             if !survey.foreign_keys.iter().any(by_key) {
-                candidates.extend(by_name(survey, tenants, table, column, named, &uses));
+                candidates.extend(by_name(survey, tenants, table, column, named, &uses, stems));
             }
         }
     }
@@ -103,7 +63,7 @@ fn by_foreign_key(key: &ForeignKey, child: &Surveyed, parent: &Surveyed, tenants
     let nullable = key.child_columns.iter().any(|c| child.info.column(c).is_none_or(|c| c.nullable));
     let to_tenants = tenants.is(parent.id());
     let named_after_parent = match (key.child_columns.as_slice(), key.parent_columns.as_slice()) {
-        ([column], [target]) => named_after(column, parent.info.table.bare(), target),
+        ([column], [target]) => named_after_end(column, parent.info.table.bare(), target),
         _ => true,
     };
     let (columns, name) = (key.child_columns.join(", "), parent.written());
@@ -126,8 +86,9 @@ fn by_foreign_key(key: &ForeignKey, child: &Surveyed, parent: &Surveyed, tenants
         source: Source::ForeignKey,
         nullable,
         indexed: child.indexed(&key.child_columns),
-        named_after_parent,
-        doubt: reason.map(|reason| Doubt { reason, asks: true }),
+        doubt: reason,
+        same_type: true,
+        fit: Fit::of_whole(named_after_parent),
     }
 }
 
@@ -140,6 +101,7 @@ fn by_name(
     column: &ColumnInfo,
     named: Option<Target<'_>>,
     uses: &NameUses<'_>,
+    stems: &Stems<'_>,
 ) -> Vec<Candidate> {
     let mut targets: Vec<(TableId, &str, Source, Option<&str>)> = Vec::new();
     if let Some(used) = uses.get(column.name.as_str()) {
@@ -178,6 +140,8 @@ fn by_name(
                 Some(format!("{columns} may refer to `{name}`, but not to its key {}", tenants.key))
             } else if let Some(doubt) = doubt {
                 Some(format!("{columns} may refer to `{name}`, but {doubt}"))
+            } else if let (Source::Name, Some(sibling)) = (source, stems.sibling(table, column, id)) {
+                Some(format!("{columns} may refer to `{name}` or to `{}`", sibling.written()))
             } else if column.nullable && !to_tenants && !named_after_parent {
                 Some(format!("{columns} is nullable and may refer to `{name}`, but is not named after it"))
             } else {
@@ -190,8 +154,9 @@ fn by_name(
                 source,
                 nullable: column.nullable,
                 indexed: table.indexed(std::slice::from_ref(columns)),
-                named_after_parent,
-                doubt: reason.map(|reason| Doubt { reason, asks: to_tenants || !column.nullable }),
+                doubt: reason,
+                same_type: column.type_name == *target_type,
+                fit: Fit::of_whole(named_after_parent),
             })
         })
         .collect()

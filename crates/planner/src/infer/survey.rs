@@ -1,5 +1,6 @@
 //! All tables of a database that could belong to an organization.
 
+use super::sample::Values;
 use crate::catalog::{ForeignKey, TableId, TableInfo, begins_index};
 
 /// All tables of the database that could belong to an organization.
@@ -9,6 +10,8 @@ pub struct Survey {
     pub tables: Vec<Surveyed>,
     /// Foreign keys among them.
     pub foreign_keys: Vec<ForeignKey>,
+    /// What a sample of the rows says. Empty if nobody looked.
+    pub values: Values,
 }
 
 /// A table of the survey.
@@ -51,5 +54,11 @@ impl Surveyed {
 impl Survey {
     pub(super) fn table(&self, id: TableId) -> Option<&Surveyed> {
         self.tables.iter().find(|t| t.id() == id)
+    }
+
+    /// The table that the configuration calls by this name.
+    pub(super) fn named(&self, name: &str) -> Option<&Surveyed> {
+        let full = |t: &&Surveyed| t.info.table.name() == name;
+        self.tables.iter().find(|t| t.written() == name).or_else(|| self.tables.iter().find(full))
     }
 }

@@ -53,9 +53,7 @@ impl InferError {
 
 impl<'a> TenantTable<'a> {
     pub(super) fn find(survey: &'a Survey, name: &str, key: Option<&'a str>) -> Result<Self, InferError> {
-        let full = |t: &&Surveyed| t.info.table.name() == name;
-        let written = |t: &&Surveyed| t.written() == name;
-        let Some(table) = survey.tables.iter().find(written).or_else(|| survey.tables.iter().find(full)) else {
+        let Some(table) = survey.named(name) else {
             let ending = name.to_lowercase();
             let names = survey.tables.iter().map(Surveyed::written);
             let similar = names.filter(|t| t.to_lowercase().ends_with(&ending)).collect();

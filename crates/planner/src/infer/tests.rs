@@ -1,12 +1,21 @@
-use super::*;
-use crate::catalog::{ForeignKey, OnDelete, TableInfo};
-use crate::fixtures::{column, foreign_key, table};
+//! `signs` are tests of tables without a place.
 
-/// A schema: the first column of a table is its key, `column?` may be NULL, and all are uuid unless `column:type`.
+mod signs;
+
+use super::*;
+use crate::catalog::{ForeignKey, OnDelete, TableId, TableInfo};
+use crate::fixtures::{column, foreign_key, table};
+use crate::plan::Step;
+
+/// A schema: the first column of a table is its key, together with all that end with `!`; `column?` may be NULL, and all are
+/// uuid unless `column:type`.
 fn survey(tables: &[(&str, &[&str])], keys: &[(&str, &str, &str, OnDelete)]) -> Survey {
     let surveyed = |(i, (name, columns)): (usize, &(&str, &[&str]))| {
-        let columns: Vec<_> = columns.iter().map(|t| column(t.trim_end_matches('?'), t.ends_with('?'))).collect();
-        let unique_keys = vec![vec![columns[0].name.clone()]];
+        let is_key = |(i, text): (usize, &&str)| (i == 0 || text.ends_with('!')).then_some(i);
+        let keys: Vec<usize> = columns.iter().enumerate().filter_map(is_key).collect();
+        let columns: Vec<_> =
+            columns.iter().map(|t| column(t.trim_end_matches(['?', '!']), t.ends_with('?'))).collect();
+        let unique_keys = vec![keys.into_iter().map(|i| columns[i].name.clone()).collect()];
         let id = TableId(u32::try_from(i).expect("small"));
         Surveyed {
             info: TableInfo { columns, unique_keys, ..table(id, "public", name, &[]) },
@@ -24,7 +33,7 @@ fn survey(tables: &[(&str, &[&str])], keys: &[(&str, &str, &str, OnDelete)]) -> 
             ForeignKey { on_delete: *on_delete, ..foreign_key(&name, id(child), column, id(parent)) }
         })
         .collect();
-    Survey { tables, foreign_keys }
+    Survey { tables, foreign_keys, values: Values::default() }
 }
 
 fn draft(tables: &[(&str, &[&str])], keys: &[(&str, &str, &str, OnDelete)]) -> Draft {
@@ -63,7 +72,7 @@ fn not_null_comes_before_nullable_and_the_own_column_before_a_way_through_others
     );
     assert_eq!(steps(&draft), ["runs < flow_id", "flows < organization_id", "users < organization_id"]);
     assert_eq!(draft.plan.tenant_columns, ["organization_id"]);
-    assert!(draft.plan.unclassified.is_empty() && draft.unrelated.is_empty());
+    assert!(draft.plan.unclassified.is_empty() && draft.plan.global.is_empty());
 }
 
 #[test]
@@ -104,7 +113,7 @@ fn a_name_alone_places_a_uuid_and_asks_about_a_number() {
     let number = draft(&["id:bigint", "organization_id"], &["id", "flow_id:bigint"]);
     assert_eq!(steps(&number), ["flows < organization_id"]);
     assert_eq!(open(&number), ["runs"]);
-    assert_eq!(number.suggestions[0].len(), 1, "the step is ready to be taken over");
+    assert_eq!(number.suggestions[0].steps.len(), 1, "the step is ready to be taken over");
 }
 
 #[test]
@@ -127,7 +136,7 @@ fn rows_that_outlive_their_parent_are_a_question_and_so_are_their_child_rows() {
     );
     assert_eq!(steps(&draft), ["flows < organization_id"]);
     assert_eq!(open(&draft), ["templates", "lines", "prices"]);
-    assert_eq!(draft.unrelated, [Unrelated { table: "countries".into(), remark: None }]);
+    assert_eq!(draft.plan.global, ["countries"]);
 }
 
 #[test]
@@ -143,7 +152,7 @@ fn two_columns_with_the_same_right_are_a_question() {
     );
     assert_eq!(steps(&draft), ["owned < organization_id"]);
     assert_eq!(open(&draft), ["transfers"]);
-    assert_eq!(draft.suggestions[0].len(), 2);
+    assert_eq!(draft.suggestions[0].steps.len(), 2);
 }
 
 #[test]
@@ -156,7 +165,7 @@ fn a_reference_to_another_column_of_the_organization_is_a_question_without_a_ste
     let draft = infer(&survey, "organizations", None).expect("a draft");
     assert_eq!(steps(&draft), ["flows < organization_id"]);
     assert_eq!(open(&draft), ["pages"]);
-    assert!(draft.suggestions[0].is_empty(), "{:?}", draft.suggestions);
+    assert!(draft.suggestions[0].steps.is_empty(), "{:?}", draft.suggestions);
 }
 
 #[test]
@@ -176,7 +185,7 @@ fn tables_that_share_their_key_do_not_teach_that_every_id_is_a_parent() {
         ],
     );
     assert_eq!(steps(&draft), ["profiles < id", "settings < id", "users < organization_id"]);
-    assert_eq!(draft.unrelated.len(), 1);
+    assert_eq!(draft.plan.global, ["countries"]);
     assert!(draft.plan.unclassified.is_empty());
 }
 

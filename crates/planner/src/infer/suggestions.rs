@@ -1,0 +1,21 @@
+//! What a draft says beside the plan.
+
+use crate::plan::Step;
+
+/// What a person can do with an unclassified table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Suggestions {
+    /// Possible steps, the best first.
+    pub steps: Vec<Step>,
+    /// Whether some of its rows are named in an array or in JSON, where no step finds them.
+    pub inside: bool,
+}
+
+/// A table with columns whose values could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// Its name.
+    pub table: String,
+    /// The columns.
+    pub columns: Vec<String>,
+}

@@ -1,0 +1,83 @@
+//! `organization-operator plan init --update FILE`.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::additions::Additions;
+use super::{edit, file as files};
+use crate::commands::config::ConfigArgs;
+use crate::commands::error::CommandError;
+use crate::config::Config;
+use crate::domain::Failure;
+use planner::infer::{self, Update};
+
+/// Adds to the file the tables that it does not mention, and prints what was added.
+pub(super) async fn execute(
+    file: &Path,
+    output: Option<&Path>,
+    mut arguments: ConfigArgs,
+) -> Result<ExitCode, CommandError> {
+    arguments.config = Some(file.to_owned());
+    let (config, database) = arguments.load()?;
+    let text = files::read(file)?;
+    if serde_yaml::from_str::<Config>(&text).ok().as_ref() != Some(&config) {
+        return Err(files::changed(file));
+    }
+    let mut survey = database.survey().await?;
+    let questions = infer::update_questions(&survey, &config.cascade).map_err(Failure::from)?;
+    survey.values = database.sample(&questions).await?;
+    let update = infer::update(&survey, &config.cascade).map_err(Failure::from)?;
+    let gone = database.missing(&update.unknown).await?;
+    database.close().await;
+
+    let additions = Additions::of(&update);
+    let is_new = !update.global.is_empty() || !update.unclassified.is_empty();
+    let edited = edit::add(&text, &additions).filter(|edited| is_usable(edited));
+    let Some(edited) = edited else {
+        return Err(CommandError(format!(
+            "{} has a form into which the new tables cannot be inserted safely, and was not changed. Add these entries to the lists below `cascade`:\n{}",
+            file.display(),
+            additions.lines()
+        )));
+    };
+    match output {
+        Some(path) => files::create(path, &edited)?,
+        None if is_new => files::replace(file, &text, &edited)?,
+        None => {}
+    }
+    print!("{}", summary(&update, &gone, output.unwrap_or(file)));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The command must not write what the operator itself would refuse.
+fn is_usable(text: &str) -> bool {
+    serde_yaml::from_str::<Config>(text).is_ok_and(|config| config.cascade.validate().is_ok())
+}
+
+fn summary(update: &Update, gone: &[String], file: &Path) -> String {
+    let mut text = String::new();
+    let file = file.display();
+    if update.unclassified.is_empty() && update.global.is_empty() {
+        let _ = writeln!(text, "{file} mentions every table of the database. Nothing was added.");
+    } else {
+        let _ = writeln!(text, "Added to {file}:");
+        for open in &update.unclassified {
+            let _ = writeln!(text, "  unclassified: {} ({})", open.table, open.why.as_deref().unwrap_or_default());
+        }
+        for table in &update.global {
+            let _ = writeln!(text, "  global: {table} (no sign of an organization)");
+        }
+    }
+    for table in gone {
+        let _ =
+            writeln!(text, "The database has no table `{table}`, which {file} mentions. The entry was not removed.");
+    }
+    if !update.unclassified.is_empty() {
+        let _ = writeln!(
+            text,
+            "The operator deletes nothing while a table is unclassified. Decide about each, then run: organization-operator plan show --config {file}"
+        );
+    }
+    text
+}
