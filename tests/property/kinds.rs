@@ -6,7 +6,7 @@ use planner::CompiledPlan;
 use planner::plan::Plan;
 
 use super::rows::{ambiguous, rows_of};
-use super::schema::{Role, Schema, Type};
+use super::schema::{Role, Schema, Triggers, Type};
 
 /// What a case has that not every case has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,7 +80,7 @@ pub fn kinds(schema: &Schema, plan: &Plan, compiled: Option<&CompiledPlan>) -> B
         Kind::Arrays => any(&|t| schema.tables[t].columns.iter().any(|c| matches!(c.ty, Type::Bigints | Type::Uuids))),
         Kind::Partitions => any(&|t| schema.tables[t].partitioned.is_some() && !victims[t].is_empty()),
         Kind::Inheritance => any(&|t| schema.tables[t].inherits.is_some()),
-        Kind::Triggers => any(&|t| schema.tables[t].triggers != Default::default() && !victims[t].is_empty()),
+        Kind::Triggers => any(&|t| schema.tables[t].triggers != Triggers::default() && !victims[t].is_empty()),
     };
     Kind::ALL.into_iter().filter(|kind| has(*kind)).collect()
 }
