@@ -81,6 +81,7 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
         captures: captures::captures(&steps, &keys, &held, &protected, &to_lock),
         parents_left: captures::parents_left(&steps),
         parents_back: captures::parents_back(&steps, &protected),
+        parents_shared: captures::parents_shared(&steps, &live),
         left_behind: scope.left_behind(&held, &keys, &protected),
         detaches: detach::detaches(&sequence.broken, &steps, catalog, root, &held, faults),
         deletes,
