@@ -1,4 +1,4 @@
-//! What triggers write to tables that are no step. The catalogue does not say what a trigger does; the server counts the rows
+//! What triggers write to tables that are not steps of the plan. The catalogue does not say what a trigger does; the server counts the rows
 //! that each transaction writes.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! A bounded look at the rows of tables without a place: which columns hold keys of organizations? The server answers yes or
-//! no for each column, so no value of a row leaves it.
+//! A sample of the rows of tables without a place: which columns hold keys of organizations? The server answers yes or no for
+//! each column, so no value of a row leaves it.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use planner::infer::{Form, KeyType, Question, Questions, Values};
 
 /// Rows that are read of each table.
 const ROWS: u32 = 1000;
-/// The longest query about one table, in milliseconds. Whoever drafts a plan must not be a burden for the platform.
+/// The longest query about one table, in milliseconds. Drafting a plan must not slow down the platform.
 const TIMEOUT: &str = "SET LOCAL statement_timeout = 2000";
 /// A shorter text may equal a key by chance.
 const LONG: u32 = 8;
@@ -22,7 +22,7 @@ const LONG: u32 = 8;
 const SCALARS: &str = r#"'strict $.** ? (@.type() == "string" || @.type() == "number")'"#;
 
 impl Database {
-    /// Looks at a sample of the rows, and says which columns hold keys of organizations, and which could not be read.
+    /// Reads a sample of the rows. Returns which columns hold keys of organizations, and which could not be read.
     ///
     /// # Errors
     /// Fails when the connection is lost. A table that cannot be read is no error.
@@ -31,7 +31,7 @@ impl Database {
         if questions.tables.is_empty() {
             return Ok(values);
         }
-        let during = During::action("looking at a sample of the rows");
+        let during = During::action("reading a sample of the rows");
         let mut tx = self.begin().await?;
         own("SET TRANSACTION READ ONLY").execute(&mut *tx).await.or_failure(during)?;
         own(TIMEOUT).execute(&mut *tx).await.or_failure(during)?;

@@ -192,7 +192,7 @@ pub struct Detach {
     pub statement: Statement,
 }
 
-/// One statement that deletes the rows of one table, those of several that refer to each other in a circle, or the
+/// One statement that deletes the rows of one table, those of several that refer to each other in a cycle, or the
 /// organization itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delete {
@@ -350,7 +350,7 @@ impl Cascade {
 
     /// Whether one statement deletes the organization together with tables.
     #[must_use]
-    pub fn organization_is_in_a_circle(&self) -> bool {
+    pub fn organization_is_in_a_cycle(&self) -> bool {
         self.deletes.iter().any(Delete::is_set_with_organization)
     }
 

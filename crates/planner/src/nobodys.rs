@@ -20,7 +20,7 @@ pub fn nobodys_rows(table: &NobodysRows, rows: i64) -> Option<Finding> {
                 table.table,
                 null(&table.ways)
             ),
-            "give these rows an organization, or delete them",
+            "then give these rows an organization, or delete them",
         )
     })
 }
@@ -31,11 +31,11 @@ pub fn uncounted_rows(table: &NobodysRows, why: &str) -> Finding {
     finding(
         table,
         format!(
-            "rows of `{}` belong to no organization if {}, and whether there are any could not be counted: {why}",
+            "rows of `{}` belong to no organization if {}, but the check could not count such rows: {why}",
             table.table,
             null(&table.ways)
         ),
-        "run this when the database has time for it",
+        "run this query when the load on the database is low",
     )
 }
 

@@ -328,11 +328,11 @@ fn before<'a>(compiled: &'a CompiledPlan, erase: &'a Cascade) -> Vec<Sql<'a>> {
         }
         all.push(statement(format!("before the first delete: rows of {table}"), &exclusive.lock, erase));
         let what = format!(
-            "before the first delete, until nothing changes: which rows of {table} something outside refers to"
+            "before the first delete, repeated until nothing changes: rows of {table} to which rows outside refer"
         );
         all.push(statement(what, &exclusive.referred, erase));
         all.push(statement(
-            format!("before the first delete, and the statement above once more: rows of {table}"),
+            format!("before the first delete: the rows of {table} that are left, then the statement above once more"),
             &exclusive.lock_alone,
             erase,
         ));
@@ -352,7 +352,7 @@ fn before<'a>(compiled: &'a CompiledPlan, erase: &'a Cascade) -> Vec<Sql<'a>> {
     if let Some(ambiguous) = &erase.preflight.ambiguous {
         let ambiguous = ambiguous.statement();
         all.push(statement(
-            "before the first delete: rows that another organization's may be".into(),
+            "before the first delete: rows that could belong to another organization".into(),
             ambiguous,
             erase,
         ));

@@ -1,4 +1,4 @@
-//! References that are set to NULL before the first delete, so that tables which refer to each other in a circle can be
+//! References that are set to NULL before the first delete, so that tables which refer to each other in a cycle can be
 //! deleted from one after the other. One statement for all of them is better, but not where a trigger expects to find the
 //! rest in place, or changes rows that the same statement deletes.
 
@@ -18,15 +18,15 @@ pub(super) fn has_trigger(catalog: &Catalog, table: TableId) -> bool {
     catalog.properties(table).is_some_and(|properties| properties.triggers.iter().any(|t| t.fires))
 }
 
-/// Whether a statement for this table alone is better than one for a circle: a trigger fires on DELETE, or a rule adds to
+/// Whether a statement for this table alone is better than one for a cycle: a trigger fires on DELETE, or a rule adds to
 /// the delete of the organization, which PostgreSQL accepts only in a statement of its own.
 pub(super) fn is_better(catalog: &Catalog, table: TableId, root: &Root) -> bool {
     let rule = || catalog.properties(table).is_some_and(|properties| properties.rules.iter().any(|r| r.fires));
     has_trigger(catalog, table) || table == root.id && rule()
 }
 
-/// Foreign keys without which the edges form no circle, by their place in the catalogue, each with its columns that can
-/// be set to NULL. Returns `None` if a circle has none.
+/// Foreign keys without which the edges form no cycle, by their place in the catalogue, each with its columns that can
+/// be set to NULL. Returns `None` if a cycle has none.
 pub(super) fn way_out(
     steps: &Steps<'_>,
     catalog: &Catalog,
@@ -34,8 +34,8 @@ pub(super) fn way_out(
     (count, mut edges): (usize, Vec<Edge>),
 ) -> Option<Vec<(usize, Vec<String>)>> {
     let mut found = Vec::new();
-    while let Some(circle) = order::circle(count, &edges) {
-        let keys = circle.iter().filter_map(|edge| Some((edge.key?, &catalog.foreign_keys[edge.key?])));
+    while let Some(cycle) = order::cycle(count, &edges) {
+        let keys = cycle.iter().filter_map(|edge| Some((edge.key?, &catalog.foreign_keys[edge.key?])));
         let (number, columns) = keys
             .map(|(number, key)| (number, key.child != root.id, columns(steps, catalog, root, key)))
             .filter(|(.., columns)| !columns.is_empty())

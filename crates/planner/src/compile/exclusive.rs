@@ -143,7 +143,7 @@ impl<'a> Scope<'_, 'a> {
         let list = |of: &dyn Fn(&Column) -> String| columns.iter().map(of).collect::<Vec<_>>().join(", ");
         let arrays = list(&|c| format!("COALESCE(array_agg(s.{c}::text), '{{}}')"));
         let selected = list(&|c| format!("t.{c}"));
-        // Two deletions that find the same rows lock them in the same order, so that neither waits for the other in a circle.
+        // Two deletions that find the same rows lock them in the same order, so that neither waits for the other in a cycle.
         let lock = if lock { format!(" ORDER BY {selected} FOR NO KEY UPDATE") } else { String::new() };
         let table = &self.steps[id].info.table;
         writer.finish(format!("SELECT {arrays} FROM (SELECT {selected} FROM {table} t WHERE {condition}{lock}) s"))

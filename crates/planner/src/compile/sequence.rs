@@ -17,7 +17,7 @@ pub(super) struct Sequence<'a> {
     pub(super) broken: Vec<(&'a ForeignKey, Vec<String>)>,
 }
 
-/// Tables that one statement deletes from: one, or several that refer to each other in a circle.
+/// Tables that one statement deletes from: one, or several that refer to each other in a cycle.
 pub(super) struct Set<'a> {
     /// As declared. Empty if it is the organization alone.
     pub(super) tables: Vec<TableSteps<'a>>,
@@ -66,7 +66,7 @@ impl<'a> Sequence<'a> {
     }
 }
 
-/// Finds the order. There always is one: tables that refer to each other in a circle go by one statement, at whose end
+/// Finds the order. There always is one: tables that refer to each other in a cycle go by one statement, at whose end
 /// PostgreSQL checks the foreign keys that are checked at once, `RESTRICT` among them.
 pub(super) fn find<'a>(steps: &Steps<'a>, catalog: &'a Catalog, root: &Root) -> Sequence<'a> {
     let mut tables: Vec<TableSteps<'a>> = Vec::new();

@@ -41,11 +41,12 @@ pub(super) fn warnings_of_missing_indexes(plan: &Plan, catalog: &Catalog) -> Vec
             }
         }
     }
-    for reference in plan.steps.iter().flat_map(|step| &step.unless) {
+    let unless = plan.steps.iter().flat_map(|step| step.unless.iter().map(|reference| (&step.table, reference)));
+    for (referred, reference) in unless {
         if let Some(table) = catalog.declared(&reference.table)
             && table.column(&reference.column).is_some()
         {
-            let cost = "scans the whole table to find what still refers to a row".to_owned();
+            let cost = format!("scans the whole table to find rows that refer to `{referred}`");
             searches.push(Search { table, columns: vec![reference.column.clone()], constraint: None, cost });
         }
     }
@@ -86,7 +87,7 @@ fn proofs<'a>(plan: &'a Plan, catalog: &'a Catalog) -> impl Iterator<Item = Sear
                 columns: step.columns.values().cloned().collect(),
                 constraint: None,
                 cost: format!(
-                    "reads all of `{}`{} for each deletion to prove that no other organization's row has the same part of the key",
+                    "scans all of `{}`{} in each deletion to prove that no other organization's row has the same part of the key",
                     table.table.name(),
                     size(catalog.properties(table.id).map_or(0, |p| p.size))
                 ),

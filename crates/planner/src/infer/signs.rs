@@ -73,7 +73,7 @@ fn candidate(table: &Surveyed, pairs: &[(&ColumnInfo, Named<'_>)]) -> Candidate 
         ),
         _ if !same_type => format!("{columns} may refer to `{name}`, whose columns have other types"),
         _ if pairs[0].1.composite && pairs.len() < key.len() => format!(
-            "{columns} may refer to `{name}`, but {} only a part of its key ({}), and only {suggests} it",
+            "{columns} may refer to `{name}`, but {} only part of its key ({}), and only {suggests} it",
             if pairs.len() == 1 { "is" } else { "are" },
             key.join(", ")
         ),
@@ -103,8 +103,8 @@ fn by_spelling(
     let same_as = |name: &&String| (0..all.len()).any(|at| all[at..].concat() == plain(name));
     let name = tenant_columns.iter().filter(|c| **c != column.name).find(same_as)?;
     let role = plain(&column.name) != plain(name);
-    let like = if role { "ends like" } else { "is spelled like" };
-    let reason = format!("{} {like} {name}, which means the organization in other tables", column.name);
+    let like = if role { "ends like" } else { "is another spelling of" };
+    let reason = format!("{} {like} {name}, which holds the organization's key in other tables", column.name);
     let fit = Fit { role, part: Part::Full };
     Some(to_organization(tenants, table, column, (Source::Name, fit), reason))
 }

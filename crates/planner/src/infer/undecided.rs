@@ -58,7 +58,7 @@ impl<'a> Undecided<'a> {
             if self.new {
                 let how = match candidate.source {
                     Source::ForeignKey => "refers to",
-                    Source::Learned => "has no foreign key, but by its name it refers to",
+                    Source::Learned => "has no foreign key, but other tables use its name for foreign keys to",
                     Source::Name | Source::Value | Source::Inside => "has no foreign key, but is named after",
                 };
                 return format!("a new table: {} {how} `{parent}`", candidate.columns());
@@ -83,5 +83,5 @@ fn people_reason(survey: &Survey, people: &[People]) -> Option<String> {
         format!("rows of `{name}` refer to it by {}", columns.join(", "))
     };
     let all: Vec<String> = people.iter().map(refer).collect();
-    (!all.is_empty()).then(|| format!("{}; who belonged only to a deleted organization would stay", all.join(", and ")))
+    (!all.is_empty()).then(|| format!("{}; rows that belonged only to a deleted organization would stay", all.join(", and ")))
 }

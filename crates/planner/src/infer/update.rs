@@ -9,7 +9,6 @@ use super::suggestions::{Suggestions, Unread};
 use super::survey::Survey;
 use super::tenant_table::{InferError, TenantTable};
 use super::undecided::Undecided;
-
 use crate::catalog::TableId;
 use crate::plan::{Plan, Unclassified};
 
