@@ -90,7 +90,8 @@ async fn people_of_several_organizations_are_a_question(world: Arc<World>) {
     let (scene, url) = with_schema(world, &schema("people.sql")).await;
     let (file, text) = draft(&scene, &url, "organizations").await;
     let drafted = plan(&file);
-    let why = "rows of `memberships` refer to it by user_id; rows that belonged only to a deleted organization would stay";
+    let why =
+        "rows of `memberships` refer to it by user_id; rows that belonged only to a deleted organization would stay";
     assert_eq!(
         open(&drafted),
         [("users", why), ("sessions", "user_id refers to `users`, which is unclassified too")],

@@ -154,8 +154,10 @@ async fn a_table_that_appears_is_a_finding_at_the_next_poll(world: Arc<World>) {
     let version = scene.get("acme").await.and_then(|s| s.0.metadata.resource_version);
     scene.sql("CREATE TABLE outbox (id int)").await;
     eventually("the metric", || finding(&operator, "Warning")).await;
-    eventually("the log", || async { operator.log().contains("leaves their rows in place: `public.outbox`.").then_some(()) })
-        .await;
+    eventually("the log", || async {
+        operator.log().contains("leaves their rows in place: `public.outbox`.").then_some(())
+    })
+    .await;
     let seen = scene.get("acme").await.expect("the object");
     assert!(seen.is("DeletionReady", "True"), "a warning never blocks: {}", seen.yaml());
     assert_eq!(seen.0.metadata.resource_version, version, "a table that blocks nothing costs no write");

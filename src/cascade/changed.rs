@@ -45,7 +45,10 @@ pub(super) fn moved_parents(parent: &ParentLeft, rows: i64) -> Failure {
             "wait for the next attempt, which deletes neither the moved rows nor their child rows; if child rows could belong to either organization, it deletes nothing and shows them",
         )
     } else {
-        ("have the key of such a row", "wait for the next attempt, which deletes neither the moved rows nor their child rows")
+        (
+            "have the key of such a row",
+            "wait for the next attempt, which deletes neither the moved rows nor their child rows",
+        )
     };
     Failure::new(
         Reason::ContentChanged,

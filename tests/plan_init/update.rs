@@ -138,7 +138,10 @@ async fn a_file_that_cannot_be_edited_is_left_alone_and_the_lines_are_printed(wo
     assert_eq!(updated.global, ["accounts", "legacy", "tags"]);
     assert_eq!(
         open(&updated),
-        [("marks", "a new table: organization_id has no foreign key, but other tables use its name for foreign keys to `organizations`")]
+        [(
+            "marks",
+            "a new table: organization_id has no foreign key, but other tables use its name for foreign keys to `organizations`"
+        )]
     );
 
     for arguments in [

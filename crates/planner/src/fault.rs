@@ -62,7 +62,10 @@ impl fmt::Display for Faults {
             0 => Ok(()),
             more => {
                 let tables = if more == 1 { "table" } else { "tables" };
-                write!(f, "; the plan does not mention {more} more {tables}; `organization-operator check` names each of them")
+                write!(
+                    f,
+                    "; the plan does not mention {more} more {tables}; `organization-operator check` names each of them"
+                )
             }
         }
     }

@@ -70,8 +70,10 @@ fn summary(update: &Update, gone: &[String], file: &Path) -> String {
         }
     }
     for table in gone {
-        let _ =
-            writeln!(text, "{file} mentions the table `{table}`, which the database does not have. Remove the entry by hand.");
+        let _ = writeln!(
+            text,
+            "{file} mentions the table `{table}`, which the database does not have. Remove the entry by hand."
+        );
     }
     if !update.unclassified.is_empty() {
         let _ = writeln!(

@@ -7,7 +7,8 @@ use crate::cascade::AmbiguousRows;
 use crate::catalog::{TableId, TableInfo};
 use crate::limits::COUNT_LIMIT;
 use crate::query::Query;
-use crate::statement::{KeySource, RowSet, Writer, none_of};
+use crate::row_set::{KeySource, RowSet, none_of};
+use crate::statement::Writer;
 use crate::step::{PerStep, StepId};
 
 /// Counts, for each such way into one of these tables, the rows inside whose part a parent row outside has as well. A parent

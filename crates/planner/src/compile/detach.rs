@@ -10,7 +10,8 @@ use crate::catalog::{Catalog, ForeignKey, TableId};
 use crate::identifier::Column;
 use crate::order::{self, Edge};
 use crate::root::Root;
-use crate::statement::{KeySource, RowSet, Writer, any_of};
+use crate::row_set::{KeySource, RowSet, any_of};
+use crate::statement::Writer;
 use crate::step::PerStep;
 
 /// Whether a trigger of the table fires on DELETE.

@@ -13,7 +13,8 @@ use crate::identifier::Column;
 use crate::plan::Plan;
 use crate::query::Query;
 use crate::root::Root;
-use crate::statement::{self, KeySource, Link, Outside, OutsideRows, Pair, Param, RowSet, Statement, Writer};
+use crate::row_set::{self, KeySource, Link, Outside, OutsideRows, Pair, RowSet};
+use crate::statement::{Param, Statement, Writer};
 use crate::step::{PerStep, StepId};
 
 /// What the references are looked for in.
@@ -64,7 +65,7 @@ impl<'a> Scope<'_, 'a> {
             RowSet::Exclusive(rows) => {
                 let outside = self.outside(id, |other| Some(held[other].clone()));
                 let outside = outside.into_iter().map(|(_, outside)| outside).collect();
-                RowSet::Exclusive(statement::Exclusive { outside, ..rows.clone() })
+                RowSet::Exclusive(row_set::Exclusive { outside, ..rows.clone() })
             }
             other => other.clone(),
         })

@@ -154,7 +154,11 @@ fn holder<'a>(
         faults.schema(
             format!("`{at}`: a single column cannot hold the key of `{}`, which has several columns", own.table.name()),
             Some(&reference.table),
-            Some(format!("remove {at} from the plan; if rows of `{}` must keep rows of `{}`, add a foreign key", info.table.name(), own.table.name())),
+            Some(format!(
+                "remove {at} from the plan; if rows of `{}` must keep rows of `{}`, add a foreign key",
+                info.table.name(),
+                own.table.name()
+            )),
         );
         return None;
     };

@@ -6,7 +6,7 @@ use super::resolve::Steps;
 use crate::catalog::{Catalog, Enforcement, ForeignKey, OnDelete, TableId, TableInfo};
 use crate::order::{self, Edge};
 use crate::root::Root;
-use crate::statement::RowSet;
+use crate::row_set::RowSet;
 use crate::step::{PerStep, StepId};
 
 /// What to run in which order.

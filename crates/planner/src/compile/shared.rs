@@ -10,7 +10,8 @@ use crate::identifier::Column;
 use crate::limits::COUNT_LIMIT;
 use crate::query::Query;
 use crate::root::Root;
-use crate::statement::{KeySource, RowSet, Writer, none_of};
+use crate::row_set::{KeySource, RowSet, none_of};
+use crate::statement::Writer;
 use crate::step::{PerStep, StepId};
 
 /// Counts such rows in each table that may have them.

@@ -7,7 +7,8 @@ use crate::catalog::TableInfo;
 use crate::identifier::Column;
 use crate::query::Query;
 use crate::root::Root;
-use crate::statement::{KeySource, Param, RowSet, Statement, Writer, any_of};
+use crate::row_set::{KeySource, RowSet, any_of};
+use crate::statement::{Param, Statement, Writer};
 use crate::step::{PerStep, StepId};
 
 /// Counts the rows of these sets in each table; up to `limit` + 1 if there is a limit, except for users.

@@ -83,5 +83,6 @@ fn people_reason(survey: &Survey, people: &[People]) -> Option<String> {
         format!("rows of `{name}` refer to it by {}", columns.join(", "))
     };
     let all: Vec<String> = people.iter().map(refer).collect();
-    (!all.is_empty()).then(|| format!("{}; rows that belonged only to a deleted organization would stay", all.join(", and ")))
+    (!all.is_empty())
+        .then(|| format!("{}; rows that belonged only to a deleted organization would stay", all.join(", and ")))
 }

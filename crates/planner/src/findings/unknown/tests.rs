@@ -144,7 +144,10 @@ fn sentences_name_a_few_tables_and_a_check_names_all() {
     let warned = compiled("", &many);
     assert_eq!(warned.warnings.len(), NAMED + 3);
     let said = unknown(warned.warnings.iter()).expect("a sentence");
-    assert!(said.contains("leaves their rows in place: `app.t0`, `app.t1`") && said.contains("`app.t7`, and 3 more."), "{said}");
+    assert!(
+        said.contains("leaves their rows in place: `app.t0`, `app.t1`") && said.contains("`app.t7`, and 3 more."),
+        "{said}"
+    );
     assert_eq!(unknown([].into_iter()), None);
 
     let blocked = compiled("unknownTables: block\nunclassified: [{table: x}]", &many);
