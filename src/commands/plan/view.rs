@@ -135,6 +135,9 @@ pub(super) struct Sql<'a> {
 pub(super) struct Counts {
     pub(super) organization_key: String,
     pub(super) state: &'static str,
+    /// Whether the organization exists, so that its own row counts.
+    #[serde(skip)]
+    pub(super) present: bool,
     pub(super) total: Rows,
 }
 
@@ -184,7 +187,12 @@ impl<'a> View<'a> {
             all: shown.all,
             before,
             after,
-            preview: preview.map(|p| Counts { organization_key: p.key.clone(), state: state(p.organization), total }),
+            preview: preview.map(|p| Counts {
+                organization_key: p.key.clone(),
+                state: state(p.organization),
+                present: p.organization != Presence::Absent,
+                total,
+            }),
             error: fault.as_ref().map(report::error_detail),
             fault,
         }
