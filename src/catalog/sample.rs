@@ -16,7 +16,7 @@ use planner::infer::{Form, KeyType, Question, Questions, Values};
 const ROWS: u32 = 1000;
 /// The longest query about one table, in milliseconds. Drafting a plan must not slow down the platform.
 const TIMEOUT: &str = "SET LOCAL statement_timeout = 2000";
-/// A shorter text may equal a key by chance.
+/// The length from which a text counts: a shorter one may equal a key by chance.
 const LONG: u32 = 8;
 /// Values of JSON at any depth that can be a key.
 const SCALARS: &str = r#"'strict $.** ? (@.type() == "string" || @.type() == "number")'"#;
@@ -62,7 +62,7 @@ async fn answers(
     if let Some(answers) = ask(connection, questions, table, columns).await? {
         return Ok(answers.into_iter().map(Some).collect());
     }
-    // One column may be the reason for all.
+    // One unreadable column makes the whole query fail.
     let mut answers = Vec::new();
     for column in columns {
         let one = ask(connection, questions, table, std::slice::from_ref(column)).await?;
@@ -78,7 +78,7 @@ async fn ask(
     table: &Table,
     columns: &[Question],
 ) -> Result<Option<Vec<bool>>, sqlx::Error> {
-    // A statement that fails must not end the transaction.
+    // A savepoint: a statement that fails must not end the transaction.
     let mut savepoint = connection.begin().await?;
     let query = sqlx::query(AssertSqlSafe(sql(questions, table, columns))).persistent(false).bind(&questions.names);
     let row = match query.fetch_one(&mut *savepoint).await {

@@ -54,7 +54,8 @@ struct Printed<'a> {
     organizations: Option<i64>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     steps: &'a [DeletionStep],
-    /// What triggers wrote to tables that are not steps of the plan. `None` if nothing was rehearsed, or if the server does not count.
+    /// What triggers wrote to tables that are not steps of the plan. `None` if nothing was rehearsed, or if the server does not
+    /// count.
     #[serde(skip_serializing_if = "Option::is_none")]
     written: Option<&'a [WrittenTable]>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]

@@ -17,7 +17,7 @@ pub(crate) struct Edge {
 
 /// Stable topological order of `count` nodes: of those that may come next, the one declared first. Nodes that hard edges
 /// join in a cycle are one element of the order, in which they stand as declared; its place among others is that of the
-/// last of them. The last node comes last unless a hard edge asks for more.
+/// last of them. The last node comes last unless a hard edge forbids it.
 pub(crate) fn order(count: usize, edges: &[Edge]) -> Vec<Vec<usize>> {
     let mut waiting = sets(count, edges);
     let mut done = vec![false; count];
@@ -30,7 +30,7 @@ pub(crate) fn order(count: usize, edges: &[Edge]) -> Vec<Vec<usize>> {
         let is_last = |set: &[usize]| set.last().is_some_and(|last| last + 1 == count);
         let next = (waiting.iter().position(|set| !is_last(set) && !waits(set, true)))
             .or_else(|| waiting.iter().position(|set| !waits(set, false)));
-        // Sets without a cycle among them always have one that waits for none.
+        // The sets form no cycle, so one of them always waits for none.
         let set = waiting.remove(next.unwrap_or_default());
         for &node in &set {
             done[node] = true;
@@ -67,7 +67,7 @@ pub(crate) fn cycle(count: usize, edges: &[Edge]) -> Option<Vec<&Edge>> {
     let inside = |e: &&Edge| e.hard && e.first != e.then && set.contains(&e.first) && set.contains(&e.then);
     let mut at = *set.first()?;
     let mut path: Vec<&Edge> = Vec::new();
-    // Backwards until a node repeats.
+    // Walk backwards until a node repeats.
     loop {
         if let Some(start) = path.iter().position(|e| e.then == at) {
             let mut found = path.split_off(start);

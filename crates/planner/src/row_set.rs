@@ -43,7 +43,7 @@ pub(super) struct Exclusive {
     pub(super) step: StepId,
     /// The columns that identify a row, with their types.
     pub(super) key: Vec<(Column, String)>,
-    /// What must not refer to a row. Only a delete asks again.
+    /// References that keep a row. Only deletes check them again.
     pub(super) outside: Vec<Outside>,
 }
 
@@ -92,7 +92,7 @@ impl Outside {
 
 impl Exclusive {
     fn condition(&self, alias: &str, key: &KeySource, writer: &mut Writer) -> String {
-        // The keys are those of the bound organization. Other organizations' rows are nobody's alone.
+        // The captured keys are the bound organization's. For other organizations there are none.
         if *key != KeySource::Bound {
             return "false".to_owned();
         }
@@ -231,7 +231,8 @@ impl RowSet {
         }
     }
 
-    /// Both lead from the same columns to the same table: what they find there is that table's to answer for.
+    /// Whether both lead from the same columns to the same table. Then the check of that table finds rows about which they
+    /// disagree.
     pub(super) fn is_same_way(&self, other: &Self) -> bool {
         let ends = |set: &Self| match set {
             Self::Direct { .. } | Self::Exclusive(_) | Self::Referred { .. } => Vec::new(),
@@ -279,7 +280,7 @@ impl Link {
     fn condition(&self, alias: &str, key: &KeySource, writer: &mut Writer) -> String {
         let left = row(self.pairs.iter().map(|p| format!("{alias}.{}", p.child)));
         if self.captured && matches!(key, KeySource::Others | KeySource::NotOuter(_)) {
-            // What was captured is the bound organization's alone.
+            // The captured keys are the bound organization's alone.
             return "false".to_owned();
         }
         if self.captured {

@@ -135,7 +135,7 @@ fn closing_bracket(text: &str, from: usize) -> Option<(usize, char)> {
     let mut before = ' ';
     let mut gap = true;
     let mut quote = None;
-    // In single quotes, two quotes are one letter.
+    // Where a quoted string ended: inside single quotes, two quotes stand for one.
     let mut closed = None;
     let mut escaped = false;
     let mut comment = false;

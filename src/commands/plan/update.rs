@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::domain::Failure;
 use planner::infer::{self, Update};
 
-/// Adds to the file the tables that it does not mention, and prints what was added.
+/// Adds the tables that the file does not mention, and prints what it added.
 pub(super) async fn execute(
     file: &Path,
     output: Option<&Path>,

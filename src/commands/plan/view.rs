@@ -141,7 +141,7 @@ pub(super) struct Counts {
     pub(super) total: Rows,
 }
 
-/// What is shown beside the plan itself.
+/// What to show besides the plan itself.
 #[derive(Clone, Copy)]
 pub(super) struct Shown {
     /// Every statement.

@@ -40,7 +40,7 @@ pub(super) fn way_out(
         let (number, columns) = keys
             .map(|(number, key)| (number, key.child != root.id, columns(steps, catalog, root, key)))
             .filter(|(.., columns)| !columns.is_empty())
-            // The organization has one row.
+            // Prefer an UPDATE of the organizations' table: it changes one row.
             .min_by_key(|(_, not_root, _)| *not_root)
             .map(|(number, _, columns)| (number, columns))?;
         edges.retain(|edge| edge.key != Some(number));

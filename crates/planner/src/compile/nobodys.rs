@@ -34,7 +34,7 @@ pub(super) fn queries(
         if ways.iter().any(Vec::is_empty) {
             continue;
         }
-        let condition = ways.iter().map(null).collect::<Vec<_>>().join(" AND ");
+        let condition = ways.iter().map(|way| null(way)).collect::<Vec<_>>().join(" AND ");
         let rows = format!("FROM {} t WHERE {condition}", info.table);
         let count = format!("(SELECT count(*) FROM (SELECT 1 {rows} LIMIT {}) s)", COUNT_LIMIT + 1);
         let nobodys = NobodysRows {
@@ -48,15 +48,15 @@ pub(super) fn queries(
     queries
 }
 
-/// For each way in which a row can belong to an organization, the columns that may be NULL. `by_column` are columns of the table
-/// by which no step finds rows.
+/// For each way in which a row can belong to an organization, the columns that may be NULL. `by_column` are columns of the
+/// table by which no step finds rows.
 fn nullable_ways(steps: &Steps<'_>, info: &TableInfo, by_column: &[RowSet]) -> Vec<Vec<String>> {
     let mut ways: Vec<Vec<String>> = Vec::new();
     for step in steps.of_table(info.id).map(|i| &steps[i]) {
         ways.extend(step.organization.iter().map(|column| vec![column.clone()]));
         ways.extend(step.links.iter().map(|(_, pairs)| pairs.iter().map(|(child, _)| child.clone()).collect()));
     }
-    // Such a column says whose the rows are, too.
+    // Such a column says whose the rows are as well.
     ways.extend(by_column.iter().filter_map(|rows| Some(vec![rows.column()?.to_owned()])));
     let mut each = Vec::new();
     for mut way in ways {
@@ -69,7 +69,7 @@ fn nullable_ways(steps: &Steps<'_>, info: &TableInfo, by_column: &[RowSet]) -> V
 }
 
 /// The condition that one of these columns is NULL.
-fn null(way: &Vec<String>) -> String {
+fn null(way: &[String]) -> String {
     let columns: Vec<String> = way.iter().map(|c| format!("t.{} IS NULL", Column::new(c))).collect();
     if columns.len() == 1 { columns.concat() } else { format!("({})", columns.join(" OR ")) }
 }

@@ -81,7 +81,7 @@ pub(super) fn find<'a>(steps: &Steps<'a>, catalog: &'a Catalog, root: &Root) -> 
     let ids: Vec<TableId> = tables.iter().map(|t| t.info.id).chain([root.id]).collect();
     let mut edges = edges(steps, catalog, root, &ids);
     let mut broken = Vec::new();
-    // A trigger may need the organization, so its table goes before it if that can be had as well.
+    // A trigger may read the organization, so its table goes first if a cycle does not forbid it.
     let triggers = (0..organization).filter(|&node| detach::has_trigger(catalog, ids[node]));
     let wishes: Vec<Edge> = triggers.map(|first| Edge { first, then: organization, hard: true, key: None }).collect();
     for wishes in [Vec::new(), wishes] {
@@ -104,7 +104,7 @@ pub(super) fn find<'a>(steps: &Steps<'a>, catalog: &'a Catalog, root: &Root) -> 
     Sequence { sets: sets.collect(), broken }
 }
 
-/// What the foreign keys among these tables ask of the order.
+/// The order that the foreign keys among these tables require.
 fn edges(steps: &Steps<'_>, catalog: &Catalog, root: &Root, tables: &[TableId]) -> Vec<Edge> {
     let node = |id: TableId| tables.iter().position(|table| *table == id);
     let edge = |(number, key): (usize, &ForeignKey)| {
@@ -120,7 +120,7 @@ fn edges(steps: &Steps<'_>, catalog: &Catalog, root: &Root, tables: &[TableId]) 
             }
             _ => true,
         };
-        // Nothing but a need puts the organization before its rows.
+        // The organization goes before its rows only if a hard edge requires it.
         (hard || key.child != root.id).then_some(Edge { first, then, hard, key: Some(number) })
     };
     catalog.foreign_keys.iter().enumerate().filter_map(edge).collect()

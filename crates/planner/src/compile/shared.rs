@@ -63,7 +63,7 @@ pub(super) fn query(
         let counts = counted.iter().map(|condition| {
             format!("(SELECT count(*) FROM (SELECT 1 FROM {table} t WHERE {condition} LIMIT {}) s)", COUNT_LIMIT + 1)
         });
-        // The other ways are those by which rows are counted all the time.
+        // The other ways are not checked: every count searches by them anyway.
         let searches: Vec<[String; 1]> = by_column.iter().filter_map(|c| Some([c.column()?.to_owned()])).collect();
         let count = format!("({})", counts.collect::<Vec<_>>().join(" + "));
         let count = effort.bounded(count, step.info, searches.iter().map(<[String; 1]>::as_slice));

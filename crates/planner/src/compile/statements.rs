@@ -54,7 +54,7 @@ pub(super) fn delete(set: &Set<'_>, root: &Root, deleting: &Deleting, captured: 
     if set.organization {
         let delete = organization(&mut writer);
         if parts.is_empty() {
-            // By itself, because a rule that adds to it is allowed only there.
+            // Not in a WITH query: PostgreSQL allows a rule that adds to the delete only in a statement of its own.
             return writer.finish(delete);
         }
         parts.push((format!("{delete} RETURNING 1"), "count(*)".to_owned()));

@@ -34,7 +34,7 @@ pub(super) fn warnings_of_missing_indexes(plan: &Plan, catalog: &Catalog) -> Vec
     for step in &plan.steps {
         if let Some(table) = catalog.declared(&step.table) {
             let columns = step.path_columns();
-            // A column that is missing is a fault already. Rows that others refer to are found by their key.
+            // A missing column is a fault already. Rows of a step with `referencedBy` are found by their key.
             if step.referenced_by.is_none() && columns.iter().all(|c| table.column(c).is_some()) {
                 let cost = "scans the whole table to find the rows of an organization".to_owned();
                 searches.push(Search { table, columns, constraint: None, cost });

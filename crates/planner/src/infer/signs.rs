@@ -50,7 +50,7 @@ fn by_name(survey: &Survey, table: &Surveyed, columns: &[&ColumnInfo], stems: &S
         }
     }
     found.extend(parts.values().map(|pairs| candidate(table, pairs)));
-    // Otherwise what is only a part of a key would come first.
+    // In the order of the columns, whether they name a whole key or part of one.
     let place = |c: &Candidate| survey.table(c.parent).map(Surveyed::written);
     found.sort_by_key(|c| (c.columns(), place(c)));
     found

@@ -13,7 +13,8 @@ pub(super) struct People {
     pub(super) referring: TableId,
     /// Its columns, each with the column that it refers to.
     pub(super) pairs: Vec<(String, String)>,
-    /// Whether it has one row for each pair of an organization (or something of it) and such a row.
+    /// Whether it is a join table: a unique key allows one row for each pair of an organization (or one of its rows) and such a
+    /// row.
     pub(super) join: bool,
 }
 
@@ -39,7 +40,7 @@ impl<'a> Undecided<'a> {
         Self { candidates: vec![one, other], ambiguous: true, people: Vec::new(), new: false }
     }
 
-    /// A table whose place is clear, but nobody has seen it yet.
+    /// A new table whose place is clear: a person has not confirmed it yet.
     pub(super) fn new_table(ways: Vec<&'a Candidate>) -> Self {
         Self { candidates: ways, ambiguous: false, people: Vec::new(), new: true }
     }
