@@ -82,6 +82,7 @@ fn main() -> ExitCode {
         needs::tests(),
         nobodys_rows::tests(),
         plan::tests(),
+        plan::decisions::tests(),
         plan::groups::tests(),
         plan_init::tests(),
         plan_init::update::tests(),

@@ -1,5 +1,6 @@
 //! "I get a plan from my own schema, see what it would delete, and rehearse it, before anything is deleted."
 
+pub mod decisions;
 pub mod groups;
 
 use std::sync::Arc;

@@ -74,7 +74,7 @@ async fn an_update_adds_new_tables_and_leaves_the_rest_of_the_file_as_it_is(worl
         "  unclassified: note_marks (a new table: note_id refers to `notes`)\n",
         "  unclassified: outbox (values inside payload (jsonb) are keys of `organizations`)\n",
         "  global: account_settings (no sign of an organization)\n",
-        "The database has no table `legacy`, which",
+        "mentions the table `legacy`, which the database does not have.",
         "The operator deletes nothing while a table is unclassified.",
     ] {
         assert!(said.out.contains(words), "{words}: {}", said.out);

@@ -3,6 +3,7 @@
 mod ambiguous;
 mod captures;
 mod checks;
+mod columns;
 mod detach;
 mod digest;
 mod effort;

@@ -10,6 +10,7 @@ mod show;
 mod text;
 mod update;
 mod view;
+mod ways;
 mod yaml;
 
 use std::process::ExitCode;

@@ -6,6 +6,7 @@ use std::ops::Add;
 
 use serde::Serialize;
 
+use super::ways;
 use crate::api::status::ErrorDetail;
 use crate::cascade::preview::Preview;
 use crate::domain::facts::Presence;
@@ -270,7 +271,7 @@ fn steps<'a>(plan: &'a Plan, erase: &'a Cascade, rows: Option<&[(PlanTable, i64)
                 statement: i + 1,
                 table: &step.table,
                 entity: &step.entity,
-                belongs_by: belongs_by(plan, step),
+                belongs_by: ways::of_table(plan, &step.table),
                 through: through(plan, deleted.step.place(), step),
                 protected: deleted.protected,
                 captured: capture.into_iter().flat_map(|c| &c.columns).map(String::as_str).collect(),
@@ -304,26 +305,6 @@ fn names<'a>(plan: &'a Plan, delete: &Delete) -> Vec<&'a str> {
 /// Tables that are deleted from by one statement, because they refer to each other.
 fn sets<'a>(plan: &'a Plan, erase: &Cascade) -> Vec<Vec<&'a str>> {
     erase.deletes.iter().map(|delete| names(plan, delete)).filter(|names| names.len() > 1).collect()
-}
-
-/// The columns that lead from a row to the organization: `flow_id -> flows.organization_id`.
-fn belongs_by(plan: &Plan, step: &Step) -> String {
-    if let Some(column) = &step.organization {
-        return column.clone();
-    }
-    let own = match &step.column {
-        Some(column) => column.clone(),
-        None => format!("({})", step.columns.keys().cloned().collect::<Vec<_>>().join(", ")),
-    };
-    if let Some(entity) = &step.referenced_by {
-        let referrers = plan.steps.iter().filter(|r| r.entity == *entity);
-        let ways: Vec<String> = referrers.map(|r| format!("{}.{own} ({})", r.table, belongs_by(plan, r))).collect();
-        return format!("only {} refers to it", ways.join(" or "));
-    }
-    let parents = plan.steps.iter().filter(|p| step.parent.as_ref() == Some(&p.entity));
-    let ways: Vec<String> =
-        parents.map(|parent| format!("{own} -> {}.{}", parent.table, belongs_by(plan, parent))).collect();
-    ways.join(" or ")
 }
 
 fn before<'a>(compiled: &'a CompiledPlan, erase: &'a Cascade) -> Vec<Sql<'a>> {

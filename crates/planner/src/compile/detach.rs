@@ -2,9 +2,10 @@
 //! deleted from one after the other. One statement for all of them is better, but not where a trigger expects to find the
 //! rest in place, or changes rows that the same statement deletes.
 
+use super::columns::{finds_rows, nullable};
 use super::faults::Collector;
 use super::resolve::Steps;
-use super::sequence::{Sequence, finds_rows, nullable};
+
 use crate::cascade::Detach;
 use crate::catalog::{Catalog, ForeignKey, TableId};
 use crate::identifier::Column;
@@ -66,7 +67,7 @@ fn columns(steps: &Steps<'_>, catalog: &Catalog, root: &Root, key: &ForeignKey) 
 
 /// The statements that set these references of exactly the organization's rows to NULL.
 pub(super) fn detaches(
-    sequence: &Sequence<'_>,
+    broken: &[(&ForeignKey, Vec<String>)],
     steps: &Steps<'_>,
     catalog: &Catalog,
     root: &Root,
@@ -75,7 +76,7 @@ pub(super) fn detaches(
 ) -> Vec<Detach> {
     let organization = root.rows();
     let mut found = Vec::new();
-    for (key, columns) in &sequence.broken {
+    for (key, columns) in broken {
         let Some(child) = catalog.table(key.child) else { continue };
         faults.updates(child, columns);
         let sets: Vec<&RowSet> = if child.id == root.id {

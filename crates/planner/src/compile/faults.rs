@@ -61,7 +61,7 @@ impl Collector {
                 format!("the table `{name}` is unclassified: nobody has decided whether its rows are deleted with an organization{why}"),
                 Some(name),
                 Some(format!(
-                    "decide about `{name}` in the plan (cascade): add a step if its rows belong to an organization, a keep {{table: {name}, reason: ...}} if they stay, or {name} to `global` if none of its rows belongs to an organization; then remove it from `cascade.unclassified`"
+                    "decide about `{name}` in the plan (cascade): add a step if its rows belong to an organization, a keep {{table: {name}, reason: ...}} if they stay, or {name} to `cascade.global` if none of them belongs to an organization; then remove it from `cascade.unclassified`"
                 )),
             );
         }

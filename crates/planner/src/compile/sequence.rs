@@ -1,6 +1,7 @@
 //! The order in which tables are deleted from, as far as foreign keys leave a choice, and which tables are deleted from by
 //! one statement because foreign keys leave none.
 
+use super::columns::{finds_rows, nullable};
 use super::detach;
 use super::resolve::Steps;
 use crate::catalog::{Catalog, Enforcement, ForeignKey, OnDelete, TableId, TableInfo};
@@ -129,24 +130,4 @@ fn edges(steps: &Steps<'_>, catalog: &Catalog, root: &Root, tables: &[TableId]) 
 /// Whether rows are found by a column of this foreign key: setting it to NULL would lose them.
 fn is_path(steps: &Steps<'_>, key: &ForeignKey) -> bool {
     key.child_columns.iter().any(|column| finds_rows(steps, key.child, column))
-}
-
-/// Whether rows of this table, or their child rows, are found by this column.
-pub(super) fn finds_rows(steps: &Steps<'_>, table: TableId, column: &String) -> bool {
-    steps.values().any(|step| {
-        let own = step.info.id == table
-            && (step.organization.as_ref() == Some(column)
-                || step.links.iter().any(|(_, pairs)| pairs.iter().any(|(child, _)| child == column)));
-        let below = step
-            .links
-            .iter()
-            .any(|(parent, pairs)| steps[*parent].info.id == table && pairs.iter().any(|(_, parent)| parent == column));
-        own || below
-    })
-}
-
-/// The columns of a foreign key that can be NULL.
-pub(super) fn nullable<'k>(child: &TableInfo, key: &'k ForeignKey) -> Vec<&'k String> {
-    let null = |name: &&String| child.column(name).is_some_and(|c| c.nullable);
-    key.child_columns.iter().filter(null).collect()
 }

@@ -82,7 +82,7 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
         parents_left: captures::parents_left(&steps),
         parents_back: captures::parents_back(&steps, &protected),
         left_behind: scope.left_behind(&held, &keys, &protected),
-        detaches: detach::detaches(&sequence, &steps, catalog, root, &held, faults),
+        detaches: detach::detaches(&sequence.broken, &steps, catalog, root, &held, faults),
         deletes,
         late_deletes,
         recount: statements::count(sequence.tables(), &steps, &gone, None),
