@@ -92,7 +92,6 @@ fn main() -> ExitCode {
         property::meanwhile::tests(),
         property::partial_keys::tests(),
         property::people::tests(),
-        property::lab::tests(),
         property::relations::tests(),
         property::single::tests(),
         rbac::tests(),

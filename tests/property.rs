@@ -10,7 +10,6 @@ mod broken;
 mod case;
 pub mod cycles;
 pub mod equality;
-pub mod lab;
 mod expected;
 mod fill;
 mod generate;

@@ -45,7 +45,7 @@ pub struct InUse {
 }
 
 impl Keys {
-    /// How many rows there are.
+    /// The number of rows.
     fn len(&self) -> usize {
         self.keys.first().map_or(0, Vec::len)
     }
@@ -67,7 +67,7 @@ impl Keys {
 }
 
 impl CapturedKeys {
-    /// Takes what was kept of a step.
+    /// Restores what was kept of a step.
     ///
     /// # Errors
     /// Fails when there is not a list of values for each column, or the lists differ in length.

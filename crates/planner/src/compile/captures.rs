@@ -7,7 +7,8 @@ use crate::cascade::{Back, Capture, ParentLeft};
 use crate::catalog::{TableId, TableInfo};
 use crate::identifier::Column;
 use crate::query::Query;
-use crate::statement::{KeySource, Param, RowSet, Writer, none_of};
+use crate::row_set::{KeySource, RowSet, none_of};
+use crate::statement::{Param, Writer};
 use crate::step::{PerStep, StepId};
 
 pub(super) fn captures(

@@ -138,8 +138,9 @@ fn pairs(
     if pairs.is_empty() || !own.unique_on(&key) {
         faults.schema(
             format!(
-                "`{at}.referencedBy`: the columns of `{}` that the rows of that entity refer to do not identify a row",
-                own.table.name()
+                "`{at}.referencedBy`: the columns of `{}` to which `{}` refers do not identify a row",
+                own.table.name(),
+                referring.table.name()
             ),
             Some(&step.table),
             Some(format!(
@@ -172,7 +173,11 @@ fn holder<'a>(
         faults.schema(
             format!("`{at}`: a single column cannot hold the key of `{}`, which has several columns", own.table.name()),
             Some(&reference.table),
-            Some(format!("remove {at} from the plan, and keep `{}` in another way", own.table.name())),
+            Some(format!(
+                "remove {at} from the plan; if rows of `{}` must keep rows of `{}`, add a foreign key",
+                info.table.name(),
+                own.table.name()
+            )),
         );
         return None;
     };

@@ -8,7 +8,8 @@ use crate::catalog::TableInfo;
 use crate::identifier::Column;
 use crate::query::Query;
 use crate::root::Root;
-use crate::statement::{KeySource, Param, RowSet, Statement, Writer, any_of};
+use crate::row_set::{KeySource, RowSet, any_of};
+use crate::statement::{Param, Statement, Writer};
 use crate::step::{PerStep, StepId};
 
 /// Counts the rows of these sets in each table; up to `limit` + 1 if there is a limit, except for users.
@@ -54,7 +55,7 @@ pub(super) fn delete(set: &Set<'_>, root: &Root, deleting: &Deleting, captured: 
     if set.organization {
         let delete = organization(&mut writer);
         if parts.is_empty() {
-            // By itself, because a rule that adds to it is allowed only there.
+            // Not in a WITH query: PostgreSQL allows a rule that adds to the delete only in a statement of its own.
             return writer.finish(delete);
         }
         parts.push((format!("{delete} RETURNING 1"), "count(*)".to_owned()));

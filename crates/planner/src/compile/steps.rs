@@ -34,12 +34,12 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
     let live = row_sets(&steps, root, &only_exclusive(&steps, &keys));
     let held = row_sets(&steps, root, &captured);
     let deleting = Deleting { rows: scope.deleting(&held), held: held.clone() };
-    // The last count asks for rows of parents that are gone in any case.
+    // At the last count, all parents are gone.
     let gone = row_sets(&steps, root, &keys);
     let shown = scope.shown();
 
     let deleted = |set: &Set<'_>, same: &TableSteps<'_>| {
-        // Parents that the same statement deletes are gone after it.
+        // Afterwards, parents that the same statement deletes are gone.
         let left = if set.is_single() { &held } else { &gone };
         DeletedTable {
             step: same.first,
