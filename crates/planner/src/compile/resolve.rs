@@ -14,12 +14,15 @@ pub(super) struct Resolved<'a> {
     pub(super) step: &'a Step,
     pub(super) info: &'a TableInfo,
     /// Its parents, each with pairs of a column and the parent's column; empty for a step with a tenant column.
-    pub(super) links: Vec<(StepId, Vec<(String, String)>)>,
+    pub(super) links: Vec<StepLink>,
     /// The tenant column.
     pub(super) organization: Option<String>,
     /// Which rows refer to its rows, if it takes those to which only the organization's rows refer.
     pub(super) referenced: Option<Referenced<'a>>,
 }
+
+/// Another step, with pairs of a referring column and the column that it refers to.
+pub(super) type StepLink = (StepId, Vec<(String, String)>);
 
 /// The steps of a plan.
 pub(super) type Steps<'a> = PerStep<Resolved<'a>>;
@@ -136,7 +139,7 @@ fn links(
     (plan, infos): (&Plan, &[&TableInfo]),
     catalog: &Catalog,
     faults: &mut Collector,
-) -> Option<Vec<(StepId, Vec<(String, String)>)>> {
+) -> Option<Vec<StepLink>> {
     let Some(parent) = &step.parent else { return Some(Vec::new()) };
     let named = || plan.steps.iter().enumerate().filter(|(_, other)| other.entity == *parent);
     let parents: Vec<TableId> = named().map(|(j, _)| infos[j].id).collect();
