@@ -143,6 +143,7 @@ async fn values_of_rows_are_signs_whatever_the_type_of_the_key(world: Arc<World>
             ("nested", "jsonb", r#"{"a": [1, {"b": [["{}"]]}]}"#),
             ("written", "json", r#"["x", {"n": 1.5, "v": "{}"}]"#),
             ("scalar", "jsonb", r#""{}""#),
+            ("named", "jsonb", r#"{"limits": [{"{}": {"flows": 3}}]}"#),
         ];
         for (name, column, form) in forms {
             for (table, value) in [(format!("with_{name}"), key), (format!("without_{name}"), other)] {
@@ -162,8 +163,16 @@ async fn values_of_rows_are_signs_whatever_the_type_of_the_key(world: Arc<World>
         let drafted = plan(&file);
         let mut found: Vec<&str> = open(&drafted).iter().map(|o| o.0).collect();
         found.sort_unstable();
-        let expected =
-            ["odd \"; name", "with_listed", "with_long", "with_nested", "with_plain", "with_scalar", "with_written"];
+        let expected = [
+            "odd \"; name",
+            "with_listed",
+            "with_long",
+            "with_named",
+            "with_nested",
+            "with_plain",
+            "with_scalar",
+            "with_written",
+        ];
         assert_eq!(found, expected, "{key_type}: {text}");
         assert_eq!(drafted.global.len(), forms.len(), "{key_type}: {text}");
         assert!(!text.contains(key) && !text.contains("could not be read"), "{key_type}: {text}");
@@ -184,7 +193,8 @@ async fn a_number_and_a_short_text_are_keys_only_below_a_name(world: Arc<World>)
             ("yes_c", "details jsonb", format!(r#"[{{"organization_ids": [0, {value}]}}]"#)),
             ("yes_d", &*format!("organization_ids {array}"), format!("{{{key}}}")),
             ("yes_e", "organizations jsonb", format!("[{value}]")),
-            ("no_a", "details jsonb", format!(r#"{{"count": {value}, "list": [{value}]}}"#)),
+            ("yes_f", "details jsonb", format!(r#"{{"tenant": {{"organizations": {{"{key}": true}}}}}}"#)),
+            ("no_a", "details jsonb", format!(r#"{{"count": {value}, "list": [{value}], "{key}": 1}}"#)),
             ("no_b", &*format!("numbers {array}"), format!("{{{key}}}")),
             ("no_c", "note text", key.to_owned()),
             ("no_d", "details jsonb", r#"{"organization_id": 8}"#.to_owned()),
@@ -197,7 +207,7 @@ async fn a_number_and_a_short_text_are_keys_only_below_a_name(world: Arc<World>)
         let drafted = plan(&file);
         let mut found: Vec<&str> = open(&drafted).iter().map(|o| o.0).collect();
         found.sort_unstable();
-        assert_eq!(found, ["yes_a", "yes_b", "yes_c", "yes_d", "yes_e"], "{key_type}: {text}");
+        assert_eq!(found, ["yes_a", "yes_b", "yes_c", "yes_d", "yes_e", "yes_f"], "{key_type}: {text}");
         assert_eq!(drafted.global, ["no_a", "no_b", "no_c", "no_d"], "{key_type}: {text}");
     }
 }

@@ -20,6 +20,8 @@ const TIMEOUT: &str = "SET LOCAL statement_timeout = 2000";
 const LONG: u32 = 8;
 /// Values of JSON at any depth that can be a key.
 const SCALARS: &str = r#"'strict $.** ? (@.type() == "string" || @.type() == "number")'"#;
+/// Names of members of JSON at any depth: settings of many organizations often have the keys there.
+const MEMBERS: &str = r#"'strict $.** ? (@.type() == "object").keyvalue().key'"#;
 
 impl Database {
     /// Reads a sample of the rows. Returns which columns hold keys of organizations, and which could not be read.
@@ -121,8 +123,10 @@ fn holds(questions: &Questions, question: &Question) -> String {
             of_rows(&rows, "", question.named)
         }
         Form::Json => {
-            let scalars =
-                |of: &str| format!("LATERAL (SELECT x #>> '{{}}' FROM jsonb_path_query({of}, {SCALARS}) x) e(v)");
+            let scalars = |of: &str| {
+                let all = |path: &str| format!("SELECT x #>> '{{}}' FROM jsonb_path_query({of}, {path}) x");
+                format!("LATERAL ({} UNION ALL {}) e(v)", all(SCALARS), all(MEMBERS))
+            };
             let anywhere = of_rows(&scalars(&format!("{column}::jsonb")), "", question.named);
             let members = format!(
                 "jsonb_path_query({column}::jsonb, 'strict $.** ? (@.type() == \"object\")') o(v), jsonb_each(o.v) m(name, value), {}",

@@ -74,6 +74,9 @@ pub struct Cascade {
     /// Rows that the organization's rows referred to and nothing refers to any more, and that are still there: rows appeared
     /// that refer to them. `None` if no such row can appear.
     pub left_behind: Option<Query<PlanTable>>,
+    /// Which captured parts of keys a row outside has as well, before the first delete. No child row has such a part, or the
+    /// preflight finds it.
+    pub parents_shared: Vec<Back>,
     /// Which keys that are kept to count again belong to a parent that is there again.
     pub parents_back: Vec<Back>,
     /// What must not be there before the first delete.

@@ -26,11 +26,11 @@ fn expected(text: &str, additions: &Additions) -> Option<Value> {
         }
         let added = additions.entries(list).into_iter().map(serde_yaml::from_str);
         let added: Vec<Value> = added.collect::<Result<_, _>>().ok()?;
-        cascade
-            .entry(list.name().into())
-            .or_insert_with(|| Value::Sequence(Vec::new()))
-            .as_sequence_mut()?
-            .extend(added);
+        let old = cascade.entry(list.name().into()).or_insert(Value::Null);
+        if old.is_null() {
+            *old = Value::Sequence(Vec::new());
+        }
+        old.as_sequence_mut()?.extend(added);
     }
     Some(value)
 }
@@ -91,7 +91,15 @@ fn insert(text: &str, list: List, additions: &Additions) -> Option<String> {
         None => (end_of(block, |_| true, indent)?, additions.block(list, indent, false)),
         Some((i, at)) if is_blank(text.get(at..block[i].end())?) => {
             let below = &block[i + 1..];
-            let first = below.iter().find(|l| l.counts()).filter(|l| l.is_element())?;
+            let next = below.iter().find(|l| l.counts());
+            let of_value = |l: &&Line<'_>| l.indent() > indent || l.is_element();
+            let Some(first) = next.filter(of_value) else {
+                // Somebody emptied the list, and left its name.
+                return spliced(text, block[i].end(), &additions.block(list, indent + 2, true));
+            };
+            if !first.is_element() {
+                return None;
+            }
             let inner = first.indent();
             let of_list = |l: &Line<'_>| l.indent() > inner || (l.indent() == inner && l.is_element());
             (end_of(below, of_list, indent + 1)?, additions.block(list, inner, true))
@@ -103,9 +111,14 @@ fn insert(text: &str, list: List, additions: &Additions) -> Option<String> {
             (at, format!("{comma}{space}{}", additions.elements(list, indent)))
         }
     };
+    spliced(text, at, &added)
+}
+
+/// The text with the additions, which get its line breaks.
+fn spliced(text: &str, at: usize, added: &str) -> Option<String> {
     let (head, tail) = (text.get(..at)?, text.get(at..)?);
     let break_first =
-        if head.ends_with('\n') || !added.ends_with('\n') || named_in_brackets(&added) { "" } else { "\n" };
+        if head.ends_with('\n') || !added.ends_with('\n') || named_in_brackets(added) { "" } else { "\n" };
     let added = format!("{break_first}{added}");
     let added = if text.contains("\r\n") { added.replace('\n', "\r\n") } else { added };
     Some(format!("{head}{added}{tail}"))

@@ -1,7 +1,7 @@
 //! Entries of a plan as lines of YAML.
 
 use planner::infer::{Suggestions, Unread};
-use planner::plan::{Step, Unclassified};
+use planner::plan::{Reference, Step, Unclassified};
 use planner::scalar;
 
 /// Lines become no longer than this where they are lists.
@@ -15,7 +15,7 @@ pub(super) struct Line {
 
 /// The steps, one line each, with aligned fields.
 pub(super) fn aligned(steps: &[Step]) -> Vec<Line> {
-    let fields: Vec<[String; 4]> = steps
+    let fields: Vec<[String; 5]> = steps
         .iter()
         .map(|step| {
             let (belongs, by) = match (&step.organization, &step.referenced_by, &step.parent) {
@@ -35,11 +35,13 @@ pub(super) fn aligned(steps: &[Step]) -> Vec<Line> {
                     (format!("{field}: {}", scalar(entity.map_or("", String::as_str))), by)
                 }
             };
-            [format!("entity: {}", scalar(&step.entity)), format!("table: {}", scalar(&step.table)), belongs, by]
+            let (entity, table) =
+                (format!("entity: {}", scalar(&step.entity)), format!("table: {}", scalar(&step.table)));
+            [entity, table, belongs, by, unless(step)]
         })
         .collect();
     let width = |i: usize| fields.iter().map(|f| f[i].chars().count()).max().unwrap_or_default();
-    let widths: Vec<usize> = (0..4).map(width).collect();
+    let widths: Vec<usize> = (0..5).map(width).collect();
     fields
         .iter()
         .zip(steps)
@@ -57,6 +59,13 @@ pub(super) fn aligned(steps: &[Step]) -> Vec<Line> {
             Line { table: step.table.clone(), text: format!("{{{text}}}") }
         })
         .collect()
+}
+
+/// The columns that keep a row of the step. Empty if there are none.
+fn unless(step: &Step) -> String {
+    let one = |r: &Reference| format!("{{table: {}, column: {}}}", scalar(&r.table), scalar(&r.column));
+    let all: Vec<String> = step.unless.iter().map(one).collect();
+    if all.is_empty() { String::new() } else { format!("unless: [{}]", all.join(", ")) }
 }
 
 /// A table about which a person must decide, as an element of a list.
@@ -103,4 +112,24 @@ pub(super) fn unread(tables: &[Unread]) -> Vec<String> {
 /// Text that cannot end a comment.
 pub(super) fn comment(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_read_again_as_it_was_written() {
+        let unless = |table: &str, column: &str| Reference { table: table.into(), column: column.into() };
+        let step = Step {
+            entity: "users".into(),
+            table: "users".into(),
+            referenced_by: Some("memberships".into()),
+            column: Some("user_id".into()),
+            unless: vec![unless("my, table", "no"), unless("b", "c}")],
+            ..Step::default()
+        };
+        let line = aligned(std::slice::from_ref(&step)).remove(0).text;
+        assert_eq!(serde_yaml::from_str::<Step>(&line).ok(), Some(step), "{line}");
+    }
 }

@@ -35,7 +35,7 @@ pub(super) fn locked<'s>(steps: &'s Steps<'_>) -> impl Iterator<Item = TableId> 
 }
 
 /// Whether the rows of this step, or those of one of its parents, are only found by such captured keys.
-fn depends(steps: &Steps<'_>, id: StepId) -> bool {
+pub(super) fn depends(steps: &Steps<'_>, id: StepId) -> bool {
     steps[id].referenced.is_some() || steps[id].links.iter().any(|(parent, _)| depends(steps, *parent))
 }
 
@@ -229,9 +229,10 @@ impl<'a> Scope<'_, 'a> {
             let pairs = pairs.map(|(column, referred)| pair((child, column), (own, referred))).collect();
             found.push((child, Outside { table: child.table.clone(), pairs, rows }));
         }
-        let referenced = self.steps[id].referenced.as_ref();
+        // What keeps a row of one step keeps it from the other steps of the table, too.
+        let all = || self.steps.of_table(own.id).filter_map(|step| self.steps[step].referenced.as_ref());
         // The columns by which the rows are found refer to them for every organization, with or without a foreign key.
-        for (referrer, pairs) in referenced.into_iter().flat_map(|r| &r.referrers) {
+        for (referrer, pairs) in all().flat_map(|r| &r.referrers) {
             let info = self.steps[*referrer].info;
             let pairs: Vec<Pair> = pairs.iter().map(|(column, key)| pair((info, column), (own, key))).collect();
             let known = |(child, outside): &(&TableInfo, Outside)| child.id == info.id && outside.pairs == pairs;
@@ -240,9 +241,8 @@ impl<'a> Scope<'_, 'a> {
                 found.push((info, Outside { table: info.table.clone(), pairs, rows }));
             }
         }
-        for (info, column) in referenced.into_iter().flat_map(|r| &r.unless) {
-            let pairs =
-                referenced.into_iter().flat_map(|r| &r.key).map(|key| pair((info, column), (own, key))).collect();
+        for (r, (info, column)) in all().flat_map(|r| r.unless.iter().map(move |reference| (r, reference))) {
+            let pairs = r.key.iter().map(|key| pair((info, column), (own, key))).collect();
             let rows = OutsideRows::Not(self.inside(info, &inside));
             found.push((info, Outside { table: info.table.clone(), pairs, rows }));
         }

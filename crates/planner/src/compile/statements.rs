@@ -1,5 +1,6 @@
 //! The statements of the cascade that count and delete.
 
+use super::exclusive;
 use super::resolve::Steps;
 use super::sequence::{Set, TableSteps};
 use crate::cascade::{PlanTable, USERS};
@@ -112,11 +113,15 @@ pub(super) fn lock_tables(root: &Root, steps: &Steps<'_>) -> Statement {
 }
 
 /// The steps whose rows stand for those of this step when many organizations are observed: itself, or the steps that refer
-/// to its rows.
+/// to its rows, or to those of its parent.
 fn observed(steps: &Steps<'_>, id: StepId) -> Vec<StepId> {
-    match &steps[id].referenced {
-        None => vec![id],
+    let step = &steps[id];
+    match &step.referenced {
         Some(referenced) => referenced.referrers.iter().flat_map(|(referrer, _)| observed(steps, *referrer)).collect(),
+        None if exclusive::depends(steps, id) => {
+            step.links.iter().flat_map(|(parent, _)| observed(steps, *parent)).collect()
+        }
+        None => vec![id],
     }
 }
 

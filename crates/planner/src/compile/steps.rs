@@ -81,6 +81,7 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
         captures: captures::captures(&steps, &keys, &held, &protected, &to_lock),
         parents_left: captures::parents_left(&steps),
         parents_back: captures::parents_back(&steps, &protected),
+        parents_shared: captures::parents_shared(&steps, &live),
         left_behind: scope.left_behind(&held, &keys, &protected),
         detaches: detach::detaches(&sequence.broken, &steps, catalog, root, &held, faults),
         deletes,
@@ -95,7 +96,7 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
         quick_check: preflight(Effort::QuickCheck(catalog)),
         nobodys_rows: nobodys::queries(&plan.tenant_columns, &steps, catalog, root),
         observe_many: statements::observe_many(root, &steps, &live),
-        observes_referrers: steps.values().any(|s| s.step.entity == USERS && s.referenced.is_some()),
+        observes_referrers: steps.iter().any(|(id, s)| s.step.entity == USERS && exclusive::depends(&steps, id)),
         defer_constraints: catalog.foreign_keys.iter().any(|k| k.deferrable),
     })
 }

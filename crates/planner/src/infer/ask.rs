@@ -28,7 +28,8 @@ pub(super) fn ask<'a>(
         for id in open {
             let references = placement.candidates(id).iter().copied().filter(|c| asks(placement, c));
             let signs = signs.iter().filter(|c| c.child == id && placement.may_be_tenants(c.parent));
-            let candidates = best(references.chain(signs).collect());
+            let mut candidates = best(references.chain(signs).collect());
+            candidates.sort_by_key(|c| (c.source != Source::ForeignKey, !c.same_type, c.nullable, !is_own(tenants, c)));
             let people = people::find(survey, tenants, placement, id);
             if !candidates.is_empty() || !people.is_empty() {
                 placement.unclassified.insert(id, Undecided::doubtful(candidates, people));
@@ -47,6 +48,11 @@ fn asks(placement: &Placement<'_>, candidate: &Candidate) -> bool {
         Some(_) => placement.may_be_tenants(candidate.parent),
         None => placement.is_open(candidate.parent),
     }
+}
+
+/// Whether it is the organization's own column, and not one with a role: `tenant_id`, but not `source_tenant_id`.
+fn is_own(tenants: TenantTable<'_>, candidate: &Candidate) -> bool {
+    tenants.is(candidate.parent) && !candidate.fit.role
 }
 
 /// The candidates that are worth a question: for each set of columns the best ones, and of those without a foreign key only

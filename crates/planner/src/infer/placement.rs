@@ -65,6 +65,17 @@ impl<'a> Placement<'a> {
         self.by_child.get(&id).map_or(&[], Vec::as_slice)
     }
 
+    /// References without a foreign key from tables that have a place, but not by this reference, to the rows of the table.
+    pub(super) fn loose_references(&self, parent: TableId) -> impl Iterator<Item = &'a Candidate> {
+        let by_it = |c: &Candidate| {
+            self.placed
+                .get(&c.child)
+                .is_none_or(|place| c.pairs.iter().any(|(column, _)| place.columns.contains(column)))
+        };
+        let to_it = move |c: &&Candidate| c.parent == parent && c.source != Source::ForeignKey && c.same_type;
+        self.by_child.values().flatten().copied().filter(to_it).filter(move |c| !by_it(c))
+    }
+
     /// The candidates to tables that have a place, the best first: after the rank, the organization's own column before a
     /// path through other tables, then a column that is named after its parent, then one with an index, then the shortest
     /// path.

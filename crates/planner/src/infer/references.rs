@@ -47,7 +47,21 @@ pub(super) fn candidate_references(survey: &Survey, tenants: TenantTable<'_>, st
             }
         }
     }
+    for candidate in candidates.iter_mut().filter(|c| tenants.is(c.parent) && c.doubt.is_none()) {
+        if let ([(column, _)], true, false) =
+            (candidate.pairs.as_slice(), candidate.nullable, candidate.named_after_parent())
+            && !tenant_columns.contains(column)
+        {
+            candidate.doubt = Some(not_named_after(column, candidate.source, tenants.table));
+        }
+    }
     References { candidates, tenant_columns: tenant_columns.into_iter().collect() }
+}
+
+/// Why a column that may be NULL decides nothing: `sponsor` of coupons.
+fn not_named_after(columns: &str, source: Source, parent: &Surveyed) -> String {
+    let refers = if source == Source::ForeignKey { "refers" } else { "may refer" };
+    format!("{columns} is nullable and {refers} to `{}`, but is not named after it", parent.written())
 }
 
 /// Whether a column of this name means the organization in every table.
@@ -75,7 +89,7 @@ fn by_foreign_key(key: &ForeignKey, child: &Surveyed, parent: &Surveyed, tenants
             key.on_delete
         ))
     } else if nullable && !to_tenants && !named_after_parent {
-        Some(format!("{columns} is nullable and refers to `{name}`, but is not named after it"))
+        Some(not_named_after(&columns, Source::ForeignKey, parent))
     } else {
         None
     };
@@ -143,7 +157,7 @@ fn by_name(
             } else if let (Source::Name, Some(sibling)) = (source, stems.sibling(table, column, id)) {
                 Some(format!("{columns} may refer to `{name}` or to `{}`", sibling.written()))
             } else if column.nullable && !to_tenants && !named_after_parent {
-                Some(format!("{columns} is nullable and may refer to `{name}`, but is not named after it"))
+                Some(not_named_after(columns, source, parent))
             } else {
                 None
             };

@@ -31,6 +31,11 @@ pub(super) fn signs(
         for column in columns {
             signs.extend(by_spelling(tenants, table, column, tenant_columns));
             signs.extend(by_value(survey, tenants, table, column, &names));
+            if values::is_named(tenants, column, &names) {
+                let reason = format!("{} ({}) is named after the organization", column.name, column.type_name);
+                let fit = Fit { role: false, part: Part::Full };
+                signs.push(to_organization(tenants, table, column, (Source::Name, fit), reason));
+            }
         }
     }
     signs

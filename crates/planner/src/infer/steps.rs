@@ -10,7 +10,7 @@ use super::tenant_table::TenantTable;
 use super::undecided::{People, Undecided};
 use crate::catalog::TableId;
 use crate::entity;
-use crate::plan::{Step, Unclassified};
+use crate::plan::{Reference, Step, Unclassified};
 
 /// Writes references as steps, with one entity for each table.
 pub(super) struct Steps<'a> {
@@ -75,7 +75,21 @@ impl<'a> Steps<'a> {
             [(column, target)] if table.key() == Some(target.as_str()) => step.column = Some(column.clone()),
             pairs => step.columns = pairs.iter().cloned().collect(),
         }
+        step.unless = self.unless(table);
         step
+    }
+
+    /// The columns that hold the table's key without a foreign key, so that the database does not say who refers to a row.
+    fn unless(&self, table: &Surveyed) -> Vec<Reference> {
+        let loose = self.placement.loose_references(table.id()).filter_map(|c| match c.pairs.as_slice() {
+            [(column, key)] if table.key() == Some(key) => {
+                Some(Reference { table: self.survey.table(c.child)?.written(), column: column.clone() })
+            }
+            _ => None,
+        });
+        let mut unless: Vec<Reference> = loose.collect();
+        unless.sort_by(|a, b| (&a.table, &a.column).cmp(&(&b.table, &b.column)));
+        unless
     }
 
     /// The tables about which a person must decide, each with what could be done.

@@ -17,6 +17,24 @@ pub(super) fn key_type(tenants: TenantTable<'_>) -> KeyType {
     }
 }
 
+/// Whether the column is named after the organization and could hold its key, whatever the type of the key: `tenant` and
+/// `owner_tenant`, but not the number `max_tenant`, and not `tenants`.
+pub(super) fn is_named(tenants: TenantTable<'_>, column: &ColumnInfo, names: &[String]) -> bool {
+    let is_plural = |name: &str| {
+        name.strip_suffix('s').is_some_and(|one| names.iter().any(|n| n == one)) || name == plain(tenants.key)
+    };
+    let all = words(&column.name);
+    let is_name = |at: usize| {
+        let name = all[at..].concat();
+        names.contains(&name) && !is_plural(&name)
+    };
+    match column.type_name.as_str() {
+        "text" | "character varying" | "character" | "uuid" => (0..all.len()).any(is_name),
+        "smallint" | "integer" | "bigint" | "numeric" => !all.is_empty() && is_name(0),
+        _ => false,
+    }
+}
+
 /// The names that mean the organization, in columns and in members of JSON: `tenant`, `tenants`, `tenantid`, `tenantids`.
 pub(super) fn names(tenants: TenantTable<'_>, tenant_columns: &[String]) -> Vec<String> {
     let key = plain(tenants.key);

@@ -40,6 +40,8 @@ fn every_usual_form_of_a_file_takes_the_entries_and_keeps_its_text() {
     for lists in [
         "",
         "  global: []\n",
+        "  global:\n  unclassified:   # decided\n  # - {table: old}\n  keep: []\n",
+        "  unclassified:\n",
         "  global: [x]\n  unclassified: []\n",
         "  global: [x, 'y ] z', \"a \\\" ] b\"] # these\n",
         "  global: [\n    x, # not ]\n    y\n    # end ]\n  ]\n",

@@ -325,3 +325,103 @@ fn an_update_adds_what_the_plan_does_not_name_and_keeps_what_a_person_decided() 
     let nothing = super::update(&survey, &whole).expect("an update");
     assert!(nothing.unclassified.is_empty() && nothing.global.is_empty(), "{nothing:?}");
 }
+
+#[test]
+fn the_own_column_that_is_never_null_is_suggested_before_a_parent_that_may_be_missing() {
+    let when = "timestamp with time zone";
+    let (at, dag) = (format!("inserted_at:{when}!"), format!("dag_inserted_at:{when}?"));
+    let mut survey = survey(
+        &[
+            ("organizations", &["id"]),
+            ("flows", &["id", "organization_id"]),
+            ("v1_dag", &["id:bigint", &at, "tenant_id"]),
+            ("v1_task", &["id:bigint", "dag_id:bigint?", &dag, "tenant_id"]),
+        ],
+        &[("flows", "organization_id", "organizations", NO)],
+    );
+    let id = |name: &str| survey.named(name).expect(name).id();
+    survey.values.held =
+        [(id("v1_dag"), ["tenant_id".into()].into()), (id("v1_task"), ["tenant_id".into()].into())].into();
+    let draft = infer(&survey, "organizations", None).expect("a draft");
+    // A task without a dag would belong to nobody.
+    assert_eq!(
+        suggested(&draft, "v1_task"),
+        ["organization: tenant_id", "parent: v1Dag dag_id=id dag_inserted_at=inserted_at"]
+    );
+}
+
+#[test]
+fn a_column_that_is_called_like_the_organization_is_a_sign_whatever_its_type() {
+    let draft = drafted(
+        &[
+            TENANTS,
+            ("flows", &["id", "tenant_id"]),
+            ("a", &["id:int", "tenant:text?"]),
+            ("b", &["id:int", "tenant:bigint"]),
+            ("c", &["id:int", "owner_tenant:text"]),
+            ("limits", &["id:int", "max_tenant:integer", "tenants:integer", "tenant:boolean"]),
+        ],
+        &[("flows", "tenant_id", "tenants", NO)],
+    );
+    assert_eq!(open(&draft), ["a", "b", "c"]);
+    assert_eq!(draft.plan.global, ["limits"]);
+    assert_eq!(why(&draft, "a"), "tenant (text) is named after the organization");
+    assert_eq!(suggested(&draft, "c"), ["organization: owner_tenant"]);
+}
+
+/// Without a foreign key nobody keeps a user to whom a row of another organization refers.
+#[test]
+fn people_stay_while_a_column_without_a_foreign_key_refers_to_them() {
+    let draft = drafted(
+        &[
+            TENANTS,
+            ("users", &["id"]),
+            ("memberships", &["tenant_id", "user_id!"]),
+            ("teams", &["tenant_id", "user_id!"]),
+            ("tasks", &["id", "tenant_id", "user_id?"]),
+            ("devices", &["id", "user_id"]),
+        ],
+        &[
+            ("memberships", "tenant_id", "tenants", NO),
+            ("memberships", "user_id", "users", NO),
+            ("teams", "tenant_id", "tenants", NO),
+            ("teams", "user_id", "users", NO),
+            ("tasks", "tenant_id", "tenants", NO),
+        ],
+    );
+    assert_eq!(open(&draft), ["users", "devices"]);
+    let step = &draft.suggestions[0].steps[0];
+    let unless: Vec<String> = step.unless.iter().map(|r| format!("{}.{}", r.table, r.column)).collect();
+    // Devices hang on the user, and go with them.
+    assert_eq!(unless, ["tasks.user_id"]);
+}
+
+/// Deleting an organization must not delete the platform's coupons that it sponsored, unless a person says so.
+#[test]
+fn a_nullable_column_that_is_not_named_after_the_organization_is_a_question() {
+    let draft = drafted(
+        &[
+            TENANTS,
+            ("flows", &["id", "tenant_id?"]),
+            ("coupons", &["id:int", "sponsor?"]),
+            ("deals", &["id:int", "sold_by?", "bought_by?"]),
+            ("stores", &["id:int", "owner"]),
+            ("a", &["id", "org?"]),
+            ("b", &["id", "org?"]),
+        ],
+        &[
+            ("flows", "tenant_id", "tenants", NO),
+            ("coupons", "sponsor", "tenants", NO),
+            ("deals", "sold_by", "tenants", NO),
+            ("deals", "bought_by", "tenants", NO),
+            ("stores", "owner", "tenants", NO),
+            ("a", "org", "tenants", NO),
+            ("b", "org", "tenants", NO),
+        ],
+    );
+    // Two tables agree about what `org` means.
+    assert_eq!(steps(&draft), ["a < org", "b < org", "flows < tenant_id", "stores < owner"]);
+    assert_eq!(open(&draft), ["coupons", "deals"]);
+    assert_eq!(why(&draft, "coupons"), "sponsor is nullable and refers to `tenants`, but is not named after it");
+    assert_eq!(suggested(&draft, "deals"), ["organization: sold_by", "organization: bought_by"]);
+}
