@@ -64,6 +64,14 @@ impl ForeignKey {
     pub const fn holds(&self) -> bool {
         matches!(self.enforcement, Enforcement::Enforced) && self.partition.is_none()
     }
+
+    /// Whether it joins exactly these pairs of a referring column and the column referred to, in any order.
+    #[must_use]
+    pub fn joins(&self, pairs: &[(String, String)]) -> bool {
+        let own = self.child_columns.iter().zip(&self.parent_columns);
+        self.child_columns.len() == pairs.len()
+            && own.into_iter().all(|(child, parent)| pairs.iter().any(|(c, p)| c == child && p == parent))
+    }
 }
 
 impl OnDelete {

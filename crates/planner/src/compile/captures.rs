@@ -131,7 +131,7 @@ fn keys_of_parents(steps: &Steps<'_>, of: impl Fn(StepId) -> bool) -> Vec<(StepI
 }
 
 /// The captured values of these columns as bound arrays.
-fn captured_arrays(writer: &mut Writer, step: StepId, info: &TableInfo, columns: &[String]) -> String {
+pub(super) fn captured_arrays(writer: &mut Writer, step: StepId, info: &TableInfo, columns: &[String]) -> String {
     list(columns, |column| {
         let param = Param::Captured { step, column: column.clone(), key: columns.to_vec() };
         writer.array(param, &type_of(info, column))

@@ -50,17 +50,9 @@ fn defines_rows(steps: &Steps<'_>, key: &ForeignKey, root: &Root) -> bool {
         return key.parent_columns == [root.key.name()]
             && children().any(|s| s.organization.as_ref().is_some_and(|c| key.child_columns == [c.clone()]));
     }
-    let by_key = |pairs: &[(String, String)]| {
-        pairs.len() == key.child_columns.len()
-            && key
-                .child_columns
-                .iter()
-                .zip(&key.parent_columns)
-                .all(|(c, p)| pairs.iter().any(|(a, b)| a == c && b == p))
-    };
     // Every way in which a parent row can be inside must also make the child inside.
     let mut parents = steps.of_table(key.parent);
-    parents.all(|p| children().any(|s| s.links.iter().any(|(parent, pairs)| *parent == p && by_key(pairs))))
+    parents.all(|p| children().any(|s| s.links.iter().any(|(parent, pairs)| *parent == p && key.joins(pairs))))
 }
 
 /// Tables whose rows must be locked before the check: deleting them would change rows that refer to them, so no such

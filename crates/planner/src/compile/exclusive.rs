@@ -1,5 +1,6 @@
 //! Rows to which only the organization's rows refer: which references keep them, and the statements that find them.
 
+use super::captures::captured_arrays;
 use super::effort::Effort;
 use super::ownership::depth_of;
 use super::referenced::Referenced;
@@ -14,7 +15,7 @@ use crate::plan::Plan;
 use crate::query::Query;
 use crate::root::Root;
 use crate::row_set::{self, KeySource, Link, Outside, OutsideRows, Pair, RowSet};
-use crate::statement::{Param, Statement, Writer};
+use crate::statement::{Statement, Writer};
 use crate::step::{PerStep, StepId};
 
 /// Where references are searched.
@@ -167,13 +168,7 @@ impl<'a> Scope<'_, 'a> {
         let names: Vec<String> = (0..key.len()).map(|i| format!("c{i}")).collect();
         let same = key.iter().zip(&names).map(|(column, name)| format!("t.{} = k.{name}", Column::new(column)));
         let same = same.collect::<Vec<_>>().join(" AND ");
-        let arrays: Vec<String> = key
-            .iter()
-            .map(|column| {
-                let param = Param::Captured { step: id, column: column.clone(), key: key.to_vec() };
-                writer.array(param, &type_of(info, column))
-            })
-            .collect();
+        let arrays = captured_arrays(&mut writer, id, info, key);
         let references: Vec<String> = self
             .outside(id, |other| Some(live[other].clone()))
             .into_iter()
@@ -188,7 +183,7 @@ impl<'a> Scope<'_, 'a> {
             r"SELECT COALESCE(array_agg(EXISTS (SELECT FROM {} t WHERE {same} AND ({any})) ORDER BY k.n), '{{}}') AS referred
               FROM unnest({}) WITH ORDINALITY k({}, n)",
             info.table,
-            arrays.join(", "),
+            arrays,
             names.join(", "),
         ))
     }
@@ -264,15 +259,7 @@ impl<'a> Scope<'_, 'a> {
 
     /// Whether the rows of a step are found by this foreign key to the rows of another.
     fn hangs(self, step: StepId, on: StepId, key: &ForeignKey) -> bool {
-        self.steps[step].links.iter().any(|(parent, pairs)| {
-            *parent == on
-                && pairs.len() == key.child_columns.len()
-                && key
-                    .child_columns
-                    .iter()
-                    .zip(&key.parent_columns)
-                    .all(|(c, p)| pairs.iter().any(|(a, b)| a == c && b == p))
-        })
+        self.steps[step].links.iter().any(|(parent, pairs)| *parent == on && key.joins(pairs))
     }
 }
 

@@ -8,14 +8,9 @@ use crate::step::{PerStep, StepId};
 
 /// For each step, whether a chain of enforced foreign keys leads from its rows to the organization's row.
 pub(super) fn protected_steps(steps: &Steps<'_>, catalog: &Catalog, root: &Root) -> PerStep<bool> {
-    let enforced = |child: &TableInfo, parent: TableId, pairs: &[(&str, &str)]| {
-        catalog.foreign_keys.iter().any(|k| {
-            k.holds()
-                && k.child == child.id
-                && k.parent == parent
-                && k.child_columns.len() == pairs.len()
-                && k.child_columns.iter().zip(&k.parent_columns).all(|(c, p)| pairs.contains(&(c.as_str(), p.as_str())))
-        })
+    let enforced = |child: &TableInfo, parent: TableId, pairs: &[(String, String)]| {
+        let mut keys = catalog.foreign_keys.iter().filter(|k| k.child == child.id && k.parent == parent);
+        keys.any(|k| k.holds() && k.joins(pairs))
     };
     let mut protected = steps.map(|_, _| false);
     // Parents may be declared after their children: repeat until nothing changes.
@@ -26,13 +21,12 @@ pub(super) fn protected_steps(steps: &Steps<'_>, catalog: &Catalog, root: &Root)
                 continue;
             }
             let now = match (&step.organization, &step.referenced) {
-                (Some(column), _) => enforced(step.info, root.id, &[(column, root.key.name())]),
+                (Some(column), _) => enforced(step.info, root.id, &[(column.clone(), root.key.name().to_owned())]),
                 // Its rows are locked. A row can join them only if a new row refers to it.
                 (None, Some(referenced)) => referenced.referrers.iter().all(|(referrer, _)| protected[*referrer]),
-                (None, None) => step.links.iter().all(|(p, pairs)| {
-                    let pairs: Vec<(&str, &str)> = pairs.iter().map(|(c, k)| (c.as_str(), k.as_str())).collect();
-                    protected[*p] && enforced(step.info, steps[*p].info.id, &pairs)
-                }),
+                (None, None) => {
+                    step.links.iter().all(|(p, pairs)| protected[*p] && enforced(step.info, steps[*p].info.id, pairs))
+                }
             };
             if now {
                 protected[i] = true;

@@ -9,20 +9,20 @@ use crate::plan::{Plan, Step};
 use crate::root::Root;
 use crate::step::{PerStep, StepId};
 
+/// The parents of a step, each with pairs of a column and the parent's column.
+type Links = Vec<(StepId, Vec<(String, String)>)>;
+
 /// A step with its names resolved.
 pub(super) struct Resolved<'a> {
     pub(super) step: &'a Step,
     pub(super) info: &'a TableInfo,
-    /// Its parents, each with pairs of a column and the parent's column; empty for a step with a tenant column.
-    pub(super) links: Vec<StepLink>,
+    /// Its parents. Empty for a step with a tenant column.
+    pub(super) links: Links,
     /// The tenant column.
     pub(super) organization: Option<String>,
     /// Which rows refer to its rows, if it takes those to which only the organization's rows refer.
     pub(super) referenced: Option<Referenced<'a>>,
 }
-
-/// Another step, with pairs of a referring column and the column that it refers to.
-pub(super) type StepLink = (StepId, Vec<(String, String)>);
 
 /// The steps of a plan.
 pub(super) type Steps<'a> = PerStep<Resolved<'a>>;
@@ -131,15 +131,14 @@ fn has_columns(
     complete
 }
 
-/// The parents of a step, each with pairs of a column and the parent's column. Returns `None` if a column cannot be used;
-/// the faults say why.
+/// The parents of a step. Returns `None` if a column cannot be used; the faults say why.
 fn links(
     (at, step): (&str, &Step),
     own: &TableInfo,
     (plan, infos): (&Plan, &[&TableInfo]),
     catalog: &Catalog,
     faults: &mut Collector,
-) -> Option<Vec<StepLink>> {
+) -> Option<Links> {
     let Some(parent) = &step.parent else { return Some(Vec::new()) };
     let named = || plan.steps.iter().enumerate().filter(|(_, other)| other.entity == *parent);
     let parents: Vec<TableId> = named().map(|(j, _)| infos[j].id).collect();
