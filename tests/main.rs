@@ -92,6 +92,7 @@ fn main() -> ExitCode {
         property::meanwhile::tests(),
         property::partial_keys::tests(),
         property::people::tests(),
+        property::people_again::tests(),
         property::relations::tests(),
         property::single::tests(),
         rbac::tests(),

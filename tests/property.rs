@@ -19,6 +19,7 @@ pub mod meanwhile;
 mod memberships;
 pub mod partial_keys;
 pub mod people;
+pub mod people_again;
 mod plan;
 pub mod relations;
 mod rows;

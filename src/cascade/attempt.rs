@@ -50,7 +50,7 @@ pub(super) async fn cascade(
     let present = lock(connection, key, plan).await? != Presence::Absent;
     let mut run = Run { connection, key, erase, captured: CapturedKeys::default() };
     run.defer_constraints().await?;
-    run.capture().await?;
+    run.capture(&erase.exclusive).await?;
     run.forget_shared_parts().await?;
     run.refuse_blocked(&erase.preflight).await?;
     let found = run.count(&erase.count, During::action("counting")).await?;
@@ -64,7 +64,7 @@ pub(super) async fn cascade(
     let Gone { rows: deleted, organizations } = run.delete(erase.deletes.iter(), &there).await?;
     let proof = run.nothing_left().await?;
     run.parents_gone().await?;
-    run.none_left_behind().await?;
+    run.none_left_behind(None).await?;
     let (steps, captured) = (steps(erase, &found, &deleted), run.captured);
     Ok(Attempt::Done(Deleted { proof, steps, organizations, captured, before }))
 }

@@ -8,11 +8,12 @@ use crate::db::error::{During, OrFailure as _};
 use crate::db::statement::{captured, unpaired};
 use crate::domain::Failure;
 use planner::StepId;
+use planner::cascade::Exclusive;
 
 impl Run<'_> {
-    /// Adds to what was captured before.
-    pub(super) async fn capture(&mut self) -> Result<(), Failure> {
-        self.capture_exclusive().await?;
+    /// Adds to what was captured before. `exclusive` finds the rows to which only the organization's rows refer.
+    pub(super) async fn capture(&mut self, exclusive: &[Exclusive]) -> Result<(), Failure> {
+        self.capture_exclusive(exclusive).await?;
         let exclusive = |step: StepId| self.erase.exclusive.iter().any(|e| e.step == step);
         for capture in self.erase.captures.iter().filter(|c| !exclusive(c.step)) {
             let during = During::table("locking rows of", Some(&capture.table.entity), &capture.table.name);

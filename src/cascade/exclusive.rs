@@ -39,20 +39,20 @@ async fn found(
         let row = query(&exclusive.find, key, &keys).fetch_one(&mut *connection).await?;
         captured(&mut keys, exclusive.step, &row, 0, &exclusive.columns)?;
     }
-    while forget_referred(connection, cascade, key, &mut keys, &referred).await? {}
+    while forget_referred(connection, &cascade.exclusive, key, &mut keys, &referred).await? {}
     Ok(keys)
 }
 
 /// Forgets each row to which something outside refers. Returns whether there was one.
 async fn forget_referred(
     connection: &mut PgConnection,
-    cascade: &Cascade,
+    steps: &[Exclusive],
     key: &str,
     keys: &mut CapturedKeys,
     statement: impl Fn(&Exclusive) -> &Statement,
 ) -> Result<bool, sqlx::Error> {
     let mut changed = false;
-    for exclusive in &cascade.exclusive {
+    for exclusive in steps {
         let referred: Vec<bool> =
             query(statement(exclusive), key, keys).fetch_one(&mut *connection).await?.try_get(0)?;
         changed |= referred.contains(&true);
@@ -63,8 +63,8 @@ async fn forget_referred(
 
 impl Run<'_> {
     /// Locks and captures these rows.
-    pub(super) async fn capture_exclusive(&mut self) -> Result<(), Failure> {
-        for exclusive in &self.erase.exclusive {
+    pub(super) async fn capture_exclusive(&mut self, steps: &[Exclusive]) -> Result<(), Failure> {
+        for exclusive in steps {
             for referrer in &exclusive.referrers {
                 let during = During::table("locking rows of", Some(&referrer.table.entity), &referrer.table.name);
                 self.row(&referrer.lock, during).await?;
@@ -73,19 +73,19 @@ impl Run<'_> {
             let row = self.row(&exclusive.lock, during).await?;
             captured(&mut self.captured, exclusive.step, &row, 0, &exclusive.columns).or_failure(during)?;
         }
-        self.forget_all_referred().await?;
-        for exclusive in &self.erase.exclusive {
+        self.forget_all_referred(steps).await?;
+        for exclusive in steps {
             let during = During::table("locking rows of", Some(&exclusive.table.entity), &exclusive.table.name);
             self.row(&exclusive.lock_alone, during).await?;
         }
         // A new reference may have appeared before the lock.
-        self.forget_all_referred().await
+        self.forget_all_referred(steps).await
     }
 
-    async fn forget_all_referred(&mut self) -> Result<(), Failure> {
+    async fn forget_all_referred(&mut self, steps: &[Exclusive]) -> Result<(), Failure> {
         let during = During::action("finding the rows to which nothing else refers");
         let keys = &mut self.captured;
-        while forget_referred(self.connection, self.erase, self.key, keys, |e| &e.referred).await.or_failure(during)? {}
+        while forget_referred(self.connection, steps, self.key, keys, |e| &e.referred).await.or_failure(during)? {}
         Ok(())
     }
 }

@@ -2,9 +2,11 @@
 
 use super::changed::{moved_parents, rows_left};
 use super::run::Run;
-use crate::db::error::During;
+use crate::db::error::{During, OrFailure as _};
+use crate::db::statement::counted;
 use crate::domain::Failure;
 use crate::domain::completion::NothingLeft;
+use planner::CapturedKeys;
 
 impl Run<'_> {
     /// Counts every table of the plan again. Fails with the rows that are left.
@@ -14,10 +16,13 @@ impl Run<'_> {
     }
 
     /// Nothing that the organization's rows referred to may be left behind without any reference to it: nobody would ever find it
-    /// again.
-    pub(super) async fn none_left_behind(&mut self) -> Result<(), Failure> {
+    /// again. Without what was captured `earlier`.
+    pub(super) async fn none_left_behind(&mut self, earlier: Option<&CapturedKeys>) -> Result<(), Failure> {
         let Some(query) = &self.erase.left_behind else { return Ok(()) };
-        let left = self.count(query, During::action("counting rows to which nothing refers any more")).await?;
+        let during = During::action("counting rows to which nothing refers any more");
+        let later = earlier.map(|earlier| self.captured.since(earlier));
+        let captured = later.as_ref().unwrap_or(&self.captured);
+        let left = counted(self.connection, query, self.key, captured).await.or_failure(during)?;
         if left.iter().any(|(_, rows)| *rows > 0) { Err(rows_left(&left)) } else { Ok(()) }
     }
 

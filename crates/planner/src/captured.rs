@@ -105,6 +105,20 @@ impl CapturedKeys {
         Ok(())
     }
 
+    /// What was captured after `earlier`, which holds the first of these keys.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let new = |(step, keys): (&StepId, &Keys)| {
+            let known = earlier.get(*step).map_or(0, Keys::len);
+            let later = keys.keys.iter().map(|column| column.get(known..).unwrap_or_default().to_vec()).collect();
+            (
+                *step,
+                Keys { columns: keys.columns.clone(), keys: later, in_use: Vec::new(), shared: keys.shared.clone() },
+            )
+        };
+        Self(self.0.iter().map(new).collect())
+    }
+
     /// What was captured of a step. Returns `None` if nothing was.
     #[must_use]
     pub fn get(&self, step: StepId) -> Option<&Keys> {

@@ -58,6 +58,8 @@ pub struct Cascade {
     pub lock_tables: Statement,
     /// Rows that go only if nothing outside refers to them, by their step: to be captured before everything else.
     pub exclusive: Vec<Exclusive>,
+    /// The same after COMMIT: the organization's rows are also found by captured parents, which are gone by then.
+    pub late_exclusive: Vec<Exclusive>,
     /// Rows to capture or to lock before the first delete, parents first.
     pub captures: Vec<Capture>,
     /// References that are set to NULL before the first delete, so that tables that refer to each other go one by one.

@@ -1,5 +1,6 @@
 //! Which rows of a step's table belong to the organization.
 
+use super::ownership::depth_of;
 use super::resolve::{Resolved, Steps};
 use super::types::compared_as;
 use crate::catalog::TableInfo;
@@ -12,6 +13,23 @@ use crate::step::{PerStep, StepId};
 /// found by them: the parent may be gone.
 pub(super) fn row_sets(steps: &Steps<'_>, root: &Root, captured: &PerStep<Vec<String>>) -> PerStep<RowSet> {
     steps.map(|id, _| row_set(steps, root, id, captured))
+}
+
+/// The rows of each step, by parents that are there and by those that were captured.
+pub(super) fn late_row_sets(steps: &Steps<'_>, root: &Root, captured: &PerStep<Vec<String>>) -> PerStep<RowSet> {
+    let mut sets = row_sets(steps, root, captured);
+    let mut order: Vec<StepId> = steps.ids().collect();
+    order.sort_by_key(|id| (depth_of(steps, *id), *id));
+    for id in order {
+        let parents = through(steps, id, &sets);
+        if let (RowSet::Through(links), RowSet::Through(present)) = (&mut sets[id], parents) {
+            // Rows to which only the organization's rows refer are known by their captured keys alone.
+            let present = present.into_iter().filter(|link| steps[link.parent].referenced.is_none());
+            links.retain(|link| link.captured);
+            links.extend(present);
+        }
+    }
+    sets
 }
 
 fn row_set(steps: &Steps<'_>, root: &Root, id: StepId, captured: &PerStep<Vec<String>>) -> RowSet {

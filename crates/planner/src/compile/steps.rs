@@ -5,7 +5,7 @@ use super::exclusive::Scope;
 use super::faults::Collector;
 use super::ownership::{captured_columns, parent_keys, parents_to_lock, protected_steps};
 use super::resolve::{Steps, resolve};
-use super::rows::row_sets;
+use super::rows::{self, row_sets};
 use super::sequence::{self, Sequence, Set, TableSteps};
 use super::statements::{self, Deleting};
 use super::{ambiguous, captures, checks, detach, exclusive, nobodys, shared};
@@ -78,6 +78,7 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
         inventory: statements::count(sequence.tables(), &steps, &live, Some(COUNT_LIMIT)),
         lock_tables: statements::lock_tables(root, &steps),
         exclusive: scope.statements(&keys, &live),
+        late_exclusive: scope.statements(&keys, &rows::late_row_sets(&steps, root, &captured)),
         captures: captures::captures(&steps, &keys, &held, &protected, &to_lock),
         parents_left: captures::parents_left(&steps),
         parents_back: captures::parents_back(&steps, &protected),
