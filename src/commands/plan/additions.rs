@@ -3,13 +3,13 @@
 use planner::infer::Update;
 use planner::scalar;
 
-use super::entries::{suggestions, unclassified, unread, wrapped};
+use super::entries::{referred, suggestions, unclassified, unread, wrapped};
 
 /// What to add to a plan, as YAML.
 pub(super) struct Additions {
     pub(super) global: Vec<String>,
     /// Comments about global tables.
-    unread: Vec<String>,
+    remarks: Vec<String>,
     /// Each entry with the comments below it.
     pub(super) unclassified: Vec<(String, Vec<String>)>,
 }
@@ -19,7 +19,7 @@ impl Additions {
         let open = update.unclassified.iter().zip(&update.suggestions);
         Self {
             global: update.global.iter().map(|t| scalar(t)).collect(),
-            unread: unread(&update.unread),
+            remarks: unread(&update.unread).into_iter().chain(referred(&update.referred)).collect(),
             unclassified: open.map(|(open, suggested)| (unclassified(open), suggestions(suggested))).collect(),
         }
     }
@@ -42,7 +42,7 @@ impl Additions {
         let inner = if only_elements { outer.clone() } else { " ".repeat(indent + 2) };
         let mut text = if only_elements { String::new() } else { format!("{outer}{list}:\n") };
         if list == "global" {
-            text.extend(self.unread.iter().map(|line| format!("{inner}{line}\n")));
+            text.extend(self.remarks.iter().map(|line| format!("{inner}{line}\n")));
             text.extend(self.global.iter().map(|name| format!("{inner}- {name}\n")));
         } else {
             for (entry, comments) in &self.unclassified {
@@ -58,10 +58,10 @@ impl Additions {
         let inner = format!("\n{}", " ".repeat(indent + 2));
         if list == "global" {
             let lines = wrapped(&self.global).join(&inner);
-            if self.unread.is_empty() {
+            if self.remarks.is_empty() {
                 return lines;
             }
-            return format!("{inner}{}{inner}{lines}", self.unread.join(&inner));
+            return format!("{inner}{}{inner}{lines}", self.remarks.join(&inner));
         }
         let mut text = String::new();
         for (entry, comments) in &self.unclassified {
