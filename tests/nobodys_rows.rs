@@ -103,7 +103,7 @@ async fn what_takes_too_long_to_count_is_said(world: Arc<World>) {
     let answer = run(&scene, &notes(), &["-o", "json"], &scene.url()).await;
     let found = answer.of("NobodysRows");
     assert_eq!((answer.code, found.len()), (Some(0), 1), "{}", answer.text);
-    assert!(answer.text.contains("whether there are any could not be counted: "), "{}", answer.text);
+    assert!(answer.text.contains("the check could not count such rows: "), "{}", answer.text);
     assert!(answer.json()["findings"][0].get("rows").is_none_or(Value::is_null), "{}", answer.text);
     sqlx::raw_sql("ROLLBACK").execute(&mut other).await.expect("unlocked");
     assert_eq!(run(&scene, &notes(), &["-o", "json"], &scene.url()).await.of("NobodysRows").len(), 0);
@@ -203,12 +203,12 @@ async fn the_proof_for_part_of_a_key_wants_an_index_on_the_parent(world: Arc<Wor
     let unindexed = answer.of("Unindexed");
     assert_eq!((answer.code, unindexed.len()), (Some(0), 1), "{}", answer.text);
     assert_eq!((unindexed[0].1.as_str(), unindexed[0].2.as_str()), ("public.events", "id,seen_at"));
-    let cost = "so PostgreSQL reads all of `public.events` for each deletion to prove that no other organization's row has the same part of the key";
+    let cost = "so PostgreSQL scans all of `public.events` in each deletion to prove that no other organization's row has the same part of the key";
     assert!(answer.text.contains(cost), "{}", answer.text);
-    // How large it is, PostgreSQL says once it has looked at the table.
+    // How large it is, PostgreSQL says once it has analyzed the table.
     scene.sql("ANALYZE events_1").await;
     let answer = checked(&[]).await;
-    assert!(answer.text.contains("reads all of `public.events` (more than 1 MB) for each deletion"), "{}", answer.text);
+    assert!(answer.text.contains("scans all of `public.events` (more than 1 MB) in each deletion"), "{}", answer.text);
     scene.sql(&unindexed[0].3).await;
     let answer = checked(&["--id", &acme]).await;
     assert_eq!((answer.code, answer.kinds()), (Some(0), vec!["Unprotected".to_owned()]), "{}", answer.text);

@@ -270,7 +270,7 @@ async fn a_drafted_plan_fits_a_larger_platform(world: Arc<World>) {
     assert_eq!(plan["tenantColumns"], json!(["organization_id"]));
     for line in [
         "  global: [countries]",
-        "- {table: accounts, why: \"rows of `memberships` refer to it by account_id; who belonged only to a deleted organization would stay\"}",
+        "- {table: accounts, why: \"rows of `memberships` refer to it by account_id; rows that belonged only to a deleted organization would stay\"}",
         "#   as a step: - {entity: accounts, table: accounts, referencedBy: memberships, column: account_id}",
         "- {table: sessions, why: \"account_id refers to `accounts`, which is unclassified too\"}",
         "# comments: one step for each of flow_id, version_id, because all of them are nullable; rows where all are NULL belong to no organization, and no step finds them",

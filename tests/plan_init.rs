@@ -90,7 +90,8 @@ async fn people_of_several_organizations_are_a_question(world: Arc<World>) {
     let (scene, url) = with_schema(world, &schema("people.sql")).await;
     let (file, text) = draft(&scene, &url, "organizations").await;
     let drafted = plan(&file);
-    let why = "rows of `memberships` refer to it by user_id; who belonged only to a deleted organization would stay";
+    let why =
+        "rows of `memberships` refer to it by user_id; rows that belonged only to a deleted organization would stay";
     assert_eq!(
         open(&drafted),
         [("users", why), ("sessions", "user_id refers to `users`, which is unclassified too")],
@@ -238,7 +239,7 @@ async fn what_cannot_be_read_is_said_and_not_guessed(world: Arc<World>) {
         ],
         "{text}"
     );
-    let said = "# Only the names of these columns were compared, because their values could not be read:";
+    let said = "# The command compared only the names of these columns, because it could not read their values:";
     assert!(text.contains(said), "{text}");
     assert!(text.contains("#   half (secret), hidden (note, secret), ruled (note)\n"), "{text}");
     assert!(!text.contains(key.as_str()), "{text}");
@@ -278,7 +279,7 @@ async fn a_large_schema_is_drafted_in_less_than_a_second(world: Arc<World>) {
         let filler: Vec<String> = (0..15).map(|c| format!("c{c} text")).collect();
         sql.push(format!("CREATE TABLE t{t} (id uuid PRIMARY KEY, {way}, {})", filler.join(", ")));
     }
-    // Rows in the tables that are looked at.
+    // Rows in the tables that are sampled.
     for t in (1..=150).filter(|t| [0, 4].contains(&(t % 5))) {
         sql.push(format!(
             "INSERT INTO t{t} (id, c0, c1) SELECT gen_random_uuid(), md5(n::text), 'x' FROM generate_series(1, 200) n"

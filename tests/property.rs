@@ -13,6 +13,8 @@ pub mod equality;
 mod expected;
 mod fill;
 mod generate;
+mod judge;
+mod kinds;
 pub mod meanwhile;
 mod memberships;
 pub mod partial_keys;
@@ -35,8 +37,10 @@ use tokio::sync::Mutex;
 use crate::support::World;
 use crate::tests;
 use broken::Breakage;
-use case::{Ground, Verdict};
+use case::Ground;
 use expected::WRONG;
+use judge::Verdict;
+use kinds::Kind;
 
 tests![the_cascade_erases_exactly_the_tenant_or_nothing, the_property_catches_a_broken_engine];
 
@@ -55,9 +59,11 @@ async fn the_cascade_erases_exactly_the_tenant_or_nothing(world: Arc<World>) {
     let ground = Arc::new(Ground::new(&world).await);
     let next = Arc::new(AtomicU64::new(0));
     let verdicts: Arc<Mutex<BTreeMap<Verdict, u64>>> = Arc::default();
+    let kinds: Arc<Mutex<BTreeMap<(Kind, Verdict), u64>>> = Arc::default();
     let mut workers = tokio::task::JoinSet::new();
     for _ in 0..WORKERS {
-        let (ground, next, verdicts) = (ground.clone(), next.clone(), verdicts.clone());
+        let (ground, next) = (ground.clone(), next.clone());
+        let (verdicts, kinds) = (verdicts.clone(), kinds.clone());
         workers.spawn(async move {
             let mut connection = ground.connect().await;
             loop {
@@ -65,8 +71,11 @@ async fn the_cascade_erases_exactly_the_tenant_or_nothing(world: Arc<World>) {
                 if at >= cases {
                     return Ok(());
                 }
-                let verdict = ground.run(&mut connection, seed + at, None).await?;
-                *verdicts.lock().await.entry(verdict).or_default() += 1;
+                let case = ground.run(&mut connection, seed + at, None).await?;
+                *verdicts.lock().await.entry(case.verdict).or_default() += 1;
+                for kind in case.kinds {
+                    *kinds.lock().await.entry((kind, case.verdict)).or_default() += 1;
+                }
             }
         });
     }
@@ -75,12 +84,21 @@ async fn the_cascade_erases_exactly_the_tenant_or_nothing(world: Arc<World>) {
         ended.unwrap_or_else(|violation| panic!("{violation}"));
     }
     let verdicts = verdicts.lock().await;
-    println!("{cases} cases from seed {seed}: {verdicts:?}");
+    let kinds = kinds.lock().await;
+    println!("{cases} cases from seed {seed}: {verdicts:?}, {kinds:?}");
     // An engine that refuses everything keeps the property too.
     if cases >= CASES {
         for (verdict, least) in [(Verdict::Erased, 4), (Verdict::Refused(Reason::ForeignKeyViolation), 20)] {
             let count = verdicts.get(&verdict).copied().unwrap_or_default();
             assert!(count * least >= cases, "{verdict:?} in {count} of {cases} cases only: {verdicts:?}");
+        }
+        for kind in Kind::ALL {
+            let verdict = match kind {
+                Kind::Ambiguous => Verdict::Refused(Reason::ForeignKeyViolation),
+                _ => Verdict::Erased,
+            };
+            let count = kinds.get(&(kind, verdict)).copied().unwrap_or_default();
+            assert!(count * 50 >= cases, "{kind:?} {verdict:?} in {count} of {cases} cases only: {kinds:?}");
         }
     }
 }

@@ -114,7 +114,7 @@ async fn every_table_of_the_platform_has_to_be_mentioned(world: Arc<World>) {
     let file = scene.file("plan.yaml", &serde_yaml::to_string(&json!({"cascade": plan(&known)})).expect("YAML"));
     let said = run(&scene, &["plan", "show", "--config", &file]).await.with(0);
     assert!(
-        said.out.contains("does not mention these tables, and a deletion leaves their rows: `public.logs_1`."),
+        said.out.contains("does not mention these tables, so a deletion leaves their rows in place: `public.logs_1`."),
         "{}",
         said.out
     );
@@ -154,8 +154,10 @@ async fn a_table_that_appears_is_a_finding_at_the_next_poll(world: Arc<World>) {
     let version = scene.get("acme").await.and_then(|s| s.0.metadata.resource_version);
     scene.sql("CREATE TABLE outbox (id int)").await;
     eventually("the metric", || finding(&operator, "Warning")).await;
-    eventually("the log", || async { operator.log().contains("leaves their rows: `public.outbox`.").then_some(()) })
-        .await;
+    eventually("the log", || async {
+        operator.log().contains("leaves their rows in place: `public.outbox`.").then_some(())
+    })
+    .await;
     let seen = scene.get("acme").await.expect("the object");
     assert!(seen.is("DeletionReady", "True"), "a warning never blocks: {}", seen.yaml());
     assert_eq!(seen.0.metadata.resource_version, version, "a table that blocks nothing costs no write");
@@ -261,7 +263,7 @@ async fn of_many_tables_a_status_names_a_few(world: Arc<World>) {
     let error = seen.error().expect("an error");
     assert!(error.message.contains("`public.t17`") && !error.message.contains("`public.t18`"), "{error:?}");
     assert!(
-        error.message.contains("42 more tables are not mentioned; `organization-operator check` shows"),
+        error.message.contains("the plan does not mention 42 more tables; `organization-operator check` names"),
         "{error:?}"
     );
     assert_eq!(error.causes.len(), 8, "{error:?}");

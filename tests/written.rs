@@ -1,4 +1,4 @@
-//! "What do my triggers leave behind?" What a deletion makes triggers write to tables that are no step is named by `rehearse`
+//! "What do my triggers leave behind?" What a deletion makes triggers write to tables that are not steps of the plan is named by `rehearse`
 //! and in the ledger, and nothing else is.
 
 pub mod elsewhere;
@@ -95,7 +95,7 @@ async fn what_triggers_write_is_named_by_a_rehearsal_and_in_the_ledger(world: Ar
     let key = scene.key(1);
     let rehearse = ["rehearse", "--id", &key, "--config", &config, "-o", "json"];
     let text = run(&scene, &rehearse[..5]).await.with(0).out;
-    let line = "Triggers wrote to tables that are no step, and what they wrote stays: audit.Log (1 inserted), \
+    let line = "Triggers wrote to tables that are not steps of the plan, and what they wrote stays: audit.Log (1 inserted), \
         public.invoices (1 inserted), public.late (3 inserted), public.outbox (6 inserted), public.queue (2 deleted), \
         public.totals (1 updated).\n";
     assert!(text.contains(line), "{text}");

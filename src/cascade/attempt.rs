@@ -51,6 +51,7 @@ pub(super) async fn cascade(
     let mut run = Run { connection, key, erase, captured: CapturedKeys::default() };
     run.defer_constraints().await?;
     run.capture().await?;
+    run.forget_shared_parts().await?;
     run.refuse_blocked(&erase.preflight).await?;
     let found = run.count(&erase.count, During::action("counting")).await?;
     if !wanted.await? {

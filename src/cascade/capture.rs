@@ -1,10 +1,11 @@
 //! Captures keys and locks rows before the first delete.
 
+use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use super::run::Run;
 use crate::db::error::{During, OrFailure as _};
-use crate::db::statement::captured;
+use crate::db::statement::{captured, unpaired};
 use crate::domain::Failure;
 use planner::StepId;
 
@@ -19,6 +20,21 @@ impl Run<'_> {
             if !capture.columns.is_empty() {
                 self.keep_keys(capture.step, &row, 0, &capture.columns).or_failure(during)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Forgets the parts of keys that a row outside has as well. The preflight after it finds the child rows that have one; if
+    /// there is none, such a parent says nothing about what is deleted.
+    pub(super) async fn forget_shared_parts(&mut self) -> Result<(), Failure> {
+        let during = During::action("checking for parts of keys that other rows have as well");
+        for shared in &self.erase.parents_shared {
+            let row = self.row(&shared.statement, during).await?;
+            let shared_by: Vec<bool> = row.try_get(0).or_failure(during)?;
+            self.captured
+                .forget_shared_part(shared.step, &shared.columns, &shared_by)
+                .map_err(unpaired)
+                .or_failure(during)?;
         }
         Ok(())
     }

@@ -42,10 +42,13 @@ pub(super) fn moved_parents(parent: &ParentLeft, rows: i64) -> Failure {
     let (same, remedy) = if *part {
         (
             "have the part of a key by which its child rows are found",
-            "nothing: the next attempt deletes neither the moved rows nor their child rows, and if child rows could belong to either organization, it deletes nothing and shows them",
+            "wait for the next attempt, which deletes neither the moved rows nor their child rows; if child rows could belong to either organization, it deletes nothing and shows them",
         )
     } else {
-        ("have the key of such a row", "nothing: the next attempt deletes neither the moved rows nor their child rows")
+        (
+            "have the key of such a row",
+            "wait for the next attempt, which deletes neither the moved rows nor their child rows",
+        )
     };
     Failure::new(
         Reason::ContentChanged,

@@ -78,7 +78,7 @@ impl Run<'_> {
             let during = During::table("locking rows of", Some(&exclusive.table.entity), &exclusive.table.name);
             self.row(&exclusive.lock_alone, during).await?;
         }
-        // Something may have come to refer to a row before it was locked.
+        // A new reference may have appeared before the lock.
         self.forget_all_referred().await
     }
 

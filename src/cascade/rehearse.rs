@@ -25,7 +25,7 @@ pub struct Rehearsal {
     pub steps: Vec<DeletionStep>,
     /// Rows of the organization's own table.
     pub organizations: i64,
-    /// What triggers wrote to tables that are no step. `None` if the server does not count.
+    /// What triggers wrote to tables that are not steps of the plan. `None` if the server does not count.
     pub written: Option<Vec<WrittenTable>>,
     /// How long it took, from the first lock to the last check.
     pub took: Duration,

@@ -1,5 +1,5 @@
-//! What triggers write to tables that are no step. The catalogue does not say what a trigger does; the server counts the rows
-//! that each transaction writes.
+//! What triggers write to tables that are not steps of the plan. The catalogue does not say what a trigger does; the server
+//! counts the rows that each transaction writes.
 
 use std::collections::BTreeMap;
 
@@ -113,7 +113,7 @@ impl Before {
         }
         written.retain(|_, (_, sum)| *sum != Counts::default());
         if !written.is_empty() {
-            // What a step deletes through a view.
+            // A step deletes these rows through a view.
             for below in below_views(connection, plan_tables).await? {
                 if let Some((_, sum)) = written.get_mut(&below) {
                     sum[2] = 0;

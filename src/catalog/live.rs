@@ -110,7 +110,7 @@ async fn read_catalog(connection: &mut PgConnection, plan: &Plan) -> Result<(Cat
         key.parent = ancestors.get(&key.parent).copied().unwrap_or(key.parent);
         key.child = ancestors.get(&key.child).copied().unwrap_or(key.child);
     }
-    // Of a table that is global or unclassified nothing is read, unless it has to do with a table of the plan.
+    // Global and unclassified tables are not read, unless they refer to a table of the plan or are a partition of one.
     let read = |name: &String, id: &TableId| {
         of_plan.contains(name) || kept.contains(name) || referring.contains(name) || plan_tables.contains(id)
     };
@@ -122,7 +122,7 @@ async fn read_catalog(connection: &mut PgConnection, plan: &Plan) -> Result<(Cat
         table.declared = declared.iter().filter(|(_, id)| *id == table.id).map(|(name, _)| name.clone()).collect();
     }
     let properties = properties(&mut *connection, oids(&ids), oids(&plan_tables)).await?;
-    // A table that a step only names as one that refers to it is not mentioned: nothing is said about its rows.
+    // A table that only `unless` names does not count as mentioned: the plan does not say what happens to its rows.
     let mentioned = |name: &String| of_plan.contains(name) || kept.contains(name) || left.contains(name);
     let mut known: BTreeSet<TableId> = declared.iter().filter(|(name, _)| mentioned(name)).map(|(_, id)| *id).collect();
     let plan_tables: Vec<TableId> = plan_tables.into_iter().collect();

@@ -1,5 +1,5 @@
-//! A bounded look at the rows of tables without a place: which columns hold keys of organizations? The server answers yes or
-//! no for each column, so no value of a row leaves it.
+//! A sample of the rows of tables without a place: which columns hold keys of organizations? The server answers yes or no for
+//! each column, so no value of a row leaves it.
 
 use std::collections::BTreeSet;
 
@@ -14,9 +14,9 @@ use planner::infer::{Form, KeyType, Question, Questions, Values};
 
 /// Rows that are read of each table.
 const ROWS: u32 = 1000;
-/// The longest query about one table, in milliseconds. Whoever drafts a plan must not be a burden for the platform.
+/// The longest query about one table, in milliseconds. Drafting a plan must not slow down the platform.
 const TIMEOUT: &str = "SET LOCAL statement_timeout = 2000";
-/// A shorter text may equal a key by chance.
+/// The length from which a text counts: a shorter one may equal a key by chance.
 const LONG: u32 = 8;
 /// Values of JSON at any depth that can be a key.
 const SCALARS: &str = r#"'strict $.** ? (@.type() == "string" || @.type() == "number")'"#;
@@ -24,7 +24,7 @@ const SCALARS: &str = r#"'strict $.** ? (@.type() == "string" || @.type() == "nu
 const MEMBERS: &str = r#"'strict $.** ? (@.type() == "object").keyvalue().key'"#;
 
 impl Database {
-    /// Looks at a sample of the rows, and says which columns hold keys of organizations, and which could not be read.
+    /// Reads a sample of the rows. Returns which columns hold keys of organizations, and which could not be read.
     ///
     /// # Errors
     /// Fails when the connection is lost. A table that cannot be read is no error.
@@ -33,7 +33,7 @@ impl Database {
         if questions.tables.is_empty() {
             return Ok(values);
         }
-        let during = During::action("looking at a sample of the rows");
+        let during = During::action("reading a sample of the rows");
         let mut tx = self.begin().await?;
         own("SET TRANSACTION READ ONLY").execute(&mut *tx).await.or_failure(during)?;
         own(TIMEOUT).execute(&mut *tx).await.or_failure(during)?;
@@ -64,7 +64,7 @@ async fn answers(
     if let Some(answers) = ask(connection, questions, table, columns).await? {
         return Ok(answers.into_iter().map(Some).collect());
     }
-    // One column may be the reason for all.
+    // One unreadable column makes the whole query fail.
     let mut answers = Vec::new();
     for column in columns {
         let one = ask(connection, questions, table, std::slice::from_ref(column)).await?;
@@ -80,7 +80,7 @@ async fn ask(
     table: &Table,
     columns: &[Question],
 ) -> Result<Option<Vec<bool>>, sqlx::Error> {
-    // A statement that fails must not end the transaction.
+    // A savepoint: a statement that fails must not end the transaction.
     let mut savepoint = connection.begin().await?;
     let query = sqlx::query(AssertSqlSafe(sql(questions, table, columns))).persistent(false).bind(&questions.names);
     let row = match query.fetch_one(&mut *savepoint).await {

@@ -54,7 +54,8 @@ struct Printed<'a> {
     organizations: Option<i64>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     steps: &'a [DeletionStep],
-    /// What triggers wrote to tables that are no step. `None` if nothing was rehearsed, or if the server does not count.
+    /// What triggers wrote to tables that are not steps of the plan. `None` if nothing was rehearsed, or if the server does not
+    /// count.
     #[serde(skip_serializing_if = "Option::is_none")]
     written: Option<&'a [WrittenTable]>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -169,14 +170,14 @@ fn success(rehearsal: &Rehearsal, unprotected: &[&str]) -> String {
     text
 }
 
-/// What triggers wrote to tables that are no step.
+/// What triggers wrote to tables that are not steps of the plan.
 fn written(written: Option<&[WrittenTable]>) -> String {
     match written {
-        None => "The server does not count rows (track_counts = off), so nothing is known about what triggers wrote to tables that are no step.\n".to_owned(),
+        None => "The server does not count rows (track_counts = off), so the rehearsal cannot tell what triggers wrote to tables that are not steps of the plan.\n".to_owned(),
         Some([]) => String::new(),
         Some(tables) => {
             let tables: Vec<String> = tables.iter().map(ToString::to_string).collect();
-            format!("Triggers wrote to tables that are no step, and what they wrote stays: {}.\n", tables.join(", "))
+            format!("Triggers wrote to tables that are not steps of the plan, and what they wrote stays: {}.\n", tables.join(", "))
         }
     }
 }

@@ -239,14 +239,14 @@ impl Failure {
 }
 
 impl From<&Faults> for Failure {
-    /// One failure with every fault that a status tells as a cause. Faults of the schema decide the reason.
+    /// One failure with the faults for a status as its causes. Faults of the schema decide the reason.
     fn from(faults: &Faults) -> Self {
         let reason = if faults.only_access() { Reason::PermissionDenied } else { Reason::SchemaMismatch };
-        let told: Vec<Finding> = faults.told().into_iter().cloned().collect();
+        let causes: Vec<Finding> = faults.for_status().into_iter().cloned().collect();
         Self {
             blame: Blame::Plan,
             effect: Some(Effect::RolledBack),
-            ..Self::new(reason, faults.to_string()).caused_by(&told)
+            ..Self::new(reason, faults.to_string()).caused_by(&causes)
         }
     }
 }

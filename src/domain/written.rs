@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// What triggers wrote to a table that is no step of the plan. It stays.
+/// What triggers wrote to a table that is not a step of the plan. It stays.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct WrittenTable {
     /// Its name, with its schema. For a partition it is the partitioned table's.

@@ -47,7 +47,7 @@ async fn an_update_adds_new_tables_and_leaves_the_rest_of_the_file_as_it_is(worl
     std::fs::set_permissions(&file, mode.clone()).expect("permissions");
     let update = ["plan", "init", "--update", &file];
     let said = run_at(&scene, &url, &update).await.with(0);
-    assert!(said.out.contains("mentions every table of the database. Nothing was added."), "{}", said.out);
+    assert!(said.out.contains("mentions every table of the database. The command added nothing."), "{}", said.out);
     assert_eq!(std::fs::read_to_string(&file).expect("the file"), FILE);
 
     scene
@@ -74,7 +74,7 @@ async fn an_update_adds_new_tables_and_leaves_the_rest_of_the_file_as_it_is(worl
         "  unclassified: note_marks (a new table: note_id refers to `notes`)\n",
         "  unclassified: outbox (values inside payload (jsonb) are keys of `organizations`)\n",
         "  global: account_settings (no sign of an organization)\n",
-        "The database has no table `legacy`, which",
+        "mentions the table `legacy`, which the database does not have.",
         "The operator deletes nothing while a table is unclassified.",
     ] {
         assert!(said.out.contains(words), "{words}: {}", said.out);
@@ -103,7 +103,7 @@ async fn an_update_adds_new_tables_and_leaves_the_rest_of_the_file_as_it_is(worl
 
     // Once more: nothing.
     let said = run_at(&scene, &url, &update).await.with(0);
-    assert!(said.out.contains("Nothing was added."), "{}", said.out);
+    assert!(said.out.contains("The command added nothing."), "{}", said.out);
     assert_eq!(std::fs::read_to_string(&file).expect("the file"), text);
 
     // The suggestions are steps for this file.
@@ -123,7 +123,7 @@ async fn a_file_that_cannot_be_edited_is_left_alone_and_the_lines_are_printed(wo
         steps: [{entity: users, table: users, organization: organization_id}], keep: [{table: invoices, reason: law}]}\n";
     let file = scene.file("flow.yaml", flow);
     let said = run_at(&scene, &url, &["plan", "init", "--update", &file]).await.with(2);
-    for words in ["cannot be inserted safely", "  global:\n    - accounts\n    - legacy\n"] {
+    for words in ["cannot safely insert the new tables", "  global:\n    - accounts\n    - legacy\n"] {
         assert!(said.err.contains(words), "{words}: {}", said.err);
     }
     assert_eq!(std::fs::read_to_string(&file).expect("the file"), flow);
@@ -138,7 +138,10 @@ async fn a_file_that_cannot_be_edited_is_left_alone_and_the_lines_are_printed(wo
     assert_eq!(updated.global, ["accounts", "legacy", "tags"]);
     assert_eq!(
         open(&updated),
-        [("marks", "a new table: organization_id has no foreign key, but by its name it refers to `organizations`")]
+        [(
+            "marks",
+            "a new table: organization_id has no foreign key, but other tables use its name for foreign keys to `organizations`"
+        )]
     );
 
     for arguments in [

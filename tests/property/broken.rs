@@ -1,6 +1,6 @@
 //! Engines that are broken on purpose: the property must catch each.
 
-use planner::cascade::Delete;
+use planner::cascade::{Delete, Preflight};
 use planner::catalog::Catalog;
 use planner::compile::compile;
 use planner::plan::Plan;
@@ -15,12 +15,26 @@ pub enum Breakage {
     NoCapture,
     /// The predicate on the tenant is always true.
     NoTenant,
+    /// The same in a part of a statement that deletes from several tables at once.
+    NoTenantInACircle,
+    /// Nothing proves that part of a key is no other organization's as well.
+    NoProof,
+    /// People are deleted to whom others refer.
+    NoRounds,
     /// A step is left out.
     NoStep,
 }
 
 impl Breakage {
-    pub const ALL: [Self; 4] = [Self::HalfOfAKey, Self::NoCapture, Self::NoTenant, Self::NoStep];
+    pub const ALL: [Self; 7] = [
+        Self::HalfOfAKey,
+        Self::NoCapture,
+        Self::NoTenant,
+        Self::NoTenantInACircle,
+        Self::NoProof,
+        Self::NoRounds,
+        Self::NoStep,
+    ];
 
     /// Compiles the plan into something broken. Returns `None` if this schema has nothing of the kind.
     pub fn compile(self, plan: Plan, catalog: Catalog, role: &str) -> Option<CompiledPlan> {
@@ -28,6 +42,9 @@ impl Breakage {
             Self::HalfOfAKey => half_of_a_key(plan, catalog, role),
             Self::NoCapture => no_capture(&plan, &catalog, role),
             Self::NoTenant => no_tenant(&plan, catalog, role),
+            Self::NoTenantInACircle => no_tenant_in_a_circle(&plan, catalog, role),
+            Self::NoProof => no_proof(&plan, &catalog, role),
+            Self::NoRounds => no_rounds(plan, catalog, role),
             Self::NoStep => no_step(plan, &catalog, role),
         }
     }
@@ -70,7 +87,8 @@ fn no_capture(plan: &Plan, catalog: &Catalog, role: &str) -> Option<CompiledPlan
     (lost > 0).then_some(compiled)
 }
 
-fn no_tenant(plan: &Plan, mut catalog: Catalog, role: &str) -> Option<CompiledPlan> {
+/// The plan with a predicate on the tenant that is always true, and as it is.
+fn with_and_without_tenant(plan: &Plan, mut catalog: Catalog, role: &str) -> Option<(CompiledPlan, CompiledPlan)> {
     let whole = compile(plan, &catalog, role).ok()?;
     for table in &mut catalog.tables {
         let key = if table.id == whole.root.id { "id" } else { "org" };
@@ -78,7 +96,48 @@ fn no_tenant(plan: &Plan, mut catalog: Catalog, role: &str) -> Option<CompiledPl
             column.type_name.push_str(" IS NOT NULL");
         }
     }
-    let mut broken = compile(plan, &catalog, role).ok()?;
+    Some((whole, compile(plan, &catalog, role).ok()?))
+}
+
+fn no_tenant_in_a_circle(plan: &Plan, catalog: Catalog, role: &str) -> Option<CompiledPlan> {
+    let (mut whole, broken) = with_and_without_tenant(plan, catalog, role)?;
+    // More than one organization would be refused.
+    let circle = |delete: &Delete| delete.tables.len() > 1 && !delete.organization;
+    let deletes = &broken.erase().ok()?.deletes;
+    let at = deletes.iter().position(circle)?;
+    ready(&mut whole)?.deletes[at] = deletes[at].clone();
+    Some(whole)
+}
+
+fn no_proof(plan: &Plan, catalog: &Catalog, role: &str) -> Option<CompiledPlan> {
+    let mut compiled = compile(plan, catalog, role).ok()?;
+    let erase = ready(&mut compiled)?;
+    erase.preflight.ambiguous.take()?;
+    erase.parents_left = None;
+    Some(compiled)
+}
+
+/// Whoever the organization's rows refer to goes with them, as children go with a parent.
+fn no_rounds(mut plan: Plan, mut catalog: Catalog, role: &str) -> Option<CompiledPlan> {
+    let step = plan.steps.iter_mut().find(|s| s.referenced_by.is_some())?;
+    let key = catalog.declared(&step.table)?.unique_keys.first()?.clone();
+    let referring = match step.column.take() {
+        Some(column) => [(key[0].clone(), column)].into(),
+        None => step.columns.iter().map(|(column, key)| (key.clone(), column.clone())).collect(),
+    };
+    step.parent = step.referenced_by.take();
+    step.columns = referring;
+    step.unless.clear();
+    for table in &mut catalog.tables {
+        table.unique_keys.push(step.columns.values().cloned().collect());
+    }
+    let mut compiled = compile(&plan, &catalog, role).ok()?;
+    ready(&mut compiled)?.preflight = Preflight::default();
+    Some(compiled)
+}
+
+fn no_tenant(plan: &Plan, catalog: Catalog, role: &str) -> Option<CompiledPlan> {
+    let (whole, mut broken) = with_and_without_tenant(plan, catalog, role)?;
     // The organizations themselves are deleted one by one: more than one would be refused.
     let alone = |delete: &&Delete| delete.organization && delete.tables.is_empty();
     let organization = whole.erase().ok()?.deletes.iter().find(alone)?.clone();

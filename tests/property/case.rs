@@ -1,11 +1,10 @@
-//! One case: makes the schema, runs the engine, and compares what is left with what should be.
+//! The database in which the cases run, and what the tests of single schemas do there.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use fastrand::Rng;
-use organization_operator::api::{DeletionPolicy, Reason};
+use organization_operator::api::DeletionPolicy;
 use organization_operator::cascade::erase::Erasure;
 use organization_operator::cascade::verify::Verification;
 use organization_operator::db::{Database, Settings, UrlSource};
@@ -14,14 +13,9 @@ use organization_operator::domain::{Failure, Subject};
 use organization_operator::store::Actor;
 use planner::CompiledPlan;
 use planner::plan::Plan;
-use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use testbed::proxy::SqlProxy;
 
-use super::broken::Breakage;
-use super::expected::{Expected, State, difference};
-use super::plan;
-use super::schema::{ROOT, Schema};
 use crate::support::World;
 
 const CLUSTER: &str = "property";
@@ -33,33 +27,12 @@ const SETTINGS: Settings = Settings {
     statement_timeout: Duration::from_secs(30),
 };
 
-/// How a case ended that keeps the property.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verdict {
-    Erased,
-    Refused(Reason),
-    /// There was nothing to break.
-    NotBroken,
-}
-
-impl PartialOrd for Verdict {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Verdict {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        format!("{self:?}").cmp(&format!("{other:?}"))
-    }
-}
-
 /// The database in which the cases run, each in a schema of its own.
 pub struct Ground {
     world: Arc<World>,
     name: String,
-    database: Database,
-    number: AtomicU32,
+    pub(super) database: Database,
+    pub(super) number: AtomicU32,
 }
 
 impl Ground {
@@ -186,82 +159,8 @@ impl Ground {
         row.expect("a row").get(0)
     }
 
-    /// Runs one case. Err: the property does not hold; the text has all that is needed to see why.
-    pub async fn run(
-        &self,
-        connection: &mut PgConnection,
-        seed: u64,
-        breakage: Option<Breakage>,
-    ) -> Result<Verdict, String> {
-        let number = self.number.fetch_add(1, Ordering::Relaxed);
-        let mut rng = Rng::with_seed(seed);
-        // A plan has at least one step; not every schema has a table for it.
-        let (schema, plan) = loop {
-            let schema = Schema::random(format!("s{number}"), i64::from(number), &mut rng);
-            let plan = plan::random(&schema, &mut rng);
-            if !plan.steps.is_empty() {
-                break (schema, plan);
-            }
-        };
-        let told = |what: &str| {
-            let yaml = serde_yaml::to_string(&plan).unwrap_or_default();
-            format!("seed {seed}: {what}\n\ntenant {}\n\n{yaml}\n{};", schema.tenants[0], schema.sql())
-        };
-        plan.validate().map_err(|problems| told(&format!("the test's own plan: {problems:?}")))?;
-        execute(connection, &schema.sql()).await.map_err(|e| told(&format!("the test's own schema: {e}")))?;
-        let verdict = self.judge(connection, &schema, &plan, breakage).await;
-        execute(connection, &format!("DROP SCHEMA {} CASCADE", schema.name)).await.expect("dropped");
-        verdict.map_err(|violation| told(&violation))
-    }
-
-    async fn judge(
-        &self,
-        connection: &mut PgConnection,
-        schema: &Schema,
-        plan: &Plan,
-        breakage: Option<Breakage>,
-    ) -> Result<Verdict, String> {
-        let before = state(connection, schema).await;
-        let key = schema.tables[ROOT].columns[1].ty.text(schema.tenants[0]);
-        let subject = subject(&schema.name, &key);
-        let ended = match self.compile(plan, breakage).await {
-            None => return Ok(Verdict::NotBroken),
-            Some(Ok(compiled)) => self.erase(&subject, &key, &compiled).await?,
-            Some(Err(failure)) => Err(failure),
-        };
-        let after = state(connection, schema).await;
-        let written = written(connection, schema).await;
-        let expected = Expected::of(schema, plan);
-        match ended {
-            Ok(proof) => {
-                expected.left(&before, &after)?;
-                expected.written(schema, &written)?;
-                expected.counts(schema, &proof)?;
-                self.recorded(connection, &subject, &proof).await?;
-                Ok(Verdict::Erased)
-            }
-            Err(failure) => {
-                if after != before || !written.is_empty() {
-                    return Err(format!("it failed and yet changed rows: {failure}: {}", difference(&before, &after)));
-                }
-                if failure.reason == Reason::InternalError || failure.message().is_empty() {
-                    return Err(format!("it does not say why: {failure:?}"));
-                }
-                expected.justifies(schema, &failure)?;
-                Ok(Verdict::Refused(failure.reason))
-            }
-        }
-    }
-
-    /// Compiles the plan, or something broken. Returns `None` if this schema has nothing of the kind.
-    async fn compile(&self, plan: &Plan, breakage: Option<Breakage>) -> Option<Result<CompiledPlan, Failure>> {
-        let Some(breakage) = breakage else { return Some(self.database.compile(plan).await.map_err(Failure::from)) };
-        let (catalog, role) = self.database.catalog(plan).await.expect("the catalogue");
-        breakage.compile(plan.clone(), catalog, &role).map(Ok)
-    }
-
     /// Erases, and counts again until nothing is found.
-    async fn erase(
+    pub(super) async fn erase(
         &self,
         subject: &Subject,
         key: &str,
@@ -279,51 +178,13 @@ impl Ground {
             Err(failure) => Ok(Err(failure)),
         }
     }
-
-    /// The ledger says what the proof says.
-    async fn recorded(
-        &self,
-        connection: &mut PgConnection,
-        subject: &Subject,
-        proof: &CompletionProof,
-    ) -> Result<(), String> {
-        let row = sqlx::query(
-            "SELECT outcome, organizations_deleted, steps, verified_at IS NOT NULL FROM organization_operator.ledger \
-             WHERE object_uid = $1",
-        )
-        .bind(&subject.uid)
-        .fetch_one(connection)
-        .await
-        .map_err(|e| format!("no row in the ledger: {e}"))?;
-        let steps = serde_json::to_value(proof.steps()).expect("JSON");
-        let found: (String, i64, serde_json::Value, bool) =
-            (row.get(0), row.get(1), row.get::<sqlx::types::Json<_>, _>(2).0, row.get(3));
-        let wanted = ("Erased".to_owned(), 1, steps, true);
-        if found == wanted { Ok(()) } else { Err(format!("the ledger says {found:?}, the proof {wanted:?}")) }
-    }
 }
 
-async fn execute(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {
+pub(super) async fn execute(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await.map(|_| ())
 }
 
-async fn state(connection: &mut PgConnection, schema: &Schema) -> State {
-    let rows = sqlx::query(AssertSqlSafe(schema.state())).persistent(false).fetch_all(connection).await;
-    let number = |r: &PgRow| usize::try_from(r.get::<i32, _>(0)).unwrap_or_default();
-    rows.expect("the rows").iter().map(|r| ((number(r), r.get(1)), r.get(2))).collect()
-}
-
-/// What triggers wrote: the table and the number of each deleted row that they saw.
-async fn written(connection: &mut PgConnection, schema: &Schema) -> Vec<(usize, i64)> {
-    let Some(sql) = schema.written() else { return Vec::new() };
-    let rows = sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch_all(connection).await.expect("the outbox");
-    let number = |r: &PgRow| usize::try_from(r.get::<i32, _>(0)).unwrap_or_default();
-    let mut written: Vec<_> = rows.iter().map(|r| (number(r), r.get(1))).collect();
-    written.sort_unstable();
-    written
-}
-
-fn subject(name: &str, key: &str) -> Subject {
+pub(super) fn subject(name: &str, key: &str) -> Subject {
     Subject {
         name: name.to_owned(),
         uid: name.to_owned(),

@@ -8,7 +8,7 @@ use organization_operator::domain::completion::CompletionProof;
 use planner::catalog::OnDelete;
 use planner::plan::Plan;
 
-use super::rows::{Rows, ambiguous, referred_from_outside, rows_of, without_people};
+use super::rows::{Rows, ambiguous, holds, referred_from_outside, rows_of, without_people};
 use super::schema::Schema;
 
 /// How a violation begins where the wrong rows are gone.
@@ -34,6 +34,14 @@ impl Expected {
             shared.extend(rows.intersection(&victims[t]).map(|uid| (t, *uid)));
         }
         Self { ambiguous: ambiguous(schema, plan, &victims), victims, shared }
+    }
+
+    /// Removes the first tenant and what should be gone with it.
+    pub fn remove(&self, schema: &mut Schema) {
+        for (table, victims) in schema.tables.iter_mut().zip(&self.victims) {
+            table.rows.retain(|row| !holds(victims, row));
+        }
+        schema.tenants.remove(0);
     }
 
     /// Exactly the tenant is gone, and every other row is as it was.

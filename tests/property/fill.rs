@@ -57,7 +57,7 @@ impl Schema {
             [scope, number] => {
                 values[*scope] = Some(index + 1);
                 // In every other table the number alone tells the rows of the tenants apart.
-                values[*number] = Some(if t % 2 == 0 { n } else { index * 10 + n });
+                values[*number] = Some(if t.is_multiple_of(2) { n } else { index * 10 + n });
             }
             _ => {}
         }

@@ -41,6 +41,9 @@ impl Schema {
         if rng.u8(..4) == 0 {
             schema.add_people(key_type, rng);
         }
+        if rng.u8(..6) == 0 {
+            schema.add_part(key_type, rng);
+        }
         if rng.u8(..10) == 0 {
             schema.add_inheritance(rng);
         }
@@ -187,6 +190,22 @@ impl Schema {
                 initially_deferred: false,
             });
         }
+    }
+
+    /// A table whose rows are only found by part of a parent's key.
+    fn add_part(&mut self, key_type: Type, rng: &mut Rng) {
+        let parent = self.tables.len();
+        let column = |name: &str, ty| Column { name: name.into(), ty, nullable: false, default: None };
+        let columns = vec![uid(), column("org", key_type), column("n", Type::Integer)];
+        let table = Table { columns, key: vec![1, 2], organization: Some(1), least: 1, ..Table::default() };
+        self.tables.push(Table { name: format!("t{parent}"), ..table });
+        self.refer(parent, vec![1], ROOT, vec![1], rng);
+        let child = parent + 1;
+        let table =
+            Table { columns: vec![uid(), column("id", Type::any(rng))], key: vec![1], least: 1, ..Table::default() };
+        self.tables.push(Table { name: format!("t{child}"), ..table });
+        let child_columns = self.referring(child, parent, &[2], false, rng);
+        self.references.push(Reference { child, child_columns, parent, parent_columns: vec![2], constraint: None });
     }
 
     /// A table outside of every plan, from which another one inherits: for that one, no foreign key holds.

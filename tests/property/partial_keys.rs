@@ -18,6 +18,7 @@ use crate::tests;
 tests![
     the_part_that_is_left_of_a_partitioned_key_is_enough,
     rows_that_could_be_anothers_block_and_are_shown,
+    a_part_that_no_row_has_blocks_nothing,
     nobodys_parent_makes_them_ambiguous_too,
     a_way_through_two_parts_is_proven_at_each,
     a_trigger_that_gives_the_part_to_another_organization_rolls_back,
@@ -57,6 +58,15 @@ async fn the_part_that_is_left_of_a_partitioned_key_is_enough(world: Arc<World>)
     assert_eq!(ground.number("SELECT count(*) FROM event_runs").await, 1);
     ground.erased("SELECT 1", PLAN, B).await.expect("erased");
     assert_eq!(ground.number("SELECT (SELECT count(*) FROM event_runs) + (SELECT count(*) FROM events)").await, 0);
+}
+
+/// Events of two tenants with the same part of the key, and no run of either: there is nothing that could be the other's.
+async fn a_part_that_no_row_has_blocks_nothing(world: Arc<World>) {
+    let ground = Ground::new(&world).await;
+    let without = format!("{CASE}; {SAME_PART}; DELETE FROM event_runs WHERE event_id = 1");
+    ground.erased(&without, PLAN, A).await.expect("erased");
+    assert_eq!(ground.number("SELECT count(*) FROM events").await, 2, "B's");
+    assert_eq!(ground.number("SELECT count(*) FROM event_runs").await, 1, "B's");
 }
 
 async fn rows_that_could_be_anothers_block_and_are_shown(world: Arc<World>) {

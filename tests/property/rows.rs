@@ -38,6 +38,9 @@ pub fn without_people(schema: &Schema, plan: &Plan, tenants: &[i64]) -> Rows {
     all
 }
 
+/// Columns of a child, each with the parent's.
+type Pairs = Vec<(usize, usize)>;
+
 /// What a plan means while some people stay, or all.
 struct Meant<'s> {
     schema: &'s Schema,
@@ -97,7 +100,7 @@ impl Meant<'_> {
     /// key, by the columns of the step itself, or by a column that the plan names.
     fn people_referred_from_outside(&self, rows: &Rows, theirs: &Rows) -> Vec<(usize, i64)> {
         let Self { schema, plan, .. } = self;
-        let mut ways: Vec<(usize, Vec<(usize, usize)>, usize)> = Vec::new();
+        let mut ways: Vec<(usize, Pairs, usize)> = Vec::new();
         for step in plan.steps.iter().filter(|s| s.referenced_by.is_some()) {
             let t = table_of(schema, step);
             for key in schema.references.iter().filter(|r| r.parent == t && r.constraint.is_some()) {

@@ -95,6 +95,17 @@ const REFUSALS: &[Refusal] = &[
         then: "ALTER TABLE \"No\"\"tes\" DROP CONSTRAINT \"it's there\"",
     },
     Refusal {
+        name: "a trigger changes rows of the same statement",
+        sql: "ALTER TABLE organizations ADD founder bigint; UPDATE organizations SET founder = CASE id WHEN 'o2' THEN 3 ELSE 1 END;
+              ALTER TABLE organizations ALTER founder SET NOT NULL, ADD FOREIGN KEY (founder) REFERENCES users;
+              CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+                UPDATE users SET email = NULL WHERE organization_id = OLD.organization_id; RETURN OLD; END $$;
+              CREATE TRIGGER tidy BEFORE DELETE ON users FOR EACH ROW EXECUTE FUNCTION f()",
+        reason: Reason::ConstraintViolation,
+        answers: &["users|tidy|CREATE TRIGGER tidy BEFORE DELETE ON public.users.."],
+        then: "DROP TRIGGER tidy ON users",
+    },
+    Refusal {
         name: "an archive has the row already",
         sql: on_runs!(
             "CREATE TABLE archive (id bigint CONSTRAINT once PRIMARY KEY); INSERT INTO archive VALUES (1)",

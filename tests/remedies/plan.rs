@@ -7,7 +7,7 @@ use planner::Kind;
 use super::stage::{Printed, Stage, plan};
 use crate::support::World;
 
-crate::tests![what_a_remedy_adds_to_the_plan_is_a_plan];
+crate::tests![what_a_remedy_adds_to_the_plan_is_a_plan, a_table_that_the_plan_does_not_mention_is_kept_or_global];
 
 /// What is there, the kind and the place of what a check finds, and what counts the rows of the table.
 const SITUATIONS: &[(&str, Kind, &str, &str)] = &[
@@ -55,6 +55,23 @@ async fn what_a_remedy_adds_to_the_plan_is_a_plan(world: Arc<World>) {
         assert_eq!(stage.number(left).await, 1, "{step}");
         stage.close().await;
     }
+}
+
+async fn a_table_that_the_plan_does_not_mention_is_kept_or_global(world: Arc<World>) {
+    let stage = Stage::new(&world, "CREATE SCHEMA \"A b\"; CREATE TABLE \"A b\".\"No: \"\"tes\" (id int)").await;
+    for unknown in ["", "unknownTables: block"] {
+        let before = stage.check(&plan(&[], unknown), false).await;
+        let [found] = before.as_slice() else { panic!("{before:#?}") };
+        assert_eq!((found.kind.as_str(), found.blocks), ("UnknownTable", !unknown.is_empty()), "{found:#?}");
+        let [keep] = mappings(&found.remedy)[..] else { panic!("{found:#?}") };
+        let (_, global) = found.remedy.split_once("reason: ...} if such rows stay, or ").expect("a name");
+        let (global, _) = global.split_once(" to `global`").expect("what to add it to");
+        for rest in [format!("keep: [{}]", keep.replace("...", "law")), format!("global: [{global}]")] {
+            let plan = plan(&[], &format!("{rest}\n{unknown}"));
+            assert_eq!(stage.check(&plan, false).await, [], "{plan}");
+        }
+    }
+    stage.close().await;
 }
 
 /// What stands in braces, at the outermost level.

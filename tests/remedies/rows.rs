@@ -11,6 +11,9 @@ use crate::support::{Need, World};
 crate::tests![needs Need::Psql;
     rows_that_refer_from_outside_are_cleared,
     rows_of_two_organizations_are_shown,
+    rows_that_hang_on_part_of_a_key_are_shown,
+    rows_that_refer_to_what_hangs_on_people_are_cleared,
+    rows_of_nobody_are_shown,
     several_remedies_are_pasted_at_once,
 ];
 
@@ -132,6 +135,69 @@ async fn rows_of_two_organizations_are_shown(world: Arc<World>) {
         },
     ];
     prove(&world, &situations, true).await;
+}
+
+async fn rows_that_hang_on_part_of_a_key_are_shown(world: Arc<World>) {
+    const EVENTS: &str = "CREATE TABLE events (organization_id text REFERENCES organizations, n int, id bigint, PRIMARY KEY (organization_id, n, id))
+            PARTITION BY LIST (n);
+        CREATE TABLE events_1 PARTITION OF events FOR VALUES IN (1); CREATE TABLE events_2 PARTITION OF events DEFAULT;
+        CREATE INDEX ON events (n, id); CREATE TABLE lines (id int, event bigint, n int); CREATE INDEX ON lines (event, n);
+        INSERT INTO events VALUES ('o''1', 1, 1), ('o''1', 1, 2), ('o''1', 2, 3), ('o2', 1, 1), ('o2', 2, 3);
+        INSERT INTO lines VALUES (1, 1, 1), (2, 2, 1), (3, 3, 2), (4, 4, 2)";
+    let situations = [Situation {
+        steps: &[
+            "{entity: events, table: events, organization: organization_id}",
+            "{entity: lines, table: lines, parent: events, columns: {event: id, n: n}}",
+        ],
+        says: "2 rows of `public.lines` refer by (event, n)",
+        answers: &["1|1|1", "3|3|2"],
+        then: Then::Decide("DELETE FROM events WHERE organization_id = 'o2'"),
+        ..Situation::new("an event of two organizations", EVENTS, Kind::AmbiguousRows, "public.lines (event, n)")
+    }];
+    prove(&world, &situations, true).await;
+}
+
+async fn rows_that_refer_to_what_hangs_on_people_are_cleared(world: Arc<World>) {
+    const PEOPLE: &str = "CREATE TABLE people (id text PRIMARY KEY);
+        CREATE TABLE members (organization_id text REFERENCES organizations, person text REFERENCES people);
+        CREATE INDEX ON members (organization_id); CREATE INDEX ON members (person);
+        CREATE TABLE sessions (id int PRIMARY KEY, person text REFERENCES people); CREATE INDEX ON sessions (person);
+        CREATE TABLE notes (session int REFERENCES sessions); CREATE INDEX ON notes (session);
+        INSERT INTO people VALUES ('alone'), ('shared'), ('theirs');
+        INSERT INTO members VALUES ('o''1', 'alone'), ('o''1', 'shared'), ('o2', 'shared'), ('o2', 'theirs');
+        INSERT INTO sessions VALUES (1, 'alone'), (2, 'shared'), (3, 'theirs'); INSERT INTO notes VALUES (1), (1), (2), (3)";
+    let situations = [Situation {
+        steps: &[
+            "{entity: members, table: members, organization: organization_id}",
+            "{entity: people, table: people, referencedBy: members, column: person}",
+            "{entity: sessions, table: sessions, parent: people, column: person}",
+        ],
+        says: "2 rows in `public.notes` refer to `public.sessions`",
+        answers: &["DELETE 2"],
+        ..Situation::new("notes of a session", PEOPLE, Kind::ReferenceFromOutside, "public.notes")
+    }];
+    prove(&world, &situations, true).await;
+}
+
+async fn rows_of_nobody_are_shown(world: Arc<World>) {
+    let situations = [Situation {
+        steps: &[
+            "{entity: notes, table: notes, organization: organization_id}",
+            "{entity: notes, table: notes, parent: flows, column: flow}",
+        ],
+        says: "2 rows of `public.notes` belong to no organization",
+        answers: &["3||", "4||"],
+        then: Then::Decide("DELETE FROM notes WHERE id IN (3, 4)"),
+        ..Situation::new(
+            "rows with NULL in every way",
+            "CREATE TABLE notes (id int, organization_id text REFERENCES organizations, flow bigint REFERENCES flows);
+             CREATE INDEX ON notes (organization_id); CREATE INDEX ON notes (flow);
+             INSERT INTO notes VALUES (1, 'o''1', NULL), (2, NULL, 3), (3, NULL, NULL), (4, NULL, NULL)",
+            Kind::NobodysRows,
+            "public.notes (organization_id, flow)",
+        )
+    }];
+    prove(&world, &situations, false).await;
 }
 
 /// All that a failed deletion shows, in one go, comments included.

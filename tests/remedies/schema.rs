@@ -63,6 +63,36 @@ async fn missing_indexes_are_created(world: Arc<World>) {
             )
         },
         Situation {
+            steps: &[
+                "{entity: events, table: events, organization: organization_id}",
+                "{entity: lines, table: lines, parent: events, columns: {event: id, n: n}}",
+            ],
+            says: "to prove that no other organization's row has the same part of the key",
+            answers: &["CREATE INDEX"],
+            ..index(
+                "a parent of which part of the key is used",
+                "CREATE TABLE events (organization_id text REFERENCES organizations, n int, id bigint, PRIMARY KEY (organization_id, n, id))
+                    PARTITION BY LIST (n);
+                 CREATE TABLE events_1 PARTITION OF events FOR VALUES IN (1); CREATE TABLE events_2 PARTITION OF events DEFAULT;
+                 CREATE TABLE lines (event bigint, n int); CREATE INDEX ON lines (event, n)",
+                "public.events (id, n)",
+            )
+        },
+        Situation {
+            steps: &[
+                "{entity: members, table: members, organization: organization_id}",
+                "{entity: people, table: people, referencedBy: members, column: person, unless: [{table: tokens, column: person}]}",
+            ],
+            answers: &["CREATE INDEX"],
+            ..index(
+                "a column that keeps people",
+                "CREATE TABLE people (id text PRIMARY KEY);
+                 CREATE TABLE members (organization_id text REFERENCES organizations, person text REFERENCES people);
+                 CREATE INDEX ON members (organization_id); CREATE INDEX ON members (person); CREATE TABLE tokens (person text)",
+                "public.tokens (person)",
+            )
+        },
+        Situation {
             answers: &["CREATE INDEX"],
             ..index(
                 "a tenant column that no step uses",
@@ -116,6 +146,28 @@ async fn missing_protection_is_added(world: Arc<World>) {
                  CREATE TABLE notes_1 PARTITION OF notes FOR VALUES IN (1); CREATE TABLE notes_2 PARTITION OF notes DEFAULT;
                  ALTER TABLE notes_1 ADD FOREIGN KEY (flow_id) REFERENCES flows",
                 "public.notes (flow_id)",
+            )
+        },
+        Situation {
+            steps: &["{entity: runs, table: runs, organization: o}"],
+            answers: &["ALTER TABLE"],
+            ..key(
+                "the second way to a table",
+                "ALTER TABLE runs ADD o text; CREATE INDEX ON runs (o)",
+                "public.runs (o)",
+            )
+        },
+        Situation {
+            steps: &[
+                "{entity: members, table: members, organization: organization_id}",
+                "{entity: people, table: people, referencedBy: members, column: person}",
+            ],
+            answers: &["ALTER TABLE"],
+            ..key(
+                "memberships without a foreign key",
+                "CREATE TABLE people (id text PRIMARY KEY); CREATE TABLE members (organization_id text, person text REFERENCES people);
+                 CREATE INDEX ON members (organization_id); CREATE INDEX ON members (person)",
+                "public.members (organization_id)",
             )
         },
         Situation {

@@ -45,8 +45,8 @@ steps:
 
 /// The plan of the platform, with more steps and with more fields.
 pub fn plan(steps: &[&str], rest: &str) -> String {
-    let steps: String = steps.iter().map(|step| format!("- {step}\n")).collect();
-    format!("{PLAN}{steps}{rest}\n")
+    let steps: Vec<String> = steps.iter().map(|step| format!("- {step}\n")).collect();
+    format!("{PLAN}{}{rest}\n", steps.concat())
 }
 
 /// A finding as the command prints it.
@@ -132,7 +132,7 @@ impl Stage {
     /// What `organization-operator check` prints as the operator's role, for the organization or for all.
     pub async fn check(&self, plan: &str, organization: bool) -> Vec<Printed> {
         let file = self.world.directory.path().join(format!("{}.yaml", self.name));
-        let config = format!("cascade:\n{}", plan.lines().map(|l| format!("  {l}\n")).collect::<String>());
+        let config = format!("cascade:\n  {}", plan.replace('\n', "\n  "));
         std::fs::write(&file, config).expect("a file");
         let arguments: &[&str] = if organization { &["--id", KEY] } else { &[] };
         let output = tokio::process::Command::new(binary())

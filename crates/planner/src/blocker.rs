@@ -60,7 +60,7 @@ fn ambiguity(ambiguous: &AmbiguousRows, rows: i64, key: &str) -> Finding {
         columns: columns.clone(),
         rows: Some(rows.min(COUNT_LIMIT)),
         remedy: Some(format!(
-            "{} -- another row of `{parent_table}` has the same {parent_text}: delete these rows or change what they refer to, or give `{table}` the rest of the key as columns and name them in the plan (columns)",
+            "{} -- then delete these rows or change what they refer to; or add the rest of the key to `{table}` as columns, and name them in the plan (columns)",
             for_key(&ambiguous.query, key)
         )),
         ..Finding::new(

@@ -22,6 +22,17 @@ pub struct Keys {
     /// Keys that are in use again. Each is forgotten alone: another key of the same row may have the same columns, and more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub in_use: Vec<InUse>,
+    /// Parts of a key that another organization's row has as well, and by which therefore no child row is found. Known as long
+    /// as the transaction that found them.
+    #[serde(skip)]
+    shared: Vec<SharedPart>,
+}
+
+/// Values of some columns, whichever row has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct SharedPart {
+    columns: Vec<String>,
+    values: BTreeSet<Vec<Option<String>>>,
 }
 
 /// Values of some columns that other rows have now.
@@ -34,7 +45,7 @@ pub struct InUse {
 }
 
 impl Keys {
-    /// How many rows there are.
+    /// The number of rows.
     fn len(&self) -> usize {
         self.keys.first().map_or(0, Vec::len)
     }
@@ -43,18 +54,25 @@ impl Keys {
         self.in_use.iter().any(|key| key.rows.contains(&row))
     }
 
+    /// The values of these columns in a row; of a column that was not captured there is none.
+    fn part(&self, columns: &[String], row: usize) -> Vec<Option<String>> {
+        let of =
+            |name: &String| self.columns.iter().position(|c| c == name).and_then(|at| self.keys[at].get(row)?.clone());
+        columns.iter().map(of).collect()
+    }
+
     fn row(&self, row: usize) -> Vec<Option<&str>> {
         self.keys.iter().map(|column| column.get(row).and_then(Option::as_deref)).collect()
     }
 }
 
 impl CapturedKeys {
-    /// Takes what was kept of a step.
+    /// Restores what was kept of a step.
     ///
     /// # Errors
     /// Fails when there is not a list of values for each column, or the lists differ in length.
     pub fn restore(&mut self, step: StepId, kept: Keys) -> Result<(), Unpaired> {
-        let Keys { columns, keys, in_use } = kept;
+        let Keys { columns, keys, in_use, .. } = kept;
         self.add(step, &columns, keys)?;
         if let Some(held) = self.0.get_mut(&step) {
             held.in_use = in_use;
@@ -69,7 +87,7 @@ impl CapturedKeys {
     /// Fails when there is not a list of values for each column, the lists differ in length, or other columns were captured
     /// of the step before.
     pub fn add(&mut self, step: StepId, columns: &[String], values: Vec<Vec<Option<String>>>) -> Result<(), Unpaired> {
-        let mut new = Keys { columns: columns.to_vec(), keys: values, in_use: Vec::new() };
+        let mut new = Keys { columns: columns.to_vec(), keys: values, ..Keys::default() };
         Unpaired::check(new.columns.len(), new.keys.len())?;
         new.keys.iter().try_for_each(|column| Unpaired::check(new.len(), column.len()))?;
         let Some(held) = self.0.get_mut(&step) else {
@@ -101,14 +119,31 @@ impl CapturedKeys {
         let Some((_, values)) = keys.columns.iter().zip(&keys.keys).find(|(name, _)| *name == column) else {
             return Cow::Borrowed(&[]);
         };
-        match keys.in_use.iter().find(|in_use| in_use.columns == key) {
-            None => Cow::Borrowed(values),
-            Some(in_use) => {
-                let left =
-                    values.iter().enumerate().map(|(row, value)| value.clone().filter(|_| !in_use.rows.contains(&row)));
-                Cow::Owned(left.collect())
-            }
+        let in_use = keys.in_use.iter().find(|in_use| in_use.columns == key);
+        let shared = keys.shared.iter().find(|shared| shared.columns == key);
+        if in_use.is_none() && shared.is_none() {
+            return Cow::Borrowed(values);
         }
+        let forgotten = |row: &usize| {
+            in_use.is_some_and(|in_use| in_use.rows.contains(row))
+                || shared.is_some_and(|shared| shared.values.contains(&keys.part(key, *row)))
+        };
+        let left = values.iter().enumerate().map(|(row, value)| value.clone().filter(|_| !forgotten(&row)));
+        Cow::Owned(left.collect())
+    }
+
+    /// Forgets the values of these columns, part of a key, of each row for which `shared` is true: for this row, and for any
+    /// that is added with the same values.
+    ///
+    /// # Errors
+    /// Fails when `shared` does not have one value for each row.
+    pub fn forget_shared_part(&mut self, step: StepId, columns: &[String], shared: &[bool]) -> Result<(), Unpaired> {
+        let Some(keys) = self.0.get_mut(&step) else { return Unpaired::check(0, shared.len()) };
+        Unpaired::check(keys.len(), shared.len())?;
+        let rows = shared.iter().enumerate().filter(|(_, shared)| **shared).map(|(row, _)| keys.part(columns, row));
+        let values = rows.collect();
+        keys.shared.push(SharedPart { columns: columns.to_vec(), values });
+        Ok(())
     }
 
     /// Forgets the values of these columns in each row for which `in_use` is true, and with them every key to which one of the

@@ -1,12 +1,15 @@
 //! The statements that erase one organization, and what each of them is about.
 
+mod preflight;
+
 use std::ops::{Deref, DerefMut};
 
-use crate::catalog::{OnDelete, TableId};
+use crate::catalog::TableId;
 use crate::limits::COUNT_LIMIT;
 use crate::query::Query;
 use crate::statement::Statement;
 use crate::step::StepId;
+pub use preflight::{AmbiguousRows, Check, Preflight, SharedRows};
 
 /// The entity whose rows are the organization's users: counted exactly and shown in a column.
 pub const USERS: &str = "users";
@@ -71,6 +74,9 @@ pub struct Cascade {
     /// Rows that the organization's rows referred to and nothing refers to any more, and that are still there: rows appeared
     /// that refer to them. `None` if no such row can appear.
     pub left_behind: Option<Query<PlanTable>>,
+    /// Which captured parts of keys a row outside has as well, before the first delete. No child row has such a part, or the
+    /// preflight finds it.
+    pub parents_shared: Vec<Back>,
     /// Which keys that are kept to count again belong to a parent that is there again.
     pub parents_back: Vec<Back>,
     /// What must not be there before the first delete.
@@ -87,18 +93,6 @@ pub struct Cascade {
     pub observes_referrers: bool,
     /// Deferrable foreign keys are checked at COMMIT.
     pub defer_constraints: bool,
-}
-
-/// What must not be there before the first delete.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Preflight {
-    /// Rows outside that refer to rows inside, by the foreign key. `None` if no foreign key allows such a row.
-    pub references: Option<Query<Check>>,
-    /// Rows that the plan gives to this organization and to another one as well. `None` if no table can have such a row.
-    pub shared: Option<Query<SharedRows>>,
-    /// Rows that are found by part of a parent's key, if a parent row outside has the same part. `None` if all rows are found
-    /// by whole keys.
-    pub ambiguous: Option<Query<AmbiguousRows>>,
 }
 
 /// A table of the plan.
@@ -192,7 +186,7 @@ pub struct Detach {
     pub statement: Statement,
 }
 
-/// One statement that deletes the rows of one table, those of several that refer to each other in a circle, or the
+/// One statement that deletes the rows of one table, those of several that refer to each other in a cycle, or the
 /// organization itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delete {
@@ -245,63 +239,6 @@ pub struct Back {
     pub statement: Statement,
 }
 
-/// A foreign key over which rows outside may refer to rows inside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Check {
-    /// Name of the constraint.
-    pub constraint: String,
-    /// The referring table.
-    pub table: String,
-    /// The table referred to.
-    pub parent_table: String,
-    /// The entity of the table referred to; the organization itself has none.
-    pub parent_entity: Option<String>,
-    /// What deleting the parent would do to the referring rows.
-    pub on_delete: OnDelete,
-    /// The referring table is a step of the plan: the rows are another organization's, or nobody's.
-    pub in_plan: bool,
-    /// The referring table is kept on purpose: its rows must never be proposed for deletion.
-    pub kept: bool,
-    /// `SET` list that detaches the referring rows. `None` if a referring column cannot be NULL.
-    pub detach: Option<String>,
-    /// The referring table, quoted.
-    pub child_sql: String,
-    /// The table referred to, quoted.
-    pub parent_sql: String,
-    /// The way from the referring table to the organization's.
-    pub path: Vec<String>,
-    /// Which rows: the referring table is `c`, the other `p`, and `:key` stands for the organization's key.
-    pub condition: String,
-}
-
-/// A table whose rows may belong to several organizations.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SharedRows {
-    /// Its name.
-    pub table: String,
-    /// The entity under which its rows are counted.
-    pub entity: String,
-    /// Shows the rows to a person; `:key` stands for the organization's key.
-    pub(crate) query: String,
-}
-
-/// A table whose rows are found by part of a parent's key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AmbiguousRows {
-    /// Its name.
-    pub table: String,
-    /// The entity under which its rows are counted.
-    pub entity: String,
-    /// The columns that hold the part.
-    pub columns: Vec<String>,
-    /// The parent's table.
-    pub parent_table: String,
-    /// The parent's columns, in the same order.
-    pub parent_columns: Vec<String>,
-    /// Shows the rows to a person; `:key` stands for the organization's key.
-    pub(crate) query: String,
-}
-
 /// A table some of whose rows may belong to no organization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NobodysRows {
@@ -350,7 +287,7 @@ impl Cascade {
 
     /// Whether one statement deletes the organization together with tables.
     #[must_use]
-    pub fn organization_is_in_a_circle(&self) -> bool {
+    pub fn organization_is_in_a_cycle(&self) -> bool {
         self.deletes.iter().any(Delete::is_set_with_organization)
     }
 

@@ -47,7 +47,7 @@ pub fn compile(plan: &Plan, catalog: &Catalog, role: &str) -> Result<CompiledPla
     faults.unknown_tables(plan, catalog);
     faults.privileges(plan, catalog);
     relations::report_relations(plan, catalog, &mut faults);
-    let together = cascade.as_ref().is_some_and(Cascade::organization_is_in_a_circle);
+    let together = cascade.as_ref().is_some_and(Cascade::organization_is_in_a_cycle);
     rules::report_rules(plan, catalog, together, &mut faults);
     let warnings = warnings(plan, catalog, cascade.as_ref(), faults.of_schema());
     let verdict = match cascade {

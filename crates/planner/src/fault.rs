@@ -20,15 +20,15 @@ impl Faults {
         &self.0
     }
 
-    /// The faults that a status tells: all, but of many tables that the plan does not mention only the first ones.
+    /// The faults for a status: all, but of many tables that the plan does not mention only the first ones.
     #[must_use]
-    pub fn told(&self) -> Vec<&Finding> {
+    pub fn for_status(&self) -> Vec<&Finding> {
         let mut unknown = 0;
-        let mut tells = |finding: &&Finding| {
+        let mut is_shown = |finding: &&Finding| {
             unknown += usize::from(finding.kind == Kind::UnknownTable);
             finding.kind != Kind::UnknownTable || unknown <= NAMED
         };
-        self.0.iter().filter(|finding| tells(finding)).collect()
+        self.0.iter().filter(|finding| is_shown(finding)).collect()
     }
 
     /// Whether the plan fits the schema and the operator's role only lacks access to it.
@@ -51,17 +51,21 @@ fn concerns_access(finding: &Finding) -> bool {
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the plan cannot be used to delete: ")?;
-        let told = self.told();
-        for (i, finding) in told.iter().enumerate() {
+        let shown = self.for_status();
+        for (i, finding) in shown.iter().enumerate() {
             if i > 0 {
                 f.write_str("; ")?;
             }
             f.write_str(&finding.message)?;
         }
-        match self.0.len() - told.len() {
+        match self.0.len() - shown.len() {
             0 => Ok(()),
             more => {
-                write!(f, "; {more} more tables are not mentioned; `organization-operator check` shows each of them")
+                let tables = if more == 1 { "table" } else { "tables" };
+                write!(
+                    f,
+                    "; the plan does not mention {more} more {tables}; `organization-operator check` names each of them"
+                )
             }
         }
     }

@@ -180,7 +180,7 @@ pub fn unknown<'a>(findings: impl Iterator<Item = &'a Finding>) -> Option<String
     let all: Vec<String> = unknown.map(|f| format!("`{}`", f.table.as_deref().unwrap_or_default())).collect();
     (!all.is_empty()).then(|| {
         format!(
-            "The plan does not mention these tables, and a deletion leaves their rows: {}. `organization-operator check` shows what to add.",
+            "The plan does not mention these tables, so a deletion leaves their rows in place: {}. `organization-operator check` shows what to add.",
             some_of(&all)
         )
     })

@@ -91,7 +91,7 @@ pub fn infer(survey: &Survey, organization: &str, key: Option<&str>) -> Result<D
     Ok(Draft { plan, remarks, suggestions, unread, referred, activation })
 }
 
-/// What to ask a sample of the rows of the tables without a place. The answers belong into the survey.
+/// What to ask a sample of the rows of the tables without a place. Put the answers into the survey.
 ///
 /// # Errors
 /// Fails if there is no such table, or if the key does not identify a row.

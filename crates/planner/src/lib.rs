@@ -23,6 +23,7 @@ mod order;
 pub mod plan;
 pub mod query;
 pub mod root;
+mod row_set;
 pub mod statement;
 pub mod step;
 mod yaml;

@@ -5,7 +5,7 @@ use crate::cascade::NobodysRows;
 use crate::finding::{Finding, Kind, Severity};
 use crate::limits::COUNT_LIMIT;
 
-/// A warning about such rows, for which there was time to count them. Returns `None` if there are no rows.
+/// A warning about such rows, by their number. Returns `None` if there are none.
 #[must_use]
 pub fn nobodys_rows(table: &NobodysRows, rows: i64) -> Option<Finding> {
     let belong = if rows == 1 { "belongs" } else { "belong" };
@@ -20,22 +20,22 @@ pub fn nobodys_rows(table: &NobodysRows, rows: i64) -> Option<Finding> {
                 table.table,
                 null(&table.ways)
             ),
-            "give these rows an organization, or delete them",
+            "then give these rows an organization, or delete them",
         )
     })
 }
 
-/// A warning about such rows, of which nobody knows how many there are: `why` says so.
+/// A warning that such rows could not be counted, and `why`.
 #[must_use]
 pub fn uncounted_rows(table: &NobodysRows, why: &str) -> Finding {
     finding(
         table,
         format!(
-            "rows of `{}` belong to no organization if {}, and whether there are any could not be counted: {why}",
+            "rows of `{}` belong to no organization if {}, but the check could not count such rows: {why}",
             table.table,
             null(&table.ways)
         ),
-        "run this when the database has time for it",
+        "run this query when the load on the database is low",
     )
 }
 

@@ -1,5 +1,5 @@
 //! The real order of deletion: children before parents where a foreign key requires it, else as declared. What refers to
-//! each other in a circle goes at once.
+//! each other in a cycle goes at once.
 
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -16,8 +16,8 @@ pub(crate) struct Edge {
 }
 
 /// Stable topological order of `count` nodes: of those that may come next, the one declared first. Nodes that hard edges
-/// join in a circle are one element of the order, in which they stand as declared; its place among others is that of the
-/// last of them. The last node comes last unless a hard edge asks for more.
+/// join in a cycle are one element of the order, in which they stand as declared; its place among others is that of the
+/// last of them. The last node comes last unless a hard edge forbids it.
 pub(crate) fn order(count: usize, edges: &[Edge]) -> Vec<Vec<usize>> {
     let mut waiting = sets(count, edges);
     let mut done = vec![false; count];
@@ -30,7 +30,7 @@ pub(crate) fn order(count: usize, edges: &[Edge]) -> Vec<Vec<usize>> {
         let is_last = |set: &[usize]| set.last().is_some_and(|last| last + 1 == count);
         let next = (waiting.iter().position(|set| !is_last(set) && !waits(set, true)))
             .or_else(|| waiting.iter().position(|set| !waits(set, false)));
-        // Sets without a circle among them always have one that waits for none.
+        // The sets form no cycle, so one of them always waits for none.
         let set = waiting.remove(next.unwrap_or_default());
         for &node in &set {
             done[node] = true;
@@ -40,7 +40,7 @@ pub(crate) fn order(count: usize, edges: &[Edge]) -> Vec<Vec<usize>> {
     sorted
 }
 
-/// The nodes that hard edges join in a circle, each as declared; every other node alone. In the order of their last node.
+/// The nodes that hard edges join in a cycle, each as declared; every other node alone. In the order of their last node.
 pub(crate) fn sets(count: usize, edges: &[Edge]) -> Vec<Vec<usize>> {
     let mut graph = DiGraph::<(), ()>::with_capacity(count, edges.len());
     for _ in 0..count {
@@ -61,13 +61,13 @@ pub(crate) fn sets(count: usize, edges: &[Edge]) -> Vec<Vec<usize>> {
     sets
 }
 
-/// The hard edges of one circle, from one to the next. Returns `None` if there is no circle.
-pub(crate) fn circle(count: usize, edges: &[Edge]) -> Option<Vec<&Edge>> {
+/// The hard edges of one cycle, from one to the next. Returns `None` if there is no cycle.
+pub(crate) fn cycle(count: usize, edges: &[Edge]) -> Option<Vec<&Edge>> {
     let set = sets(count, edges).into_iter().find(|set| set.len() > 1)?;
     let inside = |e: &&Edge| e.hard && e.first != e.then && set.contains(&e.first) && set.contains(&e.then);
     let mut at = *set.first()?;
     let mut path: Vec<&Edge> = Vec::new();
-    // Backwards until a node repeats.
+    // Walk backwards until a node repeats.
     loop {
         if let Some(start) = path.iter().position(|e| e.then == at) {
             let mut found = path.split_off(start);
@@ -92,7 +92,7 @@ mod tests {
         Edge { hard: false, ..hard(first, then) }
     }
 
-    /// The order of nodes that are in no circle.
+    /// The order of nodes that are in no cycle.
     fn single(count: usize, edges: &[Edge]) -> Vec<usize> {
         let sets = order(count, edges);
         assert!(sets.iter().all(|set| set.len() == 1), "{sets:?}");
@@ -118,9 +118,9 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_is_one_element() {
+    fn a_cycle_is_one_element() {
         assert_eq!(order(4, &[hard(1, 2), hard(2, 1)]), [vec![0], vec![1, 2], vec![3]]);
-        // Two circles that share a node are one.
+        // Two cycles that share a node are one.
         let both = [hard(0, 1), hard(1, 0), hard(1, 2), hard(2, 1)];
         assert_eq!(order(4, &both), [vec![0, 1, 2], vec![3]]);
         // A soft edge joins nothing.
@@ -139,8 +139,8 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_is_named_from_one_to_the_next() {
-        let keys = |edges: &[Edge]| circle(4, edges).map(|c| c.iter().filter_map(|e| e.key).collect::<Vec<_>>());
+    fn a_cycle_is_named_from_one_to_the_next() {
+        let keys = |edges: &[Edge]| cycle(4, edges).map(|c| c.iter().filter_map(|e| e.key).collect::<Vec<_>>());
         assert_eq!(keys(&[hard(0, 1), hard(1, 2), hard(2, 1)]), Some(vec![12, 21]));
         assert_eq!(keys(&[hard(0, 1), hard(1, 2), soft(2, 1)]), None);
         assert_eq!(keys(&[hard(0, 0)]), None);

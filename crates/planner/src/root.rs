@@ -3,7 +3,8 @@
 use crate::catalog::{Catalog, ColumnInfo, ForeignKey, TableId, TableInfo};
 use crate::identifier::{Column, Table};
 use crate::plan::{Active, Inactive};
-use crate::statement::{Param, RowSet, Statement, Writer};
+use crate::row_set::RowSet;
+use crate::statement::{Param, Statement, Writer};
 
 /// The organizations' own table, with one row for each organization.
 #[derive(Clone, Debug)]

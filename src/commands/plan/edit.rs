@@ -3,12 +3,12 @@
 
 use serde_yaml::Value;
 
-use super::additions::Additions;
+use super::additions::{Additions, List};
 
-/// The file with the additions. Returns `None` if its form does not allow to insert them safely.
+/// The file with the additions. Returns `None` if they cannot be inserted safely into a file of this form.
 pub(super) fn add(text: &str, additions: &Additions) -> Option<String> {
     let mut edited = text.to_owned();
-    for list in ["global", "unclassified"] {
+    for list in List::ALL {
         if !additions.is_empty(list) {
             edited = insert(&edited, list, additions)?;
         }
@@ -20,21 +20,13 @@ pub(super) fn add(text: &str, additions: &Additions) -> Option<String> {
 fn expected(text: &str, additions: &Additions) -> Option<Value> {
     let mut value: Value = serde_yaml::from_str(text).ok()?;
     let cascade = value.get_mut("cascade")?.as_mapping_mut()?;
-    for list in ["global", "unclassified"] {
+    for list in List::ALL {
         if additions.is_empty(list) {
             continue;
         }
-        let added: Vec<Value> = if list == "global" {
-            additions.global.iter().map(|name| serde_yaml::from_str(name)).collect::<Result<_, _>>().ok()?
-        } else {
-            additions
-                .unclassified
-                .iter()
-                .map(|(entry, _)| serde_yaml::from_str(entry))
-                .collect::<Result<_, _>>()
-                .ok()?
-        };
-        let old = cascade.entry(list.into()).or_insert(Value::Null);
+        let added = additions.entries(list).into_iter().map(serde_yaml::from_str);
+        let added: Vec<Value> = added.collect::<Result<_, _>>().ok()?;
+        let old = cascade.entry(list.name().into()).or_insert(Value::Null);
         if old.is_null() {
             *old = Value::Sequence(Vec::new());
         }
@@ -74,7 +66,8 @@ impl Line<'_> {
     }
 }
 
-fn insert(text: &str, list: &str, additions: &Additions) -> Option<String> {
+/// The file with the new elements of one list.
+fn insert(text: &str, list: List, additions: &Additions) -> Option<String> {
     let mut start = 0;
     let lines: Vec<Line<'_>> = text
         .split_inclusive('\n')
@@ -90,7 +83,7 @@ fn insert(text: &str, list: &str, additions: &Additions) -> Option<String> {
     let block = &lines[cascade..after.map_or(lines.len(), |n| cascade + n)];
     let indent = block.iter().find(|l| l.counts())?.indent();
     let value = |l: &Line<'_>| {
-        let rest = l.text.get(l.indent()..)?.strip_prefix(list)?.strip_prefix(':')?;
+        let rest = l.text.get(l.indent()..)?.strip_prefix(list.name())?.strip_prefix(':')?;
         (l.indent() == indent).then_some(l.end() - rest.len())
     };
     let named = block.iter().enumerate().find_map(|(i, l)| Some((i, value(l)?)));
@@ -114,7 +107,7 @@ fn insert(text: &str, list: &str, additions: &Additions) -> Option<String> {
         Some((_, at)) => {
             let (at, before) = closing_bracket(text, at)?;
             let comma = if before == '[' || before == ',' { "" } else { "," };
-            let space = if list == "global" && before != '[' { " " } else { "" };
+            let space = if list == List::Global && before != '[' { " " } else { "" };
             (at, format!("{comma}{space}{}", additions.elements(list, indent)))
         }
     };
@@ -155,7 +148,7 @@ fn closing_bracket(text: &str, from: usize) -> Option<(usize, char)> {
     let mut before = ' ';
     let mut gap = true;
     let mut quote = None;
-    // In single quotes, two quotes are one letter.
+    // Where a quoted string ended: inside single quotes, two quotes stand for one.
     let mut closed = None;
     let mut escaped = false;
     let mut comment = false;

@@ -104,7 +104,8 @@ pub(super) fn unread(tables: &[Unread]) -> Vec<String> {
     }
     let of = |t: &Unread| comment(&format!("{} ({})", t.table, t.columns.join(", ")));
     let lines = wrapped(&tables.iter().map(of).collect::<Vec<_>>()).into_iter().map(|line| format!("#   {line}"));
-    let head = "# Only the names of these columns were compared, because their values could not be read:".to_owned();
+    let head =
+        "# The command compared only the names of these columns, because it could not read their values:".to_owned();
     std::iter::once(head).chain(lines).collect()
 }
 

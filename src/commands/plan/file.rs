@@ -27,10 +27,10 @@ pub(super) fn changed(file: &Path) -> CommandError {
     CommandError(format!("{} changed meanwhile and was not overwritten; run the command again", file.display()))
 }
 
-/// Replaces the file as a whole, so that nobody ever reads a half of it.
+/// Replaces the file in one step, so that nobody reads half of it.
 pub(super) fn replace(file: &Path, old: &str, new: &str) -> Result<(), CommandError> {
     let refused = |e: std::io::Error| CommandError(format!("{} cannot be written: {e}", file.display()));
-    // A symbolic link stays one.
+    // Follow a symbolic link, so that it stays one.
     let target = std::fs::canonicalize(file).map_err(refused)?;
     let permissions = std::fs::metadata(&target).map_err(refused)?.permissions();
     let mut name = target.clone().into_os_string();
@@ -49,7 +49,7 @@ pub(super) fn replace(file: &Path, old: &str, new: &str) -> Result<(), CommandEr
         std::fs::rename(&beside, &target).map_err(refused)
     });
     if result.is_err() {
-        // Nothing more can be done about a file that cannot be removed; the failure itself matters.
+        // If the copy cannot be removed either, the first failure is the one to report.
         let _ = std::fs::remove_file(&beside);
     }
     result

@@ -40,7 +40,7 @@ impl View<'_> {
                 format!("{} of {}", group.protected, group.tables),
             ]));
         }
-        let rows = self.preview.as_ref().map(|c| if c.state == "Absent" { "0" } else { "1" }).unwrap_or_default();
+        let rows = self.organization_rows();
         lines.push(cells([self.organization.table.clone(), "1".to_owned(), rows.to_owned(), String::new()]));
         format!(
             "{}\n{} tables in groups. --all shows each of them, in the order of deletion.\n",

@@ -16,10 +16,10 @@ use planner::infer::{self, Draft};
 /// The command reads all tables of the database with their keys and foreign keys, and follows the foreign keys from the
 /// organization's table to its child tables. It places tables without foreign keys by column names that the foreign keys of
 /// other tables agree on. It lists every other table with a sign of an organization as `unclassified`: the operator deletes no
-/// organization until a person has decided about each of them. Signs are foreign keys, column names, and values of columns: the
-/// command looks at a sample of the rows of tables without a place. Tables without any sign are `global`.
+/// organization until a person has decided about each of them. A sign is a foreign key, a column name, or a value of a column:
+/// the command reads a sample of the rows of each table that it could not place. It lists tables without any sign as `global`.
 ///
-/// With --update, the command adds to FILE the tables that FILE does not mention, and changes nothing else in it.
+/// With --update, the command adds the tables that FILE does not mention to FILE, and changes nothing else in it.
 ///
 /// The command changes nothing in the database. Read the file before you use it: only you know what the law requires you to
 /// keep.

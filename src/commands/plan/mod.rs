@@ -7,6 +7,7 @@ mod file;
 mod groups;
 mod init;
 mod show;
+mod sql;
 mod text;
 mod update;
 mod view;

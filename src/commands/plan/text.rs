@@ -68,7 +68,7 @@ impl View<'_> {
             lines.push(line("foreign keys", outside));
         }
         if let Some(counts) = &self.preview {
-            let Counts { organization_key, state, total } = counts;
+            let Counts { organization_key, state, total, .. } = counts;
             lines.push(line("deletes", format!("{organization_key} ({state}) and {total} rows that belong to it")));
         }
         lines
@@ -104,6 +104,15 @@ impl View<'_> {
         lines
     }
 
+    /// How many rows of the organizations' own table a deletion would delete. Empty if nothing was counted.
+    pub(super) fn organization_rows(&self) -> &'static str {
+        match &self.preview {
+            None => "",
+            Some(counts) if counts.present => "1",
+            Some(_) => "0",
+        }
+    }
+
     /// The organization's own row: last by itself, or with the number of its statement.
     fn organization_line(&self, until: &[StepView<'_>], later: &[StepView<'_>]) -> [String; 7] {
         let Organization { table, key, statement, .. } = &self.organization;
@@ -113,7 +122,7 @@ impl View<'_> {
         } else {
             (statement.map(|n| n.to_string()).unwrap_or_default(), key.clone())
         };
-        let rows = self.preview.as_ref().map(|c| if c.state == "Absent" { "0" } else { "1" }).unwrap_or_default();
+        let rows = self.organization_rows();
         [number, table.clone(), String::new(), rows.to_owned(), String::new(), String::new(), by]
     }
 }

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::domain::Failure;
 use planner::infer::{self, Update};
 
-/// Adds to the file the tables that it does not mention, and prints what was added.
+/// Adds the tables that the file does not mention, and prints what it added.
 pub(super) async fn execute(
     file: &Path,
     output: Option<&Path>,
@@ -36,7 +36,7 @@ pub(super) async fn execute(
     let edited = edit::add(&text, &additions).filter(|edited| is_usable(edited));
     let Some(edited) = edited else {
         return Err(CommandError(format!(
-            "{} has a form into which the new tables cannot be inserted safely, and was not changed. Add these entries to the lists below `cascade`:\n{}",
+            "The command cannot safely insert the new tables into {}, so it did not change the file. Add these entries to the lists below `cascade` by hand:\n{}",
             file.display(),
             additions.lines()
         )));
@@ -59,7 +59,7 @@ fn summary(update: &Update, gone: &[String], file: &Path) -> String {
     let mut text = String::new();
     let file = file.display();
     if update.unclassified.is_empty() && update.global.is_empty() {
-        let _ = writeln!(text, "{file} mentions every table of the database. Nothing was added.");
+        let _ = writeln!(text, "{file} mentions every table of the database. The command added nothing.");
     } else {
         let _ = writeln!(text, "Added to {file}:");
         for open in &update.unclassified {
@@ -70,8 +70,10 @@ fn summary(update: &Update, gone: &[String], file: &Path) -> String {
         }
     }
     for table in gone {
-        let _ =
-            writeln!(text, "The database has no table `{table}`, which {file} mentions. The entry was not removed.");
+        let _ = writeln!(
+            text,
+            "{file} mentions the table `{table}`, which the database does not have. Remove the entry by hand."
+        );
     }
     if !update.unclassified.is_empty() {
         let _ = writeln!(

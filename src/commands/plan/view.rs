@@ -6,6 +6,7 @@ use std::ops::Add;
 
 use serde::Serialize;
 
+use super::sql::{Sql, after, before, statement};
 use super::ways;
 use crate::api::status::ErrorDetail;
 use crate::cascade::preview::Preview;
@@ -14,7 +15,6 @@ use crate::domain::{Failure, report};
 use planner::cascade::{Delete, PlanTable, capped};
 use planner::finding::{self, Kind};
 use planner::plan::{Inactive, Keep, Plan, Step};
-use planner::statement::{Param, Statement};
 use planner::{Cascade, CompiledPlan};
 
 /// A compiled plan for a person or a program.
@@ -124,22 +124,16 @@ impl fmt::Display for Rows {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Sql<'a> {
-    pub(super) what: String,
-    #[serde(rename = "sql")]
-    pub(super) text: &'a str,
-    pub(super) parameters: Vec<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 pub(super) struct Counts {
     pub(super) organization_key: String,
     pub(super) state: &'static str,
+    /// Whether the organization exists, so that its own row counts.
+    #[serde(skip)]
+    pub(super) present: bool,
     pub(super) total: Rows,
 }
 
-/// What is shown beside the plan itself.
+/// What to show besides the plan itself.
 #[derive(Clone, Copy)]
 pub(super) struct Shown {
     /// Every statement.
@@ -185,7 +179,12 @@ impl<'a> View<'a> {
             all: shown.all,
             before,
             after,
-            preview: preview.map(|p| Counts { organization_key: p.key.clone(), state: state(p.organization), total }),
+            preview: preview.map(|p| Counts {
+                organization_key: p.key.clone(),
+                state: state(p.organization),
+                present: p.organization != Presence::Absent,
+                total,
+            }),
             error: fault.as_ref().map(report::error_detail),
             fault,
         }
@@ -297,79 +296,4 @@ fn names<'a>(plan: &'a Plan, delete: &Delete) -> Vec<&'a str> {
 /// Tables that are deleted from by one statement, because they refer to each other.
 fn sets<'a>(plan: &'a Plan, erase: &Cascade) -> Vec<Vec<&'a str>> {
     erase.deletes.iter().map(|delete| names(plan, delete)).filter(|names| names.len() > 1).collect()
-}
-
-fn before<'a>(compiled: &'a CompiledPlan, erase: &'a Cascade) -> Vec<Sql<'a>> {
-    let mut all = vec![statement("lock the organization".into(), &compiled.root.lock, erase)];
-    for exclusive in &erase.exclusive {
-        let table = &exclusive.table.name;
-        for referrer in &exclusive.referrers {
-            let what = format!("before the first delete: rows of {} that refer to {table}", referrer.table.name);
-            all.push(statement(what, &referrer.lock, erase));
-        }
-        all.push(statement(format!("before the first delete: rows of {table}"), &exclusive.lock, erase));
-        let what = format!(
-            "before the first delete, until nothing changes: which rows of {table} something outside refers to"
-        );
-        all.push(statement(what, &exclusive.referred, erase));
-        all.push(statement(
-            format!("before the first delete, and the statement above once more: rows of {table}"),
-            &exclusive.lock_alone,
-            erase,
-        ));
-    }
-    let exclusive = |step| erase.exclusive.iter().any(|e| e.step == step);
-    for capture in erase.captures.iter().filter(|c| !exclusive(c.step)) {
-        all.push(statement(
-            format!("before the first delete: rows of {}", capture.declared),
-            &capture.statement,
-            erase,
-        ));
-    }
-    if let Some(references) = &erase.preflight.references {
-        let references = references.statement();
-        all.push(statement("before the first delete: references from outside".into(), references, erase));
-    }
-    if let Some(ambiguous) = &erase.preflight.ambiguous {
-        let ambiguous = ambiguous.statement();
-        all.push(statement(
-            "before the first delete: rows that another organization's may be".into(),
-            ambiguous,
-            erase,
-        ));
-    }
-    all.push(statement("before the first delete: count".into(), erase.count.statement(), erase));
-    all
-}
-
-fn after(erase: &Cascade) -> Vec<Sql<'_>> {
-    let organization = erase.deletes.iter().enumerate().filter(|(_, delete)| delete.tables.is_empty());
-    let mut all: Vec<Sql<'_>> = organization
-        .map(|(i, delete)| {
-            let early = if i + 1 < erase.deletes.len() {
-                format!(" (statement {} of the deletes)", i + 1)
-            } else {
-                String::new()
-            };
-            statement(format!("delete the organization{early}"), &delete.statement, erase)
-        })
-        .collect();
-    all.push(statement("count again".into(), erase.recount.statement(), erase));
-    all
-}
-
-fn statement<'a>(what: String, statement: &'a Statement, erase: &Cascade) -> Sql<'a> {
-    let parameters = statement.params().iter().enumerate().map(|(i, param)| {
-        let meaning = match param {
-            Param::Key => "the organization's key".to_owned(),
-            Param::Keys => "the organization's key, in an array".to_owned(),
-            Param::Captured { step, column, .. } => {
-                let capture = erase.captures.iter().find(|c| c.step == *step);
-                let table = capture.map(|c| c.declared.as_str()).unwrap_or_default();
-                format!("captured before: {table}.{column}")
-            }
-        };
-        format!("${} = {meaning}", i + 1)
-    });
-    Sql { what, text: statement.sql(), parameters: parameters.collect() }
 }

@@ -10,7 +10,7 @@ const HEADER: &str = "\
 # Drafted from the live schema by `organization-operator plan init`. Read it before you use it:
 # - A step deletes rows permanently. Move to `keep` what must stay, for example by law.
 # - Decide about every table under `unclassified`.
-# - `organization-operator plan show --config FILE` shows what the plan does, and what is still to be decided.
+# - `organization-operator plan show --config FILE` shows what the plan does, and what you still have to decide.
 # An omitted field has its default: docs/configuration.md. docs/plan.md explains how to read a plan.
 
 # In a cluster, a mounted file contains the database URL (deploy/README.md). By hand, set DATABASE_URL instead:
@@ -87,8 +87,8 @@ fn steps(draft: &Draft) -> String {
 }
 
 fn global(draft: &Draft) -> String {
-    let mut text = "  # Tables without any sign of an organization. If a row of one of them belongs to an organization all the same, make the table a\n  \
-                    # step, or keep it.\n"
+    let mut text = "  # Tables without any sign of an organization. If one of them has rows of an organization after all, make it a step, or\n  \
+                    # keep it.\n"
         .to_owned();
     for line in unread(&draft.unread).into_iter().chain(referred(&draft.referred)) {
         text.extend([format!("  {line}\n")]);

@@ -7,7 +7,8 @@ use crate::cascade::AmbiguousRows;
 use crate::catalog::{TableId, TableInfo};
 use crate::limits::COUNT_LIMIT;
 use crate::query::Query;
-use crate::statement::{KeySource, RowSet, Writer, none_of};
+use crate::row_set::{KeySource, RowSet, none_of};
+use crate::statement::Writer;
 use crate::step::{PerStep, StepId};
 
 /// Counts, for each such way into one of these tables, the rows inside whose part a parent row outside has as well. A parent
@@ -28,7 +29,7 @@ pub(super) fn query(
         let count =
             format!("(SELECT count(*) FROM (SELECT 1 FROM {table} c WHERE {counted} LIMIT {}) s)", COUNT_LIMIT + 1);
         let (columns, parent_columns): (Vec<String>, Vec<String>) = part.pairs.iter().cloned().unzip();
-        // The child's columns are those by which its rows are counted all the time.
+        // The index on the child's columns is not checked: every count searches by them anyway.
         let count = effort.bounded(count, part.parent, std::iter::once(parent_columns.as_slice()));
         let ambiguous = AmbiguousRows {
             table: table.name(),
@@ -63,8 +64,8 @@ impl Part<'_> {
         key: &KeySource,
         writer: &mut Writer,
     ) -> Option<String> {
-        // Only this way: a row that is found in another one as well has to be unambiguous in both.
-        // Where the parent is gone already, a part that others have now is forgotten, and nobody asks whose rows they are.
+        // Only this way: if a row is found in two ways, it has to be unambiguous in both.
+        // Where the parent is gone already, a part that another row has now is forgotten, so its rows do not count here.
         let way = rows[self.step].ways().into_iter().nth(self.link)?.of_present_parents();
         let joined = way.joined("c", "p")?;
         let of_parent: Vec<&RowSet> = steps.of_table(self.parent.id).map(|i| &rows[i]).collect();

@@ -7,7 +7,8 @@ use crate::cascade::{Back, Capture, ParentLeft};
 use crate::catalog::{TableId, TableInfo};
 use crate::identifier::Column;
 use crate::query::Query;
-use crate::statement::{KeySource, Param, RowSet, Writer};
+use crate::row_set::{KeySource, RowSet, none_of};
+use crate::statement::{Param, Writer};
 use crate::step::{PerStep, StepId};
 
 pub(super) fn captures(
@@ -68,29 +69,53 @@ pub(super) fn parents_left(steps: &Steps<'_>) -> Option<Query<ParentLeft>> {
     Query::new(writer, numbers).if_any()
 }
 
-/// Which captured keys are there again, of the parents of what no foreign key protects.
-pub(super) fn parents_back(steps: &Steps<'_>, protected: &PerStep<bool>) -> Vec<Back> {
-    keys_of_parents(steps, |child| !protected[child])
+/// Which captured parts of keys a row outside the organization's has as well.
+pub(super) fn parents_shared(steps: &Steps<'_>, live: &PerStep<RowSet>) -> Vec<Back> {
+    let of_parts = |(step, columns): &(StepId, Vec<String>)| {
+        !steps[*step].info.unique_on(&columns.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    keys_of_parents(steps, |_| true)
         .into_iter()
+        .filter(of_parts)
         .map(|(step, columns)| {
-            let info = steps[step].info;
-            let mut writer = Writer::default();
-            let arrays = captured_arrays(&mut writer, step, info, &columns);
-            let names: Vec<String> = (0..columns.len()).map(|i| format!("c{i}")).collect();
-            let same = columns.iter().zip(&names).map(|(column, name)| format!("t.{} = k.{name}", Column::new(column)));
-            // A join: without an index on part of a key, a subquery for each key would scan the table for each of them.
-            let sql = format!(
-                r"SELECT COALESCE(array_agg(a.n IN (SELECT k.n FROM unnest({arrays}) WITH ORDINALITY k({}, n)
-                    JOIN {} t ON {}) ORDER BY a.n), '{{}}') AS back
-                  FROM unnest({arrays}) WITH ORDINALITY a({}, n)",
-                names.join(", "),
-                info.table,
-                same.collect::<Vec<_>>().join(" AND "),
-                names.join(", "),
-            );
-            Back { step, columns, statement: writer.finish(sql) }
+            let sets: Vec<&RowSet> = steps.of_table(steps[step].info.id).map(|i| &live[i]).collect();
+            back(steps, step, columns, |writer| format!(" AND {}", none_of(&sets, "t", &KeySource::Bound, writer)))
         })
         .collect()
+}
+
+/// Which captured keys are there again, of the parents of what no foreign key protects.
+pub(super) fn parents_back(steps: &Steps<'_>, protected: &PerStep<bool>) -> Vec<Back> {
+    let mut keys = keys_of_parents(steps, |child| !protected[child]);
+    // Rows that are only known by a captured key are kept as parents, and found by this key.
+    for (step, key) in steps.iter().filter_map(|(id, step)| Some((id, &step.referenced.as_ref()?.key))) {
+        let known = (step, key.clone());
+        if keys.iter().any(|(parent, _)| *parent == step) && !keys.contains(&known) {
+            keys.push(known);
+        }
+    }
+    keys.into_iter().map(|(step, columns)| back(steps, step, columns, |_| String::new())).collect()
+}
+
+/// Which captured keys of a step a row has for which a further condition holds.
+fn back(steps: &Steps<'_>, step: StepId, columns: Vec<String>, condition: impl FnOnce(&mut Writer) -> String) -> Back {
+    let info = steps[step].info;
+    let mut writer = Writer::default();
+    let arrays = captured_arrays(&mut writer, step, info, &columns);
+    let names: Vec<String> = (0..columns.len()).map(|i| format!("c{i}")).collect();
+    let same = columns.iter().zip(&names).map(|(column, name)| format!("t.{} = k.{name}", Column::new(column)));
+    let condition = condition(&mut writer);
+    // A join: without an index on part of a key, a subquery for each key would scan the table for each of them.
+    let sql = format!(
+        r"SELECT COALESCE(array_agg(a.n IN (SELECT k.n FROM unnest({arrays}) WITH ORDINALITY k({}, n)
+            JOIN {} t ON {}{condition}) ORDER BY a.n), '{{}}') AS back
+          FROM unnest({arrays}) WITH ORDINALITY a({}, n)",
+        names.join(", "),
+        info.table,
+        same.collect::<Vec<_>>().join(" AND "),
+        names.join(", "),
+    );
+    Back { step, columns, statement: writer.finish(sql) }
 }
 
 /// The parents of these children, each with the columns by which its child rows are found, each once.

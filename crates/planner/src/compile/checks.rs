@@ -9,7 +9,8 @@ use crate::limits::COUNT_LIMIT;
 use crate::plan::Plan;
 use crate::query::Query;
 use crate::root::Root;
-use crate::statement::{KeySource, RowSet, Writer, any_of, none_of};
+use crate::row_set::{KeySource, RowSet, any_of, none_of};
+use crate::statement::Writer;
 use crate::step::PerStep;
 
 /// A foreign key to check before the first delete.

@@ -1,4 +1,4 @@
-//! References that are set to NULL before the first delete, so that tables which refer to each other in a circle can be
+//! References that are set to NULL before the first delete, so that tables which refer to each other in a cycle can be
 //! deleted from one after the other. One statement for all of them is better, but not where a trigger expects to find the
 //! rest in place, or changes rows that the same statement deletes.
 
@@ -11,7 +11,8 @@ use crate::catalog::{Catalog, ForeignKey, TableId};
 use crate::identifier::Column;
 use crate::order::{self, Edge};
 use crate::root::Root;
-use crate::statement::{KeySource, RowSet, Writer, any_of};
+use crate::row_set::{KeySource, RowSet, any_of};
+use crate::statement::Writer;
 use crate::step::PerStep;
 
 /// Whether a trigger of the table fires on DELETE.
@@ -19,15 +20,15 @@ pub(super) fn has_trigger(catalog: &Catalog, table: TableId) -> bool {
     catalog.properties(table).is_some_and(|properties| properties.triggers.iter().any(|t| t.fires))
 }
 
-/// Whether a statement for this table alone is better than one for a circle: a trigger fires on DELETE, or a rule adds to
+/// Whether a statement for this table alone is better than one for a cycle: a trigger fires on DELETE, or a rule adds to
 /// the delete of the organization, which PostgreSQL accepts only in a statement of its own.
 pub(super) fn is_better(catalog: &Catalog, table: TableId, root: &Root) -> bool {
     let rule = || catalog.properties(table).is_some_and(|properties| properties.rules.iter().any(|r| r.fires));
     has_trigger(catalog, table) || table == root.id && rule()
 }
 
-/// Foreign keys without which the edges form no circle, by their place in the catalogue, each with its columns that can
-/// be set to NULL. Returns `None` if a circle has none.
+/// Foreign keys without which the edges form no cycle, by their place in the catalogue, each with its columns that can
+/// be set to NULL. Returns `None` if a cycle has none.
 pub(super) fn way_out(
     steps: &Steps<'_>,
     catalog: &Catalog,
@@ -35,12 +36,12 @@ pub(super) fn way_out(
     (count, mut edges): (usize, Vec<Edge>),
 ) -> Option<Vec<(usize, Vec<String>)>> {
     let mut found = Vec::new();
-    while let Some(circle) = order::circle(count, &edges) {
-        let keys = circle.iter().filter_map(|edge| Some((edge.key?, &catalog.foreign_keys[edge.key?])));
+    while let Some(cycle) = order::cycle(count, &edges) {
+        let keys = cycle.iter().filter_map(|edge| Some((edge.key?, &catalog.foreign_keys[edge.key?])));
         let (number, columns) = keys
             .map(|(number, key)| (number, key.child != root.id, columns(steps, catalog, root, key)))
             .filter(|(.., columns)| !columns.is_empty())
-            // The organization has one row.
+            // Prefer an UPDATE of the organizations' table: it changes one row.
             .min_by_key(|(_, not_root, _)| *not_root)
             .map(|(number, _, columns)| (number, columns))?;
         edges.retain(|edge| edge.key != Some(number));

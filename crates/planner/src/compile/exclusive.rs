@@ -13,10 +13,11 @@ use crate::identifier::Column;
 use crate::plan::Plan;
 use crate::query::Query;
 use crate::root::Root;
-use crate::statement::{self, KeySource, Link, Outside, OutsideRows, Pair, Param, RowSet, Statement, Writer};
+use crate::row_set::{self, KeySource, Link, Outside, OutsideRows, Pair, RowSet};
+use crate::statement::{Param, Statement, Writer};
 use crate::step::{PerStep, StepId};
 
-/// What the references are looked for in.
+/// Where references are searched.
 #[derive(Clone, Copy)]
 pub(super) struct Scope<'s, 'a> {
     pub(super) plan: &'a Plan,
@@ -32,8 +33,8 @@ pub(super) fn locked<'s>(steps: &'s Steps<'_>) -> impl Iterator<Item = TableId> 
     })
 }
 
-/// Whether the rows of this step, or those of a parent, are such rows.
-fn depends(steps: &Steps<'_>, id: StepId) -> bool {
+/// Whether the rows of this step, or those of one of its parents, are only found by such captured keys.
+pub(super) fn depends(steps: &Steps<'_>, id: StepId) -> bool {
     steps[id].referenced.is_some() || steps[id].links.iter().any(|(parent, _)| depends(steps, *parent))
 }
 
@@ -48,7 +49,7 @@ impl<'a> Scope<'_, 'a> {
             sets[id] = match &self.steps[id].referenced {
                 Some(referenced) => {
                     let links = self.referrers(referenced, id, &sets);
-                    // Rows that are found by such rows would lead back to here.
+                    // Their child rows would lead back to these rows.
                     let outside = self.outside(id, |other| (!depends(self.steps, other)).then(|| sets[other].clone()));
                     RowSet::Referred { links, outside: outside.into_iter().map(|(_, outside)| outside).collect() }
                 }
@@ -64,7 +65,7 @@ impl<'a> Scope<'_, 'a> {
             RowSet::Exclusive(rows) => {
                 let outside = self.outside(id, |other| Some(held[other].clone()));
                 let outside = outside.into_iter().map(|(_, outside)| outside).collect();
-                RowSet::Exclusive(statement::Exclusive { outside, ..rows.clone() })
+                RowSet::Exclusive(row_set::Exclusive { outside, ..rows.clone() })
             }
             other => other.clone(),
         })
@@ -123,7 +124,7 @@ impl<'a> Scope<'_, 'a> {
     }
 
     fn lock_referrers(self, referenced: &Referenced<'_>, live: &PerStep<RowSet>) -> Vec<Referrer> {
-        // The rows of a step of the same kind are locked as such.
+        // If the referring step has `referencedBy` itself, its own statements lock its rows.
         let to_lock = referenced.referrers.iter().filter(|(j, _)| self.steps[*j].referenced.is_none());
         to_lock
             .map(|(j, _)| {
@@ -143,7 +144,7 @@ impl<'a> Scope<'_, 'a> {
         let list = |of: &dyn Fn(&Column) -> String| columns.iter().map(of).collect::<Vec<_>>().join(", ");
         let arrays = list(&|c| format!("COALESCE(array_agg(s.{c}::text), '{{}}')"));
         let selected = list(&|c| format!("t.{c}"));
-        // Two deletions that find the same rows lock them in the same order, so that neither waits for the other in a circle.
+        // Two deletions that find the same rows lock them in the same order, so they do not deadlock.
         let lock = if lock { format!(" ORDER BY {selected} FOR NO KEY UPDATE") } else { String::new() };
         let table = &self.steps[id].info.table;
         writer.finish(format!("SELECT {arrays} FROM (SELECT {selected} FROM {table} t WHERE {condition}{lock}) s"))
@@ -220,7 +221,7 @@ impl<'a> Scope<'_, 'a> {
             let rows = if hanging.is_empty() {
                 OutsideRows::Not(self.inside(child, &inside))
             } else {
-                // Its rows go with the row that they hang on, unless they are another organization's as well.
+                // Child rows go with their parent, unless they belong to another organization as well.
                 let others = self.steps.of_table(child.id).filter(|s| !hanging.contains(s) && !depends(self.steps, *s));
                 let mut sets: Vec<RowSet> = others.filter_map(&inside).collect();
                 sets.extend(shared::unused(&self.plan.tenant_columns, self.steps, child, self.catalog, self.root));
@@ -233,9 +234,10 @@ impl<'a> Scope<'_, 'a> {
             let pairs = pairs.map(|(column, referred)| pair((child, column), (own, referred))).collect();
             found.push((child, Outside { table: child.table.clone(), pairs, rows }));
         }
-        let referenced = self.steps[id].referenced.as_ref();
+        // What keeps a row of one step keeps it from the other steps of the table, too.
+        let all = || self.steps.of_table(own.id).filter_map(|step| self.steps[step].referenced.as_ref());
         // The columns by which the rows are found refer to them for every organization, with or without a foreign key.
-        for (referrer, pairs) in referenced.into_iter().flat_map(|r| &r.referrers) {
+        for (referrer, pairs) in all().flat_map(|r| &r.referrers) {
             let info = self.steps[*referrer].info;
             let pairs: Vec<Pair> = pairs.iter().map(|(column, key)| pair((info, column), (own, key))).collect();
             let known = |(child, outside): &(&TableInfo, Outside)| child.id == info.id && outside.pairs == pairs;
@@ -244,9 +246,8 @@ impl<'a> Scope<'_, 'a> {
                 found.push((info, Outside { table: info.table.clone(), pairs, rows }));
             }
         }
-        for (info, column) in referenced.into_iter().flat_map(|r| &r.unless) {
-            let pairs =
-                referenced.into_iter().flat_map(|r| &r.key).map(|key| pair((info, column), (own, key))).collect();
+        for (r, (info, column)) in all().flat_map(|r| r.unless.iter().map(move |reference| (r, reference))) {
+            let pairs = r.key.iter().map(|key| pair((info, column), (own, key))).collect();
             let rows = OutsideRows::Not(self.inside(info, &inside));
             found.push((info, Outside { table: info.table.clone(), pairs, rows }));
         }

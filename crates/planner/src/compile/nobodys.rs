@@ -3,11 +3,12 @@
 use super::resolve::Steps;
 use super::shared::unused;
 use crate::cascade::NobodysRows;
-use crate::catalog::{Catalog, Relation};
+use crate::catalog::{Catalog, Relation, TableInfo};
 use crate::identifier::Column;
 use crate::limits::COUNT_LIMIT;
 use crate::query::Query;
 use crate::root::Root;
+use crate::row_set::RowSet;
 use crate::statement::Writer;
 
 /// Counts such rows, in a query of its own for each table that may have them: each scans its table if no index helps. A view
@@ -29,40 +30,46 @@ pub(super) fn queries(
         if !own_rows || referenced {
             continue;
         }
-        let mut ways: Vec<Vec<String>> = Vec::new();
-        for step in steps.of_table(info.id).map(|i| &steps[i]) {
-            ways.extend(step.organization.iter().map(|column| vec![column.clone()]));
-            ways.extend(step.links.iter().map(|(_, pairs)| pairs.iter().map(|(child, _)| child.clone()).collect()));
-        }
-        // A column by which no step finds rows says whose they are all the same.
-        let by_column = unused(tenant_columns, steps, info, catalog, root);
-        ways.extend(by_column.iter().filter_map(|rows| Some(vec![rows.column()?.to_owned()])));
-        for way in &mut ways {
-            way.retain(|column| info.column(column).is_some_and(|c| c.nullable));
-        }
-        let mut each = Vec::new();
-        for way in ways {
-            if !each.contains(&way) {
-                each.push(way);
-            }
-        }
-        if each.iter().any(Vec::is_empty) {
+        let ways = nullable_ways(steps, info, &unused(tenant_columns, steps, info, catalog, root));
+        if ways.iter().any(Vec::is_empty) {
             continue;
         }
-        let null = |way: &Vec<String>| {
-            let columns: Vec<String> = way.iter().map(|c| format!("t.{} IS NULL", Column::new(c))).collect();
-            if columns.len() == 1 { columns.concat() } else { format!("({})", columns.join(" OR ")) }
-        };
-        let condition = each.iter().map(null).collect::<Vec<_>>().join(" AND ");
+        let condition = ways.iter().map(|way| null(way)).collect::<Vec<_>>().join(" AND ");
         let rows = format!("FROM {} t WHERE {condition}", info.table);
         let count = format!("(SELECT count(*) FROM (SELECT 1 {rows} LIMIT {}) s)", COUNT_LIMIT + 1);
         let nobodys = NobodysRows {
             table: info.table.name(),
             entity: first.step.entity.clone(),
-            ways: each,
+            ways,
             query: format!("SELECT t.* {rows};"),
         };
         queries.push(Query::new(Writer::default(), vec![(nobodys, count)]));
     }
     queries
+}
+
+/// For each way in which a row can belong to an organization, the columns that may be NULL. `by_column` are columns of the
+/// table by which no step finds rows.
+fn nullable_ways(steps: &Steps<'_>, info: &TableInfo, by_column: &[RowSet]) -> Vec<Vec<String>> {
+    let mut ways: Vec<Vec<String>> = Vec::new();
+    for step in steps.of_table(info.id).map(|i| &steps[i]) {
+        ways.extend(step.organization.iter().map(|column| vec![column.clone()]));
+        ways.extend(step.links.iter().map(|(_, pairs)| pairs.iter().map(|(child, _)| child.clone()).collect()));
+    }
+    // Such a column says whose the rows are as well.
+    ways.extend(by_column.iter().filter_map(|rows| Some(vec![rows.column()?.to_owned()])));
+    let mut each = Vec::new();
+    for mut way in ways {
+        way.retain(|column| info.column(column).is_some_and(|c| c.nullable));
+        if !each.contains(&way) {
+            each.push(way);
+        }
+    }
+    each
+}
+
+/// The condition that one of these columns is NULL.
+fn null(way: &[String]) -> String {
+    let columns: Vec<String> = way.iter().map(|c| format!("t.{} IS NULL", Column::new(c))).collect();
+    if columns.len() == 1 { columns.concat() } else { format!("({})", columns.join(" OR ")) }
 }

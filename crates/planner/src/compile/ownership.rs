@@ -27,7 +27,7 @@ pub(super) fn protected_steps(steps: &Steps<'_>, catalog: &Catalog, root: &Root)
             }
             let now = match (&step.organization, &step.referenced) {
                 (Some(column), _) => enforced(step.info, root.id, &[(column, root.key.name())]),
-                // Its rows are locked. Another one could only become such a row if a new row referred to it.
+                // Its rows are locked. A row can join them only if a new row refers to it.
                 (None, Some(referenced)) => referenced.referrers.iter().all(|(referrer, _)| protected[*referrer]),
                 (None, None) => step.links.iter().all(|(p, pairs)| {
                     let pairs: Vec<(&str, &str)> = pairs.iter().map(|(c, k)| (c.as_str(), k.as_str())).collect();
@@ -56,7 +56,7 @@ pub(super) fn captured_columns(
     let mut captured = steps.map(|_, step| key(step).unwrap_or_default());
     for (child, step) in steps.iter() {
         for (parent, pairs) in &step.links {
-            // Such rows are only known by their captured keys.
+            // Only their captured keys tell which rows these are.
             if steps[*parent].referenced.is_some() {
                 add(&mut captured[*parent], pairs);
             }
@@ -82,7 +82,7 @@ pub(super) fn parent_keys(
     for (parent, pairs) in steps.values().flat_map(|child| &child.links) {
         add(&mut keys[*parent], pairs);
     }
-    // What rows referred to that appeared during the deletion must not be left behind.
+    // Rows that appear during the deletion may refer to further rows, which must not be left behind.
     for (id, referenced) in steps.iter().filter_map(|(id, step)| Some((id, step.referenced.as_ref()?))) {
         for (referrer, pairs) in referenced.referrers.iter().filter(|_| !protected[id]) {
             for (column, _) in pairs {

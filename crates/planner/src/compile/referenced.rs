@@ -2,7 +2,7 @@
 
 use super::faults::Collector;
 use super::types::compare_alike;
-use crate::catalog::{Catalog, TableInfo};
+use crate::catalog::{Catalog, Relation, TableInfo};
 use crate::plan::{Plan, Reference, Step};
 use crate::step::StepId;
 
@@ -34,6 +34,7 @@ pub(super) fn resolve<'a>(
             complete = false;
             continue;
         };
+        complete &= is_table(at, infos[j], own, catalog, faults);
         for (column, referred) in &pairs {
             complete &= compare_alike(at, (infos[j], column), (own, referred), catalog, faults);
         }
@@ -60,6 +61,24 @@ pub(super) fn resolve<'a>(
         }
     }
     complete.then_some(Referenced { referrers, key, unless })
+}
+
+/// Whether the referring relation has foreign keys of its own; if not, reports it. The table below a view may refer to `own`
+/// by a foreign key, and its rows would keep every row of `own`: nothing says which of them are the organization's.
+fn is_table(at: &str, referring: &TableInfo, own: &TableInfo, catalog: &Catalog, faults: &mut Collector) -> bool {
+    let is_view = catalog.properties(referring.id).is_some_and(|t| t.relation == Relation::View);
+    if is_view {
+        let name = referring.table.name();
+        faults.schema(
+            format!(
+                "`{at}.referencedBy`: `{name}` is a view, so the plan cannot tell which rows of the tables below it refer to `{}`",
+                own.table.name()
+            ),
+            Some(&name),
+            Some(format!("name the table that `{name}` reads in the plan (cascade) instead of the view")),
+        );
+    }
+    !is_view
 }
 
 /// Columns of the referring table, each with the column of `own`, which together identify a row of `own`.
@@ -119,8 +138,9 @@ fn pairs(
     if pairs.is_empty() || !own.unique_on(&key) {
         faults.schema(
             format!(
-                "`{at}.referencedBy`: the columns of `{}` that the rows of that entity refer to do not identify a row",
-                own.table.name()
+                "`{at}.referencedBy`: the columns of `{}` to which `{}` refers do not identify a row",
+                own.table.name(),
+                referring.table.name()
             ),
             Some(&step.table),
             Some(format!(
@@ -153,7 +173,11 @@ fn holder<'a>(
         faults.schema(
             format!("`{at}`: a single column cannot hold the key of `{}`, which has several columns", own.table.name()),
             Some(&reference.table),
-            Some(format!("remove {at} from the plan, and keep `{}` in another way", own.table.name())),
+            Some(format!(
+                "remove {at} from the plan; if rows of `{}` must keep rows of `{}`, add a foreign key",
+                info.table.name(),
+                own.table.name()
+            )),
         );
         return None;
     };

@@ -50,6 +50,33 @@ pub(super) fn resolve<'a>(
     root: &Root,
     faults: &mut Collector,
 ) -> Option<Steps<'a>> {
+    let infos = tables(plan, catalog, root, faults)?;
+    let mut steps = Vec::new();
+    let mut complete = true;
+    for (i, step) in plan.steps.iter().enumerate() {
+        let at = format!("cascade.steps[{i}]");
+        if !has_columns((&at, step), infos[i], (plan, &infos), faults) {
+            complete = false;
+            continue;
+        }
+        if let Some(column) = &step.organization {
+            complete &= holds_key((&at, column), infos[i], root, catalog, faults);
+        }
+        let links = links((&at, step), infos[i], (plan, &infos), catalog, faults);
+        complete &= links.is_some();
+        let mut referenced = None;
+        if step.referenced_by.is_some() {
+            referenced = referenced::resolve((&at, step), infos[i], (plan, &infos), catalog, faults);
+            complete &= referenced.is_some();
+        }
+        let links = links.unwrap_or_default();
+        steps.push(Resolved { step, info: infos[i], links, organization: step.organization.clone(), referenced });
+    }
+    complete.then(|| PerStep::new(steps))
+}
+
+/// The table of each step. Returns `None` if one is missing or is the organizations' own; the faults say so.
+fn tables<'a>(plan: &Plan, catalog: &'a Catalog, root: &Root, faults: &mut Collector) -> Option<Vec<&'a TableInfo>> {
     let mut infos = Vec::new();
     for (i, step) in plan.steps.iter().enumerate() {
         let info = catalog.declared(&step.table);
@@ -66,90 +93,92 @@ pub(super) fn resolve<'a>(
         }
         infos.push(info);
     }
-    let infos: Vec<&TableInfo> = infos.into_iter().collect::<Option<_>>()?;
-    let mut steps = Vec::new();
+    infos.into_iter().collect()
+}
+
+/// Whether the step's table and its parents have the columns that the step names; if not, reports which are missing.
+fn has_columns(
+    (at, step): (&str, &Step),
+    own: &TableInfo,
+    (plan, infos): (&Plan, &[&TableInfo]),
+    faults: &mut Collector,
+) -> bool {
     let mut complete = true;
-    for (i, step) in plan.steps.iter().enumerate() {
-        let at = format!("cascade.steps[{i}]");
-        let mut here = true;
-        let mut has = |info: &TableInfo, field: &str, column: &str| {
-            let found = info.column(column).is_some();
-            if !found {
-                faults.missing_column(&format!("{at}.{field}"), &info.table.name(), column);
-                here = false;
-            }
-            found
-        };
-        if let Some(column) = &step.organization {
-            has(infos[i], "organization", column);
+    let mut require = |info: &TableInfo, field: &str, column: &str| {
+        if info.column(column).is_none() {
+            faults.missing_column(&format!("{at}.{field}"), &info.table.name(), column);
+            complete = false;
         }
-        if let Some(column) = step.column.as_ref().filter(|_| step.parent.is_some()) {
-            has(infos[i], "column", column);
-        }
-        for (child, parent) in step.columns.iter().filter(|_| step.parent.is_some()) {
-            has(infos[i], "columns", child);
-            for (j, other) in plan.steps.iter().enumerate() {
-                if step.parent.as_ref() == Some(&other.entity) {
-                    has(infos[j], "columns", parent);
-                }
-            }
-        }
-        complete &= here;
-        if !here {
-            continue;
-        }
-        if let Some(column) = &step.organization {
-            complete &= holds_key((&at, column), infos[i], root, catalog, faults);
-        }
-        let mut links = Vec::new();
-        if let Some(parent) = &step.parent {
-            let parents: Vec<TableId> =
-                plan.steps.iter().zip(&infos).filter(|(s, _)| s.entity == *parent).map(|(_, info)| info.id).collect();
-            for (j, other) in plan.steps.iter().enumerate().filter(|(_, o)| o.entity == *parent) {
-                if let Some(key) = refers_elsewhere(step, infos[i], &parents, catalog) {
-                    faults.schema(
-                        format!("`{at}.column`: by the constraint {}, this column refers to a table other than `{}`", key.name, other.table),
-                        Some(&step.table),
-                        Some(format!(
-                            "set {at}.parent to the entity of the table that the column refers to; if the column holds a key of `{}` all the same, write `columns: {{COLUMN: PARENT_COLUMN}}`",
-                            other.table
-                        )),
-                    );
-                    complete = false;
-                } else if let Some(pairs) = pairs(step, infos[i], infos[j], catalog) {
-                    for (child, parent) in &pairs {
-                        complete &= compare_alike(&at, (infos[i], child), (infos[j], parent), catalog, faults);
-                    }
-                    links.push((StepId::new(j), pairs));
-                } else {
-                    let which = if step.column.is_some() {
-                        format!("`{at}.column`: no single column identifies")
-                    } else {
-                        format!("`{at}.columns`: these columns neither are nor belong to a key that identifies")
-                    };
-                    faults.schema(
-                        format!(
-                            "{which} a row of the parent table `{}`, so they could match rows of another organization",
-                            other.table
-                        ),
-                        Some(&step.table),
-                        Some(format!(
-                            "in {at}, write `columns: {{COLUMN: PARENT_COLUMN, ...}}` with the key of `{}`, or with as many of its columns as `{}` has",
-                            other.table, step.table
-                        )),
-                    );
-                    complete = false;
-                }
-            }
-        }
-        let mut referenced = None;
-        if step.referenced_by.is_some() {
-            referenced = referenced::resolve((&at, step), infos[i], (plan, &infos), catalog, faults);
-            complete &= referenced.is_some();
-        }
-        steps.push(Resolved { step, info: infos[i], links, organization: step.organization.clone(), referenced });
+    };
+    if let Some(column) = &step.organization {
+        require(own, "organization", column);
     }
-    complete.then(|| PerStep::new(steps))
+    // With `referencedBy`, the columns are those of the referring table.
+    if step.parent.is_some() {
+        if let Some(column) = &step.column {
+            require(own, "column", column);
+        }
+        for (child, parent) in &step.columns {
+            require(own, "columns", child);
+            for (j, _) in plan.steps.iter().enumerate().filter(|(_, o)| step.parent.as_ref() == Some(&o.entity)) {
+                require(infos[j], "columns", parent);
+            }
+        }
+    }
+    complete
+}
+
+/// The parents of a step, each with pairs of a column and the parent's column. Returns `None` if a column cannot be used;
+/// the faults say why.
+fn links(
+    (at, step): (&str, &Step),
+    own: &TableInfo,
+    (plan, infos): (&Plan, &[&TableInfo]),
+    catalog: &Catalog,
+    faults: &mut Collector,
+) -> Option<Vec<(StepId, Vec<(String, String)>)>> {
+    let Some(parent) = &step.parent else { return Some(Vec::new()) };
+    let named = || plan.steps.iter().enumerate().filter(|(_, other)| other.entity == *parent);
+    let parents: Vec<TableId> = named().map(|(j, _)| infos[j].id).collect();
+    let mut links = Vec::new();
+    let mut complete = true;
+    for (j, other) in named() {
+        if let Some(key) = refers_elsewhere(step, own, &parents, catalog) {
+            faults.schema(
+                format!("`{at}.column`: by the constraint {}, this column refers to a table other than `{}`", key.name, other.table),
+                Some(&step.table),
+                Some(format!(
+                    "set {at}.parent to the entity of the table that the column refers to; if the column holds a key of `{}` all the same, write `columns: {{COLUMN: PARENT_COLUMN}}`",
+                    other.table
+                )),
+            );
+            complete = false;
+        } else if let Some(pairs) = pairs(step, own, infos[j], catalog) {
+            for (child, parent) in &pairs {
+                complete &= compare_alike(at, (own, child), (infos[j], parent), catalog, faults);
+            }
+            links.push((StepId::new(j), pairs));
+        } else {
+            let message = if step.column.is_some() {
+                format!("`{at}.column`: no single column identifies a row of the parent table `{}`", other.table)
+            } else {
+                format!(
+                    "`{at}.columns`: the parent's columns are neither a key of the table `{}` nor part of one",
+                    other.table
+                )
+            };
+            faults.schema(
+                format!("{message}, so they could match rows of another organization"),
+                Some(&step.table),
+                Some(format!(
+                    "in {at}, write `columns: {{COLUMN: PARENT_COLUMN, ...}}` with the key of `{}`, or with as many of its columns as `{}` has",
+                    other.table, step.table
+                )),
+            );
+            complete = false;
+        }
+    }
+    complete.then_some(links)
 }
 
 /// Whether the column holds the organization's key, as far as the schema says; if not, reports why.

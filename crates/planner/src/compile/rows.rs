@@ -5,7 +5,7 @@ use super::types::compared_as;
 use crate::catalog::TableInfo;
 use crate::identifier::Column;
 use crate::root::Root;
-use crate::statement::{Exclusive, Link, Pair, RowSet};
+use crate::row_set::{Exclusive, Link, Pair, RowSet};
 use crate::step::{PerStep, StepId};
 
 /// The rows of each step. Where all columns by which a row is found were captured of its parent, `captured` says so, it is

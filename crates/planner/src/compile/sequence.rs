@@ -7,7 +7,7 @@ use super::resolve::Steps;
 use crate::catalog::{Catalog, Enforcement, ForeignKey, OnDelete, TableId, TableInfo};
 use crate::order::{self, Edge};
 use crate::root::Root;
-use crate::statement::RowSet;
+use crate::row_set::RowSet;
 use crate::step::{PerStep, StepId};
 
 /// What to run in which order.
@@ -18,7 +18,7 @@ pub(super) struct Sequence<'a> {
     pub(super) broken: Vec<(&'a ForeignKey, Vec<String>)>,
 }
 
-/// Tables that one statement deletes from: one, or several that refer to each other in a circle.
+/// Tables that one statement deletes from: one, or several that refer to each other in a cycle.
 pub(super) struct Set<'a> {
     /// As declared. Empty if it is the organization alone.
     pub(super) tables: Vec<TableSteps<'a>>,
@@ -67,7 +67,7 @@ impl<'a> Sequence<'a> {
     }
 }
 
-/// Finds the order. There always is one: tables that refer to each other in a circle go by one statement, at whose end
+/// Finds the order. There always is one: tables that refer to each other in a cycle go by one statement, at whose end
 /// PostgreSQL checks the foreign keys that are checked at once, `RESTRICT` among them.
 pub(super) fn find<'a>(steps: &Steps<'a>, catalog: &'a Catalog, root: &Root) -> Sequence<'a> {
     let mut tables: Vec<TableSteps<'a>> = Vec::new();
@@ -82,7 +82,7 @@ pub(super) fn find<'a>(steps: &Steps<'a>, catalog: &'a Catalog, root: &Root) -> 
     let ids: Vec<TableId> = tables.iter().map(|t| t.info.id).chain([root.id]).collect();
     let mut edges = edges(steps, catalog, root, &ids);
     let mut broken = Vec::new();
-    // A trigger may need the organization, so its table goes before it if that can be had as well.
+    // A trigger may read the organization, so its table goes first if a cycle does not forbid it.
     let triggers = (0..organization).filter(|&node| detach::has_trigger(catalog, ids[node]));
     let wishes: Vec<Edge> = triggers.map(|first| Edge { first, then: organization, hard: true, key: None }).collect();
     for wishes in [Vec::new(), wishes] {
@@ -105,7 +105,7 @@ pub(super) fn find<'a>(steps: &Steps<'a>, catalog: &'a Catalog, root: &Root) -> 
     Sequence { sets: sets.collect(), broken }
 }
 
-/// What the foreign keys among these tables ask of the order.
+/// The order that the foreign keys among these tables require.
 fn edges(steps: &Steps<'_>, catalog: &Catalog, root: &Root, tables: &[TableId]) -> Vec<Edge> {
     let node = |id: TableId| tables.iter().position(|table| *table == id);
     let edge = |(number, key): (usize, &ForeignKey)| {
@@ -121,7 +121,7 @@ fn edges(steps: &Steps<'_>, catalog: &Catalog, root: &Root, tables: &[TableId]) 
             }
             _ => true,
         };
-        // Nothing but a need puts the organization before its rows.
+        // The organization goes before its rows only if a hard edge requires it.
         (hard || key.child != root.id).then_some(Edge { first, then, hard, key: Some(number) })
     };
     catalog.foreign_keys.iter().enumerate().filter_map(edge).collect()

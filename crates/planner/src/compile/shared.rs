@@ -10,7 +10,8 @@ use crate::identifier::Column;
 use crate::limits::COUNT_LIMIT;
 use crate::query::Query;
 use crate::root::Root;
-use crate::statement::{KeySource, RowSet, Writer, none_of};
+use crate::row_set::{KeySource, RowSet, none_of};
+use crate::statement::Writer;
 use crate::step::{PerStep, StepId};
 
 /// Counts such rows in each table that may have them.
@@ -62,7 +63,7 @@ pub(super) fn query(
         let counts = counted.iter().map(|condition| {
             format!("(SELECT count(*) FROM (SELECT 1 FROM {table} t WHERE {condition} LIMIT {}) s)", COUNT_LIMIT + 1)
         });
-        // The other ways are those by which rows are counted all the time.
+        // The other ways are not checked: every count searches by them anyway.
         let searches: Vec<[String; 1]> = by_column.iter().filter_map(|c| Some([c.column()?.to_owned()])).collect();
         let count = format!("({})", counts.collect::<Vec<_>>().join(" + "));
         let count = effort.bounded(count, step.info, searches.iter().map(<[String; 1]>::as_slice));

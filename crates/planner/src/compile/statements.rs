@@ -1,5 +1,6 @@
 //! The statements of the cascade that count and delete.
 
+use super::exclusive;
 use super::resolve::Steps;
 use super::sequence::{Set, TableSteps};
 use crate::cascade::{PlanTable, USERS};
@@ -7,7 +8,8 @@ use crate::catalog::TableInfo;
 use crate::identifier::Column;
 use crate::query::Query;
 use crate::root::Root;
-use crate::statement::{KeySource, Param, RowSet, Statement, Writer, any_of};
+use crate::row_set::{KeySource, RowSet, any_of};
+use crate::statement::{Param, Statement, Writer};
 use crate::step::{PerStep, StepId};
 
 /// Counts the rows of these sets in each table; up to `limit` + 1 if there is a limit, except for users.
@@ -53,7 +55,7 @@ pub(super) fn delete(set: &Set<'_>, root: &Root, deleting: &Deleting, captured: 
     if set.organization {
         let delete = organization(&mut writer);
         if parts.is_empty() {
-            // By itself, because a rule that adds to it is allowed only there.
+            // Not in a WITH query: PostgreSQL allows a rule that adds to the delete only in a statement of its own.
             return writer.finish(delete);
         }
         parts.push((format!("{delete} RETURNING 1"), "count(*)".to_owned()));
@@ -111,11 +113,15 @@ pub(super) fn lock_tables(root: &Root, steps: &Steps<'_>) -> Statement {
 }
 
 /// The steps whose rows stand for those of this step when many organizations are observed: itself, or the steps that refer
-/// to its rows.
+/// to its rows, or to those of its parent.
 fn observed(steps: &Steps<'_>, id: StepId) -> Vec<StepId> {
-    match &steps[id].referenced {
-        None => vec![id],
+    let step = &steps[id];
+    match &step.referenced {
         Some(referenced) => referenced.referrers.iter().flat_map(|(referrer, _)| observed(steps, *referrer)).collect(),
+        None if exclusive::depends(steps, id) => {
+            step.links.iter().flat_map(|(parent, _)| observed(steps, *parent)).collect()
+        }
+        None => vec![id],
     }
 }
 

@@ -34,12 +34,12 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
     let live = row_sets(&steps, root, &only_exclusive(&steps, &keys));
     let held = row_sets(&steps, root, &captured);
     let deleting = Deleting { rows: scope.deleting(&held), held: held.clone() };
-    // The last count asks for rows of parents that are gone in any case.
+    // At the last count, all parents are gone.
     let gone = row_sets(&steps, root, &keys);
     let shown = scope.shown();
 
     let deleted = |set: &Set<'_>, same: &TableSteps<'_>| {
-        // Parents that the same statement deletes are gone after it.
+        // Afterwards, parents that the same statement deletes are gone.
         let left = if set.is_single() { &held } else { &gone };
         DeletedTable {
             step: same.first,
@@ -81,6 +81,7 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
         captures: captures::captures(&steps, &keys, &held, &protected, &to_lock),
         parents_left: captures::parents_left(&steps),
         parents_back: captures::parents_back(&steps, &protected),
+        parents_shared: captures::parents_shared(&steps, &live),
         left_behind: scope.left_behind(&held, &keys, &protected),
         detaches: detach::detaches(&sequence.broken, &steps, catalog, root, &held, faults),
         deletes,
@@ -95,7 +96,7 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
         quick_check: preflight(Effort::QuickCheck(catalog)),
         nobodys_rows: nobodys::queries(&plan.tenant_columns, &steps, catalog, root),
         observe_many: statements::observe_many(root, &steps, &live),
-        observes_referrers: steps.values().any(|s| s.step.entity == USERS && s.referenced.is_some()),
+        observes_referrers: steps.iter().any(|(id, s)| s.step.entity == USERS && exclusive::depends(&steps, id)),
         defer_constraints: catalog.foreign_keys.iter().any(|k| k.deferrable),
     })
 }

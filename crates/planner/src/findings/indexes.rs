@@ -34,18 +34,19 @@ pub(super) fn warnings_of_missing_indexes(plan: &Plan, catalog: &Catalog) -> Vec
     for step in &plan.steps {
         if let Some(table) = catalog.declared(&step.table) {
             let columns = step.path_columns();
-            // A column that is missing is a fault already. Rows that others refer to are found by their key.
+            // A missing column is a fault already. Rows of a step with `referencedBy` are found by their key.
             if step.referenced_by.is_none() && columns.iter().all(|c| table.column(c).is_some()) {
                 let cost = "scans the whole table to find the rows of an organization".to_owned();
                 searches.push(Search { table, columns, constraint: None, cost });
             }
         }
     }
-    for reference in plan.steps.iter().flat_map(|step| &step.unless) {
+    let unless = plan.steps.iter().flat_map(|step| step.unless.iter().map(|reference| (&step.table, reference)));
+    for (referred, reference) in unless {
         if let Some(table) = catalog.declared(&reference.table)
             && table.column(&reference.column).is_some()
         {
-            let cost = "scans the whole table to find what still refers to a row".to_owned();
+            let cost = format!("scans the whole table to find rows that refer to `{referred}`");
             searches.push(Search { table, columns: vec![reference.column.clone()], constraint: None, cost });
         }
     }
@@ -86,7 +87,7 @@ fn proofs<'a>(plan: &'a Plan, catalog: &'a Catalog) -> impl Iterator<Item = Sear
                 columns: step.columns.values().cloned().collect(),
                 constraint: None,
                 cost: format!(
-                    "reads all of `{}`{} for each deletion to prove that no other organization's row has the same part of the key",
+                    "scans all of `{}`{} in each deletion to prove that no other organization's row has the same part of the key",
                     table.table.name(),
                     size(catalog.properties(table.id).map_or(0, |p| p.size))
                 ),

@@ -16,10 +16,8 @@ pub(super) fn warnings_of_missing_protection(
     let mut steps: Vec<StepId> =
         cascade.into_iter().flat_map(Cascade::unprotected).map(|deleted| deleted.step).collect();
     steps.sort_unstable();
-    for step in steps.iter().filter_map(|step| plan.steps.get(step.place())) {
-        if let Some(table) = catalog.declared(&step.table) {
-            found.push(unprotected(plan, catalog, step, table));
-        }
+    for table in steps.iter().filter_map(|step| catalog.declared(&plan.steps.get(step.place())?.table)) {
+        found.extend(unprotected(plan, catalog, table));
     }
     for key in catalog
         .foreign_keys
@@ -52,19 +50,48 @@ pub(super) fn warnings_of_missing_protection(
     found
 }
 
-fn unprotected(plan: &Plan, catalog: &Catalog, step: &Step, table: &TableInfo) -> Finding {
-    let (what, remedy) = missing_link(plan, catalog, step, table);
-    Finding {
+/// One finding for each way to the table whose first link is missing; if there is none, for the first way.
+fn unprotected(plan: &Plan, catalog: &Catalog, table: &TableInfo) -> Vec<Finding> {
+    let ways = plan.steps.iter().filter(|step| table.declared.contains(&step.table));
+    let mut ways: Vec<(&Step, Link)> = ways.map(|step| (step, missing_link(plan, catalog, step, table))).collect();
+    if ways.iter().any(|(_, link)| !link.above) {
+        ways.retain(|(_, link)| !link.above);
+    } else {
+        ways.truncate(1);
+    }
+    let finding = |(step, link): (&Step, Link)| Finding {
         columns: step.path_columns(),
-        remedy,
+        remedy: link.remedy,
         ..Finding::warning(
             Kind::Unprotected,
             table,
             format!(
-                "no chain of foreign keys leads from `{}` to the organization{what}, so rows can appear while the organization is deleted. A deletion deactivates the organization first, waits drainSeconds, deletes, waits again and counts again",
-                table.table.name()
+                "no chain of foreign keys leads from `{}` to the organization{}, so rows can appear while the organization is deleted. A deletion deactivates the organization first, waits drainSeconds, deletes, waits again and counts again",
+                table.table.name(),
+                link.what
             ),
         )
+    };
+    ways.into_iter().map(finding).collect()
+}
+
+/// A link of the chain that is missing.
+struct Link {
+    /// Why, in parentheses; may be empty.
+    what: String,
+    /// What adds it.
+    remedy: Option<String>,
+    /// It is not the first link, but one further up.
+    above: bool,
+}
+
+impl Link {
+    fn new(what: impl Into<String>, remedy: Option<String>) -> Self {
+        Self { what: what.into(), remedy, above: false }
+    }
+
+    fn above(what: String) -> Self {
+        Self { what, remedy: None, above: true }
     }
 }
 
@@ -83,17 +110,17 @@ fn orphans((child, columns): (&TableInfo, &[String]), (parent, keys): (&TableInf
 }
 
 /// Which link of the chain is missing, and what adds it.
-fn missing_link(plan: &Plan, catalog: &Catalog, step: &Step, table: &TableInfo) -> (String, Option<String>) {
+fn missing_link(plan: &Plan, catalog: &Catalog, step: &Step, table: &TableInfo) -> Link {
     let relation = |t: &TableInfo| catalog.properties(t.id).map(|t| t.relation).unwrap_or_default();
     if let Some(entity) = &step.referenced_by {
-        return (format!(" (rows of the entity `{entity}`, which refer to it, are not protected)"), None);
+        return Link::above(format!(" (rows of the entity `{entity}`, which refer to it, are not protected)"));
     }
     let columns = step.path_columns();
     let parent = match &step.parent {
         None => catalog.declared(&plan.organization.table),
         Some(entity) => plan.steps.iter().find(|s| s.entity == *entity).and_then(|s| catalog.declared(&s.table)),
     };
-    let Some(parent) = parent else { return (String::new(), None) };
+    let Some(parent) = parent else { return Link::new("", None) };
     let parent_columns = match step {
         Step { organization: Some(_), .. } => vec![plan.organization.key.clone()],
         Step { column: Some(_), .. } => parent.unique_keys.iter().find(|k| k.len() == 1).cloned().unwrap_or_default(),
@@ -110,8 +137,8 @@ fn missing_link(plan: &Plan, catalog: &Catalog, step: &Step, table: &TableInfo) 
         columns.iter().map(|c| info.column(c).map(|c| c.type_name.clone())).collect()
     };
     match key {
-        Some(key) if key.holds() => (format!(" (the chain breaks above `{}`)", parent.table.name()), None),
-        Some(key) if key.enforcement == Enforcement::Disabled => (
+        Some(key) if key.holds() => Link::above(format!(" (the chain breaks above `{}`)", parent.table.name())),
+        Some(key) if key.enforcement == Enforcement::Disabled => Link::new(
             format!(" (the triggers of the constraint {} are disabled)", key.name),
             Some(format!(
                 "ALTER TABLE {table} ENABLE TRIGGER ALL; ALTER TABLE {parent} ENABLE TRIGGER ALL; -- also enables your own triggers",
@@ -119,21 +146,21 @@ fn missing_link(plan: &Plan, catalog: &Catalog, step: &Step, table: &TableInfo) 
                 parent = parent.table
             )),
         ),
-        Some(key) => (
+        Some(key) => Link::new(
             format!(" (the constraint {} is not enforced)", key.name),
             Some(format!("ALTER TABLE {} ALTER CONSTRAINT {} ENFORCED;", table.table, Column::new(&key.name))),
         ),
         None if [table, parent].iter().any(|t| matches!(relation(t), Relation::View | Relation::Foreign)) => {
-            (" (a view or a foreign table cannot have foreign keys)".to_owned(), None)
+            Link::new(" (a view or a foreign table cannot have foreign keys)", None)
         }
         None if types_of(table, &columns) != types_of(parent, &parent_columns) => {
-            (" (the types of its columns differ from those of the columns that they refer to)".to_owned(), None)
+            Link::new(" (the types of its columns differ from those of the columns that they refer to)", None)
         }
         None if parent.part_of_key(&parent_columns.iter().map(String::as_str).collect::<Vec<_>>()) => {
-            (" (no foreign key can refer to part of a key)".to_owned(), None)
+            Link::new(" (no foreign key can refer to part of a key)", None)
         }
-        None => (
-            String::new(),
+        None => Link::new(
+            "",
             Some(format!(
                 "ALTER TABLE {} ADD FOREIGN KEY ({}) REFERENCES {} ({});{}",
                 table.table,

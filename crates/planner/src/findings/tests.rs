@@ -368,7 +368,7 @@ fn the_proof_for_part_of_a_key_costs_a_scan_without_an_index_on_the_parent() {
     let [finding] = unindexed.as_slice() else { panic!("{unindexed:?}") };
     assert_eq!(
         finding.message,
-        "no index of `app.users` begins with (id), so PostgreSQL reads all of `app.users` (more than 100 MB) for each deletion to prove that no other organization's row has the same part of the key"
+        "no index of `app.users` begins with (id), so PostgreSQL scans all of `app.users` (more than 100 MB) in each deletion to prove that no other organization's row has the same part of the key"
     );
     assert_eq!(finding.remedy.as_deref(), Some("CREATE INDEX CONCURRENTLY ON \"app\".\"users\" (\"id\");"));
     // No foreign key can refer to it, so none is proposed.

@@ -12,7 +12,7 @@ pub(super) fn warnings_of_triggers_and_rules(
     catalog: &Catalog,
     cascade: Option<&Cascade>,
 ) -> Vec<Finding> {
-    let together = cascade.is_some_and(Cascade::organization_is_in_a_circle);
+    let together = cascade.is_some_and(Cascade::organization_is_in_a_cycle);
     let mut found = Vec::new();
     for table in catalog.plan_tables.iter().filter_map(|id| catalog.table(*id)) {
         let Some(properties) = catalog.properties(table.id) else { continue };

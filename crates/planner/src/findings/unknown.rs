@@ -33,7 +33,7 @@ pub(crate) fn tables(catalog: &Catalog, severity: Severity, told: &[Finding]) ->
 }
 
 fn finding(severity: Severity, name: String) -> Finding {
-    let message = format!("the plan does not mention the table `{name}`, and a deletion leaves its rows");
+    let message = format!("the plan does not mention the table `{name}`, so a deletion leaves its rows in place");
     let table = scalar(&name);
     let remedy = format!(
         "run `organization-operator plan init --update FILE`, or add to the plan (cascade): a step if rows of the table belong to an organization, a keep {{table: {table}, reason: ...}} if such rows stay, or {table} to `global` if it has no such rows"

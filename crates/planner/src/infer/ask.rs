@@ -10,7 +10,7 @@ use super::tenant_table::TenantTable;
 use super::undecided::Undecided;
 use crate::catalog::TableId;
 
-/// How many ways one set of columns may suggest. More do not help anybody.
+/// How many suggestions one set of columns may have: a longer list helps nobody.
 const SUGGESTIONS: usize = 3;
 
 /// Lists every table without a place for which something suggests that its rows belong to an organization, and the tables

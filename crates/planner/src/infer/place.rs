@@ -34,7 +34,7 @@ pub(super) fn place<'a>(
         if let Some(rival) = options.iter().find(|option| are_rivals(tenants, best, option)) {
             placement.unclassified.insert(best.child, Undecided::rivals(best, rival));
         } else if best.nullable && people.iter().any(|p| p.join) {
-            // Whoever is in several organizations must not go because the last one that they used does.
+            // People in several organizations must not go because the organization that they used last goes.
             placement.unclassified.insert(best.child, Undecided::doubtful(options, people));
         } else {
             let depth = placement.depth(best) + 1;

@@ -41,7 +41,7 @@ impl<'a> Placement<'a> {
         Self { placed, unclassified: BTreeMap::new(), decided, by_child }
     }
 
-    /// Whether the draft or a person has said what becomes of the table.
+    /// Whether the draft or a person has decided about the table.
     pub(super) fn is_known(&self, id: TableId) -> bool {
         self.placed.contains_key(&id) || self.unclassified.contains_key(&id) || self.decided.others(id)
     }

@@ -16,7 +16,7 @@ pub struct Questions {
     pub key_type: KeyType,
     /// Names of columns and of members of JSON that mean the organization: only letters and digits, in lower case.
     pub names: Vec<String>,
-    /// The tables with the columns to look at.
+    /// The tables, each with its questions.
     pub tables: Vec<(TableId, Table, Vec<Question>)>,
 }
 

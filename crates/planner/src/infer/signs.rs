@@ -55,7 +55,7 @@ fn by_name(survey: &Survey, table: &Surveyed, columns: &[&ColumnInfo], stems: &S
         }
     }
     found.extend(parts.values().map(|pairs| candidate(table, pairs)));
-    // Otherwise what is only a part of a key would come first.
+    // In the order of the columns, whether they name a whole key or part of one.
     let place = |c: &Candidate| survey.table(c.parent).map(Surveyed::written);
     found.sort_by_key(|c| (c.columns(), place(c)));
     found
@@ -78,7 +78,7 @@ fn candidate(table: &Surveyed, pairs: &[(&ColumnInfo, Named<'_>)]) -> Candidate 
         ),
         _ if !same_type => format!("{columns} may refer to `{name}`, whose columns have other types"),
         _ if pairs[0].1.composite && pairs.len() < key.len() => format!(
-            "{columns} may refer to `{name}`, but {} only a part of its key ({}), and only {suggests} it",
+            "{columns} may refer to `{name}`, but {} only part of its key ({}), and only {suggests} it",
             if pairs.len() == 1 { "is" } else { "are" },
             key.join(", ")
         ),
@@ -108,8 +108,8 @@ fn by_spelling(
     let same_as = |name: &&String| (0..all.len()).any(|at| all[at..].concat() == plain(name));
     let name = tenant_columns.iter().filter(|c| **c != column.name).find(same_as)?;
     let role = plain(&column.name) != plain(name);
-    let like = if role { "ends like" } else { "is spelled like" };
-    let reason = format!("{} {like} {name}, which means the organization in other tables", column.name);
+    let like = if role { "ends like" } else { "is another spelling of" };
+    let reason = format!("{} {like} {name}, which holds the organization's key in other tables", column.name);
     let fit = Fit { role, part: Part::Full };
     Some(to_organization(tenants, table, column, (Source::Name, fit), reason))
 }

@@ -1,4 +1,4 @@
-//! What a draft says beside the plan.
+//! What a draft contains besides the plan.
 
 use crate::plan::Step;
 

@@ -10,7 +10,7 @@ pub struct Survey {
     pub tables: Vec<Surveyed>,
     /// Foreign keys among them.
     pub foreign_keys: Vec<ForeignKey>,
-    /// What a sample of the rows says. Empty if nobody looked.
+    /// What a sample of the rows says. Empty if no sample was read.
     pub values: Values,
 }
 

@@ -13,7 +13,8 @@ pub(super) struct People {
     pub(super) referring: TableId,
     /// Its columns, each with the column that it refers to.
     pub(super) pairs: Vec<(String, String)>,
-    /// Whether it has one row for each pair of an organization (or something of it) and such a row.
+    /// Whether it is a join table: a unique key allows one row for each pair of an organization (or one of its rows) and such a
+    /// row.
     pub(super) join: bool,
 }
 
@@ -39,7 +40,7 @@ impl<'a> Undecided<'a> {
         Self { candidates: vec![one, other], ambiguous: true, people: Vec::new(), new: false }
     }
 
-    /// A table whose place is clear, but nobody has seen it yet.
+    /// A new table whose place is clear: a person has not confirmed it yet.
     pub(super) fn new_table(ways: Vec<&'a Candidate>) -> Self {
         Self { candidates: ways, ambiguous: false, people: Vec::new(), new: true }
     }
@@ -58,7 +59,7 @@ impl<'a> Undecided<'a> {
             if self.new {
                 let how = match candidate.source {
                     Source::ForeignKey => "refers to",
-                    Source::Learned => "has no foreign key, but by its name it refers to",
+                    Source::Learned => "has no foreign key, but other tables use its name for foreign keys to",
                     Source::Name | Source::Value | Source::Inside => "has no foreign key, but is named after",
                 };
                 return format!("a new table: {} {how} `{parent}`", candidate.columns());
@@ -83,5 +84,6 @@ fn people_reason(survey: &Survey, people: &[People]) -> Option<String> {
         format!("rows of `{name}` refer to it by {}", columns.join(", "))
     };
     let all: Vec<String> = people.iter().map(refer).collect();
-    (!all.is_empty()).then(|| format!("{}; who belonged only to a deleted organization would stay", all.join(", and ")))
+    (!all.is_empty())
+        .then(|| format!("{}; rows that belonged only to a deleted organization would stay", all.join(", and ")))
 }

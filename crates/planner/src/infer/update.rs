@@ -9,7 +9,6 @@ use super::suggestions::{Referred, Suggestions, Unread};
 use super::survey::Survey;
 use super::tenant_table::{InferError, TenantTable};
 use super::undecided::Undecided;
-
 use crate::catalog::TableId;
 use crate::plan::{Plan, Unclassified};
 
@@ -41,7 +40,7 @@ pub fn update(survey: &Survey, plan: &Plan) -> Result<Update, InferError> {
     let found = Found::new(survey, tenants);
     let mut placement = found.placement(survey, tenants, &decided);
     let order = order::children_first(survey, &placement);
-    // Its place is clear, but a person has not seen it yet.
+    // The place of a new table may be clear, but a person has to confirm it.
     let new: Vec<TableId> =
         placement.placed.iter().filter(|(_, place)| !place.ways.is_empty()).map(|(id, _)| *id).collect();
     for id in new {
@@ -55,7 +54,7 @@ pub fn update(survey: &Survey, plan: &Plan) -> Result<Update, InferError> {
     Ok(Update { unclassified, suggestions, global, unread, referred, unknown: unknown(survey, plan) })
 }
 
-/// What to ask a sample of the rows of the tables that the plan does not name. The answers belong into the survey.
+/// What to ask a sample of the rows of the tables that the plan does not name. Put the answers into the survey.
 ///
 /// # Errors
 /// Fails if the organizations' table is not there, or if the key does not identify a row.

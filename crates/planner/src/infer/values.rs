@@ -69,7 +69,7 @@ pub(super) fn question(tenants: TenantTable<'_>, column: &ColumnInfo, names: &[S
         text if is_text(text) => Form::Value,
         _ => return None,
     };
-    // A number is a key by chance, and an array or a text has no name inside.
+    // A number may equal a key by chance, and only JSON has names inside.
     if key_type == KeyType::Integer && form != Form::Json && !named {
         return None;
     }

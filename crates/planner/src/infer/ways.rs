@@ -17,7 +17,7 @@ pub(super) fn unite(placement: &mut Placement<'_>) {
     for id in ids {
         for way in placement.options(id) {
             let known = placement.placed.get(&id).is_some_and(|p| p.ways.iter().any(|w| w.pairs == way.pairs));
-            // A table that belongs to this one cannot say to whom this one belongs.
+            // A child table of this one cannot say to whom this one belongs.
             if known || leads_to(placement, way.parent, id) {
                 continue;
             }
@@ -69,7 +69,7 @@ pub(super) fn remarks(
     }
     if reference.nullable && ways.len() > 1 {
         let all: Vec<String> = ways.iter().map(|way| way.columns()).collect();
-        // Said once, above the first of the steps.
+        // Once is enough: above the first of these steps.
         if ways.first().is_some_and(|first| first.pairs == reference.pairs) {
             remarks.push(format!(
                 "one step for each of {}, because all of them are nullable; rows where all are NULL belong to no organization, and no step finds them",

@@ -11,6 +11,19 @@ impl Plan {
     /// # Errors
     /// Returns every problem, each with the name of its field.
     pub fn validate(&self) -> Result<(), Vec<String>> {
+        let mut problems = self.empty_fields();
+        if self.steps.is_empty() && self.unclassified.is_empty() {
+            problems.push("`cascade.steps` must name at least one table to delete from".into());
+        }
+        for i in 0..self.steps.len() {
+            self.check_step(i, &mut problems);
+        }
+        self.check_lists(&mut problems);
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
+    /// Names that are empty.
+    fn empty_fields(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let mut require = |field: String, value: &str| {
             if value.trim().is_empty() {
@@ -36,45 +49,48 @@ impl Plan {
         for (i, table) in self.unclassified.iter().enumerate() {
             require(format!("cascade.unclassified[{i}].table"), &table.table);
         }
-        if self.steps.is_empty() && self.unclassified.is_empty() {
-            problems.push("`cascade.steps` must name at least one table to delete from".into());
+        problems
+    }
+
+    /// Whether a step says in exactly one complete way which rows of its table it deletes.
+    fn check_step(&self, i: usize, problems: &mut Vec<String>) {
+        let step = &self.steps[i];
+        let at = format!("cascade.steps[{i}]");
+        if step.entity.len() > ENTITY_LIMIT {
+            problems.push(format!("`{at}.entity` must have at most {ENTITY_LIMIT} characters"));
         }
-        let entities: BTreeSet<&str> = self.steps.iter().map(|s| s.entity.as_str()).collect();
-        for (i, step) in self.steps.iter().enumerate() {
-            let at = format!("cascade.steps[{i}]");
-            if step.entity.len() > ENTITY_LIMIT {
-                problems.push(format!("`{at}.entity` must have at most {ENTITY_LIMIT} characters"));
-            }
-            let ways = [&step.organization, &step.parent, &step.referenced_by];
-            match ways.into_iter().flatten().count() {
-                0 => problems.push(format!(
-                    "`{at}` must say how its rows belong to the organization: `organization: COLUMN`, or `parent: ENTITY` or `referencedBy: ENTITY` with `column` or `columns`"
-                )),
-                1 => {}
-                _ => problems.push(format!(
-                    "`{at}` must have only one of `organization`, `parent` and `referencedBy`"
-                )),
-            }
-            if step.organization.is_some() && (step.column.is_some() || !step.columns.is_empty()) {
-                problems
-                    .push(format!("`{at}.column` and `{at}.columns` are only allowed with `parent` or `referencedBy`"));
-            }
-            for (field, entity) in [("parent", &step.parent), ("referencedBy", &step.referenced_by)] {
-                let Some(entity) = entity else { continue };
-                if !entities.contains(entity.as_str()) {
-                    problems.push(format!("`{at}.{field}` names the entity `{entity}`, which no step has"));
-                }
-                if step.column.is_some() != step.columns.is_empty() {
-                    problems.push(format!("`{at}` has `{field}`, so it must have either `column` or `columns`"));
-                }
-            }
-            if step.referenced_by.is_none() && !step.unless.is_empty() {
-                problems.push(format!("`{at}.unless` is only allowed with `referencedBy`"));
-            }
-            if self.parents_loop(i) {
-                problems.push(format!("`{at}`: `parent` or `referencedBy` leads back to this step"));
+        let ways = [&step.organization, &step.parent, &step.referenced_by];
+        match ways.into_iter().flatten().count() {
+            0 => problems.push(format!(
+                "`{at}` must say how its rows belong to the organization: `organization: COLUMN`, or `parent: ENTITY` or `referencedBy: ENTITY` with `column` or `columns`"
+            )),
+            1 => {}
+            _ => {
+                problems.push(format!("`{at}` must have only one of `organization`, `parent` and `referencedBy`"));
             }
         }
+        if step.organization.is_some() && (step.column.is_some() || !step.columns.is_empty()) {
+            problems.push(format!("`{at}.column` and `{at}.columns` are only allowed with `parent` or `referencedBy`"));
+        }
+        for (field, entity) in [("parent", &step.parent), ("referencedBy", &step.referenced_by)] {
+            let Some(entity) = entity else { continue };
+            if !self.steps.iter().any(|other| other.entity == *entity) {
+                problems.push(format!("`{at}.{field}` names the entity `{entity}`, which no step has"));
+            }
+            if step.column.is_some() != step.columns.is_empty() {
+                problems.push(format!("`{at}` has `{field}`, so it must have either `column` or `columns`"));
+            }
+        }
+        if step.referenced_by.is_none() && !step.unless.is_empty() {
+            problems.push(format!("`{at}.unless` is only allowed with `referencedBy`"));
+        }
+        if self.parents_loop(i) {
+            problems.push(format!("`{at}`: `parent` or `referencedBy` leads back to this step"));
+        }
+    }
+
+    /// Tables that the plan names in two lists which exclude each other.
+    fn check_lists(&self, problems: &mut Vec<String>) {
         for keep in &self.keep {
             if self.steps.iter().any(|s| s.table == keep.table) {
                 problems.push(format!("the table `{}` must not be both a step and kept", keep.table));
@@ -96,7 +112,6 @@ impl Plan {
                 open.table
             ));
         }
-        if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
     /// Whether `parent` or `referenced_by` leads from this step back to itself.

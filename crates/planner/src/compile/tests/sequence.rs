@@ -1,4 +1,4 @@
-//! The order, and tables that refer to each other in a circle.
+//! The order, and tables that refer to each other in a cycle.
 
 use super::*;
 use crate::cascade::Delete;
@@ -43,7 +43,7 @@ fn sets(erase: &ErasePlan) -> Vec<Vec<&str>> {
 }
 
 #[test]
-fn a_circle_is_deleted_by_one_statement() {
+fn a_cycle_is_deleted_by_one_statement() {
     for nullable in [true, false] {
         for flavour in [Flavour::Ordinary, Flavour::Restrict, Flavour::Cascade] {
             let erase = erase(&cycle(nullable, flavour));
@@ -73,7 +73,7 @@ fn a_circle_is_deleted_by_one_statement() {
 
 #[test]
 fn what_is_left_of_a_set_is_found_by_captured_keys() {
-    // The favourite execution: users, executions and flows are a circle, and executions are found by their flow.
+    // The favourite execution: users, executions and flows are a cycle, and executions are found by their flow.
     let mut catalog = cycle(false, Flavour::Restrict);
     let favourite = catalog.foreign_keys.last_mut().expect("the favourite");
     favourite.parent = EXECUTIONS;
@@ -92,7 +92,7 @@ fn what_is_left_of_a_set_is_found_by_captured_keys() {
 }
 
 #[test]
-fn a_circle_goes_one_by_one_where_a_trigger_may_need_it() {
+fn a_cycle_goes_one_by_one_where_a_trigger_may_need_it() {
     for (table, timing) in [(USERS, Timing::Before), (FLOWS, Timing::After)] {
         for flavour in [Flavour::Ordinary, Flavour::Restrict, Flavour::Cascade] {
             let mut catalog = cycle(true, flavour);
@@ -122,7 +122,7 @@ fn a_circle_goes_one_by_one_where_a_trigger_may_need_it() {
 }
 
 #[test]
-fn a_circle_with_a_trigger_is_one_statement_where_nothing_can_be_null() {
+fn a_cycle_with_a_trigger_is_one_statement_where_nothing_can_be_null() {
     let mut catalog = cycle(false, Flavour::Restrict);
     trigger(&mut catalog, USERS, Timing::Before);
     let erase = erase(&catalog);
@@ -221,7 +221,7 @@ fn the_organization_stays_until_a_trigger_has_fired() {
 
 #[test]
 fn only_unprotected_tables_of_a_set_are_deleted_from_again() {
-    // Users are in a circle with the organization and with flows, and only flows can appear after COMMIT.
+    // Users are in a cycle with the organization and with flows, and only flows can appear after COMMIT.
     let mut catalog = owned(false);
     catalog.tables[1] = table(USERS, "users", &["id", "organization_id", "favourite"]);
     catalog.tables[1].columns[2].nullable = false;

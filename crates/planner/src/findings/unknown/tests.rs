@@ -144,16 +144,19 @@ fn sentences_name_a_few_tables_and_a_check_names_all() {
     let warned = compiled("", &many);
     assert_eq!(warned.warnings.len(), NAMED + 3);
     let said = unknown(warned.warnings.iter()).expect("a sentence");
-    assert!(said.contains("leaves their rows: `app.t0`, `app.t1`") && said.contains("`app.t7`, and 3 more."), "{said}");
+    assert!(
+        said.contains("leaves their rows in place: `app.t0`, `app.t1`") && said.contains("`app.t7`, and 3 more."),
+        "{said}"
+    );
     assert_eq!(unknown([].into_iter()), None);
 
     let blocked = compiled("unknownTables: block\nunclassified: [{table: x}]", &many);
     let faults = blocked.faults().expect("faults");
-    assert_eq!((faults.findings().len(), faults.told().len()), (NAMED + 4, NAMED + 1));
+    assert_eq!((faults.findings().len(), faults.for_status().len()), (NAMED + 4, NAMED + 1));
     let said = faults.to_string();
     assert!(said.contains("`x` is unclassified") && said.contains("`app.t7`") && !said.contains("`app.t8`"), "{said}");
     assert!(
-        said.ends_with("; 3 more tables are not mentioned; `organization-operator check` shows each of them"),
+        said.ends_with("; the plan does not mention 3 more tables; `organization-operator check` names each of them"),
         "{said}"
     );
     let few = compiled("unknownTables: block", &catalog("t", &[], &["id"]));

@@ -87,7 +87,7 @@ fn composite_keys_are_suggested_as_far_as_they_are_there() {
     assert_eq!(suggested(&draft, "v1_dag_data"), ["parent: v1Dag dag_id=id dag_inserted_at=inserted_at"]);
     assert_eq!(suggested(&draft, "event_runs"), ["parent: events event_id=id event_seen_at=seen_at"]);
     let why = why(&draft, "event_runs");
-    assert!(why.contains("are only a part of its key (tenant_id, seen_at, id)"), "{why}");
+    assert!(why.contains("are only part of its key (tenant_id, seen_at, id)"), "{why}");
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn people_are_a_question_with_the_reason_and_so_is_what_hangs_on_them() {
     assert_eq!(open(&draft), ["users", "sessions"]);
     assert_eq!(
         why(&draft, "users"),
-        "rows of `memberships` refer to it by user_id; who belonged only to a deleted organization would stay"
+        "rows of `memberships` refer to it by user_id; rows that belonged only to a deleted organization would stay"
     );
     assert_eq!(suggested(&draft, "users"), ["referencedBy: memberships user_id"]);
     assert_eq!(suggested(&draft, "sessions"), ["parent: users user_id"]);

@@ -1,0 +1,94 @@
+//! The statements of a cascade, for `plan show --sql`.
+
+use serde::Serialize;
+
+use planner::statement::{Param, Statement};
+use planner::{Cascade, CompiledPlan};
+
+/// A statement as it can be shown.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Sql<'a> {
+    pub(super) what: String,
+    #[serde(rename = "sql")]
+    pub(super) text: &'a str,
+    pub(super) parameters: Vec<String>,
+}
+
+/// The statements before the first delete.
+pub(super) fn before<'a>(compiled: &'a CompiledPlan, erase: &'a Cascade) -> Vec<Sql<'a>> {
+    let mut all = vec![statement("lock the organization".into(), &compiled.root.lock, erase)];
+    for exclusive in &erase.exclusive {
+        let table = &exclusive.table.name;
+        for referrer in &exclusive.referrers {
+            let what = format!("before the first delete: rows of {} that refer to {table}", referrer.table.name);
+            all.push(statement(what, &referrer.lock, erase));
+        }
+        all.push(statement(format!("before the first delete: rows of {table}"), &exclusive.lock, erase));
+        let what = format!(
+            "before the first delete, repeated until nothing changes: rows of {table} to which rows outside refer"
+        );
+        all.push(statement(what, &exclusive.referred, erase));
+        all.push(statement(
+            format!("before the first delete: the rows of {table} that are left, then the statement above once more"),
+            &exclusive.lock_alone,
+            erase,
+        ));
+    }
+    let exclusive = |step| erase.exclusive.iter().any(|e| e.step == step);
+    for capture in erase.captures.iter().filter(|c| !exclusive(c.step)) {
+        all.push(statement(
+            format!("before the first delete: rows of {}", capture.declared),
+            &capture.statement,
+            erase,
+        ));
+    }
+    if let Some(references) = &erase.preflight.references {
+        let references = references.statement();
+        all.push(statement("before the first delete: references from outside".into(), references, erase));
+    }
+    if let Some(ambiguous) = &erase.preflight.ambiguous {
+        let ambiguous = ambiguous.statement();
+        all.push(statement(
+            "before the first delete: rows that could belong to another organization".into(),
+            ambiguous,
+            erase,
+        ));
+    }
+    all.push(statement("before the first delete: count".into(), erase.count.statement(), erase));
+    all
+}
+
+/// The delete of the organization where it has a statement of its own, and the last count.
+pub(super) fn after(erase: &Cascade) -> Vec<Sql<'_>> {
+    let organization = erase.deletes.iter().enumerate().filter(|(_, delete)| delete.tables.is_empty());
+    let mut all: Vec<Sql<'_>> = organization
+        .map(|(i, delete)| {
+            let early = if i + 1 < erase.deletes.len() {
+                format!(" (statement {} of the deletes)", i + 1)
+            } else {
+                String::new()
+            };
+            statement(format!("delete the organization{early}"), &delete.statement, erase)
+        })
+        .collect();
+    all.push(statement("count again".into(), erase.recount.statement(), erase));
+    all
+}
+
+/// One statement, with the meaning of its parameters.
+pub(super) fn statement<'a>(what: String, statement: &'a Statement, erase: &Cascade) -> Sql<'a> {
+    let parameters = statement.params().iter().enumerate().map(|(i, param)| {
+        let meaning = match param {
+            Param::Key => "the organization's key".to_owned(),
+            Param::Keys => "the organization's key, in an array".to_owned(),
+            Param::Captured { step, column, .. } => {
+                let capture = erase.captures.iter().find(|c| c.step == *step);
+                let table = capture.map(|c| c.declared.as_str()).unwrap_or_default();
+                format!("captured before: {table}.{column}")
+            }
+        };
+        format!("${} = {meaning}", i + 1)
+    });
+    Sql { what, text: statement.sql(), parameters: parameters.collect() }
+}
