@@ -30,7 +30,7 @@ use decided::Decided;
 use found::Found;
 pub use sample::{Form, KeyType, Question, Questions, Values};
 use steps::Steps;
-pub use suggestions::{Suggestions, Unread};
+pub use suggestions::{Referred, Suggestions, Unread};
 pub use survey::{Survey, Surveyed};
 pub use tenant_table::InferError;
 use tenant_table::TenantTable;
@@ -47,6 +47,8 @@ pub struct Draft {
     pub suggestions: Vec<Suggestions>,
     /// Global tables with columns whose values could not be read, so that only the schema says that they are global.
     pub unread: Vec<Unread>,
+    /// Global tables to whose rows the organizations' rows refer.
+    pub referred: Vec<Referred>,
     /// The columns that may switch an organization off, if there are several.
     pub activation: Vec<Active>,
 }
@@ -76,6 +78,7 @@ pub fn infer(survey: &Survey, organization: &str, key: Option<&str>) -> Result<D
     let (unclassified, suggestions) = names.unclassified();
     let (active, activation) = activation::choose(tenants.table);
     let (global, unread) = found::global(survey, &placement);
+    let referred = found::referred(survey, &placement, &global);
     let plan = Plan {
         organization: OrganizationTable { table: tenants.table.written(), key: tenants.key.to_owned(), active },
         tenant_columns: found.references.tenant_columns,
@@ -85,7 +88,7 @@ pub fn infer(survey: &Survey, organization: &str, key: Option<&str>) -> Result<D
         unknown_tables: UnknownTables::Warn,
         unclassified,
     };
-    Ok(Draft { plan, remarks, suggestions, unread, activation })
+    Ok(Draft { plan, remarks, suggestions, unread, referred, activation })
 }
 
 /// What to ask a sample of the rows of the tables without a place. Put the answers into the survey.

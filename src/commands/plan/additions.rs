@@ -3,7 +3,7 @@
 use planner::infer::Update;
 use planner::scalar;
 
-use super::entries::{suggestions, unclassified, unread, wrapped};
+use super::entries::{referred, suggestions, unclassified, unread, wrapped};
 
 /// A list of a plan to which an update adds tables.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl List {
 pub(super) struct Additions {
     global: Vec<String>,
     /// Comments about global tables.
-    unread: Vec<String>,
+    remarks: Vec<String>,
     /// Each entry with the comments below it.
     unclassified: Vec<(String, Vec<String>)>,
 }
@@ -38,7 +38,7 @@ impl Additions {
         let open = update.unclassified.iter().zip(&update.suggestions);
         Self {
             global: update.global.iter().map(|t| scalar(t)).collect(),
-            unread: unread(&update.unread),
+            remarks: unread(&update.unread).into_iter().chain(referred(&update.referred)).collect(),
             unclassified: open.map(|(open, suggested)| (unclassified(open), suggestions(suggested))).collect(),
         }
     }
@@ -55,7 +55,7 @@ impl Additions {
         let mut text = if only_elements { String::new() } else { format!("{outer}{}:\n", list.name()) };
         match list {
             List::Global => {
-                text.extend(self.unread.iter().map(|line| format!("{inner}{line}\n")));
+                text.extend(self.remarks.iter().map(|line| format!("{inner}{line}\n")));
                 text.extend(self.global.iter().map(|name| format!("{inner}- {name}\n")));
             }
             List::Unclassified => {
@@ -74,10 +74,10 @@ impl Additions {
         match list {
             List::Global => {
                 let lines = wrapped(&self.global).join(&inner);
-                if self.unread.is_empty() {
+                if self.remarks.is_empty() {
                     lines
                 } else {
-                    format!("{inner}{}{inner}{lines}", self.unread.join(&inner))
+                    format!("{inner}{}{inner}{lines}", self.remarks.join(&inner))
                 }
             }
             List::Unclassified => {

@@ -1,6 +1,6 @@
 //! Entries of a plan as lines of YAML.
 
-use planner::infer::{Suggestions, Unread};
+use planner::infer::{Referred, Suggestions, Unread};
 use planner::plan::{Reference, Step, Unclassified};
 use planner::scalar;
 
@@ -106,6 +106,17 @@ pub(super) fn unread(tables: &[Unread]) -> Vec<String> {
     let lines = wrapped(&tables.iter().map(of).collect::<Vec<_>>()).into_iter().map(|line| format!("#   {line}"));
     let head =
         "# The command compared only the names of these columns, because it could not read their values:".to_owned();
+    std::iter::once(head).chain(lines).collect()
+}
+
+/// To which global tables the organizations' rows refer, as comments. Empty if there is none.
+pub(super) fn referred(tables: &[Referred]) -> Vec<String> {
+    if tables.is_empty() {
+        return Vec::new();
+    }
+    let of = |t: &Referred| comment(&format!("{} ({})", t.table, t.by.join(", ")));
+    let lines = wrapped(&tables.iter().map(of).collect::<Vec<_>>()).into_iter().map(|line| format!("#   {line}"));
+    let head = "# Rows of organizations refer to these tables, from those in brackets. What is there for one organization only would stay:".to_owned();
     std::iter::once(head).chain(lines).collect()
 }
 

@@ -4,7 +4,7 @@ use planner::infer::Draft;
 use planner::plan::{Active, Inactive};
 use planner::scalar;
 
-use super::entries::{self, aligned, comment, suggestions, unread, wrapped};
+use super::entries::{self, aligned, comment, referred, suggestions, unread, wrapped};
 
 const HEADER: &str = "\
 # Drafted from the live schema by `organization-operator plan init`. Read it before you use it:
@@ -90,7 +90,7 @@ fn global(draft: &Draft) -> String {
     let mut text = "  # Tables without any sign of an organization. If one of them has rows of an organization after all, make it a step, or\n  \
                     # keep it.\n"
         .to_owned();
-    for line in unread(&draft.unread) {
+    for line in unread(&draft.unread).into_iter().chain(referred(&draft.referred)) {
         text.extend([format!("  {line}\n")]);
     }
     let names: Vec<String> = draft.plan.global.iter().map(|t| scalar(t)).collect();
@@ -116,7 +116,7 @@ fn unclassified(draft: &Draft) -> String {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use planner::infer::{Suggestions, Unread};
+    use planner::infer::{Referred, Suggestions, Unread};
     use planner::plan::{OrganizationTable, Plan, Step, Unclassified, UnknownTables};
 
     #[test]
@@ -149,6 +149,7 @@ mod tests {
             remarks: names.iter().map(|n| vec![format!("{n}\nkeep: 1")]).collect(),
             suggestions: vec![Suggestions { steps: plan.steps.clone(), inside: true }],
             unread: names.iter().map(|n| Unread { table: (*n).to_owned(), columns: vec!["x\ny: 1".into()] }).collect(),
+            referred: vec![Referred { table: "a\nb: 1".into(), by: vec!["c\nd: 1".into()] }],
             activation: Vec::new(),
             plan,
         };

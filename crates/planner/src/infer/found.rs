@@ -1,5 +1,7 @@
 //! Everything in a schema that suggests where its tables belong.
 
+use std::collections::BTreeSet;
+
 use super::candidate::Candidate;
 use super::decided::Decided;
 use super::place;
@@ -8,8 +10,8 @@ use super::references::{self, References};
 use super::sample::{Question, Questions};
 use super::signs;
 use super::stems::Stems;
-use super::suggestions::Unread;
-use super::survey::Survey;
+use super::suggestions::{Referred, Unread};
+use super::survey::{Survey, Surveyed};
 use super::tenant_table::TenantTable;
 use super::values;
 use crate::catalog::{ForeignKey, TableId};
@@ -59,6 +61,18 @@ impl Found {
             names,
         }
     }
+}
+
+/// Those of the global tables to whose rows the organizations' rows refer. What is there for one organization only would stay.
+pub(super) fn referred(survey: &Survey, placement: &Placement<'_>, global: &[String]) -> Vec<Referred> {
+    let by = |name: &String| -> BTreeSet<String> {
+        let id = survey.named(name).map(Surveyed::id);
+        let keys =
+            survey.foreign_keys.iter().filter(|k| Some(k.parent) == id && placement.placed.contains_key(&k.child));
+        keys.filter_map(|k| survey.table(k.child)).map(Surveyed::written).collect()
+    };
+    let all = global.iter().map(|name| Referred { table: name.clone(), by: by(name).into_iter().collect() });
+    all.filter(|referred| !referred.by.is_empty()).collect()
 }
 
 /// The tables without any sign of an organization, and those of them that could not be read.

@@ -19,3 +19,12 @@ pub struct Unread {
     /// The columns.
     pub columns: Vec<String>,
 }
+
+/// A global table to whose rows the organizations' rows refer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Referred {
+    /// Its name.
+    pub table: String,
+    /// The tables of the organizations' rows.
+    pub by: Vec<String>,
+}

@@ -1,11 +1,11 @@
 //! What an existing plan lacks, because the schema has changed since it was written.
 
 use super::decided::Decided;
-use super::found::{Found, global};
+use super::found::{Found, global, referred};
 use super::order;
 use super::sample::Questions;
 use super::steps::Steps;
-use super::suggestions::{Suggestions, Unread};
+use super::suggestions::{Referred, Suggestions, Unread};
 use super::survey::Survey;
 use super::tenant_table::{InferError, TenantTable};
 use super::undecided::Undecided;
@@ -23,6 +23,8 @@ pub struct Update {
     pub global: Vec<String>,
     /// New global tables with columns whose values could not be read.
     pub unread: Vec<Unread>,
+    /// New global tables to whose rows the organizations' rows refer.
+    pub referred: Vec<Referred>,
     /// Names in the plan that no ordinary table of the database has.
     pub unknown: Vec<String>,
 }
@@ -48,7 +50,8 @@ pub fn update(survey: &Survey, plan: &Plan) -> Result<Update, InferError> {
     }
     let (unclassified, suggestions) = Steps::new(survey, tenants, &placement, &order).unclassified();
     let (global, unread) = global(survey, &placement);
-    Ok(Update { unclassified, suggestions, global, unread, unknown: unknown(survey, plan) })
+    let referred = referred(survey, &placement, &global);
+    Ok(Update { unclassified, suggestions, global, unread, referred, unknown: unknown(survey, plan) })
 }
 
 /// What to ask a sample of the rows of the tables that the plan does not name. Put the answers into the survey.

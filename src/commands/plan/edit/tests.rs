@@ -1,4 +1,4 @@
-use planner::infer::{Suggestions, Unread, Update};
+use planner::infer::{Referred, Suggestions, Unread, Update};
 use planner::plan::{Step, Unclassified};
 
 use super::*;
@@ -18,6 +18,7 @@ fn additions() -> Additions {
         suggestions: vec![Suggestions { steps: vec![step], inside: true }, Suggestions::default()],
         global: vec!["countries".into(), "it's, [odd]".into()],
         unread: vec![Unread { table: "countries".into(), columns: vec!["code".into()] }],
+        referred: vec![Referred { table: "countries".into(), by: vec!["notes".into()] }],
         unknown: Vec::new(),
     })
 }

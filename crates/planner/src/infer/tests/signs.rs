@@ -425,3 +425,25 @@ fn a_nullable_column_that_is_not_named_after_the_organization_is_a_question() {
     assert_eq!(why(&draft, "coupons"), "sponsor is nullable and refers to `tenants`, but is not named after it");
     assert_eq!(suggested(&draft, "deals"), ["organization: sold_by", "organization: bought_by"]);
 }
+
+/// A table to which only rows of organizations refer may be a lookup table, or hold one row for each of them.
+#[test]
+fn global_tables_to_which_rows_of_an_organization_refer_are_said() {
+    let draft = drafted(
+        &[
+            ("tenants", &["id", "address_id"]),
+            ("addresses", &["id"]),
+            ("secrets", &["id"]),
+            ("flows", &["id", "tenant_id", "secret_id"]),
+            ("countries", &["code:text"]),
+        ],
+        &[
+            ("tenants", "address_id", "addresses", NO),
+            ("flows", "tenant_id", "tenants", NO),
+            ("flows", "secret_id", "secrets", NO),
+        ],
+    );
+    assert_eq!(draft.plan.global, ["addresses", "countries", "secrets"]);
+    let said: Vec<String> = draft.referred.iter().map(|r| format!("{} < {}", r.table, r.by.join(", "))).collect();
+    assert_eq!(said, ["addresses < tenants", "secrets < flows"]);
+}
