@@ -216,6 +216,15 @@ mod tests {
     }
 
     #[test]
+    fn what_was_captured_later_is_told_apart() {
+        let earlier = captured(&[("1", "1"), ("1", "2")]);
+        let mut held = earlier.clone();
+        held.add(STEP, &columns(), values(&[("1", "2"), ("2", "1")])).expect("the same columns");
+        assert_eq!(held.since(&earlier), captured(&[("2", "1")]));
+        assert_eq!(held.since(&CapturedKeys::default()), held);
+    }
+
+    #[test]
     fn a_key_is_held_once() {
         let mut held = captured(&[("1", "1"), ("1", "2")]);
         held.add(STEP, &columns(), values(&[("1", "2"), ("2", "1")])).expect("the same columns");
