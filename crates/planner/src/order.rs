@@ -1,9 +1,6 @@
 //! The real order of deletion: children before parents where a foreign key requires it, else as declared. What refers to
 //! each other in a cycle goes at once.
 
-use petgraph::algo::tarjan_scc;
-use petgraph::graph::{DiGraph, NodeIndex};
-
 /// A constraint on the order: the rows of `first` must be deleted before those of `then`, or in the same statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Edge {
@@ -42,23 +39,30 @@ pub(crate) fn order(count: usize, edges: &[Edge]) -> Vec<Vec<usize>> {
 
 /// The nodes that hard edges join in a cycle, each as declared; every other node alone. In the order of their last node.
 pub(crate) fn sets(count: usize, edges: &[Edge]) -> Vec<Vec<usize>> {
-    let mut graph = DiGraph::<(), ()>::with_capacity(count, edges.len());
-    for _ in 0..count {
-        graph.add_node(());
+    let reached: Vec<Vec<bool>> = (0..count).map(|node| reached_from(node, count, edges)).collect();
+    let mut sets: Vec<Vec<usize>> = Vec::new();
+    for (node, reaches) in reached.iter().enumerate() {
+        match sets.iter_mut().find(|set| reached[set[0]][node] && reaches[set[0]]) {
+            Some(set) => set.push(node),
+            None => sets.push(vec![node]),
+        }
     }
-    for edge in edges.iter().filter(|e| e.hard) {
-        graph.add_edge(NodeIndex::new(edge.first), NodeIndex::new(edge.then), ());
-    }
-    let mut sets: Vec<Vec<usize>> = tarjan_scc(&graph)
-        .into_iter()
-        .map(|set| {
-            let mut set: Vec<usize> = set.into_iter().map(NodeIndex::index).collect();
-            set.sort_unstable();
-            set
-        })
-        .collect();
     sets.sort_unstable_by_key(|set| set.last().copied());
     sets
+}
+
+/// Which nodes hard edges lead to from this one.
+fn reached_from(start: usize, count: usize, edges: &[Edge]) -> Vec<bool> {
+    let mut reached = vec![false; count];
+    let mut open = vec![start];
+    while let Some(node) = open.pop() {
+        for edge in edges.iter().filter(|e| e.hard && e.first == node) {
+            if !std::mem::replace(&mut reached[edge.then], true) {
+                open.push(edge.then);
+            }
+        }
+    }
+    reached
 }
 
 /// The hard edges of one cycle, from one to the next. Returns `None` if there is no cycle.

@@ -78,7 +78,9 @@ pub(super) fn unclassified(open: &Unclassified) -> String {
 pub(super) fn suggestions(all: &Suggestions) -> Vec<String> {
     let steps = aligned(&all.steps).into_iter().map(|line| format!("#   as a step: - {}", comment(&line.text)));
     let inside = "#   no step finds rows by a value inside an array or JSON: keep the table, with a reason, and clear these values yourself";
-    steps.chain(all.inside.then(|| inside.to_owned())).collect()
+    let polymorphic = "#   no step finds rows by a column that refers to several tables: as a step, name a view with a column for each of these tables (docs/configuration.md, Views); or keep the table, with a reason";
+    let inside = all.inside.then(|| inside.to_owned());
+    steps.chain(inside).chain(all.polymorphic.then(|| polymorphic.to_owned())).collect()
 }
 
 /// Names in lines, separated by commas.

@@ -17,7 +17,10 @@ pub(super) struct Sql<'a> {
 
 /// The statements before the first delete.
 pub(super) fn before<'a>(compiled: &'a CompiledPlan, erase: &'a Cascade) -> Vec<Sql<'a>> {
-    let mut all = vec![statement("lock the organization".into(), &compiled.root.lock, erase)];
+    let mut all = vec![
+        statement("keep the schema as it is".into(), &erase.lock_tables, erase),
+        statement("lock the organization".into(), &compiled.root.lock, erase),
+    ];
     for exclusive in &erase.exclusive {
         let table = &exclusive.table.name;
         for referrer in &exclusive.referrers {
@@ -47,6 +50,10 @@ pub(super) fn before<'a>(compiled: &'a CompiledPlan, erase: &'a Cascade) -> Vec<
         let references = references.statement();
         all.push(statement("before the first delete: references from outside".into(), references, erase));
     }
+    if let Some(shared) = &erase.preflight.shared {
+        let what = "before the first delete: rows that also belong to another organization";
+        all.push(statement(what.into(), shared.statement(), erase));
+    }
     if let Some(ambiguous) = &erase.preflight.ambiguous {
         let ambiguous = ambiguous.statement();
         all.push(statement(
@@ -56,6 +63,10 @@ pub(super) fn before<'a>(compiled: &'a CompiledPlan, erase: &'a Cascade) -> Vec<
         ));
     }
     all.push(statement("before the first delete: count".into(), erase.count.statement(), erase));
+    for detach in &erase.detaches {
+        let what = format!("before the first delete: set {} of {} to NULL", detach.columns.join(", "), detach.table);
+        all.push(statement(what, &detach.statement, erase));
+    }
     all
 }
 
@@ -73,6 +84,13 @@ pub(super) fn after(erase: &Cascade) -> Vec<Sql<'_>> {
         })
         .collect();
     all.push(statement("count again".into(), erase.recount.statement(), erase));
+    if let Some(left) = &erase.parents_left {
+        all.push(statement("count captured rows that are still there".into(), left.statement(), erase));
+    }
+    if let Some(left) = &erase.left_behind {
+        let what = "count rows to which nothing refers any more";
+        all.push(statement(what.into(), left.statement(), erase));
+    }
     all
 }
 

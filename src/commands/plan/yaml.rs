@@ -147,7 +147,7 @@ mod tests {
         };
         let draft = Draft {
             remarks: names.iter().map(|n| vec![format!("{n}\nkeep: 1")]).collect(),
-            suggestions: vec![Suggestions { steps: plan.steps.clone(), inside: true }],
+            suggestions: vec![Suggestions { steps: plan.steps.clone(), inside: true, polymorphic: true }],
             unread: names.iter().map(|n| Unread { table: (*n).to_owned(), columns: vec!["x\ny: 1".into()] }).collect(),
             referred: vec![Referred { table: "a\nb: 1".into(), by: vec!["c\nd: 1".into()] }],
             activation: Vec::new(),

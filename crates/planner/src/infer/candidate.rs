@@ -74,6 +74,8 @@ pub(super) enum Source {
     Value,
     /// Values inside an array or JSON, or the name of such a column.
     Inside,
+    /// A column whose parent's table is the value of another column: `owner_type` and `owner_id`.
+    Polymorphic,
 }
 
 impl Candidate {
@@ -84,7 +86,7 @@ impl Candidate {
 
     /// Whether a step can find rows by it.
     pub(super) fn is_step(&self) -> bool {
-        self.source != Source::Inside
+        !matches!(self.source, Source::Inside | Source::Polymorphic)
     }
 
     /// The child's columns, for messages.

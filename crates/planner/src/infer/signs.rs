@@ -1,5 +1,5 @@
 //! Signs that a table belongs to the organization which decide nothing by themselves: names that fit a table in part, other
-//! spellings of the organization's column, and values that are keys of organizations.
+//! spellings of the organization's column, columns that refer to several tables, and values that are keys of organizations.
 
 use std::collections::BTreeMap;
 
@@ -28,6 +28,7 @@ pub(super) fn signs(
         };
         let columns: Vec<&ColumnInfo> = table.info.columns.iter().filter(decided).collect();
         signs.extend(by_name(survey, table, &columns, stems));
+        signs.extend(polymorphic(tenants, table, &columns));
         for column in columns {
             signs.extend(by_spelling(tenants, table, column, tenant_columns));
             signs.extend(by_value(survey, tenants, table, column, &names));
@@ -95,6 +96,24 @@ fn candidate(table: &Surveyed, pairs: &[(&ColumnInfo, Named<'_>)]) -> Candidate 
         same_type,
         fit: pairs.iter().map(|(_, n)| n.fit).min().unwrap_or(Fit { role: true, part: Part::Other }),
     }
+}
+
+/// Columns whose parent's table is the value of the column beside them.
+fn polymorphic(tenants: TenantTable<'_>, table: &Surveyed, columns: &[&ColumnInfo]) -> Vec<Candidate> {
+    let stem = |column: &ColumnInfo, last: &str| {
+        let mut words = words(&column.name);
+        (words.len() > 1 && words.pop().as_deref() == Some(last)).then_some(words)
+    };
+    let kind_of = |id: &ColumnInfo| {
+        let stem_of_id = stem(id, "id")?;
+        columns.iter().find(|kind| stem(kind, "type").is_some_and(|stem_of_kind| stem_of_kind == stem_of_id))
+    };
+    let sign = |(id, kind): (&ColumnInfo, &ColumnInfo)| {
+        let reason = format!("{} says to which table {} refers", kind.name, id.name);
+        let fit = Fit { role: false, part: Part::Other };
+        to_organization(tenants, table, id, (Source::Polymorphic, fit), reason)
+    };
+    columns.iter().filter_map(|id| Some(sign((id, kind_of(id)?)))).collect()
 }
 
 /// A column that is spelled like one of the organization's columns in another way, or with a role in front.

@@ -112,6 +112,11 @@ impl<'a> Steps<'a> {
         // A reference to another column than the organization's key is not a step.
         let ways = possible.map(|c| self.step(table, c)).filter(|s| s.organization.is_some() || s.parent.is_some());
         let people = undecided.people.iter().map(|p| self.step_of_people(table, p));
-        Suggestions { steps: people.chain(ways).collect(), inside: undecided.candidates.iter().any(|c| !c.is_step()) }
+        let any = |source: Source| undecided.candidates.iter().any(|c| c.source == source);
+        Suggestions {
+            steps: people.chain(ways).collect(),
+            inside: any(Source::Inside),
+            polymorphic: any(Source::Polymorphic),
+        }
     }
 }

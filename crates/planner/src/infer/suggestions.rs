@@ -9,6 +9,8 @@ pub struct Suggestions {
     pub steps: Vec<Step>,
     /// Whether some of its rows are named in an array or in JSON, where no step finds them.
     pub inside: bool,
+    /// Whether one of its columns says to which table another refers, so that only a view can be a step.
+    pub polymorphic: bool,
 }
 
 /// A table with columns whose values could not be read.

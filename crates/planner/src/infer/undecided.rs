@@ -60,7 +60,9 @@ impl<'a> Undecided<'a> {
                 let how = match candidate.source {
                     Source::ForeignKey => "refers to",
                     Source::Learned => "has no foreign key, but other tables use its name for foreign keys to",
-                    Source::Name | Source::Value | Source::Inside => "has no foreign key, but is named after",
+                    Source::Name | Source::Value | Source::Inside | Source::Polymorphic => {
+                        "has no foreign key, but is named after"
+                    }
                 };
                 return format!("a new table: {} {how} `{parent}`", candidate.columns());
             }

@@ -63,7 +63,7 @@ pub(super) fn remarks(
         Source::Learned => remarks.push(format!(
             "{columns} has no foreign key, but foreign keys of other tables use this name. {unprotected}"
         )),
-        Source::Name | Source::Value | Source::Inside => {
+        Source::Name | Source::Value | Source::Inside | Source::Polymorphic => {
             remarks.push(format!("{columns} has no foreign key; only its name suggests the reference. {unprotected}"));
         }
     }

@@ -15,7 +15,7 @@ fn additions() -> Additions {
             Unclassified { table: "notes".into(), why: Some("it's new: \"x\" # y".into()) },
             Unclassified { table: "a.b c".into(), why: None },
         ],
-        suggestions: vec![Suggestions { steps: vec![step], inside: true }, Suggestions::default()],
+        suggestions: vec![Suggestions { steps: vec![step], inside: true, polymorphic: false }, Suggestions::default()],
         global: vec!["countries".into(), "it's, [odd]".into()],
         unread: vec![Unread { table: "countries".into(), columns: vec!["code".into()] }],
         referred: vec![Referred { table: "countries".into(), by: vec!["notes".into()] }],

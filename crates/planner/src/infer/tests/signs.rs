@@ -52,6 +52,24 @@ fn a_column_named_after_a_part_of_a_tables_name_is_a_sign_and_the_right_type_com
 }
 
 #[test]
+fn a_column_that_refers_to_several_tables_is_a_sign() {
+    let draft = drafted(
+        &[
+            TENANTS,
+            ("flows", &["id", "tenant_id"]),
+            ("attachments", &["id", "attachable_type:text", "attachable_id"]),
+            ("labels", &["id", "flow_id?", "labelType:text", "labelId"]),
+            ("currencies", &["id", "type:text"]),
+        ],
+        &[("flows", "tenant_id", "tenants", NO), ("labels", "flow_id", "flows", NO)],
+    );
+    assert_eq!(open(&draft), ["attachments"]);
+    assert_eq!(why(&draft, "attachments"), "attachable_type says to which table attachable_id refers");
+    assert!(draft.suggestions[0].polymorphic && draft.suggestions[0].steps.is_empty());
+    assert_eq!(draft.plan.global, ["currencies"]);
+}
+
+#[test]
 fn a_uuid_that_two_tables_may_be_meant_by_places_nothing() {
     let draft = drafted(
         &[
