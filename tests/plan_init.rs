@@ -3,13 +3,12 @@
 pub mod update;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use organization_operator::config::Config;
 use planner::plan::Plan;
 
 use crate::plan::{deleted, draft, run_at, with_schema};
-use crate::support::{ROLE, Scene, Variant, World, path};
+use crate::support::{PATIENCE, ROLE, Scene, Variant, World, binary, path};
 use crate::tests;
 
 tests![
@@ -19,7 +18,7 @@ tests![
     a_number_and_a_short_text_are_keys_only_below_a_name,
     what_cannot_be_read_is_said_and_not_guessed,
     rows_with_several_nullable_ways_go_by_any_of_them,
-    a_large_schema_is_drafted_in_less_than_a_second,
+    a_large_schema_is_drafted_with_little_work,
 ];
 
 fn schema(name: &str) -> String {
@@ -267,7 +266,7 @@ async fn rows_with_several_nullable_ways_go_by_any_of_them(world: Arc<World>) {
     assert_eq!(deleted(&said.json()), 5, "{}", said.out);
 }
 
-async fn a_large_schema_is_drafted_in_less_than_a_second(world: Arc<World>) {
+async fn a_large_schema_is_drafted_with_little_work(world: Arc<World>) {
     let mut sql = vec!["CREATE TABLE organizations (id uuid PRIMARY KEY)".to_owned()];
     for t in 1..=150 {
         let way = match t % 5 {
@@ -287,7 +286,7 @@ async fn a_large_schema_is_drafted_in_less_than_a_second(world: Arc<World>) {
     }
     sql.push("UPDATE t150 SET owners = ARRAY[id]; INSERT INTO organizations SELECT id FROM t150".to_owned());
     let (scene, url) = with_schema(world, &sql.join(";\n")).await;
-    let file = first_draft(&scene, &url).await;
+    let file = cheap_draft(&scene, &url).await;
     let drafted = plan(&file);
     assert_eq!((drafted.steps.len(), drafted.global.len()), (90, 59));
     assert_eq!(
@@ -299,16 +298,27 @@ async fn a_large_schema_is_drafted_in_less_than_a_second(world: Arc<World>) {
     );
 }
 
-/// Other tests share the machine, so the fastest of ten counts.
-async fn first_draft(scene: &Scene, url: &str) -> String {
-    let mut times = Vec::new();
-    for _ in 0..10 {
-        let began = Instant::now();
-        let (file, _) = draft(scene, url, "organizations").await;
-        times.push(began.elapsed().as_secs_f64());
-        if times.last().is_some_and(|t| *t < 1.0) {
-            return file;
-        }
-    }
-    panic!("150 tables take {times:?} s");
+/// Other tests share the machine, so the time of a clock says nothing: what counts is the processor's time that the command
+/// takes, and how many statements it sends. `time organization-operator plan init` shows the time on a quiet machine.
+async fn cheap_draft(scene: &Scene, url: &str) -> String {
+    let proxy = scene.sql_proxy().await;
+    let behind = url.replacen(&format!(":{}/", scene.world.postgres().port()), &format!(":{}/", proxy.port()), 1);
+    assert_ne!(url, behind, "the URL has the port");
+    proxy.record();
+    let mut command = tokio::process::Command::new("bash");
+    command.args(["-c", "TIMEFORMAT='cpu %U %S'; time \"$@\"", "bash"]);
+    command.arg(binary()).args(["plan", "init", "--organization", "organizations"]);
+    command.env("DATABASE_URL", &behind).env_remove("CONFIG").kill_on_drop(true);
+    let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("it ends").expect("it runs");
+    let said = String::from_utf8(output.stderr).expect("text");
+    assert!(output.status.success(), "{said}");
+    let times = said.lines().find_map(|line| line.strip_prefix("cpu ")).unwrap_or_else(|| panic!("no time in {said}"));
+    let seconds: f64 = times.split_whitespace().map(|t| t.parse::<f64>().expect("seconds")).sum();
+    assert!(seconds < 1.0, "150 tables take {seconds} s of the processor");
+    // One for each of the 60 tables that are sampled, with a savepoint around it.
+    let statements = proxy.count();
+    assert!((60..250).contains(&statements), "{statements} statements");
+    let file = scene.file("large.yaml", &String::from_utf8(output.stdout).expect("text"));
+    Config::load(Some(std::path::Path::new(&file))).expect("a configuration");
+    file
 }
