@@ -14,8 +14,7 @@ impl Run<'_> {
     /// Adds to what was captured before. `exclusive` finds the rows to which only the organization's rows refer.
     pub(super) async fn capture(&mut self, exclusive: &[Exclusive]) -> Result<(), Failure> {
         self.capture_exclusive(exclusive).await?;
-        let exclusive = |step: StepId| self.erase.exclusive.iter().any(|e| e.step == step);
-        for capture in self.erase.captures.iter().filter(|c| !exclusive(c.step)) {
+        for capture in self.erase.captures.iter().filter(|c| !self.erase.is_exclusive(c.step)) {
             let during = During::table("locking rows of", Some(&capture.table.entity), &capture.table.name);
             let row = self.row(&capture.statement, during).await?;
             if !capture.columns.is_empty() {

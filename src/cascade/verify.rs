@@ -60,7 +60,7 @@ impl Database {
         let mut run = Run { connection: &mut tx, key, erase, captured };
         run.defer_constraints().await?;
         run.forget_keys_in_use().await?;
-        let earlier = run.captured.clone();
+        let earlier = erase.left_behind.is_some().then(|| run.captured.clone());
         run.capture(&erase.late_exclusive).await?;
         run.refuse_blocked(&erase.late_preflight).await?;
         let before = written::before(run.connection).await?;
@@ -69,7 +69,7 @@ impl Database {
         let deleted = run.delete(erase.late_deletes.iter(), &there).await?.rows;
         run.parents_gone().await?;
         // Only what these rows referred to: whoever stayed at the first time may be nobody's since, and is not ours to judge.
-        run.none_left_behind(Some(&earlier)).await?;
+        run.none_left_behind(earlier.as_ref()).await?;
         let mut steps = entry.steps.clone();
         for (entity, rows) in erase.by_entity(&deleted) {
             if let Some(step) = steps.iter_mut().find(|s| s.entity == entity.name) {

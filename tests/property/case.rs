@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use organization_operator::api::DeletionPolicy;
 use organization_operator::cascade::erase::Erasure;
 use organization_operator::cascade::verify::Verification;
 use organization_operator::db::{Database, Settings, UrlSource};
@@ -16,7 +15,7 @@ use planner::plan::Plan;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use testbed::proxy::SqlProxy;
 
-use crate::support::World;
+use crate::support::{World, subject};
 
 const CLUSTER: &str = "property";
 
@@ -182,24 +181,4 @@ impl Ground {
 
 pub(super) async fn execute(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await.map(|_| ())
-}
-
-pub(super) fn subject(name: &str, key: &str) -> Subject {
-    Subject {
-        name: name.to_owned(),
-        uid: name.to_owned(),
-        generation: 1,
-        organization_id: key.to_owned(),
-        policy: DeletionPolicy::Delete,
-        raise_suspected: false,
-        policy_manager: None,
-        state: None,
-        recovery_window_seconds: 0,
-        expiration: None,
-        terminating_since: None,
-        has_finalizer: true,
-        stage: None,
-        force_setting: None,
-        claimed: None,
-    }
 }

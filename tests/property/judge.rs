@@ -13,11 +13,12 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::broken::Breakage;
-use super::case::{Ground, execute, subject};
+use super::case::{Ground, execute};
 use super::expected::{Expected, State, difference};
 use super::kinds::{Kind, kinds};
 use super::plan;
 use super::schema::{ROOT, Schema};
+use crate::support::subject;
 
 /// How a case ended that keeps the property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

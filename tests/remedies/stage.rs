@@ -4,18 +4,17 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use organization_operator::api::DeletionPolicy;
 use organization_operator::cascade::erase::Erasure;
 use organization_operator::cascade::verify::Verification;
 use organization_operator::db::{Database, Settings, UrlSource};
-use organization_operator::domain::{Failure, Subject};
+use organization_operator::domain::Failure;
 use organization_operator::store::Actor;
 use planner::plan::Plan;
 use sqlx::{AssertSqlSafe, Row as _};
 use testbed::{Progress, Tool};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::support::{PASSWORD, World, binary};
+use crate::support::{PASSWORD, World, binary, subject};
 
 /// The organization that is deleted. Its key must be quoted in SQL.
 pub const KEY: &str = "o'1";
@@ -176,7 +175,7 @@ impl Stage {
         let parsed: Plan = serde_yaml::from_str(plan).expect("a plan");
         parsed.validate().unwrap_or_else(|e| panic!("{e:?}: {plan}"));
         let compiled = self.database.compile(&parsed).await?;
-        let subject = subject();
+        let subject = subject("acme", KEY);
         let actor = Actor { cluster: "remedies", subject: &subject, key: KEY };
         match self.database.erase(actor, &compiled, std::future::ready(Ok(true))).await? {
             Erasure::Completed(_) => Ok(()),
@@ -216,24 +215,4 @@ fn parsed(text: &str) -> Vec<Printed> {
 
 fn quoted(name: &str) -> String {
     format!("\"{name}\"")
-}
-
-fn subject() -> Subject {
-    Subject {
-        name: "acme".to_owned(),
-        uid: "acme".to_owned(),
-        generation: 1,
-        organization_id: KEY.to_owned(),
-        policy: DeletionPolicy::Delete,
-        raise_suspected: false,
-        policy_manager: None,
-        state: None,
-        recovery_window_seconds: 0,
-        expiration: None,
-        terminating_since: None,
-        has_finalizer: true,
-        stage: None,
-        force_setting: None,
-        claimed: None,
-    }
 }

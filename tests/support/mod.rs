@@ -4,12 +4,14 @@ mod needs;
 mod operator;
 mod organization;
 mod scene;
+mod subject;
 mod world;
 
 pub use needs::{Need, Unmet, selected};
 pub use operator::{Launch, Operator};
 pub use organization::{Org, Seen};
 pub use scene::{OPERATOR, Scene, Variant};
+pub use subject::subject;
 pub use world::{NEWEST, OLDEST, PASSWORD, ROLE, World, binary, given, path};
 
 use std::future::Future;

@@ -270,6 +270,12 @@ impl Cascade {
         self.deletes.iter().flat_map(|delete| &delete.tables).map(|deleted| &deleted.table)
     }
 
+    /// Whether the rows of a step are those to which only the organization's rows refer.
+    #[must_use]
+    pub fn is_exclusive(&self, step: StepId) -> bool {
+        self.exclusive.iter().any(|exclusive| exclusive.step == step)
+    }
+
     /// Whether some table is not protected by a foreign key.
     #[must_use]
     pub fn has_unprotected(&self) -> bool {

@@ -38,8 +38,7 @@ pub(super) fn before<'a>(compiled: &'a CompiledPlan, erase: &'a Cascade) -> Vec<
             erase,
         ));
     }
-    let exclusive = |step| erase.exclusive.iter().any(|e| e.step == step);
-    for capture in erase.captures.iter().filter(|c| !exclusive(c.step)) {
+    for capture in erase.captures.iter().filter(|c| !erase.is_exclusive(c.step)) {
         all.push(statement(
             format!("before the first delete: rows of {}", capture.declared),
             &capture.statement,

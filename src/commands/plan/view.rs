@@ -266,7 +266,7 @@ fn steps<'a>(plan: &'a Plan, erase: &'a Cascade, rows: Option<&[(PlanTable, i64)
                 through: through(plan, deleted.step.place(), step),
                 protected: deleted.protected,
                 captured: capture.into_iter().flat_map(|c| &c.columns).map(String::as_str).collect(),
-                locked: capture.is_some_and(|c| c.locks) || erase.exclusive.iter().any(|e| e.step == deleted.step),
+                locked: capture.is_some_and(|c| c.locks) || erase.is_exclusive(deleted.step),
                 rows: rows.map(|(table, n)| {
                     let (count, capped) = capped(&table.entity, *n);
                     Rows { count, capped }

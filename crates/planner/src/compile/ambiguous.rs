@@ -5,7 +5,7 @@ use super::effort::Effort;
 use super::resolve::Steps;
 use crate::cascade::AmbiguousRows;
 use crate::catalog::{TableId, TableInfo};
-use crate::limits::COUNT_LIMIT;
+use crate::limits::{COUNT_LIMIT, capped_count};
 use crate::query::Query;
 use crate::row_set::{KeySource, RowSet, none_of};
 use crate::statement::Writer;
@@ -26,8 +26,7 @@ pub(super) fn query(
         let shown = part.condition(steps, shown, &KeySource::Outer(":key".to_owned()), &mut Writer::default());
         let (Some(counted), Some(shown)) = (counted, shown) else { continue };
         let table = &part.child.table;
-        let count =
-            format!("(SELECT count(*) FROM (SELECT 1 FROM {table} c WHERE {counted} LIMIT {}) s)", COUNT_LIMIT + 1);
+        let count = capped_count(&format!("FROM {table} c WHERE {counted}"), COUNT_LIMIT);
         let (columns, parent_columns): (Vec<String>, Vec<String>) = part.pairs.iter().cloned().unzip();
         // The index on the child's columns is not checked: every count searches by them anyway.
         let count = effort.bounded(count, part.parent, std::iter::once(parent_columns.as_slice()));

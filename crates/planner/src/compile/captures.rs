@@ -1,6 +1,6 @@
 //! The statements that capture keys before the first delete, and those that search for these keys afterwards.
 
-use super::ownership::depth_of;
+use super::ownership::parents_first;
 use super::resolve::Steps;
 use super::rows::type_of;
 use crate::cascade::{Back, Capture, ParentLeft};
@@ -18,11 +18,9 @@ pub(super) fn captures(
     protected: &PerStep<bool>,
     lock: &[TableId],
 ) -> Vec<Capture> {
-    // Parents first, so that a child's rows can be found by the parents captured before.
-    let mut order: Vec<StepId> = steps.ids().collect();
-    order.sort_by_key(|i| (depth_of(steps, *i), *i));
     let locks = |i: StepId| lock.contains(&steps[i].info.id);
-    order
+    // Parents first, so that a child's rows can be found by the parents captured before.
+    parents_first(steps)
         .into_iter()
         .filter(|&i| !captured[i].is_empty() || locks(i))
         .map(|i| {
@@ -30,13 +28,8 @@ pub(super) fn captures(
             let condition = held[i].condition("t", &KeySource::Bound, &mut writer);
             let table = &steps[i].info.table;
             let lock = if locks(i) { " FOR UPDATE" } else { "" };
-            let columns: Vec<Column> = captured[i].iter().map(Column::new).collect();
-            let (arrays, selected) = if columns.is_empty() {
-                ("count(*)".to_owned(), "1".to_owned())
-            } else {
-                let array = |c: &Column| format!("COALESCE(array_agg(s.{c}::text), '{{}}')");
-                (list(&columns, array), list(&columns, |c| format!("t.{c}")))
-            };
+            let (arrays, selected) =
+                if captured[i].is_empty() { ("count(*)".to_owned(), "1".to_owned()) } else { as_arrays(&captured[i]) };
             let sql = format!("SELECT {arrays} FROM (SELECT {selected} FROM {table} t WHERE {condition}{lock}) s");
             Capture {
                 step: i,
@@ -49,6 +42,13 @@ pub(super) fn captures(
             }
         })
         .collect()
+}
+
+/// What to select of a subquery `s` to get one array of text for each column, and what the subquery selects of `t`.
+pub(super) fn as_arrays(columns: &[String]) -> (String, String) {
+    let columns: Vec<Column> = columns.iter().map(Column::new).collect();
+    let array = |c: &Column| format!("COALESCE(array_agg(s.{c}::text), '{{}}')");
+    (list(&columns, array), list(&columns, |c| format!("t.{c}")))
 }
 
 /// Captured rows of parents that are still there, one number for each parent.
@@ -97,8 +97,13 @@ pub(super) fn parents_back(steps: &Steps<'_>, protected: &PerStep<bool>) -> Vec<
     keys.into_iter().map(|(step, columns)| back(steps, step, columns, |_| String::new())).collect()
 }
 
-/// Which captured keys of a step a row has for which a further condition holds.
-fn back(steps: &Steps<'_>, step: StepId, columns: Vec<String>, condition: impl FnOnce(&mut Writer) -> String) -> Back {
+/// Which captured keys of a step a row `t` has for which a further condition holds.
+pub(super) fn back(
+    steps: &Steps<'_>,
+    step: StepId,
+    columns: Vec<String>,
+    condition: impl FnOnce(&mut Writer) -> String,
+) -> Back {
     let info = steps[step].info;
     let mut writer = Writer::default();
     let arrays = captured_arrays(&mut writer, step, info, &columns);
@@ -131,7 +136,7 @@ fn keys_of_parents(steps: &Steps<'_>, of: impl Fn(StepId) -> bool) -> Vec<(StepI
 }
 
 /// The captured values of these columns as bound arrays.
-pub(super) fn captured_arrays(writer: &mut Writer, step: StepId, info: &TableInfo, columns: &[String]) -> String {
+fn captured_arrays(writer: &mut Writer, step: StepId, info: &TableInfo, columns: &[String]) -> String {
     list(columns, |column| {
         let param = Param::Captured { step, column: column.clone(), key: columns.to_vec() };
         writer.array(param, &type_of(info, column))

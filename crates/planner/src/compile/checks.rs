@@ -5,7 +5,7 @@ use super::resolve::Steps;
 use crate::cascade::Check;
 use crate::catalog::{Catalog, ForeignKey, TableId, TableInfo};
 use crate::identifier::{Column, Table};
-use crate::limits::COUNT_LIMIT;
+use crate::limits::{COUNT_LIMIT, capped_count};
 use crate::plan::Plan;
 use crate::query::Query;
 use crate::root::Root;
@@ -100,7 +100,7 @@ pub(super) fn query(
             "FROM {} c JOIN {} p ON {joined} WHERE {inside_parent}{outside}",
             need.child_sql, need.parent.table
         );
-        let count = format!("(SELECT count(*) FROM (SELECT 1 {rows} LIMIT {}) s)", COUNT_LIMIT + 1);
+        let count = capped_count(&rows, COUNT_LIMIT);
         let count = effort.bounded(count, need.child, std::iter::once(need.key.child_columns.as_slice()));
         let check = Check {
             constraint: need.key.name.clone(),

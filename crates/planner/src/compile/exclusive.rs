@@ -1,13 +1,12 @@
 //! Rows to which only the organization's rows refer: which references keep them, and the statements that find them.
 
-use super::captures::captured_arrays;
+use super::captures::{as_arrays, back};
 use super::effort::Effort;
-use super::ownership::depth_of;
+use super::ownership::parents_first;
 use super::referenced::Referenced;
 use super::resolve::Steps;
-use super::rows::{self, type_of};
+use super::rows::{self, pair};
 use super::shared;
-use super::types::compared_as;
 use crate::cascade::{Exclusive, PlanTable, Referrer};
 use crate::catalog::{Catalog, ForeignKey, TableId, TableInfo};
 use crate::identifier::Column;
@@ -44,15 +43,13 @@ impl<'a> Scope<'_, 'a> {
     pub(super) fn shown(self) -> PerStep<RowSet> {
         let mut sets = rows::row_sets(self.steps, self.root, &self.steps.map(|_, _| Vec::new()));
         // A set contains those of its parents, so the parents come first.
-        let mut order: Vec<StepId> = self.steps.ids().filter(|id| depends(self.steps, *id)).collect();
-        order.sort_by_key(|id| (depth_of(self.steps, *id), *id));
-        for id in order {
+        for id in parents_first(self.steps).into_iter().filter(|id| depends(self.steps, *id)) {
             sets[id] = match &self.steps[id].referenced {
                 Some(referenced) => {
                     let links = self.referrers(referenced, id, &sets);
                     // Their child rows would lead back to these rows.
-                    let outside = self.outside(id, |other| (!depends(self.steps, other)).then(|| sets[other].clone()));
-                    RowSet::Referred { links, outside: outside.into_iter().map(|(_, outside)| outside).collect() }
+                    let outside = self.outsides(id, |other| (!depends(self.steps, other)).then(|| sets[other].clone()));
+                    RowSet::Referred { links, outside }
                 }
                 None => rows::through(self.steps, id, &sets),
             };
@@ -64,8 +61,7 @@ impl<'a> Scope<'_, 'a> {
     pub(super) fn deleting(self, held: &PerStep<RowSet>) -> PerStep<RowSet> {
         held.map(|id, set| match set {
             RowSet::Exclusive(rows) => {
-                let outside = self.outside(id, |other| Some(held[other].clone()));
-                let outside = outside.into_iter().map(|(_, outside)| outside).collect();
+                let outside = self.outsides(id, |other| Some(held[other].clone()));
                 RowSet::Exclusive(row_set::Exclusive { outside, ..rows.clone() })
             }
             other => other.clone(),
@@ -75,9 +71,7 @@ impl<'a> Scope<'_, 'a> {
     /// The statements that find the rows of each such step. `captured` has the columns to capture; `live` the row sets before
     /// the first delete.
     pub(super) fn statements(self, captured: &PerStep<Vec<String>>, live: &PerStep<RowSet>) -> Vec<Exclusive> {
-        let mut order: Vec<StepId> = self.steps.ids().filter(|id| self.steps[*id].referenced.is_some()).collect();
-        order.sort_by_key(|id| (depth_of(self.steps, *id), *id));
-        order
+        parents_first(self.steps)
             .into_iter()
             .filter_map(|id| {
                 let referenced = self.steps[id].referenced.as_ref()?;
@@ -114,11 +108,9 @@ impl<'a> Scope<'_, 'a> {
             for link in &mut links {
                 link.captured = link.pairs.iter().all(|p| keys[link.parent].contains(&p.parent.name().to_owned()));
             }
-            let mut conditions = vec![RowSet::Through(links).condition("t", &KeySource::Bound, &mut writer)];
-            for (_, outside) in self.outside(id, |other| Some(held[other].clone())) {
-                conditions.push(format!("NOT {}", outside.exists("t", &KeySource::Bound, &mut writer)));
-            }
-            let count = format!("(SELECT count(*) FROM {} t WHERE {})", step.info.table, conditions.join(" AND "));
+            let outside = self.outsides(id, |other| Some(held[other].clone()));
+            let condition = RowSet::Referred { links, outside }.condition("t", &KeySource::Bound, &mut writer);
+            let count = format!("(SELECT count(*) FROM {} t WHERE {condition})", step.info.table);
             numbers.push((self.steps.plan_table(id), count));
         }
         Query::new(writer, numbers).if_any()
@@ -141,10 +133,7 @@ impl<'a> Scope<'_, 'a> {
     fn candidates(self, id: StepId, set: &RowSet, columns: &[String], lock: bool) -> Statement {
         let mut writer = Writer::default();
         let condition = set.condition("t", &KeySource::Bound, &mut writer);
-        let columns: Vec<Column> = columns.iter().map(Column::new).collect();
-        let list = |of: &dyn Fn(&Column) -> String| columns.iter().map(of).collect::<Vec<_>>().join(", ");
-        let arrays = list(&|c| format!("COALESCE(array_agg(s.{c}::text), '{{}}')"));
-        let selected = list(&|c| format!("t.{c}"));
+        let (arrays, selected) = as_arrays(columns);
         // Two deletions that find the same rows lock them in the same order, so they do not deadlock.
         let lock = if lock { format!(" ORDER BY {selected} FOR NO KEY UPDATE") } else { String::new() };
         let table = &self.steps[id].info.table;
@@ -163,29 +152,19 @@ impl<'a> Scope<'_, 'a> {
 
     /// Returns one row with an array of one boolean for each captured key, in their order: whether a row outside refers to it.
     fn referred(self, id: StepId, key: &[String], live: &PerStep<RowSet>, effort: Effort<'_>) -> Statement {
-        let info = self.steps[id].info;
-        let mut writer = Writer::default();
-        let names: Vec<String> = (0..key.len()).map(|i| format!("c{i}")).collect();
-        let same = key.iter().zip(&names).map(|(column, name)| format!("t.{} = k.{name}", Column::new(column)));
-        let same = same.collect::<Vec<_>>().join(" AND ");
-        let arrays = captured_arrays(&mut writer, id, info, key);
-        let references: Vec<String> = self
-            .outside(id, |other| Some(live[other].clone()))
-            .into_iter()
-            .map(|(child, outside)| {
-                let columns: Vec<String> = outside.pairs.iter().map(|p| p.child.name().to_owned()).collect();
-                let exists = outside.exists("t", &KeySource::Bound, &mut writer);
-                effort.or_else(exists, "true", child, std::iter::once(columns.as_slice()))
-            })
-            .collect();
-        let any = if references.is_empty() { "false".to_owned() } else { references.join(" OR ") };
-        writer.finish(format!(
-            r"SELECT COALESCE(array_agg(EXISTS (SELECT FROM {} t WHERE {same} AND ({any})) ORDER BY k.n), '{{}}') AS referred
-              FROM unnest({}) WITH ORDINALITY k({}, n)",
-            info.table,
-            arrays,
-            names.join(", "),
-        ))
+        let any = |writer: &mut Writer| {
+            let references: Vec<String> = self
+                .outside(id, |other| Some(live[other].clone()))
+                .into_iter()
+                .map(|(child, outside)| {
+                    let columns: Vec<String> = outside.pairs.iter().map(|p| p.child.name().to_owned()).collect();
+                    let exists = outside.exists("t", &KeySource::Bound, writer);
+                    effort.or_else(exists, "true", child, std::iter::once(columns.as_slice()))
+                })
+                .collect();
+            if references.is_empty() { " AND false".to_owned() } else { format!(" AND ({})", references.join(" OR ")) }
+        };
+        back(self.steps, id, key.to_vec(), any).statement
     }
 
     /// The ways from the referring steps.
@@ -202,6 +181,11 @@ impl<'a> Scope<'_, 'a> {
             }
         };
         referenced.referrers.iter().map(link).collect()
+    }
+
+    /// Every kind of reference that keeps a row.
+    fn outsides(self, id: StepId, inside: impl Fn(StepId) -> Option<RowSet>) -> Vec<Outside> {
+        self.outside(id, inside).into_iter().map(|(_, outside)| outside).collect()
     }
 
     /// Every kind of reference that keeps a row, with the referring table. `inside` gives the rows of a step that are the
@@ -260,16 +244,5 @@ impl<'a> Scope<'_, 'a> {
     /// Whether the rows of a step are found by this foreign key to the rows of another.
     fn hangs(self, step: StepId, on: StepId, key: &ForeignKey) -> bool {
         self.steps[step].links.iter().any(|(parent, pairs)| *parent == on && key.joins(pairs))
-    }
-}
-
-/// A column with the column whose values it is compared with.
-fn pair((child, column): (&TableInfo, &str), (parent, referred): (&TableInfo, &str)) -> Pair {
-    let parent_type = type_of(parent, referred);
-    Pair {
-        child: Column::new(column),
-        child_type: compared_as(&type_of(child, column), &parent_type),
-        parent: Column::new(referred),
-        parent_type,
     }
 }

@@ -5,7 +5,7 @@ use super::shared::unused;
 use crate::cascade::NobodysRows;
 use crate::catalog::{Catalog, Relation, TableInfo};
 use crate::identifier::Column;
-use crate::limits::COUNT_LIMIT;
+use crate::limits::{COUNT_LIMIT, capped_count};
 use crate::query::Query;
 use crate::root::Root;
 use crate::row_set::RowSet;
@@ -36,7 +36,7 @@ pub(super) fn queries(
         }
         let condition = ways.iter().map(|way| null(way)).collect::<Vec<_>>().join(" AND ");
         let rows = format!("FROM {} t WHERE {condition}", info.table);
-        let count = format!("(SELECT count(*) FROM (SELECT 1 {rows} LIMIT {}) s)", COUNT_LIMIT + 1);
+        let count = capped_count(&rows, COUNT_LIMIT);
         let nobodys = NobodysRows {
             table: info.table.name(),
             entity: first.step.entity.clone(),

@@ -50,13 +50,9 @@ pub(super) fn captured_columns(
     let mut captured = steps.map(|_, step| key(step).unwrap_or_default());
     for (child, step) in steps.iter() {
         for (parent, pairs) in &step.links {
-            // Only their captured keys tell which rows these are.
-            if steps[*parent].referenced.is_some() {
-                add(&mut captured[*parent], pairs);
-            }
-        }
-        for (parent, pairs) in &step.links {
-            if sequence.place(child) > sequence.place(*parent) || !protected[child] {
+            // Of some parents, only their captured keys tell which rows these are.
+            let only_captured = steps[*parent].referenced.is_some();
+            if only_captured || sequence.place(child) > sequence.place(*parent) || !protected[child] {
                 add(&mut captured[*parent], pairs);
             }
         }
@@ -123,8 +119,15 @@ fn is_below(steps: &Steps<'_>, i: StepId, ancestor: StepId) -> bool {
     steps[i].links.iter().any(|(p, _)| *p == ancestor || is_below(steps, *p, ancestor))
 }
 
+/// All steps, those from which the rows of others are found before these.
+pub(super) fn parents_first(steps: &Steps<'_>) -> Vec<StepId> {
+    let mut order: Vec<StepId> = steps.ids().collect();
+    order.sort_by_key(|step| (depth_of(steps, *step), *step));
+    order
+}
+
 /// How many steps lead from the organization to this one.
-pub(super) fn depth_of(steps: &Steps<'_>, i: StepId) -> usize {
+fn depth_of(steps: &Steps<'_>, i: StepId) -> usize {
     let referrers = steps[i].referenced.iter().flat_map(|r| &r.referrers);
     steps[i].links.iter().chain(referrers).map(|(p, _)| depth_of(steps, *p) + 1).max().unwrap_or(0)
 }

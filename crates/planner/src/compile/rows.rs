@@ -1,6 +1,6 @@
 //! Which rows of a step's table belong to the organization.
 
-use super::ownership::depth_of;
+use super::ownership::parents_first;
 use super::resolve::{Resolved, Steps};
 use super::types::compared_as;
 use crate::catalog::TableInfo;
@@ -18,9 +18,7 @@ pub(super) fn row_sets(steps: &Steps<'_>, root: &Root, captured: &PerStep<Vec<St
 /// The rows of each step, by parents that are there and by those that were captured.
 pub(super) fn late_row_sets(steps: &Steps<'_>, root: &Root, captured: &PerStep<Vec<String>>) -> PerStep<RowSet> {
     let mut sets = row_sets(steps, root, captured);
-    let mut order: Vec<StepId> = steps.ids().collect();
-    order.sort_by_key(|id| (depth_of(steps, *id), *id));
-    for id in order {
+    for id in parents_first(steps) {
         let parents = through(steps, id, &sets);
         if let (RowSet::Through(links), RowSet::Through(present)) = (&mut sets[id], parents) {
             // Rows to which only the organization's rows refer are known by their captured keys alone.
@@ -62,17 +60,18 @@ fn link(steps: &Steps<'_>, step: &Resolved<'_>, parent: StepId, pairs: &[(String
         parent,
         table: steps[parent].info.table.clone(),
         rows,
-        pairs: pairs.iter().map(|(child, column)| pair(step, child, &steps[parent], column)).collect(),
+        pairs: pairs.iter().map(|(child, column)| pair((step.info, child), (steps[parent].info, column))).collect(),
         captured: false,
     }
 }
 
-fn pair(child: &Resolved<'_>, child_column: &str, parent: &Resolved<'_>, parent_column: &str) -> Pair {
-    let parent_type = type_of(parent.info, parent_column);
+/// A column with the column whose values it is compared with.
+pub(super) fn pair((child, column): (&TableInfo, &str), (parent, referred): (&TableInfo, &str)) -> Pair {
+    let parent_type = type_of(parent, referred);
     Pair {
-        child: Column::new(child_column),
-        child_type: compared_as(&type_of(child.info, child_column), &parent_type),
-        parent: Column::new(parent_column),
+        child: Column::new(column),
+        child_type: compared_as(&type_of(child, column), &parent_type),
+        parent: Column::new(referred),
         parent_type,
     }
 }

@@ -7,7 +7,7 @@ use super::types;
 use crate::cascade::SharedRows;
 use crate::catalog::{Catalog, TableInfo};
 use crate::identifier::Column;
-use crate::limits::COUNT_LIMIT;
+use crate::limits::{COUNT_LIMIT, capped_count};
 use crate::query::Query;
 use crate::root::Root;
 use crate::row_set::{KeySource, RowSet, none_of};
@@ -60,9 +60,8 @@ pub(super) fn query(
             continue;
         }
         let table = &step.info.table;
-        let counts = counted.iter().map(|condition| {
-            format!("(SELECT count(*) FROM (SELECT 1 FROM {table} t WHERE {condition} LIMIT {}) s)", COUNT_LIMIT + 1)
-        });
+        let counts =
+            counted.iter().map(|condition| capped_count(&format!("FROM {table} t WHERE {condition}"), COUNT_LIMIT));
         // The other ways are not checked: every count searches by them anyway.
         let searches: Vec<[String; 1]> = by_column.iter().filter_map(|c| Some([c.column()?.to_owned()])).collect();
         let count = format!("({})", counts.collect::<Vec<_>>().join(" + "));

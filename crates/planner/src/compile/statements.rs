@@ -6,6 +6,7 @@ use super::sequence::{Set, TableSteps};
 use crate::cascade::{PlanTable, USERS};
 use crate::catalog::TableInfo;
 use crate::identifier::Column;
+use crate::limits::capped_count;
 use crate::query::Query;
 use crate::root::Root;
 use crate::row_set::{KeySource, RowSet, any_of};
@@ -28,7 +29,7 @@ pub(super) fn count<'t, 'a: 't>(
             let from = format!("FROM {} t WHERE {condition}", same.info.table);
             let count = match limit.filter(|_| table.entity != USERS) {
                 None => format!("(SELECT count(*) {from})"),
-                Some(limit) => format!("(SELECT count(*) FROM (SELECT 1 {from} LIMIT {}) s)", limit + 1),
+                Some(limit) => capped_count(&from, limit),
             };
             (table, count)
         })
