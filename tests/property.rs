@@ -17,6 +17,7 @@ mod judge;
 mod kinds;
 pub mod meanwhile;
 mod memberships;
+pub mod own_partitions;
 pub mod partial_keys;
 pub mod people;
 pub mod people_again;

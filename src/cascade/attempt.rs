@@ -50,6 +50,7 @@ pub(super) async fn cascade(
     let present = lock(connection, key, plan).await? != Presence::Absent;
     let mut run = Run { connection, key, erase, captured: CapturedKeys::default() };
     run.defer_constraints().await?;
+    let partitions = run.lock_partitions().await?;
     run.capture(&erase.exclusive).await?;
     run.forget_shared_parts().await?;
     run.refuse_blocked(&erase.preflight).await?;
@@ -60,7 +61,7 @@ pub(super) async fn cascade(
     let before = written::before(run.connection).await?;
     run.detach().await?;
     let organizations = plan.root.table.name();
-    let there = delete::Before { found: Some(&found), organizations: &organizations, present };
+    let there = delete::Before { found: Some(&found), organizations: &organizations, present, partitions: &partitions };
     let Gone { rows: deleted, organizations } = run.delete(erase.deletes.iter(), &there).await?;
     let proof = run.nothing_left().await?;
     run.parents_gone().await?;

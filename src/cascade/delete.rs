@@ -4,6 +4,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use super::changed::{classified, not_one_organization, of_organization, rows_left, suppressed};
+use super::partition::Locked;
 use super::run::Run;
 use crate::db::error::{During, OrFailure as _};
 use crate::db::statement::unpaired;
@@ -19,6 +20,8 @@ pub(super) struct Before<'f> {
     pub(super) organizations: &'f str,
     /// Whether the organization was there when it was locked.
     pub(super) present: bool,
+    /// Partitions whose rows go with them.
+    pub(super) partitions: &'f [Locked<'f>],
 }
 
 /// What is really gone.
@@ -79,14 +82,19 @@ impl<'a> Run<'a> {
             let counts = of.may_suppress && before.found.is_some();
             counted.push(if counts { sum(&self.count(&of.left, during).await?) } else { 0 });
         }
+        let mut with_partitions = Vec::new();
+        for of in &delete.tables {
+            with_partitions.push(self.remove_partition(of, before.partitions).await?);
+        }
         let row = self.row(&delete.statement, during).await.map_err(|failure| {
             let failure = classified(failure, self.erase);
             if delete.organization { of_organization(failure, before.organizations) } else { failure }
         })?;
         let mut at = 0;
         let deleted = gone.rows.len();
-        for of in &delete.tables {
-            gone.rows.push((&of.table, self.deleted_of(of, &row, &mut at).or_failure(during)?));
+        for (of, with_partition) in delete.tables.iter().zip(with_partitions) {
+            let deleted = self.deleted_of(of, &row, &mut at).or_failure(during)?;
+            gone.rows.push((&of.table, deleted + with_partition));
         }
         if delete.organization {
             let rows: i64 = row.try_get(at).or_failure(during)?;

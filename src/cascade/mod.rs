@@ -10,6 +10,7 @@ pub mod examine;
 mod exclusive;
 pub mod nobodys_rows;
 mod not_found;
+mod partition;
 mod preflight;
 pub mod preview;
 pub mod quick_check;

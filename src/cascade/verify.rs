@@ -65,7 +65,7 @@ impl Database {
         run.refuse_blocked(&erase.late_preflight).await?;
         let before = written::before(run.connection).await?;
         run.detach().await?;
-        let there = Before { found: None, organizations: &plan.root.table.name(), present: false };
+        let there = Before { found: None, organizations: &plan.root.table.name(), present: false, partitions: &[] };
         let deleted = run.delete(erase.late_deletes.iter(), &there).await?.rows;
         run.parents_gone().await?;
         // Only what these rows referred to: whoever stayed at the first time may be nobody's since, and is not ours to judge.

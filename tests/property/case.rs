@@ -63,6 +63,19 @@ impl Ground {
         Database::new(UrlSource::Text(behind), SETTINGS).expect("a URL")
     }
 
+    /// The same database for a role of its own; `:role` in the grants is this role.
+    pub async fn as_role(&self, grants: &str) -> Database {
+        let role = format!("{}_role", self.name);
+        let sql = format!(
+            "CREATE ROLE {role} LOGIN PASSWORD 'password'; GRANT USAGE ON SCHEMA organization_operator TO {role}; \
+             GRANT ALL ON ALL TABLES IN SCHEMA organization_operator TO {role}; {}",
+            grants.replace(":role", &role)
+        );
+        self.execute(&sql).await;
+        Database::new(UrlSource::Text(self.world.postgres().url(&role, "password", &self.name)), SETTINGS)
+            .expect("a URL")
+    }
+
     /// The database as the engine sees it.
     pub const fn database(&self) -> &Database {
         &self.database

@@ -1,5 +1,6 @@
 //! The statements that erase one organization, and what each of them is about.
 
+mod partition;
 mod preflight;
 
 use std::ops::{Deref, DerefMut};
@@ -9,6 +10,7 @@ use crate::limits::COUNT_LIMIT;
 use crate::query::Query;
 use crate::statement::Statement;
 use crate::step::StepId;
+pub use partition::{OwnPartition, Removal};
 pub use preflight::{AmbiguousRows, Check, Preflight, SharedRows};
 
 /// The entity whose rows are the organization's users: counted exactly and shown in a column.
@@ -54,6 +56,9 @@ pub struct Cascade {
     pub count: Query<PlanTable>,
     /// The same, each counted up to [`COUNT_LIMIT`](crate::COUNT_LIMIT) + 1, except for users.
     pub inventory: Query<PlanTable>,
+    /// To be run before `lock_tables`, where partitions are dropped: such deletions run one after the other. Each of two at
+    /// once would wait for the other's lock on the table.
+    pub lock_partitioned: Option<Statement>,
     /// Keeps the schema as it is until the transaction ends.
     pub lock_tables: Statement,
     /// Rows that go only if nothing outside refers to them, by their step: to be captured before everything else.
@@ -62,6 +67,8 @@ pub struct Cascade {
     pub late_exclusive: Vec<Exclusive>,
     /// Rows to capture or to lock before the first delete, parents first.
     pub captures: Vec<Capture>,
+    /// Partitions whose rows go with them.
+    pub partitions: Vec<OwnPartition>,
     /// References that are set to NULL before the first delete, so that tables that refer to each other go one by one.
     pub detaches: Vec<Detach>,
     /// The deletes in the real order, that of the organization itself among them.

@@ -34,6 +34,11 @@ impl Statement {
         &self.sql
     }
 
+    /// Another text with the same parameters.
+    pub(crate) fn with_sql(&self, sql: String) -> Self {
+        Self { sql, params: self.params.clone() }
+    }
+
     /// What to bind, in order.
     #[must_use]
     pub fn params(&self) -> &[Param] {

@@ -17,10 +17,21 @@ pub(super) struct Sql<'a> {
 
 /// The statements before the first delete.
 pub(super) fn before<'a>(compiled: &'a CompiledPlan, erase: &'a Cascade) -> Vec<Sql<'a>> {
-    let mut all = vec![
+    let mut all: Vec<Sql<'a>> = Vec::new();
+    if let Some(lock) = &erase.lock_partitioned {
+        all.push(statement("drop partitions in one deletion at a time".into(), lock, erase));
+    }
+    all.extend([
         statement("keep the schema as it is".into(), &erase.lock_tables, erase),
         statement("lock the organization".into(), &compiled.root.lock, erase),
-    ];
+    ]);
+    for partition in &erase.partitions {
+        let what = format!(
+            "before the first delete: the partition of {} that is locked, and removed later",
+            partition.table.name
+        );
+        all.push(statement(what, &partition.find, erase));
+    }
     for exclusive in &erase.exclusive {
         let table = &exclusive.table.name;
         for referrer in &exclusive.referrers {

@@ -8,7 +8,7 @@ use super::resolve::{Steps, resolve};
 use super::rows::{self, row_sets};
 use super::sequence::{self, Sequence, Set, TableSteps};
 use super::statements::{self, Deleting};
-use super::{ambiguous, captures, checks, detach, exclusive, nobodys, shared};
+use super::{ambiguous, captures, checks, detach, exclusive, nobodys, partitions, shared};
 use crate::cascade::{Cascade, Delete, DeletedTable, Entity, PlanTable, Preflight, Returned, USERS};
 use crate::catalog::{Catalog, TableId, TableProperties};
 use crate::limits::COUNT_LIMIT;
@@ -72,6 +72,7 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
         ambiguous: ambiguous::query(&steps, (&live, &shown), |_| true, effort),
     };
 
+    let partitions = partitions::partitions(&steps, &sequence, catalog, &held, faults);
     Some(Cascade {
         entities: entities(&steps, &sequence),
         count: statements::count(sequence.tables(), &steps, &live, None),
@@ -83,6 +84,8 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
         parents_left: captures::parents_left(&steps),
         parents_back: captures::parents_back(&steps, &protected),
         parents_shared: captures::parents_shared(&steps, &live),
+        lock_partitioned: partitions::lock(&partitions),
+        partitions,
         left_behind: scope.left_behind(&held, &keys, &protected),
         detaches: detach::detaches(&sequence.broken, &steps, catalog, root, &held, faults),
         deletes,
