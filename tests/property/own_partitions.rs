@@ -23,6 +23,7 @@ tests![
     rows_that_appear_meanwhile_are_counted,
     rows_that_others_refer_to_block,
     whoever_may_not_truncate_deletes_row_by_row,
+    rows_that_refer_to_each_other_go_one_by_one,
     what_cannot_go_with_a_partition_is_a_fault,
 ];
 
@@ -194,7 +195,7 @@ async fn whoever_may_not_truncate_deletes_row_by_row(world: Arc<World>) {
     ground.execute(&schema()).await;
     let database = ground.as_role("GRANT SELECT, UPDATE, DELETE ON orgs, events TO :role").await;
     let compiled = database.compile(&serde_yaml::from_str(PLAN).expect("a plan")).await.expect("compiled");
-    let warning = compiled.warnings.iter().find(|f| f.kind == Kind::MissingPrivilege).expect("a warning");
+    let warning = compiled.warnings.iter().find(|f| f.kind == Kind::PartitionKept).expect("a warning");
     assert!(warning.message.contains("may not truncate every partition"), "{}", warning.message);
     let before = ground.number(FILE_OF_A).await;
     let ended = ground.erase_by(&database, "a", "a", &compiled).await.expect("erased");
@@ -222,4 +223,16 @@ async fn what_cannot_go_with_a_partition_is_a_fault(world: Arc<World>) {
         let faults = compiled.faults().expect("a fault").to_string();
         assert!(faults.contains(part) && faults.contains("partitions: drop"), "{faults}");
     }
+}
+
+/// PostgreSQL detaches no partition to whose rows something refers, be it the partition's own rows.
+async fn rows_that_refer_to_each_other_go_one_by_one(world: Arc<World>) {
+    let ground = Ground::new(&world).await;
+    let previous = "ALTER TABLE events ADD previous int, ADD FOREIGN KEY (org, previous) REFERENCES events; \
+        UPDATE events SET previous = n - 1 WHERE n > 1";
+    let compiled = ground.prepare(&format!("{}; {previous}", schema()), PLAN).await.expect("compiled");
+    let warning = compiled.warnings.iter().find(|f| f.kind == Kind::PartitionKept).expect("a warning");
+    assert!(warning.message.contains("at the same time, refer to its rows"), "{}", warning.message);
+    assert_eq!(ground.cascade(&compiled, "a").await.expect("erased").steps()[0].deleted, 5);
+    assert_eq!(ground.number("SELECT count(*) FROM events").await, 10);
 }

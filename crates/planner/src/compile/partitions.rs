@@ -5,12 +5,13 @@ use super::resolve::Steps;
 use super::rows::type_of;
 use super::sequence::Sequence;
 use crate::cascade::{OwnPartition, Removal};
-use crate::catalog::{Catalog, Enforcement, TableId, TableInfo};
+use crate::catalog::{Catalog, Enforcement, ForeignKey, TableId, TableInfo};
 use crate::identifier::literal;
 use crate::plan::Partitions;
+use crate::root::Root;
 use crate::row_set::{KeySource, RowSet};
 use crate::statement::{Param, Statement, Writer};
-use crate::step::PerStep;
+use crate::step::{PerStep, StepId};
 
 /// The tables whose rows go with their partitions. A table for which that cannot be done is a fault: whoever wrote
 /// `partitions: drop` expects it.
@@ -18,6 +19,7 @@ pub(super) fn partitions(
     steps: &Steps<'_>,
     sequence: &Sequence<'_>,
     catalog: &Catalog,
+    root: &Root,
     held: &PerStep<RowSet>,
     faults: &mut Collector,
 ) -> Vec<OwnPartition> {
@@ -25,13 +27,16 @@ pub(super) fn partitions(
     for (id, step) in steps.iter().filter(|(_, s)| s.step.partitions == Partitions::Drop) {
         let Some(column) = &step.organization else { continue };
         let name = step.info.table.name();
-        let alone = sequence.place(id).is_some_and(|place| sequence.sets[place].is_single());
-        if let Some((why, or)) = obstacle(step.info, column, alone, catalog) {
+        if let Some((why, or)) = obstacle(step.info, column, catalog) {
             faults.schema(
                 format!("the step of `{name}` says `partitions: drop`, but {why}"),
                 Some(&name),
                 Some(format!("remove `partitions: drop` from this step of the plan (cascade){or}")),
             );
+            continue;
+        }
+        if referred_until_they_go(id, steps, sequence, catalog, root) {
+            // A warning says so.
             continue;
         }
         let removal = removal(step.info.id, catalog);
@@ -70,6 +75,25 @@ pub(super) fn partitions(
     found
 }
 
+/// Whether rows of the organization may still refer to these rows when they go: PostgreSQL then refuses to detach the
+/// partition, whether or not the foreign key is deferred.
+fn referred_until_they_go(
+    id: StepId,
+    steps: &Steps<'_>,
+    sequence: &Sequence<'_>,
+    catalog: &Catalog,
+    root: &Root,
+) -> bool {
+    let Some(place) = sequence.place(id).filter(|place| sequence.sets[*place].is_single()) else { return true };
+    let gone = |step| sequence.place(step).is_some_and(|child| child < place);
+    references(steps[id].info.id, catalog).any(|key| key.child == root.id || !steps.of_table(key.child).all(gone))
+}
+
+/// The foreign keys that refer to a table.
+fn references(table: TableId, catalog: &Catalog) -> impl Iterator<Item = &ForeignKey> {
+    catalog.foreign_keys.iter().filter(move |k| k.parent == table && k.enforcement != Enforcement::NotEnforced)
+}
+
 /// Lets only one deletion at a time drop partitions of these tables. Rows can be read and written meanwhile.
 pub(super) fn lock(partitions: &[OwnPartition]) -> Option<Statement> {
     let dropped = partitions.iter().filter(|partition| partition.removal == Removal::Drop);
@@ -80,12 +104,11 @@ pub(super) fn lock(partitions: &[OwnPartition]) -> Option<Statement> {
 
 /// How the partitions of a table go. PostgreSQL refuses to truncate a table to which a foreign key refers, even if no row does.
 fn removal(table: TableId, catalog: &Catalog) -> Removal {
-    let referred = catalog.foreign_keys.iter().any(|k| k.parent == table && k.enforcement != Enforcement::NotEnforced);
-    if referred { Removal::Drop } else { Removal::Truncate }
+    if references(table, catalog).next().is_some() { Removal::Drop } else { Removal::Truncate }
 }
 
 /// Why rows of this table cannot go with their partitions, and what else clears that.
-fn obstacle(info: &TableInfo, column: &str, alone: bool, catalog: &Catalog) -> Option<(String, String)> {
+fn obstacle(info: &TableInfo, column: &str, catalog: &Catalog) -> Option<(String, String)> {
     let properties = catalog.properties(info.id)?;
     if properties.by_list.as_ref().is_none_or(|by| by.column != column) {
         return Some((
@@ -99,11 +122,5 @@ fn obstacle(info: &TableInfo, column: &str, alone: bool, catalog: &Catalog) -> O
             ", or drop the trigger".to_owned(),
         ));
     }
-    (!alone).then(|| {
-        (
-            "its rows have to be deleted together with those of other tables, because they refer to each other"
-                .to_owned(),
-            String::new(),
-        )
-    })
+    None
 }

@@ -72,7 +72,7 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
         ambiguous: ambiguous::query(&steps, (&live, &shown), |_| true, effort),
     };
 
-    let partitions = partitions::partitions(&steps, &sequence, catalog, &held, faults);
+    let partitions = partitions::partitions(&steps, &sequence, catalog, root, &held, faults);
     Some(Cascade {
         entities: entities(&steps, &sequence),
         count: statements::count(sequence.tables(), &steps, &live, None),

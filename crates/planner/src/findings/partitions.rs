@@ -1,39 +1,40 @@
-//! Partitions that a deletion cannot remove although the plan says so.
+//! Partitions that a deletion cannot remove although the plan says so: it deletes their rows one by one.
 
 use crate::cascade::{Cascade, OwnPartition, Removal};
 use crate::catalog::Catalog;
-use crate::finding::{Finding, Kind, Severity};
+use crate::finding::{Finding, Kind};
+use crate::plan::{Partitions, Plan};
 
-/// A warning for each table whose partitions the operator's role may not remove: their rows are then deleted one by one.
-pub(super) fn warnings_of_partitions(catalog: &Catalog, cascade: Option<&Cascade>) -> Vec<Finding> {
-    let partitions = cascade.map(|cascade| cascade.partitions.as_slice()).unwrap_or_default();
-    partitions.iter().filter_map(|partition| warning(partition, catalog)).collect()
-}
-
-fn warning(partition: &OwnPartition, catalog: &Catalog) -> Option<Finding> {
-    let by = catalog.properties(partition.id())?.by_list.as_ref()?;
-    let name = &partition.table.name;
-    let (may, lacks, remedy) = match partition.removal {
-        Removal::Truncate => (
-            by.truncatable,
-            "may not truncate every partition",
-            format!("grant TRUNCATE on the partitions of `{name}` to the operator's role"),
-        ),
-        Removal::Drop => (
-            by.owned,
-            "does not own the table and its partitions, and a foreign key refers to the table",
-            format!("make the operator's role a member of the role that owns `{name}`"),
-        ),
-    };
-    if may {
-        return None;
-    }
-    let message = format!(
-        "the step of `{name}` says `partitions: drop`, but the operator's role {lacks}, so a deletion deletes such rows one by one"
-    );
-    Some(Finding {
-        remedy: Some(format!("{remedy}, or remove `partitions: drop` from the step")),
-        entity: Some(partition.table.entity.clone()),
-        ..Finding::new(Severity::Warning, Kind::MissingPrivilege, message).on(name)
-    })
+pub(super) fn warnings_of_partitions(plan: &Plan, catalog: &Catalog, cascade: Option<&Cascade>) -> Vec<Finding> {
+    let Some(cascade) = cascade else { return Vec::new() };
+    let steps = plan.steps.iter().enumerate().filter(|(_, step)| step.partitions == Partitions::Drop);
+    steps
+        .filter_map(|(place, step)| {
+            let table = catalog.declared(&step.table)?;
+            let by = catalog.properties(table.id)?.by_list.as_ref()?;
+            let partition = cascade.partitions.iter().find(|partition| partition.step.place() == place);
+            let (why, remedy) = match partition {
+                None => ("rows that go later, or at the same time, refer to its rows", None),
+                Some(OwnPartition { removal: Removal::Truncate, .. }) if !by.truncatable => (
+                    "the operator's role may not truncate every partition",
+                    Some(format!("grant TRUNCATE on the partitions of {} to the operator's role", table.table)),
+                ),
+                Some(OwnPartition { removal: Removal::Drop, .. }) if !by.owned => (
+                    "a foreign key refers to the table, and the operator's role does not own the table and its partitions",
+                    Some(format!("make the operator's role a member of the role that owns {}", table.table)),
+                ),
+                Some(_) => return None,
+            };
+            let name = table.table.name();
+            let or = remedy.map(|remedy| format!("{remedy}, or ")).unwrap_or_default();
+            let message = format!(
+                "the step of `{name}` says `partitions: drop`, but {why}. A deletion deletes the rows of such a partition one by one"
+            );
+            Some(Finding {
+                remedy: Some(format!("{or}remove `partitions: drop` from the step")),
+                entity: Some(step.entity.clone()),
+                ..Finding::warning(Kind::PartitionKept, table, message)
+            })
+        })
+        .collect()
 }
