@@ -12,6 +12,7 @@ mod faults;
 mod nobodys;
 mod organization;
 mod ownership;
+mod proof;
 mod referenced;
 mod relations;
 mod resolve;
