@@ -107,7 +107,7 @@ async fn preflight(postgres: &Postgres) {
     let erase = ready.expect("no fault");
     assert!(erase.preflight.references.is_some(), "there is something to check");
     erase.preflight = Preflight::default();
-    erase.captures.retain(|c| !c.columns.is_empty());
+    erase.captures.retain(|c| !c.sets.is_empty());
 
     let mut times = [Vec::new(), Vec::new()];
     // One after the other in turns, so that both meet the same machine.

@@ -13,6 +13,7 @@ mod nobodys;
 mod organization;
 mod ownership;
 mod partitions;
+mod proof;
 mod referenced;
 mod relations;
 mod resolve;

@@ -12,7 +12,7 @@ use crate::api::status::ErrorDetail;
 use crate::cascade::preview::Preview;
 use crate::domain::facts::Presence;
 use crate::domain::{Failure, report};
-use planner::cascade::{Delete, PlanTable, capped};
+use planner::cascade::{Capture, Delete, PlanTable, capped};
 use planner::finding::{self, Kind};
 use planner::plan::{Inactive, Keep, Plan, Step};
 use planner::{Cascade, CompiledPlan};
@@ -270,13 +270,13 @@ fn steps<'a>(plan: &'a Plan, erase: &'a Cascade, rows: Option<&[(PlanTable, i64)
                 belongs_by: ways::of_table(plan, &step.table),
                 through: through(plan, deleted.step.place(), step),
                 protected: deleted.protected,
-                captured: capture.into_iter().flat_map(|c| &c.columns).map(String::as_str).collect(),
+                captured: capture.map(Capture::columns).unwrap_or_default(),
                 locked: capture.is_some_and(|c| c.locks) || erase.is_exclusive(deleted.step),
                 rows: rows.map(|(table, n)| {
                     let (count, capped) = capped(&table.entity, *n);
                     Rows { count, capped }
                 }),
-                sql: (sql && place == 0).then(|| statement(what(), &delete.statement, erase)),
+                sql: (sql && place == 0).then(|| statement(what(), &delete.statement)),
             })
         })
         .collect()
