@@ -1,5 +1,7 @@
 //! The operator's configuration: one YAML file and a few environment variables, validated once.
 
+mod batch;
+mod cascade;
 mod retry;
 
 use std::path::{Path, PathBuf};
@@ -8,8 +10,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::db::{Settings, UrlSource};
-use planner::Plan;
 
+pub use batch::{BatchConfig, PaceConfig, Unpageable};
+pub use cascade::Cascade;
 pub use retry::{Bounds, RetryBounds};
 
 /// What an administrator configures. Every field has a default. Unknown fields are refused.
@@ -34,8 +37,8 @@ pub struct Config {
     pub drain_seconds: u64,
     /// Bounds of the retries.
     pub retry: RetryBounds,
-    /// The plan of the cascade.
-    pub cascade: Plan,
+    /// The plan of the cascade, and how large tenants are deleted.
+    pub cascade: Cascade,
 }
 
 /// How to reach the database.
@@ -90,7 +93,7 @@ impl Default for Config {
             handover_seconds: 10,
             drain_seconds: 5,
             retry: RetryBounds::default(),
-            cascade: Plan::default(),
+            cascade: Cascade::default(),
         }
     }
 }
@@ -141,7 +144,8 @@ impl Config {
     }
 
     fn validate(&self) -> Result<(), ConfigError> {
-        let mut problems = self.cascade.validate().err().unwrap_or_default();
+        let mut problems = self.cascade.plan.validate().err().unwrap_or_default();
+        problems.extend(self.cascade.batch.problems());
         let database = &self.database;
         let mut at_least_one = |field: &str, value: u64| {
             if value == 0 {

@@ -69,7 +69,7 @@ impl Check {
 }
 
 async fn check(config: &Config, database: &Database, target: &Target) -> Result<Checked, CommandError> {
-    let (plan, of_plan): (_, Vec<Finding>) = match database.compile(&config.cascade).await {
+    let (plan, of_plan): (_, Vec<Finding>) = match database.compile(&config.cascade.plan).await {
         Ok(plan) => {
             let findings = plan.findings().cloned().collect();
             (Some(plan), findings)

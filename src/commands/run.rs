@@ -102,7 +102,7 @@ async fn operate(
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Lost> {
     let cluster = Cluster::new(client.clone(), instance());
-    let plan = Arc::new(PlanCache::new(config.cascade.clone(), database.clone()));
+    let plan = Arc::new(PlanCache::new(config.cascade.plan.clone(), database.clone()));
     let (tried, first_try) = oneshot::channel::<()>();
     let preparing =
         prepare::database(tried, config.clone(), database.clone(), plan.clone(), metrics.clone(), stop.clone());
