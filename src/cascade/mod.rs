@@ -8,6 +8,7 @@ mod delete;
 pub mod erase;
 pub mod examine;
 mod exclusive;
+pub mod interrupt;
 pub mod nobodys_rows;
 mod not_found;
 mod preflight;

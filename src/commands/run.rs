@@ -122,6 +122,7 @@ async fn operate(
         handover: Duration::from_secs(u64::from(config.handover_seconds)),
         drain: Duration::from_secs(config.drain_seconds),
         retry: config.retry,
+        batch: config.cascade.batch.clone(),
     };
     preparing.guard(controller::run(Inputs { cluster, client, database, plan, metrics, settings }, stop)).await?
 }

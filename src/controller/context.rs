@@ -7,10 +7,11 @@ use futures::channel::mpsc::UnboundedSender;
 use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::memory::Memory;
+use super::places::Places;
 use super::plan_cache::PlanCache;
 use crate::api::Organization;
 use crate::cluster::Cluster;
-use crate::config::RetryBounds;
+use crate::config::{BatchConfig, RetryBounds};
 use crate::db::Database;
 use crate::metrics::Metrics;
 
@@ -51,6 +52,8 @@ pub struct Settings {
     pub drain: Duration,
     /// Bounds of the retries.
     pub retry: RetryBounds,
+    /// How large tenants are deleted.
+    pub batch: BatchConfig,
 }
 
 /// Shared by all reconciliations.
@@ -62,6 +65,7 @@ pub(crate) struct Context {
     pub(super) settings: Settings,
     pub(super) store: Store<Organization>,
     pub(super) memory: Memory,
+    pub(super) places: Arc<Places>,
     pub(super) requeue: UnboundedSender<ObjectRef<Organization>>,
 }
 

@@ -6,18 +6,31 @@ use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres, Row as _};
 
 use super::Actor;
+use crate::api::status::DeletionStep;
 use crate::api::{DeletionPolicy, Reason};
+use crate::db::Database;
 use crate::db::error::{During, OrFailure as _, Unreadable};
 use crate::db::statement::{own, time};
-use crate::domain::facts::{Claim, Successor, Window};
+use crate::domain::facts::{Claim, Successor, UnderWay, Window};
 use crate::domain::{Effect, Failure};
 
-const OF_ORGANIZATION: &str = "SELECT * FROM organization_operator.claims WHERE organization_key = $1";
+/// A query of claims, each with the erasure of its organization that is under way.
+macro_rules! claims {
+    ($condition:literal) => {
+        concat!(
+            "SELECT c.*, e.object_uid AS erasure_uid, e.started_at, e.updated_at, e.estimated_rows, e.deleted, \
+             e.interrupted_at FROM organization_operator.claims c LEFT JOIN organization_operator.erasures e \
+             ON e.organization_key = c.organization_key WHERE ",
+            $condition
+        )
+    };
+}
 
-const LOCK: &str = "SELECT * FROM organization_operator.claims WHERE organization_key = $1 FOR UPDATE";
+const OF_ORGANIZATION: &str = claims!("c.organization_key = $1");
 
-const LOCK_OF_OBJECT: &str =
-    "SELECT * FROM organization_operator.claims WHERE cluster_id = $1 AND object_uid = $2 FOR UPDATE";
+const LOCK: &str = claims!("c.organization_key = $1 FOR UPDATE OF c");
+
+const LOCK_OF_OBJECT: &str = claims!("c.cluster_id = $1 AND c.object_uid = $2 FOR UPDATE OF c");
 
 const INSERT: &str = "INSERT INTO organization_operator.claims
     (organization_key, cluster_id, object_uid, object_name, policy)
@@ -48,7 +61,16 @@ SET object_uid = $3, object_name = $4, policy = $5, expiration_time = NULL, wind
 WHERE organization_key = $1 AND cluster_id = $2
     AND NOT EXISTS (SELECT 1 FROM organization_operator.claims c WHERE c.cluster_id = $2 AND c.object_uid = $3)";
 
-const DROP: &str = "DELETE FROM organization_operator.claims WHERE cluster_id = $1 AND object_uid = $2";
+const ADOPT: &str =
+    "UPDATE organization_operator.erasures SET cluster_id = $1, object_uid = $2 WHERE organization_key = $3";
+
+/// With the claim goes the record of an erasure that is under way.
+const DROP: &str = "WITH dropped AS (
+    DELETE FROM organization_operator.claims WHERE cluster_id = $1 AND object_uid = $2
+), erasure AS (
+    DELETE FROM organization_operator.erasures WHERE cluster_id = $1 AND object_uid = $2 RETURNING deleted
+)
+SELECT COALESCE(sum((step->>'deleted')::bigint), 0)::bigint FROM erasure, jsonb_array_elements(deleted) step";
 
 fn claim_in(row: &PgRow) -> Result<Claim, sqlx::Error> {
     let window = match (time(row, "window_started_at")?, row.try_get("window_was_active")?) {
@@ -66,7 +88,21 @@ fn claim_in(row: &PgRow) -> Result<Claim, sqlx::Error> {
         policy: policy.parse::<DeletionPolicy>().map_err(|_| Unreadable("the policy of a claim"))?,
         expiration: time(row, "expiration_time")?,
         window,
+        under_way: under_way_in(row)?,
     })
+}
+
+fn under_way_in(row: &PgRow) -> Result<Option<UnderWay>, sqlx::Error> {
+    let Some(uid) = row.try_get("erasure_uid")? else { return Ok(None) };
+    let deleted: sqlx::types::Json<Vec<DeletionStep>> = row.try_get("deleted")?;
+    Ok(Some(UnderWay {
+        uid,
+        started: time(row, "started_at")?.ok_or(Unreadable("a time"))?,
+        updated: time(row, "updated_at")?.ok_or(Unreadable("a time"))?,
+        estimated: row.try_get("estimated_rows")?,
+        deleted: deleted.0,
+        interrupted: time(row, "interrupted_at")?,
+    }))
 }
 
 /// The claim on an organization, without a lock.
@@ -132,6 +168,7 @@ pub(crate) async fn lock_claim(
         policy: actor.subject.policy,
         expiration: None,
         window: claim.window,
+        under_way: claim.under_way,
     })
 }
 
@@ -193,8 +230,40 @@ pub(super) async fn hand_over(
     Ok(())
 }
 
-/// Drops the object's claim.
-pub(crate) async fn drop_claim(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
-    actor.own(DROP).execute(connection).await.or_failure(During::action("dropping the claim"))?;
+/// Lets the object go on with an erasure that another one began, whose claim it has by now.
+async fn adopt_erasure(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
+    let adopted = actor.own(ADOPT).bind(actor.key).execute(connection).await;
+    adopted.or_failure(During::action("taking over the erasure"))?;
     Ok(())
+}
+
+impl Database {
+    /// Takes over the claim on an organization, and the erasure of it that another object began.
+    ///
+    /// # Errors
+    /// Fails when the claim cannot be obtained, or the database refuses.
+    pub async fn adopt_erasure(&self, actor: Actor<'_>, take_from: Option<&str>) -> Result<(), Failure> {
+        let mut tx = self.begin().await?;
+        lock_claim(&mut tx, actor, take_from).await?;
+        adopt_erasure(&mut tx, actor).await?;
+        tx.commit().await.or_failure(During::action("committing"))
+    }
+}
+
+/// Drops the object's claim. What is recorded with it must be true, so this fails if pages have deleted rows meanwhile.
+pub(crate) async fn drop_claim(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
+    match drop_claim_after_pages(connection, actor).await? {
+        0 => Ok(()),
+        _ => Err(Failure::new(
+            Reason::SerializationFailure,
+            "another process deleted rows of the organization before this transaction began",
+        )
+        .remedy("nothing: the operator tries again by itself")),
+    }
+}
+
+/// Drops the object's claim and the record of its erasure in pages. Returns how many rows that one had deleted.
+pub(crate) async fn drop_claim_after_pages(connection: &mut PgConnection, actor: Actor<'_>) -> Result<i64, Failure> {
+    let row = actor.own(DROP).fetch_one(connection).await;
+    row.and_then(|row| row.try_get(0)).or_failure(During::action("dropping the claim"))
 }

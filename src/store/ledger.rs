@@ -13,18 +13,23 @@ use crate::domain::facts::LedgerEntry;
 use crate::domain::written::WrittenTable;
 use crate::domain::{Effect, Failure};
 
-const OF_OBJECT: &str = "SELECT outcome, steps, finished_at, verified_at IS NOT NULL AS verified
+const OF_OBJECT: &str = "SELECT outcome, steps, finished_at, verified_at IS NOT NULL AS verified, detail
 FROM organization_operator.ledger
 WHERE cluster_id = $1 AND object_uid = $2";
 
 /// An entry starts with its transaction and finishes when it is written: the waits of the transaction in between must not
-/// count as drain time.
+/// count as drain time. The entry of an interrupted erasure that may go on is replaced by the one of its end.
 const INSERT: &str = "INSERT INTO organization_operator.ledger
     (cluster_id, object_uid, object_name, organization_key, outcome, policy, policy_manager, steps,
     organizations_deleted, detail, plan_digest, operator_version, finished_at, verified_at, written)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, clock_timestamp(), CASE WHEN $13 THEN clock_timestamp() END,
     $14)
-ON CONFLICT (cluster_id, object_uid) DO NOTHING";
+ON CONFLICT (cluster_id, object_uid) DO UPDATE
+SET outcome = EXCLUDED.outcome, policy = EXCLUDED.policy, policy_manager = EXCLUDED.policy_manager,
+    steps = EXCLUDED.steps, organizations_deleted = EXCLUDED.organizations_deleted, detail = EXCLUDED.detail,
+    plan_digest = EXCLUDED.plan_digest, operator_version = EXCLUDED.operator_version,
+    finished_at = EXCLUDED.finished_at, verified_at = EXCLUDED.verified_at, written = EXCLUDED.written
+WHERE ledger.outcome = 'Interrupted' AND ledger.verified_at IS NULL";
 
 /// What was written is added to what the entry says. If one of the two is not known, their sum is not.
 const AMEND: &str = "UPDATE organization_operator.ledger
@@ -64,15 +69,19 @@ impl<'a> Record<'a> {
 pub(super) fn entry_in(row: &PgRow) -> Result<Option<LedgerEntry>, sqlx::Error> {
     let Some(outcome) = row.try_get::<Option<&str>, _>("outcome")? else { return Ok(None) };
     let steps: sqlx::types::Json<Vec<DeletionStep>> = row.try_get("steps")?;
+    let outcome = outcome.parse().map_err(|_| Unreadable("the outcome of a deletion in the ledger"))?;
+    // Other details are whole sentences.
+    let explained = matches!(outcome, Outcome::Retained | Outcome::Interrupted);
     Ok(Some(LedgerEntry {
-        outcome: outcome.parse().map_err(|_| Unreadable("the outcome of a deletion in the ledger"))?,
+        outcome,
         steps: steps.0,
         finished: time(row, "finished_at")?.ok_or(Unreadable("a time"))?,
         verified: row.try_get("verified")?,
+        detail: row.try_get::<Option<String>, _>("detail")?.filter(|_| explained),
     }))
 }
 
-/// The entry of an object. Returns `None` if its deletion has not ended.
+/// The entry of an object. Returns `None` if its deletion has neither ended nor been interrupted.
 pub(crate) async fn entry_of(
     connection: &mut PgConnection,
     cluster: &str,
@@ -88,7 +97,7 @@ pub(crate) async fn completion_of(
     actor: Actor<'_>,
 ) -> Result<Option<CompletionProof>, Failure> {
     let entry = entry_of(connection, actor.cluster, &actor.subject.uid).await?;
-    entry.as_ref().map(completed).transpose()
+    entry.filter(|entry| !entry.may_go_on()).as_ref().map(completed).transpose()
 }
 
 /// The proof in an entry. An erasure that still has to be verified has none.
