@@ -5,6 +5,7 @@ mod contenders;
 mod context;
 mod drift;
 mod memory;
+mod pacing;
 mod plan_cache;
 mod quick_check;
 mod reconcile;
@@ -27,6 +28,7 @@ use crate::cluster::chain;
 use context::Context;
 use drift::DriftPoller;
 use memory::Memory;
+use pacing::Pacing;
 
 /// Runs until `stop` turns true. Reconciliations that have begun end first: a cascade commits or rolls back.
 ///
@@ -49,8 +51,9 @@ pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) -> Result<(),
     let (requeue, requeued) = futures::channel::mpsc::unbounded();
     let concurrency = settings.concurrency.max(1);
     let memory = Memory::new(settings.retry);
+    let pacing = Pacing::new(settings.pace.clone());
     let context =
-        Arc::new(Context { cluster, database, plan, metrics, store: store.clone(), memory, requeue, settings });
+        Arc::new(Context { cluster, database, plan, metrics, store: store.clone(), memory, pacing, requeue, settings });
     let polling = stop_when(stop.clone(), DriftPoller::new(context.clone()).run());
     let mut polling = Background::spawn("drift poller", stop.clone(), polling);
     let controller = Controller::for_stream(objects, store)

@@ -9,6 +9,7 @@ use super::completion::CompletionProof;
 use super::facts::{Facts, Presence};
 use super::failure::{Effect, Failure};
 use super::report::deletion::Deletion;
+use super::report::progress::Progress;
 use super::subject::Subject;
 use crate::api::condition::stage;
 use crate::api::status::{ClaimStatus, Inventory, ObservedState, Outcome};
@@ -57,6 +58,15 @@ impl Reconciliation {
             || failure.effect == Some(Effect::Erased);
         let failure = if erased { failure.after_erasure() } else { failure };
         Self::new(Ended::Deleting(Deletion::blocked(subject.policy, failure, erased)), observed)
+    }
+
+    /// How far it is, if it goes in pages.
+    #[must_use]
+    pub fn progress(&self) -> Option<&Progress> {
+        match &self.ended {
+            Ended::Deleting(deletion) => deletion.progress.as_ref(),
+            Ended::InSync | Ended::Failed(_) | Ended::Completed(_) => None,
+        }
     }
 
     /// What went wrong, if something did.

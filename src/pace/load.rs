@@ -56,9 +56,41 @@ impl Standby {
     }
 }
 
+/// The names in a value of `synchronous_standby_names`: `a, b`, `FIRST 2 (a, "b c")`, `ANY 1 (*)`.
+#[must_use]
+pub fn synchronous(setting: &str) -> Vec<String> {
+    let list = setting.split_once('(').map_or(setting, |(_, list)| list.trim_end().trim_end_matches(')'));
+    let mut names = Vec::new();
+    let (mut name, mut quoted) = (String::new(), false);
+    for character in list.chars().chain([',']) {
+        match character {
+            '"' => quoted = !quoted,
+            ',' if !quoted => names.push(std::mem::take(&mut name).trim().to_owned()),
+            _ => name.push(character),
+        }
+    }
+    names.retain(|name| !name.is_empty() && name != "*");
+    names
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_synchronous_standbys() {
+        for (setting, expected) in [
+            ("", &[][..]),
+            ("*", &[]),
+            ("a", &["a"]),
+            ("a, b", &["a", "b"]),
+            ("2 (a,b)", &["a", "b"]),
+            ("FIRST 2 (a, \"b c\", \"d,e\")", &["a", "b c", "d,e"]),
+            ("ANY 1 (*)", &[]),
+        ] {
+            assert_eq!(synchronous(setting), expected, "{setting}");
+        }
+    }
 
     #[test]
     fn how_a_standby_stands() {

@@ -70,6 +70,19 @@ pub struct Wait {
 }
 
 impl WaitingFor {
+    /// All labels in the metrics.
+    pub const LABELS: [&str; 9] = [
+        "Hours",
+        "StandbyMissing",
+        "ReplayLag",
+        "StandbyCatchingUp",
+        "MissingPrivilege",
+        "StandbysUnreadable",
+        "RowsPerSecond",
+        "WalBytesPerSecond",
+        "OtherDeletions",
+    ];
+
     /// The label in the metrics.
     #[must_use]
     pub fn label(&self) -> &'static str {

@@ -197,6 +197,7 @@ fn every_sentence_names_the_field_that_changes_it() {
         (WaitingFor::Others { at_once: 2 }, &["2 go at a time", "batch.atOnce"]),
     ] {
         let sentence = waits.sentence();
+        assert!(WaitingFor::LABELS.contains(&waits.label()), "{waits:?}");
         assert!(sentence.ends_with('.') && sentence.len() < 1024, "{sentence}");
         for part in parts {
             assert!(sentence.contains(part), "`{part}` is missing: {sentence}");
