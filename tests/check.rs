@@ -253,6 +253,7 @@ async fn a_missing_privilege_on_the_operators_own_schema_blocks(world: Arc<World
         ("installation", &["SELECT"][..]),
         ("migrations", &["SELECT"]),
         ("ledger", &["SELECT", "INSERT", "UPDATE"]),
+        ("standbys", &["SELECT", "INSERT"]),
         ("claims", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
         ("captured_keys", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ] {

@@ -15,6 +15,7 @@ SELECT n.nspname::text, t.name, t.privilege
 FROM (VALUES
         ('installation', 'SELECT'),
         ('migrations', 'SELECT'),
+        ('standbys', 'SELECT'), ('standbys', 'INSERT'),
         ('ledger', 'SELECT'), ('ledger', 'INSERT'), ('ledger', 'UPDATE'),
         ('claims', 'SELECT'), ('claims', 'INSERT'), ('claims', 'UPDATE'), ('claims', 'DELETE'),
         ('captured_keys', 'SELECT'), ('captured_keys', 'INSERT'), ('captured_keys', 'UPDATE'),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::pace::{Hours, HoursError, Pace};
 use serde::de::{self, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -189,6 +190,91 @@ impl BatchConfig {
                 problems.push(format!("`cascade.batch.{field}` must be at least 1"));
             }
         }
+        problems.extend(pace.checked().err().unwrap_or_default());
         problems
+    }
+}
+
+/// The time zone of the hours, unless another one is named.
+const UTC: &str = "UTC";
+
+impl PaceConfig {
+    /// The limits.
+    ///
+    /// # Errors
+    /// Fails with what cannot be used, each with its field.
+    pub fn checked(&self) -> Result<Pace, Vec<String>> {
+        let mut problems = Vec::new();
+        let zone = self.time_zone.as_deref().unwrap_or(UTC);
+        let hours = match self.hours.as_deref().map(|hours| Hours::parse(hours, zone)).transpose() {
+            Ok(hours) => hours,
+            Err(error) => {
+                let field = if matches!(error, HoursError::Zone(_)) { "timeZone" } else { "hours" };
+                problems.push(format!("`cascade.batch.{field}` {error}"));
+                None
+            }
+        };
+        if self.time_zone.is_some() && self.hours.is_none() {
+            problems.push(
+                "`cascade.batch.timeZone` is the time zone of `cascade.batch.hours`, which is missing".to_owned(),
+            );
+        }
+        for (index, name) in self.standbys.iter().enumerate() {
+            if name.trim().is_empty() {
+                problems.push("`cascade.batch.standbys` must not have an empty name".to_owned());
+            } else if self.standbys[..index].contains(name) {
+                problems.push(format!("`cascade.batch.standbys` names `{name}` twice"));
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Pace {
+            max_rows_per_second: self.max_rows_per_second,
+            max_wal_bytes_per_second: self.max_wal_bytes_per_second,
+            max_replay_lag_seconds: self.max_replay_lag_seconds,
+            standbys: self.standbys.clone(),
+            hours,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_problem_names_its_field() {
+        for (text, fields) in [
+            ("0", &["cascade.batch.rows"][..]),
+            ("{rows: 0, atOnce: 0}", &["cascade.batch.rows", "cascade.batch.atOnce"]),
+            (
+                "{maxRowsPerSecond: 0, maxWalBytesPerSecond: 0, maxReplayLagSeconds: 0}",
+                &["batch.maxRowsPerSecond", "batch.maxWalBytesPerSecond", "batch.maxReplayLagSeconds"],
+            ),
+            ("{hours: \"06:00-06:00\"}", &["cascade.batch.hours", "never come"]),
+            ("{hours: nights}", &["cascade.batch.hours", "`nights`", "22:00-06:00"]),
+            ("{hours: \"22:00-06:00\", timeZone: Mars/Olympus}", &["cascade.batch.timeZone", "Mars/Olympus"]),
+            ("{timeZone: Europe/Berlin}", &["cascade.batch.timeZone", "cascade.batch.hours"]),
+            ("{standbys: [a, \"\"]}", &["cascade.batch.standbys", "empty"]),
+            ("{standbys: [a, b, a]}", &["cascade.batch.standbys", "`a` twice"]),
+        ] {
+            let batch: BatchConfig = serde_yaml::from_str(text).expect("it parses");
+            let problems = batch.problems().join("\n");
+            for field in fields {
+                assert!(problems.contains(field), "`{field}` is missing for {text}: {problems}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_can_be_used() {
+        let text = "{maxRowsPerSecond: 1, maxWalBytesPerSecond: 2, maxReplayLagSeconds: 3, standbys: [a], hours: \"22:00-06:00\", timeZone: Europe/Berlin}";
+        for text in ["never", "1", "{}", text] {
+            let batch: BatchConfig = serde_yaml::from_str(text).expect("it parses");
+            assert_eq!(batch.problems(), Vec::<String>::new(), "{text}");
+        }
+        let pace = serde_yaml::from_str::<BatchConfig>(text).expect("it parses").pace.checked().expect("limits");
+        assert_eq!(pace.hours.expect("hours").to_string(), "22:00-06:00 (Europe/Berlin)");
     }
 }

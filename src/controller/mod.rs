@@ -6,6 +6,7 @@ mod context;
 mod drift;
 mod known_size;
 mod memory;
+mod pacing;
 mod places;
 mod plan_cache;
 mod quick_check;
@@ -29,6 +30,7 @@ use crate::cluster::chain;
 use context::Context;
 use drift::DriftPoller;
 use memory::Memory;
+use pacing::Pacing;
 use places::Places;
 
 /// Runs until `stop` turns true. Reconciliations that have begun end first: a cascade commits or rolls back.
@@ -55,8 +57,19 @@ pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) -> Result<(),
     let concurrency = settings.concurrency.max(1).saturating_add(large);
     let memory = Memory::new(settings.retry);
     let places = Places::new(usize::from(large), requeue.clone());
-    let context =
-        Arc::new(Context { cluster, database, plan, metrics, store: store.clone(), memory, places, requeue, settings });
+    let pacing = Pacing::new(settings.pace.clone());
+    let context = Arc::new(Context {
+        cluster,
+        database,
+        plan,
+        metrics,
+        settings,
+        pacing,
+        places,
+        store: store.clone(),
+        memory,
+        requeue,
+    });
     let polling = stop_when(stop.clone(), DriftPoller::new(context.clone()).run());
     let mut polling = Background::spawn("drift poller", stop.clone(), polling);
     let controller = Controller::for_stream(objects, store)

@@ -21,8 +21,8 @@ pub(super) struct Places {
 
 #[derive(Default)]
 struct State {
-    /// By uid: the object's name, and since when it is between two reconciliations. `None` while it is reconciled.
-    taken: HashMap<String, (String, Option<Instant>)>,
+    /// By uid: since when the object is between two reconciliations. `None` while it is reconciled.
+    taken: HashMap<String, Option<Instant>>,
     /// Those that wait for a place, by uid, the longest wait first.
     waiting: Vec<(String, ObjectRef<Organization>)>,
 }
@@ -32,22 +32,18 @@ impl Places {
         Arc::new(Self { most, state: Mutex::default(), requeue })
     }
 
-    /// Takes a place for an object, or keeps the one that it has.
-    ///
-    /// # Errors
-    /// Fails with the names of the objects that have all places. The object is requeued when one of them gives its place back.
-    pub(super) fn take(self: &Arc<Self>, uid: &str, name: &str) -> Result<Place, Vec<String>> {
+    /// Takes a place for an object, or keeps the one that it has. Returns `None` if others have all places: the object is
+    /// requeued when one of them is given back.
+    pub(super) fn take(self: &Arc<Self>, uid: &str, name: &str) -> Option<Place> {
         let mut state = self.lock();
-        state.taken.retain(|_, (_, idle)| idle.is_none_or(|since| since.elapsed() < FORGOTTEN));
+        state.taken.retain(|_, idle| idle.is_none_or(|since| since.elapsed() < FORGOTTEN));
         state.waiting.retain(|(waiting, _)| waiting != uid);
         if !state.taken.contains_key(uid) && state.taken.len() >= self.most {
             state.waiting.push((uid.to_owned(), ObjectRef::new(name)));
-            let mut names: Vec<String> = state.taken.values().map(|(name, _)| name.clone()).collect();
-            names.sort_unstable();
-            return Err(names);
+            return None;
         }
-        state.taken.insert(uid.to_owned(), (name.to_owned(), None));
-        Ok(Place { places: self.clone(), uid: uid.to_owned(), keeps: false })
+        state.taken.insert(uid.to_owned(), None);
+        Some(Place { places: self.clone(), uid: uid.to_owned(), keeps: false })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -73,7 +69,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.places.lock();
         if self.keeps {
-            if let Some((_, idle)) = state.taken.get_mut(&self.uid) {
+            if let Some(idle) = state.taken.get_mut(&self.uid) {
                 *idle = Some(Instant::now());
             }
             return;
@@ -95,16 +91,16 @@ mod tests {
     fn a_place_that_is_given_back_goes_to_who_waited_longest() {
         let (requeue, mut requeued) = futures::channel::mpsc::unbounded();
         let places = Places::new(1, requeue);
-        let first = places.take("1", "first").ok().expect("a place");
-        assert_eq!(places.take("2", "second").err().expect("none is free"), ["first"]);
-        assert_eq!(places.take("3", "third").err().expect("none is free"), ["first"]);
+        let first = places.take("1", "first").expect("a place");
+        assert!(places.take("2", "second").is_none(), "none is free");
+        assert!(places.take("3", "third").is_none(), "none is free");
         first.keep();
-        assert!(places.take("2", "second").is_err(), "it is kept between two reconciliations");
-        let again = places.take("1", "first").ok().expect("its own place");
+        assert!(places.take("2", "second").is_none(), "it is kept between two reconciliations");
+        let again = places.take("1", "first").expect("its own place");
         assert!(requeued.try_recv().is_err(), "nobody was called yet");
         drop(again);
         assert_eq!(requeued.try_recv().expect("called").name, "third");
-        let third = places.take("3", "third").ok().expect("a place");
+        let third = places.take("3", "third").expect("a place");
         drop(third);
         assert_eq!(requeued.try_recv().expect("called").name, "second");
     }
@@ -113,11 +109,11 @@ mod tests {
     fn a_place_is_lost_if_nobody_comes_back() {
         let (requeue, _requeued) = futures::channel::mpsc::unbounded();
         let places = Places::new(1, requeue);
-        places.take("1", "first").ok().expect("a place").keep();
+        places.take("1", "first").expect("a place").keep();
         let long_ago = Instant::now().checked_sub(FORGOTTEN);
-        for (_, idle) in places.lock().taken.values_mut() {
+        for idle in places.lock().taken.values_mut() {
             *idle = long_ago;
         }
-        assert!(places.take("2", "second").is_ok());
+        assert!(places.take("2", "second").is_some());
     }
 }

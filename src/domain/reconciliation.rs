@@ -78,6 +78,15 @@ impl Reconciliation {
         self
     }
 
+    /// How far it is, if it goes in pages.
+    #[must_use]
+    pub fn progress(&self) -> Option<&Progress> {
+        match &self.ended {
+            Ended::Deleting(deletion) => deletion.progress.as_ref(),
+            Ended::InSync | Ended::Failed(_) | Ended::Completed(_) => None,
+        }
+    }
+
     /// What went wrong, if something did.
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {

@@ -12,6 +12,7 @@ pub mod migrations;
 mod observe;
 mod recovery_window;
 pub mod retain;
+pub mod standbys;
 mod transfer;
 
 use sqlx::Postgres;

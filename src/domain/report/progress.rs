@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use crate::api::status::DeletionProgress;
+use crate::pace::WaitingFor;
 
 /// The status shows a number that only grows no more often than this.
 const PACE_OF_WRITES: SignedDuration = SignedDuration::from_secs(5);
@@ -17,8 +18,8 @@ pub struct Progress {
     pub estimated: i64,
     /// When the first page began.
     pub since: Timestamp,
-    /// What it waits for, or what slows it down: one sentence.
-    pub waiting_for: Option<String>,
+    /// What it waits for, or what slows it down.
+    pub waiting_for: Option<WaitingFor>,
 }
 
 /// What the status shows. The rate is that since the last status, and half of the one before, so that it follows what happens
@@ -45,7 +46,7 @@ pub(super) fn progress_status(
         percent: percent(progress.rows, estimated),
         rows_per_second: rate,
         estimated_end_time: rate.and_then(|rate| end(estimated - progress.rows, rate, now)).map(Time),
-        waiting_for: progress.waiting_for.clone(),
+        waiting_for: progress.waiting_for.as_ref().map(WaitingFor::sentence),
         observed_time: Some(Time(now)),
     }
 }

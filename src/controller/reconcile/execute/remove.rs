@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::blockers::{examine, known};
 use super::erase::{activated_again, erase};
 use super::removal::{Removal, outdated};
-use super::shrink::{Slice, slice};
+use super::shrink::{Part, shrink};
 use super::wait::{pause, wait, window_started};
 use crate::api::Reason;
 use crate::api::condition::stage;
@@ -83,9 +83,9 @@ async fn erase_at_once_or_in_pages(
     let Size::Large { estimated } = removal.with.size else {
         return erase(removal, take_from).await.map(Ok);
     };
-    let place = match slice(removal, take_from, estimated).await? {
-        Slice::Later(reconciliation) => return Ok(Err(reconciliation)),
-        Slice::Done(place) => place,
+    let place = match shrink(removal, take_from, estimated).await? {
+        Part::Later(reconciliation) => return Ok(Err(reconciliation)),
+        Part::Done(place) => place,
     };
     let erased = erase(removal, None).await;
     drop(place);

@@ -1,7 +1,7 @@
 //! A large organization: its rows go in pages, a slice of them in each reconciliation. So the policy is read again every few
 //! seconds, the progress is shown, and a crash needs nothing but the next reconciliation.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -10,7 +10,7 @@ use super::removal::{Removal, outdated};
 use super::remove::unwanted;
 use crate::api::condition::stage;
 use crate::api::status::DeletionStep;
-use crate::cascade::shrink::{Begun, Next, Progress as Pages, Shrunk};
+use crate::cascade::shrink::{Begun, Progress as Shown, Shrunk};
 use crate::controller::places::Place;
 use crate::domain::Failure;
 use crate::domain::attempts::Attempts;
@@ -20,18 +20,17 @@ use crate::domain::reconciliation::{Ended, Observed, Reconciliation};
 use crate::domain::report::deletion::Deletion;
 use crate::domain::report::progress::Progress;
 use crate::domain::report::status::{status, worth_writing};
+use crate::pace::{Slice, Wait, WaitingFor};
 
 /// How long pages are deleted before the object is read again and the progress is shown.
 const SLICE: Duration = Duration::from_secs(5);
-/// About how long a page takes.
-const PAGE: Duration = Duration::from_millis(100);
 /// When a deletion that waits for a place asks again, if it is not requeued before.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 /// The next slice follows at once.
 const NEXT_SLICE: Duration = Duration::from_millis(1);
 
-/// How a slice ended.
-pub(super) enum Slice {
+/// How a part of a deletion in pages ended.
+pub(super) enum Part {
     /// No page is left: what remains is erased now, in the place of this deletion.
     Done(Place),
     /// The rest follows later.
@@ -41,16 +40,16 @@ pub(super) enum Slice {
 /// How the pages of a slice ended.
 enum Turn {
     Done,
-    More(Pages),
+    More(Shown, Slice),
+    Waits(Wait),
     Unwanted,
 }
 
 /// Deletes pages for a while.
-pub(super) async fn slice(removal: &Removal<'_>, take_from: Option<&str>, estimated: i64) -> Result<Slice, Failure> {
+pub(super) async fn shrink(removal: &Removal<'_>, take_from: Option<&str>, estimated: i64) -> Result<Part, Failure> {
     let subject = removal.subject();
-    let place = match removal.context.places.take(&subject.uid, &subject.name) {
-        Ok(place) => place,
-        Err(busy) => return Ok(Slice::Later(waits_for_place(removal, estimated, &busy))),
+    let Some(place) = removal.context.places.take(&subject.uid, &subject.name) else {
+        return Ok(Part::Later(waits_for_place(removal, estimated)));
     };
     let turn = match turn(removal, take_from, estimated).await {
         Ok(Some(turn)) => turn,
@@ -61,13 +60,18 @@ pub(super) async fn slice(removal: &Removal<'_>, take_from: Option<&str>, estima
         Err(failure) => return Err(explained(removal, failure).await),
     };
     Ok(match turn {
-        Turn::Done => Slice::Done(place),
-        Turn::Unwanted => Slice::Later(unwanted(removal)),
-        Turn::More(pages) => {
-            place.keep();
+        Turn::Done => Part::Done(place),
+        Turn::Unwanted => Part::Later(unwanted(removal)),
+        Turn::Waits(Wait { waiting_for, again }) => {
+            let progress = Progress { waiting_for: Some(waiting_for), ..now(removal, estimated) };
+            keep_for(place, again);
+            Part::Later(shrinking(removal, progress, gone(removal), again))
+        }
+        Turn::More(shown, Slice { waits, again, .. }) => {
             let progress =
-                Progress { rows: pages.rows, estimated: pages.estimated, since: pages.started, waiting_for: None };
-            Slice::Later(shrinking(removal, progress, pages.deleted, NEXT_SLICE))
+                Progress { rows: shown.rows, estimated: shown.estimated, since: shown.started, waiting_for: waits };
+            keep_for(place, again);
+            Part::Later(shrinking(removal, progress, shown.deleted, again.max(NEXT_SLICE)))
         }
     })
 }
@@ -90,10 +94,14 @@ async fn turn(removal: &Removal<'_>, take_from: Option<&str>, estimated: i64) ->
     if removal.observation.read.elapsed() >= FRESH && !still_wanted(removal).await? {
         return Ok(Some(Turn::Unwanted));
     }
-    let ends = Instant::now() + SLICE;
-    let until = |_: &_| if Instant::now() < ends { Next::Continue } else { Next::Stop };
-    Ok(match database.shrink(removal.actor(), removal.plan, PAGE, until).await? {
-        Shrunk::More(pages) => Some(Turn::More(pages)),
+    let pages = match removal.context.pacing.begin(database, SLICE).await {
+        Ok(pages) => pages,
+        Err(wait) => return Ok(Some(Turn::Waits(wait))),
+    };
+    let page = removal.context.pacing.page();
+    let shrinking = database.shrink(removal.actor(), removal.plan, page, |page| pages.after(page));
+    Ok(match pages.with_standbys(shrinking).await? {
+        Shrunk::More(shown) => Some(Turn::More(shown, pages.ended())),
         Shrunk::Done(_) => Some(Turn::Done),
         Shrunk::PlanOutdated => None,
     })
@@ -104,8 +112,7 @@ async fn turn(removal: &Removal<'_>, take_from: Option<&str>, estimated: i64) ->
 async fn announce(removal: &Removal<'_>, estimated: i64) -> Result<(), Failure> {
     let (context, object) = (removal.context, &removal.observation.object);
     let progress = now(removal, estimated);
-    let steps = removal.facts.under_way().map(|begun| begun.deleted.clone()).unwrap_or_default();
-    let ended = Ended::Deleting(deletion(removal, progress, steps));
+    let ended = Ended::Deleting(deletion(removal, progress, gone(removal)));
     let previous = context.memory.newest_status(object);
     let waits = context.settings.retry.longest();
     let reconciliation = Reconciliation::new(ended, Observed::default());
@@ -144,11 +151,22 @@ fn shrinking(removal: &Removal<'_>, progress: Progress, steps: Vec<DeletionStep>
     removal.under_way(deletion(removal, progress, steps), again)
 }
 
-fn waits_for_place(removal: &Removal<'_>, estimated: i64, busy: &[String]) -> Reconciliation {
-    let sentence = format!("It waits until another large deletion has ended: {}.", busy.join(", "));
-    let progress = Progress { waiting_for: Some(sentence), ..now(removal, estimated) };
-    let steps = removal.facts.under_way().map(|begun| begun.deleted.clone()).unwrap_or_default();
-    shrinking(removal, progress, steps, ASK_AGAIN)
+/// A deletion that waits for longer lets others delete meanwhile.
+fn keep_for(place: Place, again: Duration) {
+    if again <= SLICE {
+        place.keep();
+    }
+}
+
+fn waits_for_place(removal: &Removal<'_>, estimated: i64) -> Reconciliation {
+    let others = WaitingFor::Others { at_once: removal.context.settings.batch.at_once };
+    let progress = Progress { waiting_for: Some(others), ..now(removal, estimated) };
+    shrinking(removal, progress, gone(removal), ASK_AGAIN)
+}
+
+/// What pages had deleted when the object was observed.
+fn gone(removal: &Removal<'_>) -> Vec<DeletionStep> {
+    removal.facts.under_way().map(|begun| begun.deleted.clone()).unwrap_or_default()
 }
 
 #[cfg(test)]
