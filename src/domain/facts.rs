@@ -24,6 +24,47 @@ pub struct Facts {
     pub claim: Option<Claim>,
     /// How this object's deletion ended, if it did.
     pub ledger: Option<LedgerEntry>,
+    /// This object's erasure in pages, if it has begun and not ended.
+    pub under_way: Option<UnderWay>,
+}
+
+/// An erasure of a large organization that has deleted rows in pages, or is about to, and has not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnderWay {
+    /// When it began, by the database's clock.
+    pub started: Timestamp,
+    /// When its last page was committed.
+    pub updated: Timestamp,
+    /// Rows of the organization before the first page, as estimated.
+    pub estimated: i64,
+    /// Rows that pages have deleted, by entity: as many were found as deleted.
+    pub deleted: Vec<DeletionStep>,
+    /// When a lowered policy stopped it. `None` if it goes on.
+    pub interrupted: Option<Timestamp>,
+}
+
+impl UnderWay {
+    /// What was deleted in pages and then by `last`, the steps of the last transaction, in the order of these. Entities that
+    /// the plan no longer has come first.
+    #[must_use]
+    pub fn and_then(&self, last: Vec<DeletionStep>) -> Vec<DeletionStep> {
+        let known = |step: &&DeletionStep| last.iter().any(|of_last| of_last.entity == step.entity);
+        let mut steps: Vec<DeletionStep> = self.deleted.iter().filter(|step| !known(step)).cloned().collect();
+        for mut step in last {
+            if let Some(paged) = self.deleted.iter().find(|paged| paged.entity == step.entity) {
+                step.found += paged.found;
+                step.deleted += paged.deleted;
+            }
+            steps.push(step);
+        }
+        steps
+    }
+
+    /// Rows that pages have deleted.
+    #[must_use]
+    pub fn rows(&self) -> i64 {
+        self.deleted.iter().map(|step| step.deleted).sum()
+    }
 }
 
 /// Whether the organization is there.

@@ -3,7 +3,7 @@
 use sqlx::{PgConnection, Row as _};
 
 use super::migrations::out_of_date;
-use super::{claim, ledger};
+use super::{claim, erasures, ledger};
 use crate::api::Reason;
 use crate::db::Database;
 use crate::db::error::{During, OrFailure as _, Unreadable};
@@ -14,10 +14,12 @@ use crate::domain::{Failure, Subject};
 use planner::CompiledPlan;
 
 const OBJECT: &str = "SELECT i.id::text AS installation, pg_is_in_recovery() AS standby, clock_timestamp() AS now,
-    c.organization_key, l.outcome, l.steps, l.finished_at, l.verified_at IS NOT NULL AS verified
+    c.organization_key, l.outcome, l.steps, l.finished_at, l.verified_at IS NOT NULL AS verified,
+    e.started_at, e.updated_at, e.estimated_rows, e.deleted, e.interrupted_at
 FROM organization_operator.installation i
 LEFT JOIN organization_operator.claims c ON c.cluster_id = $1 AND c.object_uid = $2
 LEFT JOIN organization_operator.ledger l ON l.cluster_id = $1 AND l.object_uid = $2
+LEFT JOIN organization_operator.erasures e ON e.cluster_id = $1 AND e.object_uid = $2
 -- Fails on the schema of an older version.
 LEFT JOIN (SELECT written FROM organization_operator.ledger WHERE false) w ON true";
 
@@ -84,5 +86,6 @@ async fn facts(
         id_changed,
         organization: organization.presence,
         ledger: ledger::entry_in(&records).or_failure(own_schema)?,
+        under_way: erasures::under_way_in(&records).or_failure(own_schema)?,
     })
 }

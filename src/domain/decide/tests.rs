@@ -55,6 +55,7 @@ fn case() -> Case {
                 window: None,
             }),
             ledger: None,
+            under_way: None,
         },
         owner: ClaimOwner::ThisObject,
         successor: None,
