@@ -7,7 +7,7 @@ use crate::db::transaction::commit;
 use crate::domain::completion::CompletionProof;
 use crate::domain::facts::UnderWay;
 use crate::domain::{Effect, Failure};
-use crate::store::claim::{drop_claim_after_pages, of_organization};
+use crate::store::claim::of_organization;
 use crate::store::ledger::{self, Record};
 use crate::store::{Actor, erasures};
 use planner::CompiledPlan;
@@ -28,6 +28,7 @@ impl Database {
         }
         let record = Record {
             steps: &locked.under_way.deleted,
+            started: Some(locked.under_way.started),
             plan_digest: &locked.plan_digest,
             written: locked.written.as_deref(),
             verified: false,
@@ -57,12 +58,13 @@ impl Database {
         let locked = erasures::lock(&mut tx, actor).await?.ok_or_else(ended_meanwhile)?;
         let record = Record {
             steps: &locked.under_way.deleted,
+            started: Some(locked.under_way.started),
             plan_digest: &locked.plan_digest,
             written: locked.written.as_deref(),
             ..Record::kept(Outcome::Interrupted, actor.subject.asked, &left)
         };
         ledger::write(&mut tx, actor, &record).await?;
-        drop_claim_after_pages(&mut tx, actor).await?;
+        erasures::end_with_claim(&mut tx, actor).await?;
         commit(tx).await?;
         Ok(CompletionProof::interrupted(locked.under_way.deleted, left))
     }

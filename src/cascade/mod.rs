@@ -18,5 +18,6 @@ mod recount;
 pub mod rehearse;
 mod run;
 mod schema;
+pub mod shrink;
 pub mod verify;
 mod written;

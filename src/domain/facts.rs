@@ -26,14 +26,6 @@ pub struct Facts {
     pub ledger: Option<LedgerEntry>,
 }
 
-impl Facts {
-    /// The organization's erasure in pages, if one has begun and not ended.
-    #[must_use]
-    pub fn under_way(&self) -> Option<&UnderWay> {
-        self.claim.as_ref().and_then(|claim| claim.under_way.as_ref())
-    }
-}
-
 /// An erasure of a large organization that has deleted rows in pages, or is about to, and has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnderWay {
@@ -52,10 +44,34 @@ pub struct UnderWay {
 }
 
 impl UnderWay {
+    /// What was deleted in pages and then by `last`, the steps of the last transaction, in the order of these. Entities that
+    /// the plan no longer has come first.
+    #[must_use]
+    pub fn and_then(&self, last: Vec<DeletionStep>) -> Vec<DeletionStep> {
+        let known = |step: &&DeletionStep| last.iter().any(|of_last| of_last.entity == step.entity);
+        let mut steps: Vec<DeletionStep> = self.deleted.iter().filter(|step| !known(step)).cloned().collect();
+        for mut step in last {
+            if let Some(paged) = self.deleted.iter().find(|paged| paged.entity == step.entity) {
+                step.found += paged.found;
+                step.deleted += paged.deleted;
+            }
+            steps.push(step);
+        }
+        steps
+    }
+
     /// Rows that pages have deleted.
     #[must_use]
     pub fn rows(&self) -> i64 {
         self.deleted.iter().map(|step| step.deleted).sum()
+    }
+}
+
+impl Facts {
+    /// The organization's erasure in pages, if one has begun and not ended.
+    #[must_use]
+    pub fn under_way(&self) -> Option<&UnderWay> {
+        self.claim.as_ref().and_then(|claim| claim.under_way.as_ref())
     }
 }
 

@@ -5,13 +5,12 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres, Row as _};
 
-use super::Actor;
-use crate::api::status::DeletionStep;
+use super::{Actor, erasures};
 use crate::api::{DeletionPolicy, Reason};
 use crate::db::Database;
 use crate::db::error::{During, OrFailure as _, Unreadable};
 use crate::db::statement::{own, time};
-use crate::domain::facts::{Claim, Successor, UnderWay, Window};
+use crate::domain::facts::{Claim, Successor, Window};
 use crate::domain::{Effect, Failure};
 
 /// A query of claims, each with the erasure of its organization that is under way.
@@ -64,14 +63,6 @@ WHERE organization_key = $1 AND cluster_id = $2
 const ADOPT: &str =
     "UPDATE organization_operator.erasures SET cluster_id = $1, object_uid = $2 WHERE organization_key = $3";
 
-/// With the claim goes the record of an erasure that is under way.
-const DROP: &str = "WITH dropped AS (
-    DELETE FROM organization_operator.claims WHERE cluster_id = $1 AND object_uid = $2
-), erasure AS (
-    DELETE FROM organization_operator.erasures WHERE cluster_id = $1 AND object_uid = $2 RETURNING deleted
-)
-SELECT COALESCE(sum((step->>'deleted')::bigint), 0)::bigint FROM erasure, jsonb_array_elements(deleted) step";
-
 fn claim_in(row: &PgRow) -> Result<Claim, sqlx::Error> {
     let window = match (time(row, "window_started_at")?, row.try_get("window_was_active")?) {
         (None, _) => None,
@@ -88,25 +79,12 @@ fn claim_in(row: &PgRow) -> Result<Claim, sqlx::Error> {
         policy: policy.parse::<DeletionPolicy>().map_err(|_| Unreadable("the policy of a claim"))?,
         expiration: time(row, "expiration_time")?,
         window,
-        under_way: under_way_in(row)?,
+        under_way: erasures::under_way_in(row)?,
     })
 }
 
-fn under_way_in(row: &PgRow) -> Result<Option<UnderWay>, sqlx::Error> {
-    let Some(uid) = row.try_get("erasure_uid")? else { return Ok(None) };
-    let deleted: sqlx::types::Json<Vec<DeletionStep>> = row.try_get("deleted")?;
-    Ok(Some(UnderWay {
-        uid,
-        started: time(row, "started_at")?.ok_or(Unreadable("a time"))?,
-        updated: time(row, "updated_at")?.ok_or(Unreadable("a time"))?,
-        estimated: row.try_get("estimated_rows")?,
-        deleted: deleted.0,
-        interrupted: time(row, "interrupted_at")?,
-    }))
-}
-
 /// The claim on an organization, without a lock.
-pub(super) async fn of_organization(connection: &mut PgConnection, key: &str) -> Result<Option<Claim>, Failure> {
+pub(crate) async fn of_organization(connection: &mut PgConnection, key: &str) -> Result<Option<Claim>, Failure> {
     let row = own(OF_ORGANIZATION).bind(key).fetch_optional(connection).await;
     let during = During::table("observing", None, "organization_operator.claims");
     row.and_then(|row| row.as_ref().map(claim_in).transpose()).or_failure(during)
@@ -252,18 +230,13 @@ impl Database {
 
 /// Drops the object's claim. What is recorded with it must be true, so this fails if pages have deleted rows meanwhile.
 pub(crate) async fn drop_claim(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
-    match drop_claim_after_pages(connection, actor).await? {
-        0 => Ok(()),
-        _ => Err(Failure::new(
-            Reason::SerializationFailure,
-            "another process deleted rows of the organization before this transaction began",
-        )
-        .remedy("nothing: the operator tries again by itself")),
+    let begun = erasures::end_with_claim(connection, actor).await?;
+    if begun.is_none_or(|(begun, _)| begun.rows() == 0) {
+        return Ok(());
     }
-}
-
-/// Drops the object's claim and the record of its erasure in pages. Returns how many rows that one had deleted.
-pub(crate) async fn drop_claim_after_pages(connection: &mut PgConnection, actor: Actor<'_>) -> Result<i64, Failure> {
-    let row = actor.own(DROP).fetch_one(connection).await;
-    row.and_then(|row| row.try_get(0)).or_failure(During::action("dropping the claim"))
+    Err(Failure::new(
+        Reason::SerializationFailure,
+        "another process deleted rows of the organization before this transaction began",
+    )
+    .remedy("nothing: the operator tries again by itself"))
 }

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use sqlx::Connection as _;
 
-use super::claim::{drop_claim, drop_claim_after_pages, lock_claim_of_object};
+use super::claim::{drop_claim, lock_claim_of_object};
 use super::ledger::Record;
 use super::recovery_window::restore;
-use super::{Actor, ledger};
+use super::{Actor, erasures, ledger};
 use crate::api::Reason;
 use crate::api::condition::stage;
 use crate::api::status::Outcome;
@@ -66,7 +66,7 @@ impl Database {
             let record =
                 Record { steps: &begun.deleted, ..Record::kept(Outcome::Interrupted, subject.policy, &detail) };
             ledger::write(&mut tx, actor, &record).await?;
-            drop_claim_after_pages(&mut tx, actor).await?;
+            erasures::end_with_claim(&mut tx, actor).await?;
             commit(tx).await?;
             return Ok(CompletionProof::interrupted(begun.deleted.clone(), detail));
         }

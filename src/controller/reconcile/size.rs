@@ -49,7 +49,7 @@ fn may_erase(subject: &Subject, facts: &Facts) -> bool {
 
 fn unpageable(rows: i64, erase: &ErasePlan) -> Failure {
     let tables: Vec<String> =
-        erase.not_paged.iter().map(|not| format!("`{}`: {}", not.table.declared, not.because)).collect();
+        erase.not_paged.iter().map(|not| format!("`{}`: {}", not.table.name, not.because)).collect();
     Failure::new(
         Reason::SchemaMismatch,
         format!(

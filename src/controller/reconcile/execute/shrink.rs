@@ -81,6 +81,10 @@ async fn turn(removal: &Removal<'_>, take_from: Option<&str>, estimated: i64) ->
     let database = &removal.context.database;
     let begun = removal.facts.under_way().filter(|begun| begun.uid == removal.subject().uid);
     if !begun.is_some_and(|begun| begun.rows() > 0 && begun.interrupted.is_none()) {
+        // Nothing is checked while no page may be deleted.
+        if let Err(wait) = removal.context.pacing.begin(database, SLICE).await {
+            return Ok(Some(Turn::Waits(wait)));
+        }
         announce(removal, estimated).await?;
         if removal.facts.under_way().is_some() && begun.is_none() {
             database.adopt_erasure(removal.actor(), take_from).await?;
