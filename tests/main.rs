@@ -9,6 +9,7 @@
 
 mod activation;
 mod admission;
+mod batched;
 mod blocked;
 mod budget;
 mod check;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
     let tests = [
         activation::tests(),
         admission::tests(),
+        batched::tests(),
         blocked::tests(),
         budget::tests(),
         check::tests(),
