@@ -92,6 +92,8 @@ fn main() -> ExitCode {
         property::cycles::tests(),
         property::equality::tests(),
         property::meanwhile::tests(),
+        property::pages::tests(),
+        property::pages_meanwhile::tests(),
         property::partial_keys::tests(),
         property::people::tests(),
         property::people_again::tests(),
