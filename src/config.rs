@@ -170,10 +170,12 @@ impl Config {
             // Otherwise a wait for a lock would be reported as a slow statement.
             problems.push("`database.lockTimeoutSeconds` must be less than `database.statementTimeoutSeconds`".into());
         }
-        if database.max_connections < u32::from(self.concurrency) + 2 {
-            problems.push(
-                "`database.maxConnections` must be at least `concurrency` + 2: one for each object that the operator reconciles, one for the regular query of all organizations, and one for queries about locks".into(),
-            );
+        let places = u32::from(self.concurrency) + u32::from(self.cascade.batch.places());
+        if database.max_connections < places + 2 {
+            problems.push(format!(
+                "`database.maxConnections` must be at least {}: `concurrency` + `cascade.batch.atOnce` + 2, one for each object that the operator reconciles, one for each organization that it deletes in pages, one for the regular query of all organizations, and one for queries about locks",
+                places + 2
+            ));
         }
         if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }
     }

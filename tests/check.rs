@@ -256,6 +256,7 @@ async fn a_missing_privilege_on_the_operators_own_schema_blocks(world: Arc<World
         ("standbys", &["SELECT", "INSERT"]),
         ("claims", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
         ("captured_keys", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+        ("erasures", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ] {
         for privilege in privileges {
             let quoted = format!("\"organization_operator\".\"{table}\"");

@@ -182,6 +182,8 @@ pub enum Outcome {
     NotFound,
     /// Another object of this cluster took over the organization.
     Transferred,
+    /// Some rows were deleted in pages, the rest is kept, and the organization is deactivated.
+    Interrupted,
 }
 
 impl Outcome {

@@ -19,7 +19,8 @@ FROM (VALUES
         ('ledger', 'SELECT'), ('ledger', 'INSERT'), ('ledger', 'UPDATE'),
         ('claims', 'SELECT'), ('claims', 'INSERT'), ('claims', 'UPDATE'), ('claims', 'DELETE'),
         ('captured_keys', 'SELECT'), ('captured_keys', 'INSERT'), ('captured_keys', 'UPDATE'),
-        ('captured_keys', 'DELETE')
+        ('captured_keys', 'DELETE'),
+        ('erasures', 'SELECT'), ('erasures', 'INSERT'), ('erasures', 'UPDATE'), ('erasures', 'DELETE')
     ) t(name, privilege)
     JOIN pg_namespace n ON n.nspname = 'organization_operator'
     JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.name

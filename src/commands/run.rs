@@ -132,6 +132,7 @@ async fn operate(
         handover: Duration::from_secs(u64::from(config.handover_seconds)),
         drain: Duration::from_secs(config.drain_seconds),
         retry: config.retry,
+        batch: config.cascade.batch.clone(),
         pace: pace(config)?,
     };
     tokio::select! {

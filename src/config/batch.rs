@@ -168,6 +168,12 @@ impl<'de> Visitor<'de> for AnyForm {
 }
 
 impl BatchConfig {
+    /// How many tenants are deleted in pages at the same time, at most.
+    #[must_use]
+    pub fn places(&self) -> u16 {
+        self.rows.map_or(0, |_| self.at_once)
+    }
+
     /// What cannot be used, each with its field.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {

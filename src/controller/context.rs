@@ -8,10 +8,11 @@ use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::memory::Memory;
 use super::pacing::Pacing;
+use super::places::Places;
 use super::plan_cache::PlanCache;
 use crate::api::Organization;
 use crate::cluster::Cluster;
-use crate::config::RetryBounds;
+use crate::config::{BatchConfig, RetryBounds};
 use crate::db::Database;
 use crate::metrics::Metrics;
 use crate::pace::Pace;
@@ -53,6 +54,8 @@ pub struct Settings {
     pub drain: Duration,
     /// Bounds of the retries.
     pub retry: RetryBounds,
+    /// How large tenants are deleted.
+    pub batch: BatchConfig,
     /// The limits of deletions in pages.
     pub pace: Pace,
 }
@@ -68,6 +71,7 @@ pub(crate) struct Context {
     pub(super) pacing: Pacing,
     pub(super) store: Store<Organization>,
     pub(super) memory: Memory,
+    pub(super) places: Arc<Places>,
     pub(super) requeue: UnboundedSender<ObjectRef<Organization>>,
 }
 

@@ -14,7 +14,7 @@ use super::report::sentences::{Waits, explained};
 use super::report::status::{status, worth_writing};
 use super::subject::Subject;
 use crate::api::Reason;
-use crate::api::status::OrganizationStatus;
+use crate::api::status::{OrganizationStatus, Outcome};
 
 /// What to write, in the order of the fields: whoever watches the object sees how a deletion ended before the object is gone,
 /// and a failure that the status shows was announced, also when the operator is killed in between.
@@ -113,7 +113,8 @@ pub fn held(
 /// The Event about a completed deletion.
 #[must_use]
 pub fn completed(proof: &CompletionProof) -> Announcement {
-    Announcement::once(Severity::Normal, proof.outcome().as_str(), "Delete", proof.sentence())
+    let severity = if proof.outcome() == Outcome::Interrupted { Severity::Warning } else { Severity::Normal };
+    Announcement::once(severity, proof.outcome().as_str(), "Delete", proof.sentence())
 }
 
 #[cfg(test)]

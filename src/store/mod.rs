@@ -6,6 +6,7 @@ pub(crate) mod captured_keys;
 pub(crate) mod claim;
 mod deactivate;
 mod enforce;
+pub(crate) mod erasures;
 pub mod installation;
 pub(crate) mod ledger;
 pub mod migrations;

@@ -12,6 +12,7 @@ mod faults;
 mod nobodys;
 mod organization;
 mod ownership;
+mod pages;
 mod referenced;
 mod relations;
 mod resolve;

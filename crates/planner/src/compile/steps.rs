@@ -8,7 +8,7 @@ use super::resolve::{Steps, resolve};
 use super::rows::{self, row_sets};
 use super::sequence::{self, Sequence, Set, TableSteps};
 use super::statements::{self, Deleting};
-use super::{ambiguous, captures, checks, detach, exclusive, nobodys, shared};
+use super::{ambiguous, captures, checks, detach, exclusive, nobodys, pages, shared};
 use crate::cascade::{Cascade, Delete, DeletedTable, Entity, PlanTable, Preflight, Returned, USERS};
 use crate::catalog::{Catalog, TableId, TableProperties};
 use crate::limits::COUNT_LIMIT;
@@ -72,7 +72,21 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
         ambiguous: ambiguous::query(&steps, (&live, &shown), |_| true, effort),
     };
 
+    let paging = pages::Paging {
+        tenant_columns: &plan.tenant_columns,
+        catalog,
+        root,
+        steps: &steps,
+        sequence: &sequence,
+        protected: &protected,
+        live: &live,
+    };
+    let (pages, not_paged) = paging.tables();
+
     Some(Cascade {
+        pages,
+        not_paged,
+        sizes: paging.sizes(),
         entities: entities(&steps, &sequence),
         count: statements::count(sequence.tables(), &steps, &live, None),
         inventory: statements::count(sequence.tables(), &steps, &live, Some(COUNT_LIMIT)),
