@@ -28,6 +28,7 @@ mod layering;
 mod lifecycle;
 mod needs;
 mod nobodys_rows;
+mod pace;
 mod plan;
 mod plan_init;
 mod property;
@@ -81,6 +82,7 @@ fn main() -> ExitCode {
         lifecycle::tests(),
         needs::tests(),
         nobodys_rows::tests(),
+        pace::tests(),
         plan::tests(),
         plan::decisions::tests(),
         plan::groups::tests(),

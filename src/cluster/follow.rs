@@ -2,10 +2,10 @@
 
 use futures::{Stream, StreamExt as _, future};
 use k8s_openapi::api::core::v1::Event as Told;
+use kube::Api;
 use kube::api::ListParams;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as watch};
-use kube::{Api, ResourceExt as _};
 
 use super::failure::failure;
 use super::{Cluster, chain, escape_selector};

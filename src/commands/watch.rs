@@ -84,7 +84,7 @@ impl Watch {
         };
         display.close();
         Ok(match end? {
-            End::Blocked => ExitCode::FAILURE,
+            End::Completed(Outcome::Interrupted) | End::Blocked => ExitCode::FAILURE,
             End::Completed(_) => ExitCode::SUCCESS,
         })
     }

@@ -84,20 +84,19 @@ impl View {
 
     /// One line for a log: without what moves by itself.
     pub(super) fn line(&self) -> String {
-        let mut line = match &self.progress {
+        let said = match &self.progress {
             None => format!("{}: {}", self.word, self.text),
-            Some(progress) => format!("{} {}%: {}", self.word, progress.percent, amounts(progress)),
-        };
-        if let Some(progress) = &self.progress {
-            if let (Some(rate), Some(end)) = (progress.rows_per_second, self.until) {
-                line += &format!(", {} rows a second, until about {end:.0}", grouped(rate));
+            Some(progress) => {
+                let rate = progress.rows_per_second.zip(self.until);
+                let rate = rate.map(|(rate, end)| format!(", {} rows a second, until about {end:.0}", grouped(rate)));
+                let (rate, waits) = (rate.unwrap_or_default(), waits(progress));
+                format!("{} {}%: {}{rate}{waits}", self.word, progress.percent, amounts(progress))
             }
-            line += &waits(progress);
+        };
+        match &self.remedy {
+            None => said,
+            Some(remedy) => format!("{said}\n  To clear it: {}", remedy.replace('\n', "\n  ")),
         }
-        if let Some(remedy) = &self.remedy {
-            line += &format!("\n  To clear it: {}", remedy.replace('\n', "\n  "));
-        }
-        line
     }
 
     /// What makes another line worth printing.
