@@ -345,7 +345,14 @@ mod tests {
 
     #[test]
     fn the_documentation_names_every_metric() {
+        // A metric with labels is only shown with a value.
         let metrics = Metrics::new();
+        let since = Timestamp::UNIX_EPOCH;
+        let waiting_for = Some(WaitingFor::Unreadable);
+        metrics.pages("acme", Some((&Progress { rows: 7, estimated: 90, since, waiting_for }, None)));
+        metrics.api_call("GET");
+        metrics.blocked(Reason::LockTimeout);
+        metrics.failed(Reason::LockTimeout);
         let docs = include_str!("../docs/install.md");
         let shown = text(&metrics);
         let described: Vec<&str> =

@@ -29,6 +29,7 @@ mod layering;
 mod lifecycle;
 mod needs;
 mod nobodys_rows;
+mod pace;
 mod plan;
 mod plan_init;
 mod property;
@@ -83,6 +84,7 @@ fn main() -> ExitCode {
         lifecycle::tests(),
         needs::tests(),
         nobodys_rows::tests(),
+        pace::tests(),
         plan::tests(),
         plan::decisions::tests(),
         plan::groups::tests(),

@@ -51,6 +51,13 @@ impl Deletion {
         }
     }
 
+    /// The sentence about the stage, and what its pages wait for.
+    pub(super) fn said(&self) -> String {
+        let waiting_for = self.progress.as_ref().and_then(|progress| progress.waiting_for.as_ref());
+        let waits = waiting_for.map(|waits| format!(" {}", waits.sentence())).unwrap_or_default();
+        format!("{}{waits}", self.message)
+    }
+
     /// A deletion that cannot go on. `erased`: its cascade was committed before, and the second count is still to come.
     #[must_use]
     pub fn blocked(policy: DeletionPolicy, failure: Failure, erased: bool) -> Self {
