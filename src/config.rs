@@ -1,5 +1,7 @@
 //! The operator's configuration: one YAML file and a few environment variables, validated once.
 
+mod batch;
+mod cascade;
 mod retry;
 
 use std::path::{Path, PathBuf};
@@ -8,8 +10,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::db::{Settings, UrlSource};
-use planner::Plan;
 
+pub use batch::{BatchConfig, PaceConfig, Unpageable};
+pub use cascade::Cascade;
 pub use retry::{Bounds, RetryBounds};
 
 /// What an administrator configures. Every field has a default. Unknown fields are refused.
@@ -34,8 +37,8 @@ pub struct Config {
     pub drain_seconds: u64,
     /// Bounds of the retries.
     pub retry: RetryBounds,
-    /// The plan of the cascade.
-    pub cascade: Plan,
+    /// The plan of the cascade, and how large tenants are deleted.
+    pub cascade: Cascade,
 }
 
 /// How to reach the database.
@@ -90,7 +93,7 @@ impl Default for Config {
             handover_seconds: 10,
             drain_seconds: 5,
             retry: RetryBounds::default(),
-            cascade: Plan::default(),
+            cascade: Cascade::default(),
         }
     }
 }
@@ -141,7 +144,8 @@ impl Config {
     }
 
     fn validate(&self) -> Result<(), ConfigError> {
-        let mut problems = self.cascade.validate().err().unwrap_or_default();
+        let mut problems = self.cascade.plan.validate().err().unwrap_or_default();
+        problems.extend(self.cascade.batch.problems());
         let database = &self.database;
         let mut at_least_one = |field: &str, value: u64| {
             if value == 0 {
@@ -166,10 +170,12 @@ impl Config {
             // Otherwise a wait for a lock would be reported as a slow statement.
             problems.push("`database.lockTimeoutSeconds` must be less than `database.statementTimeoutSeconds`".into());
         }
-        if database.max_connections < u32::from(self.concurrency) + 2 {
-            problems.push(
-                "`database.maxConnections` must be at least `concurrency` + 2: one for each object that the operator reconciles, one for the regular query of all organizations, and one for queries about locks".into(),
-            );
+        let places = u32::from(self.concurrency) + u32::from(self.cascade.batch.places());
+        if database.max_connections < places + 2 {
+            problems.push(format!(
+                "`database.maxConnections` must be at least {}: `concurrency` + `cascade.batch.atOnce` + 2, one for each object that the operator reconciles, one for each organization that it deletes in pages, one for the regular query of all organizations, and one for queries about locks",
+                places + 2
+            ));
         }
         if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }
     }

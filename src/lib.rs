@@ -1,6 +1,6 @@
 //! Kubernetes operator that deletes, deactivates or retains the tenants of a workflow platform kept in PostgreSQL.
 //!
-//! `api <- domain <- { db <- catalog, store <- cascade; cluster } <- controller, commands <- main`: no layer depends on one
+//! `{ api, pace } <- domain <- { db <- catalog, store <- cascade; cluster } <- controller, commands <- main`: no layer depends on one
 //! to its right, and a test checks it. `docs/architecture.md` shows the flow of the data on one screen.
 
 pub mod api;
@@ -14,6 +14,7 @@ pub mod controller;
 pub mod db;
 pub mod domain;
 pub mod metrics;
+pub mod pace;
 pub mod server;
 pub mod store;
 pub mod telemetry;

@@ -16,6 +16,8 @@ use prometheus_client::registry::Registry;
 use crate::api::{Organization, Reason};
 use crate::domain::Failure;
 use crate::domain::completion::CompletionProof;
+use crate::domain::report::progress::Progress;
+use crate::pace::WaitingFor;
 use planner::{CompiledPlan, Faults, Finding};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -40,6 +42,17 @@ struct VerbLabel {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ObjectLabel {
+    object: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct WaitLabel {
+    object: String,
+    waiting_for: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct FindingLabel {
     kind: &'static str,
     severity: &'static str,
@@ -59,6 +72,10 @@ pub struct Metrics {
     unfinished: Gauge<i64, AtomicI64>,
     plan_fault: Family<ReasonLabel, Gauge>,
     findings: Family<FindingLabel, Gauge>,
+    paged_rows: Family<ObjectLabel, Gauge>,
+    paged_estimate: Family<ObjectLabel, Gauge>,
+    paged_rate: Family<ObjectLabel, Gauge>,
+    paged_wait: Family<WaitLabel, Gauge>,
     /// Events about objects that could not be read.
     pub unreadable: Counter,
     database: AtomicBool,
@@ -90,6 +107,10 @@ impl Metrics {
             unfinished: Gauge::default(),
             plan_fault: Family::default(),
             findings: Family::default(),
+            paged_rows: Family::default(),
+            paged_estimate: Family::default(),
+            paged_rate: Family::default(),
+            paged_wait: Family::default(),
             unreadable: Counter::default(),
             database: AtomicBool::new(false),
             compiled: AtomicBool::new(false),
@@ -131,12 +152,60 @@ impl Metrics {
             "What `organization-operator check` finds in the schema, by kind and severity (Blocks, Warning)",
             metrics.findings.clone(),
         );
+        metrics.register_pages(&mut registry);
         registry.register(
             "unreadable_objects",
             "Events about objects that the operator could not read",
             metrics.unreadable.clone(),
         );
         Self { registry, ..metrics }
+    }
+
+    fn register_pages(&self, registry: &mut Registry) {
+        registry.register(
+            "batch_rows_deleted",
+            "Rows of an organization that are gone while it is deleted in pages",
+            self.paged_rows.clone(),
+        );
+        registry.register(
+            "batch_rows_estimated",
+            "Rows that it had before the first page",
+            self.paged_estimate.clone(),
+        );
+        registry.register(
+            "batch_rows_per_second",
+            "Rows of it that are deleted in a second, pauses included",
+            self.paged_rate.clone(),
+        );
+        registry.register(
+            "batch_waiting",
+            "1 while its pages wait or are slowed down, with what they wait for",
+            self.paged_wait.clone(),
+        );
+    }
+
+    /// Shows how far the deletion of an object in pages is. `None`: it is not deleted in pages, or not any more.
+    pub(crate) fn pages(&self, object: &str, shown: Option<(&Progress, Option<i64>)>) {
+        let label = ObjectLabel { object: object.to_owned() };
+        if shown.is_none() && self.paged_rows.get(&label).is_none() {
+            return;
+        }
+        for waiting_for in WaitingFor::LABELS {
+            self.paged_wait.remove(&WaitLabel { object: object.to_owned(), waiting_for });
+        }
+        let Some((progress, rate)) = shown else {
+            for gauge in [&self.paged_rows, &self.paged_estimate, &self.paged_rate] {
+                gauge.remove(&label);
+            }
+            return;
+        };
+        self.paged_rows.get_or_create(&label).set(progress.rows);
+        self.paged_estimate.get_or_create(&label).set(progress.estimated.max(progress.rows));
+        self.paged_rate.get_or_create(&label).set(rate.unwrap_or_default());
+        if let Some(waiting_for) = &progress.waiting_for {
+            let label = WaitLabel { object: label.object, waiting_for: waiting_for.label() };
+            self.paged_wait.get_or_create(&label).set(1);
+        }
     }
 
     /// Sets the cache of the objects, from which `encode` counts the terminating ones.
@@ -236,5 +305,61 @@ impl Metrics {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(metrics: &Metrics) -> String {
+        metrics.encode(Timestamp::UNIX_EPOCH).expect("text")
+    }
+
+    #[test]
+    fn pages_show_while_there_are_any() {
+        let metrics = Metrics::new();
+        let since = Timestamp::UNIX_EPOCH;
+        let wait = Some(WaitingFor::Rows { limit: 5 });
+        let progress = Progress { rows: 7, estimated: 90, since, waiting_for: wait };
+        metrics.pages("acme", Some((&progress, Some(3))));
+        let shown = text(&metrics);
+        for line in [
+            "organization_operator_batch_rows_deleted{object=\"acme\"} 7\n",
+            "organization_operator_batch_rows_estimated{object=\"acme\"} 90\n",
+            "organization_operator_batch_rows_per_second{object=\"acme\"} 3\n",
+            "organization_operator_batch_waiting{object=\"acme\",waiting_for=\"RowsPerSecond\"} 1\n",
+        ] {
+            assert!(shown.contains(line), "{line} is missing: {shown}");
+        }
+        let wait = Some(WaitingFor::Unreadable);
+        metrics.pages("acme", Some((&Progress { rows: 99, waiting_for: wait, ..progress.clone() }, None)));
+        let shown = text(&metrics);
+        assert!(shown.contains("estimated{object=\"acme\"} 99\n") && shown.contains("per_second{object=\"acme\"} 0\n"));
+        assert!(shown.contains("StandbysUnreadable") && !shown.contains("waiting_for=\"RowsPerSecond\""), "{shown}");
+        metrics.pages("acme", Some((&Progress { waiting_for: None, ..progress }, None)));
+        assert!(!text(&metrics).contains("waiting_for="), "it waits for nothing");
+        metrics.pages("acme", None);
+        assert!(!text(&metrics).contains("acme"), "nothing is left of it");
+    }
+
+    #[test]
+    fn the_documentation_names_every_metric() {
+        // A metric with labels is only shown with a value.
+        let metrics = Metrics::new();
+        let since = Timestamp::UNIX_EPOCH;
+        let waiting_for = Some(WaitingFor::Unreadable);
+        metrics.pages("acme", Some((&Progress { rows: 7, estimated: 90, since, waiting_for }, None)));
+        metrics.api_call("GET");
+        metrics.blocked(Reason::LockTimeout);
+        metrics.failed(Reason::LockTimeout);
+        let docs = include_str!("../docs/install.md");
+        let shown = text(&metrics);
+        let described: Vec<&str> =
+            shown.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next()).collect();
+        assert!(described.len() > 10, "{shown}");
+        for name in described {
+            assert!(docs.contains(&format!("`{name}`")) || docs.contains(&format!("`{name}_total`")), "{name}");
+        }
     }
 }

@@ -253,9 +253,11 @@ async fn a_missing_privilege_on_the_operators_own_schema_blocks(world: Arc<World
         ("installation", &["SELECT"][..]),
         ("migrations", &["SELECT"]),
         ("ledger", &["SELECT", "INSERT", "UPDATE"]),
+        ("standbys", &["SELECT", "INSERT"]),
         ("claims", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
         ("captured_keys", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
         ("earlier_captured_keys", &["SELECT", "DELETE"]),
+        ("erasures", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ] {
         for privilege in privileges {
             let quoted = format!("\"organization_operator\".\"{table}\"");

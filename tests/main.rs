@@ -9,6 +9,7 @@
 
 mod activation;
 mod admission;
+mod batched;
 mod blocked;
 mod budget;
 mod check;
@@ -28,6 +29,7 @@ mod layering;
 mod lifecycle;
 mod needs;
 mod nobodys_rows;
+mod pace;
 mod plan;
 mod plan_init;
 mod property;
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
     let tests = [
         activation::tests(),
         admission::tests(),
+        batched::tests(),
         blocked::tests(),
         budget::tests(),
         check::tests(),
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         lifecycle::tests(),
         needs::tests(),
         nobodys_rows::tests(),
+        pace::tests(),
         plan::tests(),
         plan::decisions::tests(),
         plan::groups::tests(),
@@ -91,6 +95,8 @@ fn main() -> ExitCode {
         property::equality::tests(),
         property::meanwhile::tests(),
         property::own_partitions::tests(),
+        property::pages::tests(),
+        property::pages_meanwhile::tests(),
         property::partial_keys::tests(),
         property::people::tests(),
         property::people_again::tests(),

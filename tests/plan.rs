@@ -243,7 +243,7 @@ async fn a_drafted_plan_fits_a_larger_platform(world: Arc<World>) {
     let (scene, url) = larger(world).await;
     let (file, text) = draft(&scene, &url, "organizations").await;
     let config = Config::load(Some(std::path::Path::new(&file))).expect("a configuration");
-    let plan = serde_json::to_value(&config.cascade).expect("a plan");
+    let plan = serde_json::to_value(&config.cascade.plan).expect("a plan");
     let of = "organization_id";
     assert_eq!(
         plan["steps"],
@@ -314,7 +314,7 @@ async fn what_cannot_be_placed_blocks_until_a_person_has_decided(world: Arc<Worl
         )
         .await;
     let (file, text) = draft(&scene, &scene.url(), "organizations").await;
-    let plan = Config::load(Some(std::path::Path::new(&file))).expect("a configuration").cascade;
+    let plan = Config::load(Some(std::path::Path::new(&file))).expect("a configuration").cascade.plan;
     let open: Vec<&str> = plan.unclassified.iter().map(|u| u.table.as_str()).collect();
     assert_eq!(open, ["templates", "template_lines", "legacy"], "{text}");
     assert!(

@@ -26,7 +26,7 @@ fn schema(name: &str) -> String {
 }
 
 fn plan(file: &str) -> Plan {
-    Config::load(Some(std::path::Path::new(file))).expect("a configuration").cascade
+    Config::load(Some(std::path::Path::new(file))).expect("a configuration").cascade.plan
 }
 
 /// Each unclassified table, with its reason.

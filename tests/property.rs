@@ -18,6 +18,8 @@ mod kinds;
 pub mod meanwhile;
 mod memberships;
 pub mod own_partitions;
+pub mod pages;
+pub mod pages_meanwhile;
 pub mod partial_keys;
 pub mod people;
 pub mod people_again;
@@ -58,10 +60,22 @@ async fn the_cascade_erases_exactly_the_tenant_or_nothing(world: Arc<World>) {
     let number = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty()).map(|v| v.parse::<u64>().expect(name));
     let cases = number("CASES").unwrap_or(CASES);
     let seed = number("SEED").unwrap_or(SEED);
-    let ground = Arc::new(Ground::new(&world).await);
+    let (verdicts, kinds) = holds(Arc::new(Ground::new(&world).await), cases, seed).await;
+    // An engine that refuses everything keeps the property too.
+    if cases >= CASES {
+        enough(cases, &verdicts, &kinds);
+    }
+}
+
+/// How many cases ended how.
+type Verdicts = BTreeMap<Verdict, u64>;
+type Kinds = BTreeMap<(Kind, Verdict), u64>;
+
+/// Runs the cases from a seed on, and panics at the first that violates the property.
+async fn holds(ground: Arc<Ground>, cases: u64, seed: u64) -> (Verdicts, Kinds) {
     let next = Arc::new(AtomicU64::new(0));
-    let verdicts: Arc<Mutex<BTreeMap<Verdict, u64>>> = Arc::default();
-    let kinds: Arc<Mutex<BTreeMap<(Kind, Verdict), u64>>> = Arc::default();
+    let verdicts: Arc<Mutex<Verdicts>> = Arc::default();
+    let kinds: Arc<Mutex<Kinds>> = Arc::default();
     let mut workers = tokio::task::JoinSet::new();
     for _ in 0..WORKERS {
         let (ground, next) = (ground.clone(), next.clone());
@@ -85,23 +99,24 @@ async fn the_cascade_erases_exactly_the_tenant_or_nothing(world: Arc<World>) {
         let ended: Result<(), String> = ended.expect("no worker panics");
         ended.unwrap_or_else(|violation| panic!("{violation}"));
     }
-    let verdicts = verdicts.lock().await;
-    let kinds = kinds.lock().await;
+    let (verdicts, kinds) = (verdicts.lock().await.clone(), kinds.lock().await.clone());
     println!("{cases} cases from seed {seed}: {verdicts:?}, {kinds:?}");
-    // An engine that refuses everything keeps the property too.
-    if cases >= CASES {
-        for (verdict, least) in [(Verdict::Erased, 4), (Verdict::Refused(Reason::ForeignKeyViolation), 20)] {
-            let count = verdicts.get(&verdict).copied().unwrap_or_default();
-            assert!(count * least >= cases, "{verdict:?} in {count} of {cases} cases only: {verdicts:?}");
-        }
-        for kind in Kind::ALL {
-            let verdict = match kind {
-                Kind::Ambiguous => Verdict::Refused(Reason::ForeignKeyViolation),
-                _ => Verdict::Erased,
-            };
-            let count = kinds.get(&(kind, verdict)).copied().unwrap_or_default();
-            assert!(count * 50 >= cases, "{kind:?} {verdict:?} in {count} of {cases} cases only: {kinds:?}");
-        }
+    (verdicts, kinds)
+}
+
+/// Enough cases end in each way that matters.
+fn enough(cases: u64, verdicts: &Verdicts, kinds: &Kinds) {
+    for (verdict, least) in [(Verdict::Erased, 4), (Verdict::Refused(Reason::ForeignKeyViolation), 20)] {
+        let count = verdicts.get(&verdict).copied().unwrap_or_default();
+        assert!(count * least >= cases, "{verdict:?} in {count} of {cases} cases only: {verdicts:?}");
+    }
+    for kind in Kind::ALL {
+        let verdict = match kind {
+            Kind::Ambiguous => Verdict::Refused(Reason::ForeignKeyViolation),
+            _ => Verdict::Erased,
+        };
+        let count = kinds.get(&(kind, verdict)).copied().unwrap_or_default();
+        assert!(count * 50 >= cases, "{kind:?} {verdict:?} in {count} of {cases} cases only: {kinds:?}");
     }
 }
 

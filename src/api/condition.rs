@@ -43,6 +43,8 @@ pub mod stage {
     /// The organization is deactivated. The operator waits for open transactions to drain, because some tables are not
     /// protected by a foreign key.
     pub const DRAINING: &str = "Draining";
+    /// The organization is deactivated. Its rows are deleted in pages, because it has many. What is left is erased afterwards.
+    pub const SHRINKING: &str = "Shrinking";
     /// The cascade runs.
     pub const ERASING: &str = "Erasing";
     /// The organization is erased. The operator counts again in the tables that are not protected by a foreign key.

@@ -55,6 +55,8 @@ pub enum Reason {
     /// An annotation tells a GitOps engine to delete the object and create it again (`Force=true`), so this deletion may be
     /// half of a replacement. The operator erases nothing.
     ReplacementSuspected,
+    /// The policy was lowered while rows were being deleted in pages: some rows are gone, and the rest is kept.
+    ErasureInterrupted,
     /// A check constraint, a NOT NULL or a trigger of the schema refuses (SQLSTATE 23502, 23514, P0001).
     ConstraintViolation,
     /// `spec.expirationTime` had passed before the operator saw it. The operator does not act on it.
@@ -95,6 +97,7 @@ impl Reason {
             | Self::OrganizationClaimed
             | Self::DatabaseMismatch
             | Self::ReplacementSuspected
+            | Self::ErasureInterrupted
             | Self::ConstraintViolation => 409,
             Self::DeactivationUnsupported => 501,
             Self::SchemaMismatch | Self::InternalError => 500,
@@ -128,6 +131,7 @@ impl Reason {
             | Self::InvalidOrganizationId
             | Self::DeactivationUnsupported
             | Self::ReplacementSuspected
+            | Self::ErasureInterrupted
             | Self::Expired => Retry::Change,
         }
     }

@@ -118,6 +118,13 @@ pub struct DeletionStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub steps: Vec<DeletionStep>,
+    /// Where the deletion stands, in a word: `63%` while rows go in pages, `Blocked`, or the stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub summary: Option<String>,
+    /// How far a deletion in pages is. Absent if everything goes in one transaction, and once the deletion is completed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<DeletionProgress>,
     /// When the operator first worked on the deletion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
@@ -136,6 +143,32 @@ pub struct DeletionStatus {
     pub next_attempt_time: Option<Time>,
 }
 
+/// How far a deletion in pages is.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeletionProgress {
+    /// Rows that are gone.
+    pub rows_deleted: i64,
+    /// How many rows the organization had before the first of them was deleted, as the server's statistics and a count
+    /// estimate it.
+    pub rows_estimated: i64,
+    /// The one in percent of the other; 99 until the last row is gone.
+    pub percent: i32,
+    /// Rows deleted in a second lately, pauses included. Absent while nothing is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_per_second: Option<i64>,
+    /// When the last row will be gone at this rate. Absent while nothing is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimated_end_time: Option<Time>,
+    /// What the deletion waits for, or what slows it down, in one sentence. Absent if nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub waiting_for: Option<String>,
+    /// When the operator measured this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_time: Option<Time>,
+}
+
 /// How a deletion ended. The same word is the reason of the Event and the outcome in the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema, EnumString, IntoStaticStr)]
 pub enum Outcome {
@@ -149,6 +182,8 @@ pub enum Outcome {
     NotFound,
     /// Another object of this cluster took over the organization.
     Transferred,
+    /// Some rows were deleted in pages, the rest is kept, and the organization is deactivated.
+    Interrupted,
 }
 
 impl Outcome {

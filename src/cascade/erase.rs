@@ -8,10 +8,10 @@ use crate::api::status::{DeletionStep, Outcome};
 use crate::db::Database;
 use crate::db::transaction::{check_constraints, commit, server};
 use crate::domain::completion::CompletionProof;
-use crate::domain::{Effect, Failure, decide};
-use crate::store::claim::{drop_claim, lock_claim};
+use crate::domain::{Effect, Failure, decide, written as sums};
+use crate::store::claim::lock_claim;
 use crate::store::ledger::{self, Record};
-use crate::store::{Actor, captured_keys};
+use crate::store::{Actor, captured_keys, erasures};
 use planner::CompiledPlan;
 
 /// How an erasure ended.
@@ -70,13 +70,19 @@ async fn erase_and_record(
         Attempt::PlanOutdated => return Ok(Erasure::PlanOutdated),
         Attempt::Unwanted => return Ok(Erasure::Unwanted),
     };
-    let Deleted { proof, steps, organizations, before } = deleted;
+    let Deleted { proof, mut steps, organizations, before } = deleted;
     let verified = !erase.has_unprotected();
     if !verified && erase.defer_constraints {
         // Checks that would run at COMMIT must not count as drain time, which begins with the record.
         check_constraints(&mut tx).await?;
     }
-    let written = before.since_all(&mut tx, plan).await?;
+    let mut written = before.since_all(&mut tx, plan).await?;
+    let pages = erasures::end_with_claim(&mut tx, actor).await?;
+    let started = pages.as_ref().map(|(under_way, _)| under_way.started);
+    if let Some((under_way, earlier)) = pages {
+        steps = under_way.and_then(steps);
+        written = sums::sum(earlier, written);
+    }
     let record = Record {
         outcome: Outcome::Erased,
         policy: DeletionPolicy::Delete,
@@ -86,9 +92,9 @@ async fn erase_and_record(
         plan_digest: &plan.digest,
         written: written.as_deref(),
         verified,
+        started,
     };
     ledger::write(&mut tx, actor, &record).await?;
-    drop_claim(&mut tx, actor).await?;
     captured_keys::keep(&mut tx, actor, erase).await?;
     commit(tx).await?;
     Ok(if verified { Erasure::Completed(CompletionProof::erased(proof, steps)) } else { Erasure::Unverified { steps } })

@@ -10,9 +10,8 @@ use crate::db::transaction::{commit, server};
 use crate::domain::Failure;
 use crate::domain::completion::{CompletionProof, NothingLeft};
 use crate::domain::facts::Presence;
-use crate::store::Actor;
-use crate::store::claim::drop_claim;
 use crate::store::ledger::{self, Record};
+use crate::store::{Actor, erasures};
 use planner::CompiledPlan;
 
 impl Database {
@@ -34,8 +33,10 @@ impl Database {
         let captured = exclusive::find(&mut tx, erase, actor.key).await.or_failure(during)?;
         let rows = counted(&mut tx, &erase.count, actor.key, &captured).await.or_failure(during)?;
         let Some(proof) = NothingLeft::prove(rows.iter().map(|(_, rows)| rows)) else { return Ok(None) };
-        drop_claim(&mut tx, actor).await?;
-        let record = Record::kept(Outcome::NotFound, actor.subject.policy, "");
+        // What pages deleted before somebody else deleted the rest.
+        let pages = erasures::end_with_claim(&mut tx, actor).await?;
+        let steps = pages.as_ref().map(|(under_way, _)| under_way.deleted.as_slice()).unwrap_or_default();
+        let record = Record { steps, ..Record::kept(Outcome::NotFound, actor.subject.policy, "") };
         ledger::write(&mut tx, actor, &record).await?;
         commit(tx).await?;
         Ok(Some(CompletionProof::not_found(proof)))

@@ -15,11 +15,13 @@ SELECT n.nspname::text, t.name, t.privilege
 FROM (VALUES
         ('installation', 'SELECT'),
         ('migrations', 'SELECT'),
+        ('standbys', 'SELECT'), ('standbys', 'INSERT'),
         ('ledger', 'SELECT'), ('ledger', 'INSERT'), ('ledger', 'UPDATE'),
         ('claims', 'SELECT'), ('claims', 'INSERT'), ('claims', 'UPDATE'), ('claims', 'DELETE'),
         ('captured_keys', 'SELECT'), ('captured_keys', 'INSERT'), ('captured_keys', 'UPDATE'),
         ('captured_keys', 'DELETE'),
-        ('earlier_captured_keys', 'SELECT'), ('earlier_captured_keys', 'DELETE')
+        ('earlier_captured_keys', 'SELECT'), ('earlier_captured_keys', 'DELETE'),
+        ('erasures', 'SELECT'), ('erasures', 'INSERT'), ('erasures', 'UPDATE'), ('erasures', 'DELETE')
     ) t(name, privilege)
     JOIN pg_namespace n ON n.nspname = 'organization_operator'
     JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.name

@@ -3,6 +3,7 @@
 mod event;
 mod failure;
 mod finalizer;
+pub mod follow;
 mod status;
 
 pub(crate) use failure::chain;

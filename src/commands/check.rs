@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::db::Database;
 use crate::domain::facts::Presence;
 use crate::domain::{Blame, Failure, PlanError};
+use crate::store::standbys::UNKNOWN_REMEDY;
 use planner::CompiledPlan;
 use planner::finding::{Finding, Kind, Severity};
 use render::Checked;
@@ -69,7 +70,7 @@ impl Check {
 }
 
 async fn check(config: &Config, database: &Database, target: &Target) -> Result<Checked, CommandError> {
-    let (plan, of_plan): (_, Vec<Finding>) = match database.compile(&config.cascade).await {
+    let (plan, of_plan): (_, Vec<Finding>) = match database.compile(&config.cascade.plan).await {
         Ok(plan) => {
             let findings = plan.findings().cloned().collect();
             (Some(plan), findings)
@@ -97,6 +98,7 @@ async fn check(config: &Config, database: &Database, target: &Target) -> Result<
         (None, Some(subject)) => Some(render::Organization::unknown(subject.name, subject.id)),
         (Some(plan), Some(subject)) => Some(check_organization(database, plan, subject, &mut findings).await?),
     };
+    findings.extend(standbys(config, database).await?);
     findings.extend(of_plan);
     if let Some(plan) = &plan {
         findings.extend(database.nobodys_rows(plan).await?);
@@ -125,6 +127,23 @@ async fn own_schema(config: &Config, database: &Database) -> Result<Vec<Finding>
         }
         Err(failure) => Err(failure),
     }
+}
+
+/// Findings about the standbys on which large deletions wait.
+async fn standbys(config: &Config, database: &Database) -> Result<Vec<Finding>, Failure> {
+    let pace = &config.cascade.batch.pace;
+    let mut findings = Vec::new();
+    if let Some(unknown) = database.unknown_standbys(&pace.standbys).await? {
+        let message = format!("{}; the operator does not start", unknown.sentence());
+        let remedy = Some(UNKNOWN_REMEDY.to_owned());
+        findings.push(Finding { remedy, ..Finding::new(Severity::Blocks, Kind::UnknownStandby, message) });
+    }
+    if pace.max_replay_lag_seconds.is_some() && !database.sees_replay_lag().await? {
+        let message = "the operator's role may not see how far standbys are (`cascade.batch.maxReplayLagSeconds`), so the deletion of a large organization waits while a standby is connected";
+        let remedy = Some("GRANT pg_monitor TO the operator's role; pg_read_all_stats is enough".to_owned());
+        findings.push(Finding { remedy, ..Finding::new(Severity::Blocks, Kind::MissingPrivilege, message) });
+    }
+    Ok(findings)
 }
 
 async fn check_organization(

@@ -12,6 +12,7 @@ pub mod plan;
 pub mod rehearse;
 pub mod run;
 pub mod target;
+pub mod watch;
 
 use std::process::ExitCode;
 
@@ -41,6 +42,7 @@ pub enum Command {
     Migrate(migrate::Migrate),
     Plan(plan::Plan),
     Rehearse(rehearse::Rehearse),
+    Watch(watch::Watch),
 }
 
 impl Cli {
@@ -53,6 +55,7 @@ impl Cli {
             Command::Check(command) => return Ok(exit_code(command.execute().await)),
             Command::Plan(command) => return Ok(exit_code(command.execute().await)),
             Command::Rehearse(command) => return Ok(exit_code(command.execute().await)),
+            Command::Watch(command) => return Ok(exit_code(command.execute().await)),
             Command::Run(command) => command.execute().await,
             Command::Crd(command) => command.execute(),
             Command::Migrate(command) => command.execute().await,

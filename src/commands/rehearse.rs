@@ -81,7 +81,7 @@ impl Rehearse {
         let mut outcome = Err(outdated());
         // A second time if the schema changed after the plan was compiled.
         for _ in 0..2 {
-            let compiled = match database.compile(&config.cascade).await {
+            let compiled = match database.compile(&config.cascade.plan).await {
                 Ok(compiled) => plan.insert(compiled),
                 Err(failure) => {
                     outcome = Err(failure.into());

@@ -16,12 +16,13 @@ use tower::timeout::TimeoutLayer;
 
 use super::config::ConfigArgs;
 use super::error::CommandError;
-use crate::background::{Background, Lost};
+use crate::background::Background;
 use crate::cluster::{Cluster, chain};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::controller::{self, Inputs, PlanCache, Settings};
 use crate::db::Database;
 use crate::metrics::Metrics;
+use crate::pace::Pace;
 use crate::server;
 use crate::telemetry::{self, LogFormat};
 
@@ -100,14 +101,23 @@ async fn operate(
     database: Arc<Database>,
     metrics: Arc<Metrics>,
     mut stop: watch::Receiver<bool>,
-) -> Result<(), Lost> {
+) -> Result<(), CommandError> {
     let cluster = Cluster::new(client.clone(), instance());
-    let plan = Arc::new(PlanCache::new(config.cascade.clone(), database.clone()));
+    let plan = Arc::new(PlanCache::new(config.cascade.plan.clone(), database.clone()));
     let (tried, first_try) = oneshot::channel::<()>();
+    let (refuse, refused) = oneshot::channel();
     let preparing =
-        prepare::database(tried, config.clone(), database.clone(), plan.clone(), metrics.clone(), stop.clone());
+        prepare::database(tried, refuse, config.clone(), database.clone(), plan.clone(), metrics.clone(), stop.clone());
     let mut preparing = Background::spawn("database preparation", stop.clone(), preparing);
+    // Dropped when the database is ready.
+    let mut refused = Box::pin(async move {
+        match refused.await {
+            Ok(refusal) => refusal,
+            Err(_) => std::future::pending().await,
+        }
+    });
     let cluster_id = tokio::select! {
+        refusal = &mut refused => return Err(refusal),
         id = preparing.guard(prepare::cluster_id(config, &cluster, first_try)) => id?,
         _ = stop.wait_for(|s| *s) => return Ok(()),
     };
@@ -122,8 +132,18 @@ async fn operate(
         handover: Duration::from_secs(u64::from(config.handover_seconds)),
         drain: Duration::from_secs(config.drain_seconds),
         retry: config.retry,
+        batch: config.cascade.batch.clone(),
+        pace: pace(config)?,
     };
-    preparing.guard(controller::run(Inputs { cluster, client, database, plan, metrics, settings }, stop)).await?
+    tokio::select! {
+        refusal = refused => Err(refusal),
+        done = preparing.guard(controller::run(Inputs { cluster, client, database, plan, metrics, settings }, stop)) => Ok(done??),
+    }
+}
+
+/// The limits of deletions in pages.
+fn pace(config: &Config) -> Result<Pace, CommandError> {
+    config.cascade.batch.pace.checked().map_err(|problems| ConfigError::Invalid(problems).into())
 }
 
 /// A client that counts its requests.

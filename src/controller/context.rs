@@ -7,12 +7,15 @@ use futures::channel::mpsc::UnboundedSender;
 use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::memory::Memory;
+use super::pacing::Pacing;
+use super::places::Places;
 use super::plan_cache::PlanCache;
 use crate::api::Organization;
 use crate::cluster::Cluster;
-use crate::config::RetryBounds;
+use crate::config::{BatchConfig, RetryBounds};
 use crate::db::Database;
 use crate::metrics::Metrics;
+use crate::pace::Pace;
 
 /// What the controller needs.
 pub struct Inputs {
@@ -51,6 +54,10 @@ pub struct Settings {
     pub drain: Duration,
     /// Bounds of the retries.
     pub retry: RetryBounds,
+    /// How large tenants are deleted.
+    pub batch: BatchConfig,
+    /// The limits of deletions in pages.
+    pub pace: Pace,
 }
 
 /// Shared by all reconciliations.
@@ -60,8 +67,11 @@ pub(crate) struct Context {
     pub(super) plan: Arc<PlanCache>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) settings: Settings,
+    /// The pace of deletions in pages.
+    pub(super) pacing: Pacing,
     pub(super) store: Store<Organization>,
     pub(super) memory: Memory,
+    pub(super) places: Arc<Places>,
     pub(super) requeue: UnboundedSender<ObjectRef<Organization>>,
 }
 

@@ -8,6 +8,7 @@ use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 
 use super::backoff::Failures;
+use super::known_size::KnownSize;
 use super::quick_check::QuickCheck;
 use super::status_cache::StatusCache;
 use crate::api::{Organization, OrganizationStatus, Reason};
@@ -31,6 +32,8 @@ pub(super) struct OfObject {
     /// not shorten the wait for a successor.
     terminating_since: Option<Instant>,
     pub(super) quick_check: Option<QuickCheck>,
+    /// How large its organization is.
+    pub(super) size: Option<KnownSize>,
     tenant: Option<LastSeen>,
 }
 

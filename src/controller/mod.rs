@@ -4,7 +4,10 @@ mod backoff;
 mod contenders;
 mod context;
 mod drift;
+mod known_size;
 mod memory;
+mod pacing;
+mod places;
 mod plan_cache;
 mod quick_check;
 mod reconcile;
@@ -27,6 +30,8 @@ use crate::cluster::chain;
 use context::Context;
 use drift::DriftPoller;
 use memory::Memory;
+use pacing::Pacing;
+use places::Places;
 
 /// Runs until `stop` turns true. Reconciliations that have begun end first: a cascade commits or rolls back.
 ///
@@ -47,10 +52,24 @@ pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) -> Result<(),
 
     metrics.follow(store.clone());
     let (requeue, requeued) = futures::channel::mpsc::unbounded();
-    let concurrency = settings.concurrency.max(1);
+    let large = settings.batch.places();
+    // Small deletions are never queued behind large ones.
+    let concurrency = settings.concurrency.max(1).saturating_add(large);
     let memory = Memory::new(settings.retry);
-    let context =
-        Arc::new(Context { cluster, database, plan, metrics, store: store.clone(), memory, requeue, settings });
+    let places = Places::new(usize::from(large), requeue.clone());
+    let pacing = Pacing::new(settings.pace.clone());
+    let context = Arc::new(Context {
+        cluster,
+        database,
+        plan,
+        metrics,
+        settings,
+        pacing,
+        places,
+        store: store.clone(),
+        memory,
+        requeue,
+    });
     let polling = stop_when(stop.clone(), DriftPoller::new(context.clone()).run());
     let mut polling = Background::spawn("drift poller", stop.clone(), polling);
     let controller = Controller::for_stream(objects, store)

@@ -5,6 +5,7 @@ mod execute;
 mod namesakes;
 mod observe;
 mod publish;
+mod size;
 
 use std::convert::Infallible;
 use std::sync::Arc;

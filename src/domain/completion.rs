@@ -59,10 +59,21 @@ impl CompletionProof {
         }
     }
 
-    /// What the ledger says, if nothing is left to verify.
+    /// Some rows are gone, and what is left is kept for good. `left` says what that is.
+    #[must_use]
+    pub fn interrupted(steps: Vec<DeletionStep>, left: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Interrupted, steps, detail: left.into() }
+    }
+
+    /// What the ledger says, if nothing is left to verify. The entry of an interrupted erasure is none until somebody has
+    /// decided that what is left stays.
     #[must_use]
     pub fn recorded(entry: &LedgerEntry) -> Option<Self> {
-        entry.verified.then(|| Self { outcome: entry.outcome, steps: entry.steps.clone(), detail: String::new() })
+        entry.verified.then(|| Self {
+            outcome: entry.outcome,
+            steps: entry.steps.clone(),
+            detail: entry.detail.clone().unwrap_or_default(),
+        })
     }
 
     /// What the ledger says of an erasure that was never verified, because the policy was lowered to `Retain` meanwhile.
@@ -93,14 +104,17 @@ impl CompletionProof {
     pub fn sentence(&self) -> String {
         match self.outcome {
             Outcome::Erased => {
-                let rows: i64 = self.steps.iter().map(|s| s.deleted).sum();
-                let list: Vec<String> = self.steps.iter().map(|s| format!("{} {}", s.deleted, s.entity)).collect();
                 format!(
-                    "The organization and its data were erased permanently: {rows} rows ({}).{}",
-                    list.join(", "),
+                    "The organization and its data were erased permanently: {}.{}",
+                    deleted(&self.steps),
                     self.detail
                 )
             }
+            Outcome::Interrupted => format!(
+                "The erasure was stopped for good. Deleted permanently: {}. The rest is kept: {}.",
+                deleted(&self.steps),
+                self.detail
+            ),
             Outcome::Deactivated => "The organization was deactivated; its data is kept.".into(),
             Outcome::Retained => format!("The organization and its data are kept: {}.", self.detail),
             Outcome::NotFound => {
@@ -109,6 +123,14 @@ impl CompletionProof {
             Outcome::Transferred => format!("Nothing was deleted: {}.", self.detail),
         }
     }
+}
+
+/// How many rows were deleted, and of what.
+#[must_use]
+pub fn deleted(steps: &[DeletionStep]) -> String {
+    let rows: i64 = steps.iter().map(|s| s.deleted).sum();
+    let list: Vec<String> = steps.iter().map(|s| format!("{} {}", s.deleted, s.entity)).collect();
+    format!("{rows} rows ({})", list.join(", "))
 }
 
 #[cfg(test)]

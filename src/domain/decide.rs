@@ -3,10 +3,11 @@
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::completion::CompletionProof;
-use super::facts::{ClaimOwner, Facts, LedgerEntry, Presence, Successor, Window};
+use super::completion::deleted;
+use super::facts::{ClaimOwner, Facts, LedgerEntry, Presence, Successor, UnderWay, Window};
 use super::failure::{Effect, Failure};
 use super::replacement::ForceSetting;
-use super::subject::Subject;
+use super::subject::{KEEP_REMAINDER, Subject};
 use crate::api::reason::Reason;
 use crate::api::{Activation, DeletionPolicy};
 
@@ -71,8 +72,12 @@ pub fn apply(subject: &Subject, facts: &Facts, owner: &ClaimOwner, activation_su
     if facts.id_changed {
         return Apply::Refuse(id_changed());
     }
-    // A deactivation left over from a recovery window is undone with the takeover.
-    let restore = facts.claim.as_ref().and_then(|c| c.window).filter(|w| w.was_active);
+    // A deactivation left over from a recovery window is undone with the takeover, unless rows are gone.
+    let begun = facts.under_way().filter(|begun| begun.rows() > 0);
+    let restore = facts.claim.as_ref().and_then(|c| c.window).filter(|w| w.was_active && begun.is_none());
+    if let Some(begun) = begun.filter(|_| subject.state == Some(Activation::Active)) {
+        return Apply::Refuse(left_by_another(begun, &facts.key));
+    }
     let wanted = subject.state.or(restore.map(|_| Activation::Active));
     let activation = match wanted {
         Some(_) if !activation_supported => return Apply::Refuse(deactivation_unsupported()),
@@ -89,12 +94,13 @@ pub fn apply(subject: &Subject, facts: &Facts, owner: &ClaimOwner, activation_su
 
 /// What to do with a terminating object before the database is asked. Returns `None` if the database decides.
 ///
-/// `Retain`, and every policy once the CRD itself is terminating, keeps the data and waits for nothing.
+/// `Retain`, and every policy once the CRD itself is terminating, keeps the data and waits for nothing. Where rows may be gone
+/// already, the database says first whether they are.
 #[must_use]
 pub fn keep_without_asking(subject: &Subject, crd_terminating: bool) -> Option<KeepBecause> {
     if crd_terminating {
         Some(KeepBecause::Uninstall)
-    } else if subject.policy == DeletionPolicy::Retain {
+    } else if subject.policy == DeletionPolicy::Retain && !subject.rows_may_be_gone {
         Some(KeepBecause::Policy)
     } else {
         None
@@ -126,6 +132,10 @@ pub enum Remove {
     Verify(LedgerEntry),
     /// Keep everything, record it.
     Retain(KeepBecause),
+    /// Stop an erasure of which rows are gone, and say how far it got: the policy was lowered.
+    Interrupt(UnderWay),
+    /// Keep what an interrupted erasure left, and record it.
+    KeepRemainder,
     /// Hand the claim to another live object that names the same organization.
     Transfer(Successor),
     /// Switch the organization off and keep its data.
@@ -176,12 +186,28 @@ pub struct Circumstances {
     pub rows_left: bool,
     /// The plan names an activation column.
     pub activation_supported: bool,
-    /// Seconds to wait between deactivation and erasure because some table is not protected; 0 if all are.
+    /// How an erasure deletes.
+    pub size: Size,
+    /// Seconds to wait between deactivation and erasure because some table is not protected, or because rows go in pages; else 0.
     pub drain_seconds: i64,
     /// How long an erasure waits for a successor; zero: not at all.
     pub handover: SignedDuration,
     /// How long ago this process saw first that the object is terminating, by its own clock.
     pub terminating_for: SignedDuration,
+}
+
+/// How many rows an organization has, as far as that matters for its erasure.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Size {
+    /// They go in one transaction.
+    Small,
+    /// They go in pages first.
+    Large {
+        /// How many there are, as far as it is known.
+        estimated: i64,
+    },
+    /// They do not go, because none of them can go in pages.
+    Unpageable(Failure),
 }
 
 impl Circumstances {
@@ -232,7 +258,7 @@ impl Circumstances {
 #[must_use]
 pub fn remove(subject: &Subject, facts: &Facts, owner: &ClaimOwner, with: &Circumstances) -> Remove {
     // 1. What was done is done: the ledger comes first.
-    if let Some(entry) = &facts.ledger {
+    if let Some(entry) = facts.ledger.as_ref().filter(|entry| !entry.may_go_on()) {
         return CompletionProof::recorded(entry).map_or_else(|| Remove::Verify(entry.clone()), Remove::Release);
     }
     // 2. Only the database in which the object was claimed may be asked.
@@ -248,20 +274,42 @@ pub fn remove(subject: &Subject, facts: &Facts, owner: &ClaimOwner, with: &Circu
         }
         ClaimOwner::OtherCluster { adoptable: None, .. } => return Remove::Refuse(claimed(owner)),
     };
-    // 4. A rename hands over instead of deleting.
+    let noted = facts.claim.as_ref().filter(|_| *owner == ClaimOwner::ThisObject);
+    // 4. Rows are gone: only the rest can be erased or kept. That `Delete` was in effect, the database has proven.
+    if let Some(begun) = facts.under_way().filter(|begun| begun.rows() > 0) {
+        let own = begun.uid == subject.uid;
+        let policy = if own { subject.asked } else { subject.effective_policy(noted.map(|c| c.policy)) };
+        match policy {
+            DeletionPolicy::Delete => return go_on(subject, take_from, begun),
+            _ if own && subject.keeps_remainder => return Remove::KeepRemainder,
+            _ if own => return Remove::Interrupt(begun.clone()),
+            DeletionPolicy::Retain => return Remove::Retain(KeepBecause::RaiseRefused),
+            DeletionPolicy::Deactivate => {}
+        }
+    }
+    // 5. A rename hands over instead of deleting.
     if let Some(successor) = &with.successor {
         return Remove::Transfer(successor.clone());
     }
-    let noted = facts.claim.as_ref().filter(|_| *owner == ClaimOwner::ThisObject);
     let absent = facts.organization == Presence::Absent;
     match subject.effective_policy(noted.map(|c| c.policy)) {
-        // 5. A policy that was raised while terminating is not followed.
+        // 6. A policy that was raised while terminating is not followed. Without a raise, the database was only asked whether
+        // rows are gone.
+        DeletionPolicy::Retain if subject.asked == DeletionPolicy::Retain => Remove::Retain(KeepBecause::Policy),
         DeletionPolicy::Retain => Remove::Retain(KeepBecause::RaiseRefused),
         _ if absent && !with.rows_left => Remove::NotFound,
         DeletionPolicy::Deactivate if absent => Remove::Retain(KeepBecause::Policy),
         DeletionPolicy::Deactivate if !with.activation_supported => Remove::Refuse(deactivation_unsupported()),
         DeletionPolicy::Deactivate => Remove::Deactivate { take_from },
         DeletionPolicy::Delete => erase_or_wait(subject, facts, with, take_from, noted.and_then(|c| c.window)),
+    }
+}
+
+/// An erasure of which rows are gone waits for nothing: nobody can take the organization over any more.
+fn go_on(subject: &Subject, take_from: Option<String>, begun: &UnderWay) -> Remove {
+    match subject.force_setting {
+        Some(setting) => Remove::Refuse(replacement_suspected(subject, setting).effect(Effect::Partial(begun.rows()))),
+        None => Remove::Erase { take_from },
     }
 }
 
@@ -272,7 +320,10 @@ fn erase_or_wait(
     take_from: Option<String>,
     window: Option<Window>,
 ) -> Remove {
-    // 6. A deletion that may be half of a replacement is not a request to erase.
+    if let Size::Unpageable(failure) = &with.size {
+        return Remove::Refuse(failure.clone());
+    }
+    // 7. A deletion that may be half of a replacement is not a request to erase.
     if let Some(setting) = subject.force_setting {
         return Remove::Refuse(replacement_suspected(subject, setting));
     }
@@ -281,7 +332,7 @@ fn erase_or_wait(
         return Remove::Refuse(deactivation_unsupported());
     }
     if window.is_none() {
-        // 7. A recovery window deactivates at once; what only drains does so when no successor has come.
+        // 8. A recovery window deactivates at once; what only drains does so when no successor has come.
         let until = with.handover_ends(facts, None);
         let at_once = subject.recovery_window_seconds > 0 && facts.organization != Presence::Absent;
         if facts.now < until && !at_once {
@@ -308,7 +359,47 @@ fn replacement_suspected(subject: &Subject, setting: ForceSetting) -> Failure {
 /// The command that ends a deletion and keeps the data.
 #[must_use]
 pub fn keep_data(name: &str) -> String {
-    format!("kubectl patch organization {name} --type merge -p '{{\"spec\":{{\"deletionPolicy\":\"Retain\"}}}}'")
+    set_policy(name, DeletionPolicy::Retain)
+}
+
+/// The command that sets a policy.
+fn set_policy(name: &str, policy: DeletionPolicy) -> String {
+    let policy = policy.as_str();
+    format!("kubectl patch organization {name} --type merge -p '{{\"spec\":{{\"deletionPolicy\":\"{policy}\"}}}}'")
+}
+
+/// The policy was lowered after rows had been deleted. `left` says what is left.
+#[must_use]
+pub fn interrupted(subject: &Subject, begun: &UnderWay, left: &str) -> Failure {
+    let (name, uid) = (&subject.name, &subject.uid);
+    Failure::new(
+        Reason::ErasureInterrupted,
+        format!(
+            "deletionPolicy was set to {} while rows were being deleted in pages, so the erasure stopped after {}. Left: {left}",
+            subject.asked.as_str(),
+            deleted(&begun.deleted)
+        ),
+    )
+    .rows(begun.rows())
+    .effect(Effect::Partial(begun.rows()))
+    .remedy(format!(
+        "to erase the rest: {}; to keep the rest for good: kubectl annotate organization {name} {KEEP_REMAINDER}={uid}",
+        set_policy(name, DeletionPolicy::Delete)
+    ))
+}
+
+/// An organization of which another object's erasure has deleted rows must not be used.
+fn left_by_another(begun: &UnderWay, key: &str) -> Failure {
+    let key = planner::identifier::literal(key);
+    Failure::new(
+        Reason::ErasureInterrupted,
+        "the deletion of another object has erased a part of this organization, and that object is gone",
+    )
+    .rows(begun.rows())
+    .effect(Effect::Partial(begun.rows()))
+    .remedy(format!(
+        "to erase the rest: delete this object with deletionPolicy Delete; to use what is left: DELETE FROM organization_operator.erasures WHERE organization_key = {key};"
+    ))
 }
 
 /// A standby proves nothing, and changes nothing.

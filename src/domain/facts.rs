@@ -26,6 +26,55 @@ pub struct Facts {
     pub ledger: Option<LedgerEntry>,
 }
 
+/// An erasure of a large organization that has deleted rows in pages, or is about to, and has not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnderWay {
+    /// Uid of the object whose deletion it is.
+    pub uid: String,
+    /// When it began, by the database's clock.
+    pub started: Timestamp,
+    /// When its last page was committed.
+    pub updated: Timestamp,
+    /// Rows of the organization before the first page, as estimated.
+    pub estimated: i64,
+    /// Rows that pages have deleted, by entity: as many were found as deleted.
+    pub deleted: Vec<DeletionStep>,
+    /// When a lowered policy stopped it. `None` if it goes on.
+    pub interrupted: Option<Timestamp>,
+}
+
+impl UnderWay {
+    /// What was deleted in pages and then by `last`, the steps of the last transaction, in the order of these. Entities that
+    /// the plan no longer has come first.
+    #[must_use]
+    pub fn and_then(&self, last: Vec<DeletionStep>) -> Vec<DeletionStep> {
+        let known = |step: &&DeletionStep| last.iter().any(|of_last| of_last.entity == step.entity);
+        let mut steps: Vec<DeletionStep> = self.deleted.iter().filter(|step| !known(step)).cloned().collect();
+        for mut step in last {
+            if let Some(paged) = self.deleted.iter().find(|paged| paged.entity == step.entity) {
+                step.found += paged.found;
+                step.deleted += paged.deleted;
+            }
+            steps.push(step);
+        }
+        steps
+    }
+
+    /// Rows that pages have deleted.
+    #[must_use]
+    pub fn rows(&self) -> i64 {
+        self.deleted.iter().map(|step| step.deleted).sum()
+    }
+}
+
+impl Facts {
+    /// The organization's erasure in pages, if one has begun and not ended.
+    #[must_use]
+    pub fn under_way(&self) -> Option<&UnderWay> {
+        self.claim.as_ref().and_then(|claim| claim.under_way.as_ref())
+    }
+}
+
 /// Whether the organization is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
@@ -53,6 +102,16 @@ pub struct Claim {
     pub expiration: Option<Timestamp>,
     /// The deactivation that precedes an erasure.
     pub window: Option<Window>,
+    /// An erasure of the organization in pages, of this owner or of an earlier one.
+    pub under_way: Option<UnderWay>,
+}
+
+impl Claim {
+    /// Rows of the organization that pages have deleted.
+    #[must_use]
+    pub fn rows_gone(&self) -> i64 {
+        self.under_way.as_ref().map_or(0, UnderWay::rows)
+    }
 }
 
 /// The deactivation that precedes an erasure.
@@ -75,6 +134,16 @@ pub struct LedgerEntry {
     pub finished: Timestamp,
     /// What no foreign key protects was counted again after COMMIT.
     pub verified: bool,
+    /// Why the data was kept, or what is left of it, if that was recorded.
+    pub detail: Option<String>,
+}
+
+impl LedgerEntry {
+    /// It says how far an interrupted erasure got, which may still go on.
+    #[must_use]
+    pub fn may_go_on(&self) -> bool {
+        self.outcome == Outcome::Interrupted && !self.verified
+    }
 }
 
 /// Who owns the claim on the organization, seen from one object.

@@ -1,5 +1,6 @@
 //! A failure as a person needs to read it: what happened, where, how many rows, what it did to the data, and what clears it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use planner::finding::{Finding, Kind, remedies};
@@ -59,13 +60,15 @@ pub enum Effect {
     Open,
     /// The organization was erased before; the last count is still to come.
     Erased,
+    /// It deleted nothing more; so many rows had been deleted in pages before.
+    Partial(i64),
 }
 
 impl Effect {
     /// The sentence with which a message ends, without a full stop.
     #[must_use]
-    pub const fn sentence(self) -> &'static str {
-        match self {
+    pub fn sentence(self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Self::Untouched => "Nothing was changed",
             Self::RolledBack => "Nothing was deleted",
             Self::NothingThisTime => "This attempt deleted nothing",
@@ -73,7 +76,11 @@ impl Effect {
                 "It is not known whether the transaction was committed; the next attempt checks the ledger first"
             }
             Self::Erased => "The organization was erased, and its unprotected tables still have to be counted again",
-        }
+            Self::Partial(1) => return Cow::Borrowed("1 row was deleted before; the rest is unchanged"),
+            Self::Partial(rows) => {
+                return Cow::Owned(format!("{rows} rows were deleted before; the rest is unchanged"));
+            }
+        })
     }
 }
 

@@ -14,7 +14,7 @@ use super::report::sentences::{Waits, explained};
 use super::report::status::{status, worth_writing};
 use super::subject::Subject;
 use crate::api::Reason;
-use crate::api::status::OrganizationStatus;
+use crate::api::status::{OrganizationStatus, Outcome};
 
 /// What to write, in the order of the fields: whoever watches the object sees how a deletion ended before the object is gone,
 /// and a failure that the status shows was announced, also when the operator is killed in between.
@@ -28,6 +28,8 @@ pub struct Publication<'a> {
     pub status: Option<OrganizationStatus>,
     /// The proof with which the object is released, if it is.
     pub release: Option<&'a CompletionProof>,
+    /// Rows deleted in a second, if they go in pages.
+    pub rate: Option<i64>,
     /// When to reconcile again. `None` if something has to change first.
     pub again: Option<Duration>,
 }
@@ -52,7 +54,9 @@ pub fn publication<'a>(
     let outcome = previous.and_then(|s| s.deletion.as_ref()).and_then(|d| d.outcome);
     let shown = outcome.is_some() && outcome == release.map(CompletionProof::outcome);
     let status = status(subject, previous, reconciliation, attempts, waits, now);
+    let progress = status.deletion.as_ref().and_then(|d| d.progress.as_ref());
     Publication {
+        rate: progress.and_then(|p| p.rows_per_second),
         log: own,
         events: warning.into_iter().chain(reconciliation.announcement.clone()).collect(),
         status: (!shown && worth_writing(previous, &status)).then_some(status),
@@ -109,7 +113,8 @@ pub fn held(
 /// The Event about a completed deletion.
 #[must_use]
 pub fn completed(proof: &CompletionProof) -> Announcement {
-    Announcement::once(Severity::Normal, proof.outcome().as_str(), "Delete", proof.sentence())
+    let severity = if proof.outcome() == Outcome::Interrupted { Severity::Warning } else { Severity::Normal };
+    Announcement::once(severity, proof.outcome().as_str(), "Delete", proof.sentence())
 }
 
 #[cfg(test)]

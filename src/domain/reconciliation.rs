@@ -6,10 +6,12 @@ use planner::{CompiledPlan, finding};
 
 use super::announcement::Announcement;
 use super::completion::CompletionProof;
-use super::facts::{Facts, Presence};
+use super::facts::{Facts, Presence, UnderWay};
 use super::failure::{Effect, Failure};
 use super::report::deletion::Deletion;
+use super::report::progress::Progress;
 use super::subject::Subject;
+use crate::api::DeletionPolicy;
 use crate::api::condition::stage;
 use crate::api::status::{ClaimStatus, Inventory, ObservedState, Outcome};
 
@@ -57,6 +59,32 @@ impl Reconciliation {
             || failure.effect == Some(Effect::Erased);
         let failure = if erased { failure.after_erasure() } else { failure };
         Self::new(Ended::Deleting(Deletion::blocked(subject.policy, failure, erased)), observed)
+    }
+
+    /// The same after pages have deleted rows, which a deletion that failed still shows. It is one with `Delete`, whatever the
+    /// policy is now.
+    #[must_use]
+    pub fn after_pages(mut self, begun: &UnderWay) -> Self {
+        if let Ended::Deleting(deletion) = &mut self.ended {
+            deletion.policy = DeletionPolicy::Delete;
+            deletion.steps.clone_from(&begun.deleted);
+            deletion.progress = Some(Progress {
+                rows: begun.rows(),
+                estimated: begun.estimated,
+                since: begun.started,
+                waiting_for: None,
+            });
+        }
+        self
+    }
+
+    /// How far it is, if it goes in pages.
+    #[must_use]
+    pub fn progress(&self) -> Option<&Progress> {
+        match &self.ended {
+            Ended::Deleting(deletion) => deletion.progress.as_ref(),
+            Ended::InSync | Ended::Failed(_) | Ended::Completed(_) => None,
+        }
     }
 
     /// What went wrong, if something did.

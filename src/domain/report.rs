@@ -3,6 +3,7 @@
 mod conditions;
 pub mod deletion;
 pub mod error;
+pub mod progress;
 pub mod sentences;
 pub mod status;
 

@@ -8,6 +8,9 @@ use crate::api::condition;
 use crate::api::status::{ClaimStatus, OrganizationStatus};
 use crate::api::{Activation, DeletionPolicy, FINALIZER, Organization};
 
+/// The annotation that releases an object whose erasure was interrupted, and keeps what is left: its value is the uid.
+pub const KEEP_REMAINDER: &str = "organization-operator.io/keep-remainder";
+
 /// What the operator needs to know of an object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Subject {
@@ -21,6 +24,12 @@ pub struct Subject {
     pub organization_id: String,
     /// The policy in effect: what spec says, but never more than a terminating object was seen with before.
     pub policy: DeletionPolicy,
+    /// What spec says now. It counts only where the database proves that rows were deleted under `Delete` already.
+    pub asked: DeletionPolicy,
+    /// Status shows that rows were deleted in pages. It can only make the operator ask the database first.
+    pub rows_may_be_gone: bool,
+    /// Whoever is responsible keeps for good what an interrupted erasure left: the annotation names this object's uid.
+    pub keeps_remainder: bool,
     /// The policy may have been raised after the deletion began: what the claim noted before decides.
     pub raise_suspected: bool,
     /// The field manager that set the policy, for the ledger.
@@ -77,6 +86,13 @@ impl Subject {
             generation: meta.generation.unwrap_or_default(),
             organization_id: spec.organization_id.clone(),
             policy,
+            asked: spec.deletion_policy,
+            rows_may_be_gone: status.and_then(|s| s.deletion.as_ref()).is_some_and(|d| d.progress.is_some()),
+            keeps_remainder: meta
+                .annotations
+                .as_ref()
+                .and_then(|a| a.get(KEEP_REMAINDER))
+                .is_some_and(|uid| !uid.is_empty() && Some(uid) == meta.uid.as_ref()),
             raise_suspected,
             policy_manager: owner.and_then(|o| o.manager.clone()),
             state: spec.state,

@@ -5,19 +5,31 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres, Row as _};
 
-use super::Actor;
+use super::{Actor, erasures};
 use crate::api::{DeletionPolicy, Reason};
+use crate::db::Database;
 use crate::db::error::{During, OrFailure as _, Unreadable};
 use crate::db::statement::{own, time};
 use crate::domain::facts::{Claim, Successor, Window};
 use crate::domain::{Effect, Failure};
 
-const OF_ORGANIZATION: &str = "SELECT * FROM organization_operator.claims WHERE organization_key = $1";
+/// A query of claims, each with the erasure of its organization that is under way.
+macro_rules! claims {
+    ($condition:literal) => {
+        concat!(
+            "SELECT c.*, e.object_uid AS erasure_uid, e.started_at, e.updated_at, e.estimated_rows, e.deleted, \
+             e.interrupted_at FROM organization_operator.claims c LEFT JOIN organization_operator.erasures e \
+             ON e.organization_key = c.organization_key WHERE ",
+            $condition
+        )
+    };
+}
 
-const LOCK: &str = "SELECT * FROM organization_operator.claims WHERE organization_key = $1 FOR UPDATE";
+const OF_ORGANIZATION: &str = claims!("c.organization_key = $1");
 
-const LOCK_OF_OBJECT: &str =
-    "SELECT * FROM organization_operator.claims WHERE cluster_id = $1 AND object_uid = $2 FOR UPDATE";
+const LOCK: &str = claims!("c.organization_key = $1 FOR UPDATE OF c");
+
+const LOCK_OF_OBJECT: &str = claims!("c.cluster_id = $1 AND c.object_uid = $2 FOR UPDATE OF c");
 
 const INSERT: &str = "INSERT INTO organization_operator.claims
     (organization_key, cluster_id, object_uid, object_name, policy)
@@ -48,7 +60,8 @@ SET object_uid = $3, object_name = $4, policy = $5, expiration_time = NULL, wind
 WHERE organization_key = $1 AND cluster_id = $2
     AND NOT EXISTS (SELECT 1 FROM organization_operator.claims c WHERE c.cluster_id = $2 AND c.object_uid = $3)";
 
-const DROP: &str = "DELETE FROM organization_operator.claims WHERE cluster_id = $1 AND object_uid = $2";
+const ADOPT: &str =
+    "UPDATE organization_operator.erasures SET cluster_id = $1, object_uid = $2 WHERE organization_key = $3";
 
 fn claim_in(row: &PgRow) -> Result<Claim, sqlx::Error> {
     let window = match (time(row, "window_started_at")?, row.try_get("window_was_active")?) {
@@ -66,11 +79,12 @@ fn claim_in(row: &PgRow) -> Result<Claim, sqlx::Error> {
         policy: policy.parse::<DeletionPolicy>().map_err(|_| Unreadable("the policy of a claim"))?,
         expiration: time(row, "expiration_time")?,
         window,
+        under_way: erasures::under_way_in(row)?,
     })
 }
 
 /// The claim on an organization, without a lock.
-pub(super) async fn of_organization(connection: &mut PgConnection, key: &str) -> Result<Option<Claim>, Failure> {
+pub(crate) async fn of_organization(connection: &mut PgConnection, key: &str) -> Result<Option<Claim>, Failure> {
     let row = own(OF_ORGANIZATION).bind(key).fetch_optional(connection).await;
     let during = During::table("observing", None, "organization_operator.claims");
     row.and_then(|row| row.as_ref().map(claim_in).transpose()).or_failure(during)
@@ -132,6 +146,7 @@ pub(crate) async fn lock_claim(
         policy: actor.subject.policy,
         expiration: None,
         window: claim.window,
+        under_way: claim.under_way,
     })
 }
 
@@ -193,8 +208,35 @@ pub(super) async fn hand_over(
     Ok(())
 }
 
-/// Drops the object's claim.
-pub(crate) async fn drop_claim(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
-    actor.own(DROP).execute(connection).await.or_failure(During::action("dropping the claim"))?;
+/// Lets the object go on with an erasure that another one began, whose claim it has by now.
+async fn adopt_erasure(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
+    let adopted = actor.own(ADOPT).bind(actor.key).execute(connection).await;
+    adopted.or_failure(During::action("taking over the erasure"))?;
     Ok(())
+}
+
+impl Database {
+    /// Takes over the claim on an organization, and the erasure of it that another object began.
+    ///
+    /// # Errors
+    /// Fails when the claim cannot be obtained, or the database refuses.
+    pub async fn adopt_erasure(&self, actor: Actor<'_>, take_from: Option<&str>) -> Result<(), Failure> {
+        let mut tx = self.begin().await?;
+        lock_claim(&mut tx, actor, take_from).await?;
+        adopt_erasure(&mut tx, actor).await?;
+        tx.commit().await.or_failure(During::action("committing"))
+    }
+}
+
+/// Drops the object's claim. What is recorded with it must be true, so this fails if pages have deleted rows meanwhile.
+pub(crate) async fn drop_claim(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
+    let begun = erasures::end_with_claim(connection, actor).await?;
+    if begun.is_none_or(|(begun, _)| begun.rows() == 0) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Reason::SerializationFailure,
+        "another process deleted rows of the organization before this transaction began",
+    )
+    .remedy("nothing: the operator tries again by itself"))
 }

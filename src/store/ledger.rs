@@ -1,5 +1,6 @@
 //! The ledger: one truthful record of how each deletion ended.
 
+use k8s_openapi::jiff::Timestamp;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
@@ -13,18 +14,25 @@ use crate::domain::facts::LedgerEntry;
 use crate::domain::written::WrittenTable;
 use crate::domain::{Effect, Failure};
 
-const OF_OBJECT: &str = "SELECT outcome, steps, finished_at, verified_at IS NOT NULL AS verified
+const OF_OBJECT: &str = "SELECT outcome, steps, finished_at, verified_at IS NOT NULL AS verified, detail
 FROM organization_operator.ledger
 WHERE cluster_id = $1 AND object_uid = $2";
 
-/// An entry starts with its transaction and finishes when it is written: the waits of the transaction in between must not
-/// count as drain time.
+/// An entry starts with its transaction, or with the first of its pages, and finishes when it is written: the waits of the
+/// transaction in between must not count as drain time. The entry of an interrupted erasure that may go on is replaced by the
+/// one of its end.
 const INSERT: &str = "INSERT INTO organization_operator.ledger
     (cluster_id, object_uid, object_name, organization_key, outcome, policy, policy_manager, steps,
-    organizations_deleted, detail, plan_digest, operator_version, finished_at, verified_at, written)
+    organizations_deleted, detail, plan_digest, operator_version, finished_at, verified_at, written, started_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, clock_timestamp(), CASE WHEN $13 THEN clock_timestamp() END,
-    $14)
-ON CONFLICT (cluster_id, object_uid) DO NOTHING";
+    $14, COALESCE($15, now()))
+ON CONFLICT (cluster_id, object_uid) DO UPDATE
+SET outcome = EXCLUDED.outcome, policy = EXCLUDED.policy, policy_manager = EXCLUDED.policy_manager,
+    steps = EXCLUDED.steps, organizations_deleted = EXCLUDED.organizations_deleted, detail = EXCLUDED.detail,
+    plan_digest = EXCLUDED.plan_digest, operator_version = EXCLUDED.operator_version,
+    finished_at = EXCLUDED.finished_at, verified_at = EXCLUDED.verified_at, written = EXCLUDED.written,
+    started_at = EXCLUDED.started_at
+WHERE ledger.outcome = 'Interrupted' AND ledger.verified_at IS NULL";
 
 /// What was written is added to what the entry says. If one of the two is not known, their sum is not.
 const AMEND: &str = "UPDATE organization_operator.ledger
@@ -50,12 +58,24 @@ pub(crate) struct Record<'a> {
     pub(crate) verified: bool,
     /// `None` if nothing was deleted, or if the server does not count.
     pub(crate) written: Option<&'a [WrittenTable]>,
+    /// When the first page began. `None` if there were no pages.
+    pub(crate) started: Option<Timestamp>,
 }
 
 impl<'a> Record<'a> {
     /// A record without deleted rows.
     pub(crate) fn kept(outcome: Outcome, policy: DeletionPolicy, detail: &'a str) -> Self {
-        Self { outcome, policy, steps: &[], organizations: 0, detail, plan_digest: "", verified: true, written: None }
+        Self {
+            outcome,
+            policy,
+            steps: &[],
+            organizations: 0,
+            detail,
+            plan_digest: "",
+            verified: true,
+            written: None,
+            started: None,
+        }
     }
 }
 
@@ -64,15 +84,19 @@ impl<'a> Record<'a> {
 pub(super) fn entry_in(row: &PgRow) -> Result<Option<LedgerEntry>, sqlx::Error> {
     let Some(outcome) = row.try_get::<Option<&str>, _>("outcome")? else { return Ok(None) };
     let steps: sqlx::types::Json<Vec<DeletionStep>> = row.try_get("steps")?;
+    let outcome = outcome.parse().map_err(|_| Unreadable("the outcome of a deletion in the ledger"))?;
+    // Other details are whole sentences.
+    let explained = matches!(outcome, Outcome::Retained | Outcome::Interrupted);
     Ok(Some(LedgerEntry {
-        outcome: outcome.parse().map_err(|_| Unreadable("the outcome of a deletion in the ledger"))?,
+        outcome,
         steps: steps.0,
         finished: time(row, "finished_at")?.ok_or(Unreadable("a time"))?,
         verified: row.try_get("verified")?,
+        detail: row.try_get::<Option<String>, _>("detail")?.filter(|_| explained),
     }))
 }
 
-/// The entry of an object. Returns `None` if its deletion has not ended.
+/// The entry of an object. Returns `None` if its deletion has neither ended nor been interrupted.
 pub(crate) async fn entry_of(
     connection: &mut PgConnection,
     cluster: &str,
@@ -88,7 +112,7 @@ pub(crate) async fn completion_of(
     actor: Actor<'_>,
 ) -> Result<Option<CompletionProof>, Failure> {
     let entry = entry_of(connection, actor.cluster, &actor.subject.uid).await?;
-    entry.as_ref().map(completed).transpose()
+    entry.filter(|entry| !entry.may_go_on()).as_ref().map(completed).transpose()
 }
 
 /// The proof in an entry. An erasure that still has to be verified has none.
@@ -113,6 +137,7 @@ pub(crate) async fn write(connection: &mut PgConnection, actor: Actor<'_>, recor
         .bind(env!("CARGO_PKG_VERSION"))
         .bind(record.verified)
         .bind(record.written.map(sqlx::types::Json))
+        .bind(record.started.map(jiff_sqlx::Timestamp::from))
         .execute(connection)
         .await
         .or_failure(During::action("writing the ledger"))?;

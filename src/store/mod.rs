@@ -6,12 +6,14 @@ pub(crate) mod captured_keys;
 pub(crate) mod claim;
 mod deactivate;
 mod enforce;
+pub(crate) mod erasures;
 pub mod installation;
 pub(crate) mod ledger;
 pub mod migrations;
 mod observe;
 mod recovery_window;
 pub mod retain;
+pub mod standbys;
 mod transfer;
 
 use sqlx::Postgres;

@@ -14,7 +14,7 @@ use crate::domain::{Failure, Subject};
 use planner::CompiledPlan;
 
 const OBJECT: &str = "SELECT i.id::text AS installation, pg_is_in_recovery() AS standby, clock_timestamp() AS now,
-    c.organization_key, l.outcome, l.steps, l.finished_at, l.verified_at IS NOT NULL AS verified
+    c.organization_key, l.outcome, l.steps, l.finished_at, l.verified_at IS NOT NULL AS verified, l.detail
 FROM organization_operator.installation i
 LEFT JOIN organization_operator.claims c ON c.cluster_id = $1 AND c.object_uid = $2
 LEFT JOIN organization_operator.ledger l ON l.cluster_id = $1 AND l.object_uid = $2

@@ -50,25 +50,29 @@ impl Database {
         self.naming_blockers(pid, Box::pin(work)).await
     }
 
-    /// Undoes the deactivation that preceded an erasure which failed; the claim stays.
+    /// Undoes the deactivation that preceded an erasure which failed; the claim stays. Returns `false` if it changed nothing,
+    /// because rows of the organization are gone.
     ///
     /// # Errors
     /// Fails when the database refuses.
-    pub async fn end_window(&self, actor: Actor<'_>, plan: &CompiledPlan) -> Result<(), Failure> {
+    pub async fn end_window(&self, actor: Actor<'_>, plan: &CompiledPlan) -> Result<bool, Failure> {
         let mut tx = self.begin().await?;
         let pid = server(&mut tx).await?.pid;
         let work = async move {
             if let Some((_, claim)) = lock_claim_of_object(&mut tx, actor.cluster, &actor.subject.uid).await? {
+                if claim.rows_gone() > 0 {
+                    return Ok(false);
+                }
                 restore(&mut tx, actor.key, &claim, plan).await?;
                 claim::end_window(&mut tx, actor).await?;
             }
-            commit(tx).await
+            commit(tx).await.map(|()| true)
         };
         self.naming_blockers(pid, Box::pin(work)).await
     }
 }
 
-/// Switches an organization on again that was active before its recovery window.
+/// Switches an organization on again that was active before its recovery window, unless rows of it are gone.
 pub(super) async fn restore(
     connection: &mut PgConnection,
     key: &str,
@@ -76,7 +80,9 @@ pub(super) async fn restore(
     plan: &CompiledPlan,
 ) -> Result<(), Failure> {
     match claim.window {
-        Some(window) if window.was_active => switch(connection, key, Activation::Active, plan).await,
+        Some(window) if window.was_active && claim.rows_gone() == 0 => {
+            switch(connection, key, Activation::Active, plan).await
+        }
         _ => Ok(()),
     }
 }

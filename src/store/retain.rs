@@ -7,7 +7,7 @@ use sqlx::Connection as _;
 use super::claim::{drop_claim, lock_claim_of_object};
 use super::ledger::Record;
 use super::recovery_window::restore;
-use super::{Actor, ledger};
+use super::{Actor, erasures, ledger};
 use crate::api::Reason;
 use crate::api::condition::stage;
 use crate::api::status::Outcome;
@@ -15,17 +15,34 @@ use crate::db::Database;
 use crate::db::error::{During, OrFailure as _};
 use crate::db::transaction::commit;
 use crate::domain::completion::CompletionProof;
-use crate::domain::decide::KeepBecause;
+use crate::domain::decide::{KeepBecause, interrupted};
 use crate::domain::{Failure, Subject};
 use planner::CompiledPlan;
 
 impl Database {
     /// Records that the data is kept, and restores the activation that a recovery window changed. An object that owns
-    /// nothing restores nothing.
+    /// nothing restores nothing. Where pages have deleted rows, it records that instead.
     ///
     /// # Errors
-    /// Fails when the database refuses. The caller then decides whether to wait.
+    /// Fails with `ErasureInterrupted` if pages have deleted rows, and nobody has decided yet what happens to the rest; and
+    /// when the database refuses. The caller then decides whether to wait.
     pub async fn retain(
+        &self,
+        cluster: &str,
+        subject: &Subject,
+        because: &KeepBecause,
+        plan: Option<&CompiledPlan>,
+    ) -> Result<CompletionProof, Failure> {
+        match self.retain_once(cluster, subject, because, plan).await {
+            // A page of another process may have been committed meanwhile: the second attempt sees what it deleted.
+            Err(failure) if failure.reason == Reason::SerializationFailure => {
+                self.retain_once(cluster, subject, because, plan).await
+            }
+            done => done,
+        }
+    }
+
+    async fn retain_once(
         &self,
         cluster: &str,
         subject: &Subject,
@@ -36,8 +53,22 @@ impl Database {
         let mine = lock_claim_of_object(&mut tx, cluster, &subject.uid).await?;
         let key = mine.as_ref().map_or(subject.organization_id.as_str(), |(key, _)| key.as_str());
         let actor = Actor { cluster, subject, key };
-        if let Some(entry) = ledger::entry_of(&mut tx, cluster, &subject.uid).await? {
+        let entry = ledger::entry_of(&mut tx, cluster, &subject.uid).await?;
+        if let Some(entry) = entry.filter(|entry| !entry.may_go_on()) {
             return Ok(CompletionProof::recorded(&entry).unwrap_or_else(|| CompletionProof::unverified(&entry)));
+        }
+        let begun = mine.as_ref().and_then(|(_, claim)| claim.under_way.as_ref());
+        if let Some(begun) = begun.filter(|begun| begun.uid == subject.uid && begun.rows() > 0) {
+            if *because == KeepBecause::Policy {
+                return Err(interrupted(subject, begun, "the rest, which was not counted yet"));
+            }
+            let detail = format!("{}; nobody counted it", kept(because));
+            let record =
+                Record { steps: &begun.deleted, ..Record::kept(Outcome::Interrupted, subject.policy, &detail) };
+            ledger::write(&mut tx, actor, &record).await?;
+            erasures::end_with_claim(&mut tx, actor).await?;
+            commit(tx).await?;
+            return Ok(CompletionProof::interrupted(begun.deleted.clone(), detail));
         }
         let mut detail = kept(because);
         if let Some((_, claim)) = &mine
@@ -88,6 +119,9 @@ pub fn kept_without_record(because: &KeepBecause, subject: &Subject, failed: Opt
         None => "the database did not answer in time".to_owned(),
     };
     let before = match subject.stage.as_deref() {
+        _ if subject.rows_may_be_gone => {
+            "; rows were deleted in pages before, and the organization is still deactivated"
+        }
         Some(stage::ERASING | stage::VERIFYING) => {
             "; an erasure was under way before and may have been committed: check the ledger"
         }

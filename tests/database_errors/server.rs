@@ -39,6 +39,7 @@ async fn no_way_in(world: Arc<World>, via: Via) {
     // With one session, whatever is wrong with a session stays wrong until the operator makes another one.
     let launch = launch(&scene, via).await.configure("pollIntervalSeconds", json!(3600));
     let launch = launch.configure("concurrency", json!(1)).configure("database.maxConnections", json!(3));
+    let launch = launch.configure("cascade", json!({"batch": "never"}));
     let mut stage = Stage::with(scene, launch).await;
 
     let doomed = stage.doomed(0).await;
@@ -331,10 +332,10 @@ async fn connections_have_a_bound(world: Arc<World>, via: Via) {
     const BOUND: usize = 6;
     let scene = scene(world, via, Variant::Ordinary).await;
     let launch = launch(&scene, via).await;
-    let launch = launch.configure("database.maxConnections", json!(BOUND)).configure("concurrency", json!(BOUND - 2));
+    let launch = launch.configure("database.maxConnections", json!(BOUND)).configure("concurrency", json!(BOUND - 3));
     let mut stage = Stage::with(scene, launch).await;
     let mut doomed = Vec::new();
-    for _ in 0..BOUND - 2 {
+    for _ in 0..BOUND - 3 {
         doomed.push(stage.doomed(0).await);
     }
     let mut holder = stage.scene.connect().await;

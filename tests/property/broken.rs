@@ -23,6 +23,12 @@ pub enum Breakage {
     NoRounds,
     /// A step is left out.
     NoStep,
+    /// The predicate on the tenant is always true in the deletes of pages.
+    NoTenantInPages,
+    /// Rows that also belong to another organization go with a page.
+    SharedInPages,
+    /// Rows to which others refer go with a page.
+    ReferredInPages,
 }
 
 impl Breakage {
@@ -35,6 +41,9 @@ impl Breakage {
         Self::NoRounds,
         Self::NoStep,
     ];
+
+    /// Of deletions in pages.
+    pub const OF_PAGES: [Self; 3] = [Self::NoTenantInPages, Self::SharedInPages, Self::ReferredInPages];
 
     /// What breaks the operator's own schema, and what mends it.
     pub const fn sql(self) -> Option<[&'static str; 2]> {
@@ -60,6 +69,10 @@ impl Breakage {
             Self::NoProof => no_proof(&plan, &catalog, role),
             Self::NoRounds => no_rounds(plan, catalog, role),
             Self::NoStep => no_step(plan, &catalog, role),
+            Self::NoTenantInPages => no_tenant_in_pages(&plan, catalog, role),
+            // The check before the first page would refuse it, too.
+            Self::SharedInPages => without_in_pages(&plan, &catalog, role, ") IS NOT TRUE"),
+            Self::ReferredInPages => without_in_pages(&plan, &catalog, role, "NOT EXISTS (SELECT FROM "),
         }
     }
 }
@@ -112,6 +125,51 @@ fn no_tenant_in_a_circle(plan: &Plan, catalog: Catalog, role: &str) -> Option<Co
     let at = deletes.iter().position(circle)?;
     ready(&mut whole)?.deletes[at] = deletes[at].clone();
     Some(whole)
+}
+
+fn no_tenant_in_pages(plan: &Plan, catalog: Catalog, role: &str) -> Option<CompiledPlan> {
+    let (mut whole, broken) = with_and_without_tenant(plan, catalog, role)?;
+    let pages = broken.erase().ok()?.pages.clone();
+    if pages.is_empty() {
+        return None;
+    }
+    ready(&mut whole)?.pages = pages;
+    Some(whole)
+}
+
+/// The deletes of pages without the conditions that have this in their text, and without a check before the first page.
+fn without_in_pages(plan: &Plan, catalog: &Catalog, role: &str, text: &str) -> Option<CompiledPlan> {
+    let mut compiled = compile(plan, catalog, role).ok()?;
+    let erase = ready(&mut compiled)?;
+    let mut broken = false;
+    for paged in &mut erase.pages {
+        let (until, rest) = paged.delete.split_once(" WHERE ")?;
+        let (conditions, returning) = rest.split_once(" RETURNING ")?;
+        let kept: Vec<&str> = top_level(conditions).into_iter().filter(|c| !c.contains(text)).collect();
+        let delete = format!("{until} WHERE {} RETURNING {returning}", kept.join(" AND "));
+        broken |= delete != paged.delete;
+        paged.delete = delete;
+    }
+    erase.preflight = Preflight::default();
+    broken.then_some(compiled)
+}
+
+/// Conditions that are joined by AND outside of parentheses.
+fn top_level(conditions: &str) -> Vec<&str> {
+    let (mut parts, mut depth, mut from) = (Vec::new(), 0_usize, 0);
+    for (at, c) in conditions.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ if depth == 0 && conditions[at..].starts_with(" AND ") => {
+                parts.push(&conditions[from..at]);
+                from = at + " AND ".len();
+            }
+            _ => {}
+        }
+    }
+    parts.push(&conditions[from..]);
+    parts
 }
 
 fn no_proof(plan: &Plan, catalog: &Catalog, role: &str) -> Option<CompiledPlan> {

@@ -1,14 +1,16 @@
 //! The database in which the cases run, and what the tests of single schemas do there.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
 use organization_operator::cascade::erase::Erasure;
+use organization_operator::cascade::shrink::{Begun, Shrunk};
 use organization_operator::cascade::verify::Verification;
 use organization_operator::db::{Database, Settings, UrlSource};
 use organization_operator::domain::completion::CompletionProof;
 use organization_operator::domain::{Failure, Subject};
+use organization_operator::pace::Next;
 use organization_operator::store::Actor;
 use planner::CompiledPlan;
 use planner::plan::Plan;
@@ -33,6 +35,10 @@ pub struct Ground {
     name: String,
     pub(super) database: Database,
     pub(super) number: AtomicU32,
+    /// Organizations are deleted in pages of one block, each in a slice of its own, before the last transaction.
+    pub(super) in_pages: bool,
+    /// Rows that pages deleted.
+    pub(super) paged: AtomicI64,
 }
 
 impl Ground {
@@ -52,7 +58,19 @@ impl Ground {
         };
         let database = Database::new(UrlSource::Text(url), SETTINGS).expect("a URL");
         database.migrate(true).await.expect("the operator's own schema");
-        Self { world: world.clone(), name, database, number: AtomicU32::new(0) }
+        Self {
+            world: world.clone(),
+            name,
+            database,
+            number: AtomicU32::new(0),
+            in_pages: false,
+            paged: AtomicI64::new(0),
+        }
+    }
+
+    /// The same, where organizations are deleted in pages of one block.
+    pub async fn in_pages(world: &Arc<World>) -> Self {
+        Self { in_pages: true, ..Self::new(world).await }
     }
 
     /// The same database behind a proxy.
@@ -92,7 +110,29 @@ impl Ground {
     ) -> Result<Erasure, Failure> {
         let subject = subject(uid, key);
         let actor = Actor { cluster: CLUSTER, subject: &subject, key };
+        if self.in_pages && !self.shrink(database, actor, compiled).await? {
+            return Ok(Erasure::PlanOutdated);
+        }
         database.erase(actor, compiled, std::future::ready(Ok(true))).await
+    }
+
+    /// Deletes all pages, each in a slice of its own: whatever one slice knows, the next has to find in the database. Returns
+    /// false if the plan is outdated.
+    async fn shrink(&self, database: &Database, actor: Actor<'_>, compiled: &CompiledPlan) -> Result<bool, Failure> {
+        let estimate = database.size_of(actor.key, compiled, 5).await?;
+        if database.begin_shrinking(actor, None, compiled, estimate.rows).await? == Begun::PlanOutdated {
+            return Ok(false);
+        }
+        loop {
+            match database.shrink(actor, compiled, Duration::ZERO, |_| Next::Stop).await? {
+                Shrunk::More(progress) => assert_eq!((progress.pages, progress.estimated), (1, estimate.rows)),
+                Shrunk::Done(progress) => {
+                    self.paged.fetch_add(progress.rows, Ordering::Relaxed);
+                    return Ok(true);
+                }
+                Shrunk::PlanOutdated => return Ok(false),
+            }
+        }
     }
 
     pub async fn connect(&self) -> PgConnection {
@@ -180,8 +220,7 @@ impl Ground {
         (compiled, plan): (&CompiledPlan, Option<&Plan>),
     ) -> Result<Result<CompletionProof, Failure>, String> {
         let again;
-        let actor = Actor { cluster: CLUSTER, subject, key };
-        match self.database.erase(actor, compiled, std::future::ready(Ok(true))).await {
+        match self.erase_by(&self.database, &subject.uid, key, compiled).await {
             Ok(Erasure::Completed(proof)) => Ok(Ok(proof)),
             Ok(Erasure::Unverified { .. }) => {
                 let compiled = match plan {

@@ -60,6 +60,28 @@ impl Expected {
         Err(format!("{WRONG} not exactly the tenant: {}", difference(&wanted, after)))
     }
 
+    /// Only rows of the tenant are gone, triggers saw each, once, and every other row is as it was.
+    pub fn partly_left(
+        &self,
+        schema: &Schema,
+        (before, after): (&State, &State),
+        written: &[(usize, i64)],
+    ) -> Result<(), String> {
+        let of_others = |(t, uid): &&(usize, i64)| !self.victims[*t].contains(uid) || self.shared.contains(&(*t, *uid));
+        let wrong: Vec<_> = before.keys().filter(|row| !after.contains_key(row)).filter(of_others).collect();
+        if !wrong.is_empty() {
+            return Err(format!("{WRONG} in pages rows of others: (table, uid) {wrong:?}"));
+        }
+        let mut wanted = before.clone();
+        wanted.retain(|row, _| after.contains_key(row));
+        if *after != wanted {
+            return Err(format!("{WRONG} others' values: {}", difference(&wanted, after)));
+        }
+        let gone = before.keys().filter(|row| !after.contains_key(row));
+        let seen: Vec<_> = gone.filter(|(t, _)| schema.tables[*t].triggers.outbox).copied().collect();
+        if written == seen { Ok(()) } else { Err(format!("triggers saw {written:?} go, it were {seen:?}")) }
+    }
+
     /// Triggers saw each row that went, once.
     pub fn written(&self, schema: &Schema, written: &[(usize, i64)]) -> Result<(), String> {
         let told = |t: &usize| schema.tables[*t].triggers.outbox;

@@ -138,7 +138,12 @@ impl Ground {
                 Ok(Verdict::Erased)
             }
             Err(failure) => {
-                if after != before || !written.is_empty() {
+                // What pages deleted before stays deleted.
+                if self.in_pages {
+                    expected.partly_left(schema, (&before, &after), &written)?;
+                    let gone = before.len() - after.len();
+                    self.counted(connection, &subject, i64::try_from(gone).unwrap_or_default()).await?;
+                } else if after != before || !written.is_empty() {
                     return Err(format!("it failed and yet changed rows: {failure}: {}", difference(&before, &after)));
                 }
                 if failure.reason == Reason::InternalError || failure.message().is_empty() {
@@ -155,6 +160,20 @@ impl Ground {
         let Some(breakage) = breakage else { return Some(self.database.compile(plan).await.map_err(Failure::from)) };
         let (catalog, role) = self.database.catalog(plan).await.expect("the catalogue");
         breakage.compile(plan.clone(), catalog, &role).map(Ok)
+    }
+
+    /// The deletion that goes on says how many rows its pages deleted.
+    async fn counted(&self, connection: &mut PgConnection, subject: &Subject, gone: i64) -> Result<(), String> {
+        let counted: i64 = sqlx::query(
+            "SELECT COALESCE(sum((s->>'deleted')::bigint), 0)::bigint \
+             FROM organization_operator.erasures, jsonb_array_elements(deleted) s WHERE object_uid = $1",
+        )
+        .bind(&subject.uid)
+        .fetch_one(connection)
+        .await
+        .map_err(|e| format!("no pages: {e}"))?
+        .get(0);
+        if counted == gone { Ok(()) } else { Err(format!("pages deleted {gone} rows and counted {counted}")) }
     }
 
     /// The ledger says what the proof says.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use organization_operator::cascade::erase::Erasure;
 use organization_operator::db::Database;
 use organization_operator::domain::Failure;
-use planner::CompiledPlan;
+use planner::{CompiledPlan, ErasePlan, Verdict};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use testbed::proxy::SqlProxy;
 use tokio::runtime::Handle;
@@ -52,6 +52,7 @@ pub struct Run {
 pub struct Statements {
     pub ground: Arc<Ground>,
     scenario: Scenario,
+    breaks: fn(&mut ErasePlan),
     proxy: SqlProxy,
     behind: Database,
     /// How many there are.
@@ -61,23 +62,32 @@ pub struct Statements {
 impl Statements {
     /// Learns how many statements the deletion has.
     pub async fn of(world: &Arc<World>, scenario: Scenario) -> Self {
-        let ground = Arc::new(Ground::new(world).await);
+        Self::on(Ground::new(world).await, world, scenario, |_| {}).await
+    }
+
+    /// The same for a deletion in pages of one block, with a plan that may be broken on purpose.
+    pub async fn in_pages(world: &Arc<World>, scenario: Scenario, breaks: fn(&mut ErasePlan)) -> Self {
+        Self::on(Ground::in_pages(world).await, world, scenario, breaks).await
+    }
+
+    async fn on(ground: Ground, world: &Arc<World>, scenario: Scenario, breaks: fn(&mut ErasePlan)) -> Self {
+        let ground = Arc::new(ground);
         let proxy = SqlProxy::start(world.postgres()).await.expect("a proxy");
         let behind = ground.through(&proxy);
-        let compiled = prepare(&ground, scenario).await;
+        let compiled = prepare(&ground, scenario, breaks).await;
         // The first connection says things that later ones do not.
         behind.begin().await.expect("a connection").rollback().await.expect("a rollback");
         proxy.record();
         ground.erase_by(&behind, "reference", scenario.key, &compiled).await.expect("erased");
         let count = proxy.count();
         assert!(count > 5, "{count} statements are no deletion");
-        Self { ground, scenario, proxy, behind, count }
+        Self { ground, scenario, breaks, proxy, behind, count }
     }
 
     /// Makes the schema anew and erases the organization. The writer comes in right before the statement with this number,
     /// counted from 1, and goes on until it has ended or waits for a lock. Returns when both have ended.
     pub async fn run(&self, ordinal: u64, writer: Writer) -> Run {
-        let compiled = Arc::new(prepare(&self.ground, self.scenario).await);
+        let compiled = Arc::new(prepare(&self.ground, self.scenario, self.breaks).await);
         let place = Arc::new(Mutex::new(String::new()));
         let started: Arc<Mutex<Option<Started>>> = Arc::default();
         let seen = AtomicU64::new(0);
@@ -107,9 +117,13 @@ impl Statements {
     }
 }
 
-async fn prepare(ground: &Ground, scenario: Scenario) -> CompiledPlan {
+async fn prepare(ground: &Ground, scenario: Scenario, breaks: fn(&mut ErasePlan)) -> CompiledPlan {
     ground.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
-    ground.prepare(scenario.sql, scenario.plan).await.expect("compiled")
+    let mut compiled = ground.prepare(scenario.sql, scenario.plan).await.expect("compiled");
+    if let Verdict::Ready(erase) = &mut compiled.verdict {
+        breaks(erase);
+    }
+    compiled
 }
 
 /// A writer that has ended or waits for a lock.

@@ -34,7 +34,7 @@ impl Launch {
             "pollIntervalSeconds": 1,
             "drainSeconds": 1,
             "handoverSeconds": 0,
-            "database": {"maxConnections": 6, "lockTimeoutSeconds": 2, "statementTimeoutSeconds": 20},
+            "database": {"maxConnections": 7, "lockTimeoutSeconds": 2, "statementTimeoutSeconds": 20},
             "retry": {
                 "backoff": {"initialSeconds": 1, "maxSeconds": 2},
                 "slow": {"initialSeconds": 1, "maxSeconds": 2},

@@ -1,5 +1,6 @@
 //! The statements that erase one organization, and what each of them is about.
 
+mod pages;
 mod partition;
 mod preflight;
 
@@ -11,6 +12,7 @@ use crate::limits::COUNT_LIMIT;
 use crate::query::Query;
 use crate::statement::Statement;
 use crate::step::StepId;
+pub use pages::{Because, Guard, NotPaged, PagedTable, TableSize};
 pub use partition::{OwnPartition, Removal};
 pub use preflight::{AmbiguousRows, Check, Preflight, SharedRows};
 
@@ -112,6 +114,12 @@ pub struct Cascade {
     pub observes_referrers: bool,
     /// Deferrable foreign keys are checked at COMMIT.
     pub defer_constraints: bool,
+    /// Tables from which a large deletion deletes page by page before the last transaction, in this order.
+    pub pages: Vec<PagedTable>,
+    /// The other tables: all their rows wait for the last transaction.
+    pub not_paged: Vec<NotPaged>,
+    /// Estimates how large a deletion is.
+    pub sizes: Vec<TableSize>,
 }
 
 /// A table of the plan.

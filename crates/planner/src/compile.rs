@@ -12,6 +12,7 @@ mod faults;
 mod nobodys;
 mod organization;
 mod ownership;
+mod pages;
 mod partitions;
 mod proof;
 mod referenced;

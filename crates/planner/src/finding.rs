@@ -57,6 +57,8 @@ pub enum Kind {
     RowSecurity,
     /// The operator's own schema is missing or out of date.
     OwnSchema,
+    /// The configuration names a standby that the database server has never had.
+    UnknownStandby,
     /// The database has no such organization.
     OrganizationNotFound,
     /// The id is not a value of the key's type.

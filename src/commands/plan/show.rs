@@ -43,7 +43,7 @@ impl Show {
     pub(super) async fn execute(self) -> Result<ExitCode, CommandError> {
         let (config, database) = self.config.load()?;
         let subject = self.target.identify(&database).await?;
-        let plan = &config.cascade;
+        let plan = &config.cascade.plan;
         let compiled = database.compile(plan).await;
         let view = match &compiled {
             Ok(compiled) => {

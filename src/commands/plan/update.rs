@@ -25,9 +25,9 @@ pub(super) async fn execute(
         return Err(files::changed(file));
     }
     let mut survey = database.survey().await?;
-    let questions = infer::update_questions(&survey, &config.cascade).map_err(Failure::from)?;
+    let questions = infer::update_questions(&survey, &config.cascade.plan).map_err(Failure::from)?;
     survey.values = database.sample(&questions).await?;
-    let update = infer::update(&survey, &config.cascade).map_err(Failure::from)?;
+    let update = infer::update(&survey, &config.cascade.plan).map_err(Failure::from)?;
     let gone = database.missing(&update.unknown).await?;
     database.close().await;
 
@@ -52,7 +52,7 @@ pub(super) async fn execute(
 
 /// The command must not write what the operator itself would refuse.
 fn is_usable(text: &str) -> bool {
-    serde_yaml::from_str::<Config>(text).is_ok_and(|config| config.cascade.validate().is_ok())
+    serde_yaml::from_str::<Config>(text).is_ok_and(|config| config.cascade.plan.validate().is_ok())
 }
 
 fn summary(update: &Update, gone: &[String], file: &Path) -> String {

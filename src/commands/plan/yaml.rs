@@ -155,6 +155,6 @@ mod tests {
         };
         let text = render(&draft);
         let read: Config = serde_yaml::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
-        assert_eq!(read.cascade, draft.plan, "{text}");
+        assert_eq!(read.cascade.plan, draft.plan, "{text}");
     }
 }

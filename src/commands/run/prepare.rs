@@ -7,12 +7,14 @@ use tokio::sync::{oneshot, watch};
 
 use crate::api::CRD_NAME;
 use crate::cluster::Cluster;
+use crate::commands::error::CommandError;
 use crate::config::Config;
 use crate::controller::PlanCache;
 use crate::db::Database;
 use crate::domain::{Failure, PlanError};
 use crate::metrics::Metrics;
 use crate::store::migrations::Migrated;
+use crate::store::standbys::UNKNOWN_REMEDY;
 
 /// How long the start waits for the database.
 const DATABASE_LIMIT: Duration = Duration::from_secs(15);
@@ -48,9 +50,11 @@ pub(super) async fn cluster_id(config: &Config, cluster: &Cluster, first_try: on
     }
 }
 
-/// Prepares the database, and tries again until it is ready. Drops `tried` after the first try.
+/// Prepares the database, and tries again until it is ready. Drops `tried` after the first try. If the configuration does not
+/// fit the server, `refuse` gets what is wrong, and nothing more happens.
 pub(super) async fn database(
     tried: oneshot::Sender<()>,
+    refuse: oneshot::Sender<CommandError>,
     config: Config,
     database: Arc<Database>,
     plan: Arc<PlanCache>,
@@ -58,8 +62,16 @@ pub(super) async fn database(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut tried = Some(tried);
-    while !try_database(&config, &database, &plan, &metrics).await {
-        drop(tried.take());
+    loop {
+        match try_database(&config, &database, &plan, &metrics).await {
+            Ok(true) => break,
+            Ok(false) => drop(tried.take()),
+            Err(refused) => {
+                drop(refuse.send(refused));
+                drop(stop.wait_for(|s| *s).await);
+                return;
+            }
+        }
         tokio::select! {
             () = tokio::time::sleep(RETRY) => {}
             _ = stop.wait_for(|s| *s) => return,
@@ -69,14 +81,29 @@ pub(super) async fn database(
     drop(stop.wait_for(|s| *s).await);
 }
 
-async fn try_database(config: &Config, database: &Database, plan: &PlanCache, metrics: &Metrics) -> bool {
+async fn try_database(
+    config: &Config,
+    database: &Database,
+    plan: &PlanCache,
+    metrics: &Metrics,
+) -> Result<bool, CommandError> {
+    let mut unknown = None;
     let ready = async {
         if database.migrate(config.database.migrate).await? == Migrated::Changed {
             tracing::info!("the schema organization_operator was created or updated");
         }
+        let standbys = &config.cascade.batch.pace.standbys;
+        unknown = database.unknown_standbys(standbys).await?;
+        if unknown.is_none() && !standbys.is_empty() {
+            database.remember_standbys(standbys).await?;
+        }
         plan.refresh().await
     };
-    match ready.await {
+    let ready = ready.await;
+    if let Some(unknown) = unknown {
+        return Err(CommandError(format!("{}; {UNKNOWN_REMEDY}", unknown.sentence())));
+    }
+    Ok(match ready {
         Ok(plan) => {
             metrics.database_seen(true);
             metrics.plan(&plan);
@@ -92,7 +119,7 @@ async fn try_database(config: &Config, database: &Database, plan: &PlanCache, me
             warn("the database is not ready", &failure);
             false
         }
-    }
+    })
 }
 
 fn warn(what: &str, failure: &Failure) {

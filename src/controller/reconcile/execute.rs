@@ -5,6 +5,7 @@ mod erase;
 mod live;
 mod removal;
 mod remove;
+mod shrink;
 mod wait;
 
 use super::decide::Decision;
@@ -28,20 +29,25 @@ pub(super) async fn execute(observation: &Observation, decision: Decision<'_>, c
             let removal = Removal { observation, context, plan: &tenant.plan, facts: &tenant.facts, with };
             match remove::remove(&removal, remove).await {
                 Ok(reconciliation) => return reconciliation,
-                Err(failure) => failure,
+                Err(failure) => return removal.failed(failure).await,
             }
         }
-        Decision::Keep(because) => {
-            let proof = remove::retain_without_waiting(subject, context, because).await;
-            return Reconciliation::new(Ended::Completed(proof), observed.clone());
-        }
+        Decision::Keep(because) => match remove::retain_without_waiting(subject, context, because).await {
+            Ok(proof) => return Reconciliation::new(Ended::Completed(proof), observed.clone()),
+            Err(failure) => failure,
+        },
         Decision::Fail(failure) if subject.terminating_since.is_none() => {
             return cured_for_all(Reconciliation::failed(subject, observed.clone(), failure.clone()));
         }
         Decision::Fail(failure) => failure.clone(),
     };
-    let failure = with_way_out(failed.or_effect(Effect::NothingThisTime), subject);
-    Reconciliation::failed(subject, observed.clone(), failure)
+    blocked(observation, failed)
+}
+
+/// A deletion that failed.
+fn blocked(observation: &Observation, failure: Failure) -> Reconciliation {
+    let failure = with_way_out(failure.or_effect(Effect::NothingThisTime), &observation.subject);
+    Reconciliation::failed(&observation.subject, observation.observed.clone(), failure)
 }
 
 /// A fault of the plan is cleared for all live objects at once, and then the drift poller requeues this one.

@@ -8,10 +8,11 @@ use k8s_openapi::jiff::SignedDuration;
 use kube::ResourceExt as _;
 
 use super::namesakes::{Namesakes, read_live, successor};
+use super::size::size;
 use crate::api::{DeletionPolicy, Organization};
 use crate::controller::context::Context;
 use crate::domain::Failure;
-use crate::domain::decide::{Circumstances, KeepBecause, keep_without_asking};
+use crate::domain::decide::{Circumstances, KeepBecause, Size, keep_without_asking};
 use crate::domain::facts::{ClaimOwner, Facts, Presence};
 use crate::domain::reconciliation::Observed;
 use crate::domain::subject::{Phase, Subject};
@@ -99,7 +100,7 @@ async fn terminating(cached: Arc<Organization>, subject: Subject, context: &Cont
 async fn deletion(subject: &Subject, namesakes: Namesakes, context: &Context) -> (Observed, Result<Found, Failure>) {
     let terminating_for = signed(context.memory.terminating_for(&subject.uid));
     let crd_terminating = match subject.policy {
-        DeletionPolicy::Retain => Ok(false),
+        DeletionPolicy::Retain if !subject.rows_may_be_gone => Ok(false),
         _ => context.cluster.crd_terminating().await,
     };
     match crd_terminating.map(|terminating| keep_without_asking(subject, terminating)) {
@@ -115,11 +116,13 @@ async fn deletion(subject: &Subject, namesakes: Namesakes, context: &Context) ->
         let rows_left = facts.ledger.is_none()
             && facts.organization == Presence::Absent
             && context.database.rows(&facts.key, plan).await? > 0;
+        let size = size(subject, &tenant, context).await?;
         let circumstances = Circumstances {
             successor,
             rows_left,
             activation_supported: plan.root.activation.is_some(),
-            drain_seconds: drain_seconds(context, plan),
+            drain_seconds: drain_seconds(context, plan, &size),
+            size,
             handover: signed(context.settings.handover),
             terminating_for,
         };
@@ -175,9 +178,10 @@ async fn claim_owner(facts: &Facts, subject: &Subject, context: &Context) -> Res
     })
 }
 
-fn drain_seconds(context: &Context, plan: &CompiledPlan) -> i64 {
+/// A large organization is switched off before its first page, so its writers drain, too.
+fn drain_seconds(context: &Context, plan: &CompiledPlan, size: &Size) -> i64 {
     match plan.cascade() {
-        Some(cascade) if cascade.has_unprotected() => {
+        Some(cascade) if cascade.has_unprotected() || matches!(size, Size::Large { .. }) => {
             i64::try_from(context.settings.drain.as_secs()).unwrap_or(i64::MAX)
         }
         _ => 0,

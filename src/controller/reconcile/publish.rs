@@ -28,6 +28,7 @@ pub(super) async fn publish(object: &Organization, reconciliation: Reconciliatio
     let previous = context.memory.newest_status(object);
     let published =
         publish::publication(&subject, previous.as_ref(), &reconciliation, attempts, &writer.waits, writer.now);
+    context.metrics.pages(&subject.name, reconciliation.progress().zip(Some(published.rate)));
     let again = match writer.write(&published, previous.as_ref(), attempts).await {
         Ok(()) => {
             context.memory.succeeded(&subject.uid, Task::Publish);

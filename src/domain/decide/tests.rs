@@ -5,8 +5,7 @@
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::*;
-use crate::api::status::ClaimStatus;
-use crate::api::status::Outcome;
+use crate::api::status::{ClaimStatus, DeletionStep, Outcome};
 use crate::domain::facts::Claim;
 use crate::domain::subject::example;
 
@@ -21,6 +20,7 @@ struct Case {
     successor: Option<Successor>,
     rows_left: bool,
     activation_supported: bool,
+    size: Size,
     drain_seconds: i64,
     handover: i64,
     terminating_for: i64,
@@ -53,6 +53,7 @@ fn case() -> Case {
                 policy: DeletionPolicy::Delete,
                 expiration: None,
                 window: None,
+                under_way: None,
             }),
             ledger: None,
         },
@@ -60,6 +61,7 @@ fn case() -> Case {
         successor: None,
         rows_left: false,
         activation_supported: true,
+        size: Size::Small,
         drain_seconds: 0,
         handover: 0,
         terminating_for: 0,
@@ -74,7 +76,40 @@ impl Case {
     }
 
     fn policy(self, policy: DeletionPolicy) -> Self {
-        self.with(|c| c.subject.policy = policy)
+        self.with(|c| (c.subject.policy, c.subject.asked) = (policy, policy))
+    }
+
+    /// Pages deleted so many rows of an erasure of the object with this uid, and the status shows it.
+    fn shrunk(self, uid: &str, rows: i64) -> Self {
+        self.with(|c| {
+            let deleted = vec![DeletionStep { entity: "users".into(), tables: Vec::new(), found: rows, deleted: rows }];
+            let claim = c.facts.claim.as_mut().expect("a claim");
+            claim.under_way = Some(UnderWay {
+                uid: uid.into(),
+                started: at(1),
+                updated: at(2),
+                estimated: 100,
+                deleted,
+                interrupted: None,
+            });
+            c.subject.rows_may_be_gone = true;
+        })
+    }
+
+    /// The policy was lowered, seen so, and set to `Delete` again.
+    fn set_again(self) -> Self {
+        self.with(|c| {
+            (c.subject.policy, c.subject.asked) = (DeletionPolicy::Retain, DeletionPolicy::Delete);
+            c.subject.raise_suspected = true;
+        })
+    }
+
+    fn unpageable(self) -> Self {
+        self.with(|c| c.size = Size::Unpageable(Failure::new(Reason::SchemaMismatch, "nothing can go in pages")))
+    }
+
+    fn keeps_remainder(self) -> Self {
+        self.with(|c| c.subject.keeps_remainder = true)
     }
 
     /// The owner is somebody else; the claim says who.
@@ -118,7 +153,7 @@ impl Case {
 
     fn recorded(self, outcome: Outcome, verified: bool) -> Self {
         self.with(|c| {
-            c.facts.ledger = Some(LedgerEntry { outcome, steps: Vec::new(), finished: at(2), verified });
+            c.facts.ledger = Some(LedgerEntry { outcome, steps: Vec::new(), finished: at(2), verified, detail: None });
         })
     }
 
@@ -176,6 +211,7 @@ impl Case {
             successor: self.successor.clone(),
             rows_left: self.rows_left,
             activation_supported: self.activation_supported,
+            size: self.size.clone(),
             drain_seconds: self.drain_seconds,
             handover: SignedDuration::from_secs(self.handover),
             terminating_for: SignedDuration::from_secs(self.terminating_for),
@@ -190,6 +226,8 @@ impl Case {
             Remove::Release(proof) => format!("release, {}", proof.outcome().as_str()),
             Remove::Verify(_) => "count again".into(),
             Remove::Retain(because) => kept(&because),
+            Remove::Interrupt(begun) => format!("stop after {} rows", begun.rows()),
+            Remove::KeepRemainder => "keep the rest".into(),
             Remove::Transfer(successor) => format!("hand over to {}", successor.name),
             Remove::Deactivate { take_from } => from("deactivate", take_from),
             Remove::NotFound => "nothing there".into(),
@@ -361,6 +399,92 @@ fn terminating_objects() {
 }
 
 #[test]
+fn a_deletion_in_pages() {
+    use DeletionPolicy::{Deactivate, Retain};
+    let (begun, case) = (case().inactive().window(50).shrunk(MINE, 7), case());
+    let (b, c) = (|| begun.clone(), || case.clone());
+    check(
+        &[
+            ("it goes on", b(), "erase"),
+            ("nobody takes over any more", b().successor(), "erase"),
+            ("a longer recovery window comes too late", b().recovery(500), "erase"),
+            ("it waits for no successor", b().handover(0), "erase"),
+            ("also where the organization's own row is gone", b().absent(), "erase"),
+            ("it may be half of a replacement all the same", b().forced(), "refuse: ReplacementSuspected"),
+            ("another database proves nothing", b().other_database(), "refuse: DatabaseMismatch"),
+            ("a standby proves nothing", b().standby(), "refuse: DatabaseMismatch"),
+            ("another cluster owns it by now", b().owned_by(foreign(false)), "refuse: OrganizationClaimed"),
+            // The policy is lowered.
+            ("Retain stops it", b().policy(Retain), "stop after 7 rows"),
+            ("Deactivate stops it", b().policy(Deactivate), "stop after 7 rows"),
+            ("whatever the manifest forces", b().policy(Retain).forced(), "stop after 7 rows"),
+            ("a successor inherits no rest", b().policy(Retain).successor(), "stop after 7 rows"),
+            (
+                "an uninstallation waits for nothing",
+                b().with(|c| c.crd_terminating = true),
+                "at once: keep, uninstalling",
+            ),
+            (
+                "where the status shows no rows, Retain asks nobody",
+                b().policy(Retain).with(|c| c.subject.rows_may_be_gone = false),
+                "at once: keep",
+            ),
+            // Nothing can go in pages, and the configuration refuses the rest.
+            ("a large one that has no pages is refused", c().unpageable(), "refuse: SchemaMismatch"),
+            ("a successor inherits it", c().unpageable().successor(), "hand over to newer"),
+            ("it can be deactivated", c().unpageable().policy(Deactivate), "deactivate"),
+            // Before the first page it is an ordinary deletion.
+            ("before the first page, Retain keeps", c().shrunk(MINE, 0).policy(Retain), "keep"),
+            ("before the first page, Deactivate", c().shrunk(MINE, 0).policy(Deactivate), "deactivate"),
+            ("before the first page, a successor inherits", c().shrunk(MINE, 0).successor(), "hand over to newer"),
+            ("before the first page, a raise is refused", c().shrunk(MINE, 0).raised(Retain), "keep, raise refused"),
+            // Interrupted.
+            ("Delete again goes on", b().recorded(Outcome::Interrupted, false).set_again(), "erase"),
+            ("it stays stopped", b().recorded(Outcome::Interrupted, false).policy(Retain), "stop after 7 rows"),
+            ("the rest is kept for good", b().policy(Retain).keeps_remainder(), "keep the rest"),
+            (
+                "that is said of a deletion that stopped",
+                b().recorded(Outcome::Interrupted, false).policy(Deactivate).keeps_remainder(),
+                "keep the rest",
+            ),
+            ("not of one that goes on", b().keeps_remainder(), "erase"),
+            ("nor of one that deleted nothing", c().shrunk(MINE, 0).policy(Deactivate).keeps_remainder(), "deactivate"),
+            ("what was kept is released", c().recorded(Outcome::Interrupted, true), "release, Interrupted"),
+            // Left behind by an object that is gone.
+            (
+                "Delete finishes what a gone object began",
+                b().shrunk("uid-of-gone", 7).owned_by(gone()),
+                "erase, taking the claim of uid-of-gone",
+            ),
+            ("also with the claim taken", b().shrunk("uid-of-gone", 7), "erase"),
+            (
+                "no successor inherits it",
+                b().shrunk("uid-of-gone", 7).owned_by(gone()).successor(),
+                "erase, taking the claim of uid-of-gone",
+            ),
+            ("a raise is no permission", b().shrunk("uid-of-gone", 7).raised(Retain), "keep, raise refused"),
+            ("Deactivate deactivates", b().shrunk("uid-of-gone", 7).policy(Deactivate), "deactivate"),
+        ],
+        Case::remove,
+    );
+}
+
+#[test]
+fn an_interruption_says_how_to_go_on_and_how_to_stop_for_good() {
+    let Case { subject, facts, .. } = case().policy(DeletionPolicy::Retain).shrunk(MINE, 7);
+    let begun = facts.under_way().expect("rows are gone");
+    let failure = interrupted(&subject, begun, "12 users");
+    let text = failure.message();
+    for part in ["set to Retain", "stopped after 7 rows (7 users). Left: 12 users. 7 rows were deleted before"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let remedy = failure.remedy.expect("a remedy");
+    for part in [r#"'{"spec":{"deletionPolicy":"Delete"}}'"#, "organization-operator.io/keep-remainder=uid-of-this"] {
+        assert!(remedy.contains(part), "{part}: {remedy}");
+    }
+}
+
+#[test]
 fn live_objects() {
     let case = case().with(|c| c.subject.terminating_since = None);
     let c = || case.clone();
@@ -394,6 +518,18 @@ fn live_objects() {
                 "claim, taking the claim of uid-of-gone, Active",
             ),
             ("unless it should be inactive", c().inactive().window(50).wants(Activation::Deactivated), "note"),
+            // Rows that an erasure of a gone owner deleted.
+            (
+                "what is left of an organization is not activated",
+                c().inactive().window(50).shrunk("uid-of-gone", 7).owned_by(gone()),
+                "claim, taking the claim of uid-of-gone",
+            ),
+            (
+                "not even if that is asked for",
+                c().inactive().shrunk("uid-of-gone", 7).wants(Activation::Active),
+                "refuse: ErasureInterrupted",
+            ),
+            ("as long as nothing is gone it is", c().inactive().window(50).shrunk("uid-of-gone", 0), "Active, note"),
             // What the claim notes.
             ("a new policy", c().policy(DeletionPolicy::Retain), "note"),
             ("an expiration in the future", c().expires(future, None), "note"),

@@ -32,7 +32,7 @@ impl Situation<'_> {
         conditions.extend(self.progress());
         conditions.push(self.ready_to_delete());
         if let Some(deletion) = self.deletion {
-            conditions.push(wanted(condition::DELETING, Status::True, deletion.stage, deletion.message.clone()));
+            conditions.push(wanted(condition::DELETING, Status::True, deletion.stage, deletion.said()));
             conditions.push(match self.failure {
                 Some(f) => wanted(condition::DELETION_BLOCKED, Status::True, f.reason.as_str(), self.explained(f)),
                 None => wanted(
@@ -53,9 +53,7 @@ impl Situation<'_> {
     fn ready(&self) -> Wanted {
         match (self.failure, self.deletion) {
             (Some(f), _) => wanted(condition::READY, Status::False, f.reason.as_str(), self.explained(f)),
-            (None, Some(deletion)) => {
-                wanted(condition::READY, Status::False, condition::DELETING, deletion.message.clone())
-            }
+            (None, Some(deletion)) => wanted(condition::READY, Status::False, condition::DELETING, deletion.said()),
             (None, None) => {
                 let deactivated =
                     self.state == Some(ObservedState::Deactivated) && self.subject.state != Some(Activation::Active);
@@ -79,7 +77,7 @@ impl Situation<'_> {
                 wanted(condition::RECONCILING, Status::True, condition::PROGRESSING_WITH_RETRY, self.explained(f))
             }
             (None, Some(deletion)) => {
-                wanted(condition::RECONCILING, Status::True, condition::DELETING, deletion.message.clone())
+                wanted(condition::RECONCILING, Status::True, condition::DELETING, deletion.said())
             }
             (None, None) => return None,
         })

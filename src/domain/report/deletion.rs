@@ -3,12 +3,16 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
+use super::progress::{Progress, progress_status, standing};
 use crate::api::DeletionPolicy;
 use crate::api::condition::stage;
-use crate::api::status::{DeletionStatus, DeletionStep, Outcome};
+use crate::api::status::{DeletionProgress, DeletionStatus, DeletionStep, Outcome};
 use crate::domain::attempts::Attempts;
 use crate::domain::completion::CompletionProof;
 use crate::domain::failure::Failure;
+
+/// The summary of a deletion that cannot go on.
+const BLOCKED: &str = "Blocked";
 
 /// How far a deletion got.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +27,8 @@ pub struct Deletion {
     pub erase_time: Option<Timestamp>,
     /// What was found and deleted.
     pub steps: Vec<DeletionStep>,
+    /// How far it is, if it goes in pages.
+    pub progress: Option<Progress>,
     /// How it ended, if it did.
     pub outcome: Option<Outcome>,
     /// What blocks it.
@@ -39,9 +45,17 @@ impl Deletion {
             message: message.into(),
             erase_time: None,
             steps: Vec::new(),
+            progress: None,
             outcome: None,
             failure: None,
         }
+    }
+
+    /// The sentence about the stage, and what its pages wait for.
+    pub(super) fn said(&self) -> String {
+        let waiting_for = self.progress.as_ref().and_then(|progress| progress.waiting_for.as_ref());
+        let waits = waiting_for.map(|waits| format!(" {}", waits.sentence())).unwrap_or_default();
+        format!("{}{waits}", self.message)
     }
 
     /// A deletion that cannot go on. `erased`: its cascade was committed before, and the second count is still to come.
@@ -86,6 +100,7 @@ pub(super) fn deletion_status(
     attempts: Attempts,
     now: Timestamp,
 ) -> DeletionStatus {
+    let progress = progress_of(deletion, previous.and_then(|p| p.progress.as_ref()), now);
     DeletionStatus {
         policy: deletion.policy,
         outcome: deletion.outcome,
@@ -94,10 +109,34 @@ pub(super) fn deletion_status(
         } else {
             deletion.steps.clone()
         },
+        summary: Some(summary(deletion, progress.as_ref())),
+        progress,
         start_time: previous.and_then(|p| p.start_time.clone()).or(Some(Time(now))),
         finish_time: deletion.outcome.map(|_| previous.and_then(|p| p.finish_time.clone()).unwrap_or(Time(now))),
         erase_time: deletion.erase_time.map(Time),
         attempts: (attempts.count > 0).then_some(attempts.count),
         next_attempt_time: attempts.next(now).map(Time),
+    }
+}
+
+/// Numbers that a stage without pages does not mention stay until the deletion is completed: the rows are gone.
+fn progress_of(deletion: &Deletion, previous: Option<&DeletionProgress>, now: Timestamp) -> Option<DeletionProgress> {
+    if deletion.outcome.is_some() {
+        return None;
+    }
+    match &deletion.progress {
+        Some(progress) => Some(progress_status(progress, previous, now)),
+        None => previous.map(standing),
+    }
+}
+
+/// One word for the column `Deleting`.
+fn summary(deletion: &Deletion, progress: Option<&DeletionProgress>) -> String {
+    if deletion.failure.is_some() {
+        return BLOCKED.to_owned();
+    }
+    match progress.filter(|_| deletion.progress.is_some()) {
+        Some(progress) => format!("{}%", progress.percent),
+        None => deletion.stage.to_owned(),
     }
 }

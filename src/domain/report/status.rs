@@ -6,6 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::conditions::Situation;
 use super::deletion::{Deletion, deletion_status};
 use super::error::detail;
+use super::progress;
 use super::sentences::Waits;
 use crate::api::condition;
 use crate::api::status::OrganizationStatus;
@@ -62,12 +63,26 @@ pub fn status(
 #[must_use]
 pub fn worth_writing(before: Option<&OrganizationStatus>, after: &OrganizationStatus) -> bool {
     let Some(before) = before else { return true };
-    if timeless(before) != timeless(after) {
-        return true;
+    let (mut was, mut is) = (timeless(before), timeless(after));
+    if was != is {
+        let of = |s: &OrganizationStatus| s.deletion.as_ref().and_then(|d| d.progress.clone());
+        let due = progress::due(of(before).as_ref(), of(after).as_ref());
+        // Numbers of a deletion in pages grow all the time.
+        return due || without_numbers(&mut was) != without_numbers(&mut is);
     }
     let count = |s: &OrganizationStatus| s.error.as_ref().and_then(|e| e.attempts).unwrap_or_default();
     let (old, new) = (count(before), count(after));
     new > old && (new & (new - 1)) == 0
+}
+
+fn without_numbers(status: &mut OrganizationStatus) -> &OrganizationStatus {
+    if let Some(deletion) = &mut status.deletion
+        && let Some(progress) = &mut deletion.progress
+    {
+        deletion.summary = None;
+        (progress.rows_deleted, progress.rows_estimated, progress.percent) = (0, 0, 0);
+    }
+    status
 }
 
 fn timeless(status: &OrganizationStatus) -> OrganizationStatus {
@@ -85,6 +100,9 @@ fn timeless(status: &OrganizationStatus) -> OrganizationStatus {
         deletion.next_attempt_time = None;
         deletion.start_time = None;
         deletion.finish_time = None;
+        if let Some(progress) = &mut deletion.progress {
+            progress::timeless(progress);
+        }
     }
     for condition in &mut status.conditions {
         condition.last_transition_time = Time(Timestamp::UNIX_EPOCH);

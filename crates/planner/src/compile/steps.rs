@@ -8,7 +8,7 @@ use super::resolve::{Resolved, Steps, resolve};
 use super::rows::{self, row_sets};
 use super::sequence::{self, Sequence, Set, TableSteps};
 use super::statements::{self, Deleting, Keeping};
-use super::{ambiguous, captures, checks, detach, exclusive, nobodys, partitions, proof, shared};
+use super::{ambiguous, captures, checks, detach, exclusive, nobodys, pages, partitions, proof, shared};
 use crate::captured::KeySet;
 use crate::cascade::{Cascade, Delete, DeletedTable, Entity, PlanTable, Preflight, USERS};
 use crate::catalog::{Catalog, TableId, TableProperties};
@@ -97,7 +97,22 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
     };
 
     let partitions = partitions::partitions(&steps, &sequence, catalog, root, &held, faults);
+    let paging = pages::Paging {
+        tenant_columns: &plan.tenant_columns,
+        catalog,
+        root,
+        steps: &steps,
+        sequence: &sequence,
+        protected: &protected,
+        partitions: &partitions,
+        live: &live,
+    };
+    let (pages, not_paged) = paging.tables();
+
     Some(Cascade {
+        pages,
+        not_paged,
+        sizes: paging.sizes(),
         entities: entities(&steps, &sequence),
         count: statements::count(sequence.tables(), &steps, &live, None),
         inventory: statements::count(sequence.tables(), &steps, &live, Some(COUNT_LIMIT)),

@@ -17,29 +17,23 @@ use crate::domain::report::status::{status, worth_writing};
 use crate::domain::{Failure, Subject};
 
 /// An object that was read longer ago than this is read again before the first delete.
-const FRESH: Duration = Duration::from_millis(500);
+pub(super) const FRESH: Duration = Duration::from_millis(500);
 /// Longest wait for the answer to a stage that is shown while a cascade runs.
 const SHOW_LIMIT: Duration = Duration::from_secs(5);
 /// A cascade that takes longer than this is shown as a stage in status.
 const SHOW_AFTER: Duration = Duration::from_secs(2);
 
-/// Erases. If that fails for a reason that does not clear by itself, an organization that was deactivated only to erase it is
-/// activated again: it stays in use until the deletion can succeed.
-pub(super) async fn erase_or_activate_again(
-    removal: &Removal<'_>,
-    take_from: Option<&str>,
-) -> Result<Erasure, Failure> {
-    let failure = match erase(removal, take_from).await {
-        Err(failure) => failure,
-        done => return done,
-    };
+/// An erasure failed. If that was for a reason that does not clear by itself, an organization that was deactivated only to
+/// erase it is activated again: it stays in use until the deletion can succeed. Not if rows are gone.
+pub(super) async fn activated_again(removal: &Removal<'_>, failure: Failure) -> Failure {
     let window = removal.facts.claim.as_ref().filter(|_| removal.owns_claim()).and_then(|c| c.window);
     let only_drained = removal.subject().recovery_window_seconds == 0 && window.is_some_and(|w| w.was_active);
     if !only_drained || !lasts(failure.reason) {
-        return Err(failure);
+        return failure;
     }
-    Err(match removal.context.database.end_window(removal.actor(), removal.plan).await {
-        Ok(()) => failure.detail("the organization is active again"),
+    match removal.context.database.end_window(removal.actor(), removal.plan).await {
+        Ok(true) => failure.detail("the organization is active again"),
+        Ok(false) => failure,
         Err(refused) => {
             let reason = refused.reason;
             tracing::warn!(object = removal.subject().name, reason = reason.as_str(), "{}", refused.message());
@@ -47,11 +41,11 @@ pub(super) async fn erase_or_activate_again(
                 "the organization is still deactivated, because activating it again failed ({reason})"
             ))
         }
-    })
+    }
 }
 
 /// Runs the cascade; once more with a new plan if the schema has changed since the plan was compiled.
-async fn erase(removal: &Removal<'_>, take_from: Option<&str>) -> Result<Erasure, Failure> {
+pub(super) async fn erase(removal: &Removal<'_>, take_from: Option<&str>) -> Result<Erasure, Failure> {
     match cascade(removal, take_from).await {
         Err(failure) => Err(explained(removal, failure).await),
         Ok(Erasure::PlanOutdated) => {
@@ -63,7 +57,7 @@ async fn erase(removal: &Removal<'_>, take_from: Option<&str>) -> Result<Erasure
 }
 
 /// What the server refused, in the words of a new plan: it names each table, column and privilege that is missing.
-async fn explained(removal: &Removal<'_>, failure: Failure) -> Failure {
+pub(super) async fn explained(removal: &Removal<'_>, failure: Failure) -> Failure {
     if failure.sql_state.is_none() || !matches!(failure.reason, Reason::PermissionDenied | Reason::SchemaMismatch) {
         return failure;
     }
@@ -112,7 +106,7 @@ async fn show_stage(removal: &Removal<'_>) {
 
 /// Whether the object still asks for the erasure, and no other has come that takes the organization over. What changed
 /// while locks were waited for, or rows were counted, counts until the first row is gone.
-async fn still_wanted(removal: &Removal<'_>) -> Result<bool, Failure> {
+pub(super) async fn still_wanted(removal: &Removal<'_>) -> Result<bool, Failure> {
     if removal.observation.read.elapsed() < FRESH {
         return Ok(true);
     }
@@ -121,7 +115,7 @@ async fn still_wanted(removal: &Removal<'_>) -> Result<bool, Failure> {
     let Some(live) = live else { return Ok(false) };
     let now = Subject::parse(&live);
     if now.uid != before.uid
-        || now.policy != before.policy
+        || now.asked != before.asked
         || now.force_setting.is_some()
         || now.recovery_window_seconds > before.recovery_window_seconds
     {

@@ -12,6 +12,7 @@ use crate::api::condition;
 use crate::api::{Activation, Reason};
 use crate::controller::backoff::{AFTER_A_CHANGE, resync};
 use crate::controller::context::Context;
+use crate::controller::known_size::KnownSize;
 use crate::controller::reconcile::observe::{Observation, Tenant};
 use crate::db::tenants::TenantState;
 use crate::domain::announcement::{Announcement, Severity};
@@ -92,6 +93,8 @@ async fn enforced(
     };
     if let Some(inventory) = &mut observed.inventory {
         inventory.observed_time = Some(Time(facts.now));
+        let size = KnownSize::of(inventory, context.settings.batch.rows);
+        context.memory.with(&subject.uid, |object| object.size = size);
     }
     if matches!(observed.deletion_ready, Some(Ok(_)))
         && let Some(blocked) = would_block(object, &facts.key, plan, context).await

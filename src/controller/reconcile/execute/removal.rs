@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use super::blocked;
 use crate::api::Reason;
 use crate::api::status::ClaimStatus;
 use crate::controller::context::Context;
 use crate::controller::reconcile::observe::Observation;
-use crate::domain::decide::Circumstances;
+use crate::domain::decide::{Circumstances, Size};
 use crate::domain::facts::Facts;
 use crate::domain::reconciliation::{Ended, Reconciliation};
 use crate::domain::report::deletion::Deletion;
@@ -37,6 +38,22 @@ impl<'a> Removal<'a> {
     pub(super) fn owns_claim(&self) -> bool {
         let claim = self.facts.claim.as_ref();
         claim.is_some_and(|c| c.cluster == self.context.settings.cluster_id && c.uid == self.subject().uid)
+    }
+
+    /// A deletion that failed. Where pages have deleted rows, it says how many.
+    pub(super) async fn failed(&self, failure: Failure) -> Reconciliation {
+        if !matches!(self.with.size, Size::Large { .. }) {
+            return blocked(self.observation, failure);
+        }
+        let now = self.context.database.erasure_under_way(&self.facts.key).await;
+        // The last that is known is no more than is gone.
+        let begun = now.unwrap_or_else(|_| self.facts.under_way().cloned()).filter(|begun| begun.rows() > 0);
+        let Some(begun) = begun else { return blocked(self.observation, failure) };
+        let failure = match failure.effect {
+            Some(Effect::Open | Effect::Erased) => failure,
+            _ => failure.effect(Effect::Partial(begun.rows())),
+        };
+        blocked(self.observation, failure).after_pages(&begun)
     }
 
     /// A deletion that is under way and goes on after `again`.

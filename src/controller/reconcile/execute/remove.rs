@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::blockers::{examine, known};
-use super::erase::erase_or_activate_again;
+use super::erase::{activated_again, erase};
 use super::removal::{Removal, outdated};
+use super::shrink::{Part, shrink};
 use super::wait::{pause, wait, window_started};
 use crate::api::Reason;
 use crate::api::condition::stage;
@@ -14,8 +15,8 @@ use crate::cascade::verify::Verification;
 use crate::controller::backoff::AFTER_A_CHANGE;
 use crate::controller::context::Context;
 use crate::domain::completion::CompletionProof;
-use crate::domain::decide::{Awaited, KeepBecause, Remove};
-use crate::domain::facts::LedgerEntry;
+use crate::domain::decide::{Awaited, KeepBecause, Remove, Size, interrupted};
+use crate::domain::facts::{LedgerEntry, Presence};
 use crate::domain::reconciliation::{Ended, Reconciliation};
 use crate::domain::report::deletion::Deletion;
 use crate::domain::{Effect, Failure, Subject};
@@ -56,15 +57,44 @@ pub(super) async fn remove(removal: &Removal<'_>, decision: Remove) -> Result<Re
             };
             return Ok(wait(removal, until, awaited, obstacle));
         }
-        Remove::Erase { take_from } => match erase_or_activate_again(removal, take_from.as_deref()).await? {
-            Erasure::Completed(proof) => proof,
-            Erasure::Unverified { steps } => return Ok(unverified(removal, steps)),
-            Erasure::PlanOutdated => return Err(outdated()),
-            Erasure::Unwanted => return Ok(unwanted(removal)),
+        Remove::Erase { take_from } => match erase_at_once_or_in_pages(removal, take_from.as_deref()).await {
+            Ok(Ok(Erasure::Completed(proof))) => proof,
+            Ok(Ok(Erasure::Unverified { steps })) => return Ok(unverified(removal, steps)),
+            Ok(Ok(Erasure::PlanOutdated)) => return Err(activated_again(removal, outdated()).await),
+            Ok(Ok(Erasure::Unwanted)) => return Ok(unwanted(removal)),
+            Ok(Err(later)) => return Ok(later),
+            Err(failure) => return Err(activated_again(removal, failure).await),
         },
+        Remove::Interrupt(begun) => {
+            let left = database.interrupt(removal.actor(), plan, present(removal)).await?;
+            return Err(interrupted(removal.subject(), &begun, &left));
+        }
+        Remove::KeepRemainder => database.keep_remainder(removal.actor(), plan, present(removal)).await?,
         Remove::Verify(entry) => return verify(removal, entry).await,
     };
     Ok(completed(removal, proof))
+}
+
+/// Erases, a large organization in slices. What is not the end of the erasure is a reconciliation that goes on later.
+async fn erase_at_once_or_in_pages(
+    removal: &Removal<'_>,
+    take_from: Option<&str>,
+) -> Result<Result<Erasure, Reconciliation>, Failure> {
+    let Size::Large { estimated } = removal.with.size else {
+        return erase(removal, take_from).await.map(Ok);
+    };
+    let place = match shrink(removal, take_from, estimated).await? {
+        Part::Later(reconciliation) => return Ok(Err(reconciliation)),
+        Part::Done(place) => place,
+    };
+    let erased = erase(removal, None).await;
+    drop(place);
+    erased.map(Ok)
+}
+
+/// Whether the organization's own row is there.
+fn present(removal: &Removal<'_>) -> bool {
+    removal.facts.organization != Presence::Absent
 }
 
 fn completed(removal: &Removal<'_>, proof: CompletionProof) -> Reconciliation {
@@ -97,30 +127,35 @@ fn unverified(removal: &Removal<'_>, steps: Vec<DeletionStep>) -> Reconciliation
     removal.under_way(deletion, removal.context.settings.drain)
 }
 
-fn unwanted(removal: &Removal<'_>) -> Reconciliation {
-    let message = "The object changed before the first row was deleted. Nothing was deleted; the operator reads the object \
-                   again.";
+pub(super) fn unwanted(removal: &Removal<'_>) -> Reconciliation {
+    let message = match removal.with.size {
+        Size::Large { .. } => "The object changed before the erasure went on; the operator reads the object again.",
+        _ => {
+            "The object changed before the first row was deleted. Nothing was deleted; the operator reads the object again."
+        }
+    };
     removal.under_way(Deletion::at(removal.subject().policy, stage::PENDING, message), AFTER_A_CHANGE)
 }
 
-/// Keeps the data and leaves a record if that is possible within seconds.
+/// Keeps the data and leaves a record if that is possible within seconds. Fails if the database says that rows are gone.
 pub(super) async fn retain_without_waiting(
     subject: &Subject,
     context: &Context,
     because: &KeepBecause,
-) -> CompletionProof {
+) -> Result<CompletionProof, Failure> {
     let record = async {
         let plan = context.plan.get().await.ok();
         context.database.retain(&context.settings.cluster_id, subject, because, plan.as_deref()).await
     };
-    match tokio::time::timeout(RECORD_LIMIT, record).await {
+    Ok(match tokio::time::timeout(RECORD_LIMIT, record).await {
         Ok(Ok(proof)) => proof,
+        Ok(Err(failure)) if failure.reason == Reason::ErasureInterrupted => return Err(failure),
         Ok(Err(failure)) => {
             tracing::warn!(object = subject.name, reason = failure.reason.as_str(), "{}", failure.message());
             kept_without_record(because, subject, Some(failure.reason))
         }
         Err(_) => kept_without_record(because, subject, None),
-    }
+    })
 }
 
 fn appeared() -> Failure {

@@ -1,0 +1,97 @@
+//! Deleting in pages: from which tables a large deletion deletes in short transactions before the last one, which ends it.
+
+use super::PlanTable;
+use crate::statement::Statement;
+
+/// A table from which rows are deleted page by page. A page is a range of blocks of the table, of each of its partitions at
+/// once, and the rows of the organization in it. Its statements take `$1`, the organization's key; where they are about a
+/// page, `$2` and `$3`, the `ctid` with which the page begins and the one with which the next begins, as text; and where they
+/// are about the locked rows, `$4` and `$5`, arrays of their `tableoid` and of their `ctid`, as text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PagedTable {
+    /// The table.
+    pub table: PlanTable,
+    /// Returns one row: the number of blocks, of the largest partition if there are several. No parameters.
+    pub blocks: String,
+    /// What to run before the delete. `None` if a delete alone can neither change rows that refer to its rows nor delete a row
+    /// of two organizations.
+    pub guard: Option<Guard>,
+    /// Deletes the page (`$1` to `$3`, with a guard to `$5`) and returns one row: the number of rows, and how many of them
+    /// belonged to no row that is the organization's now. If there are any, the page must be rolled back. The rows to which they
+    /// belong are locked, so they stay the organization's until the transaction ends.
+    pub delete: String,
+    /// Rows of the table refer to others of it: the table is paged again while a whole pass deletes enough.
+    pub repeats: bool,
+    /// A trigger may run, and may write elsewhere.
+    pub triggers: bool,
+}
+
+/// What to run before the delete of a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guard {
+    /// Locks the page's rows (`$1` to `$3`), so that nobody can refer to them or change them. Returns one row with an array of
+    /// text of their `tableoid` and one of their `ctid`.
+    pub lock: String,
+    /// Counts what blocks the locked rows (`$1`, then `$2` and `$3` instead of `$4` and `$5`): rows outside that refer to them, and
+    /// those of them that also belong to another organization. Returns one row with one number, 0 if nothing does.
+    pub check: String,
+}
+
+/// A table whose rows are not deleted page by page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotPaged {
+    /// The table.
+    pub table: PlanTable,
+    /// Why not.
+    pub because: Because,
+}
+
+/// Why the rows of a table are not deleted page by page. `Display` writes a clause that begins with "it" or "its".
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Because {
+    /// Tables that refer to each other in a cycle go by one statement.
+    #[error("it is deleted from together with other tables, because they refer to each other")]
+    Cycle,
+    /// References of its rows, or to its rows, are set to NULL first.
+    #[error("references to or from its rows are set to NULL before the first delete")]
+    Detached,
+    /// The last transaction removes the partition, in milliseconds.
+    #[error("its rows go with a partition")]
+    WithPartition,
+    /// It has no blocks of its own.
+    #[error("it is a view")]
+    View,
+    /// Which of its rows go depends on rows that refer to them.
+    #[error("its rows go only if nothing else refers to them")]
+    ReferencedBy,
+    /// People are found by its rows.
+    #[error("rows of `{0}` are found by its rows, which refer to them")]
+    Refers(String),
+    /// Its parents are known only by captured keys.
+    #[error("its rows are found by rows of `{0}`, which go only if nothing else refers to them")]
+    OfReferenced(String),
+    /// A view's rows cannot be kept from changing.
+    #[error("its rows are found by rows of the view `{0}`")]
+    OfView(String),
+    /// The last count after COMMIT needs the keys of all its rows.
+    #[error("rows of `{0}` are found by its rows, and no foreign key protects them")]
+    Unprotected(String),
+    /// A table that refers to it is not paged before it.
+    #[error("rows of `{0}` refer to its rows, and are not deleted in pages")]
+    Referred(String),
+    /// Part of a parent's key finds its rows.
+    #[error("its rows are found by part of a key")]
+    PartOfKey,
+    /// The role may not lock the rows of a parent.
+    #[error("the operator's role may not lock rows of `{0}`, for which it needs UPDATE on one of its columns")]
+    Lock(String),
+}
+
+/// Estimates how many rows of a table a deletion deletes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableSize {
+    /// The table.
+    pub table: PlanTable,
+    /// Returns every row that a deletion would delete: to be explained, or counted up to a limit in a subquery.
+    pub rows: Statement,
+}

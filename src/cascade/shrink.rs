@@ -1,0 +1,223 @@
+//! Deletes the rows of a large organization page by page, each page in a short transaction, until one last transaction, the
+//! same as for every organization, ends the erasure with what is left.
+//!
+//! A page is a range of blocks of a table. So each block is read once, however many dead rows are around, and the cursor is the
+//! next block. Which rows go, only the tenant's predicate decides: a row that comes to lie behind the cursor waits for the last
+//! transaction, and a place that is used again by another organization's row is harmless.
+
+mod page;
+mod size;
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::exclusive;
+use super::preflight::some_blockers;
+use super::schema;
+use crate::api::Reason;
+use crate::api::status::DeletionStep;
+use crate::db::Database;
+use crate::db::error::{During, OrFailure as _};
+use crate::db::transaction::{commit, server};
+use crate::domain::facts::UnderWay;
+use crate::domain::{Effect, Failure, decide};
+use crate::pace::{Next, PageDone};
+use crate::store::claim::lock_claim;
+use crate::store::{Actor, erasures, ledger};
+use page::Page;
+use planner::CompiledPlan;
+pub use size::Estimate;
+
+/// When an organization is deleted in pages, and in how large ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Organizations with more rows are deleted in pages.
+    pub threshold: u64,
+    /// About how long a page takes. Zero makes pages of one block.
+    pub page: Duration,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self { threshold: 1_000_000, page: Duration::from_millis(100) }
+    }
+}
+
+/// How a deletion in pages began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// Nothing blocks it, and it is recorded.
+    Ready,
+    /// The ledger says that it has ended: [`Database::erase`] returns how.
+    Recorded,
+    /// The plan was compiled against a schema that has changed since; nothing was touched.
+    PlanOutdated,
+}
+
+/// How a slice of a deletion in pages ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Shrunk {
+    /// There may be more pages.
+    More(Progress),
+    /// There are no more pages: what is left goes with the last transaction.
+    Done(Progress),
+    /// The plan was compiled against a schema that has changed since; no page was deleted since.
+    PlanOutdated,
+}
+
+/// How far a deletion in pages is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Rows that pages deleted since the deletion began, by entity. As many were found as deleted.
+    pub deleted: Vec<DeletionStep>,
+    /// Their sum.
+    pub rows: i64,
+    /// Rows before the first page, as estimated.
+    pub estimated: i64,
+    /// When it began, by the database's clock.
+    pub started: Timestamp,
+    /// Bytes of write-ahead log that the server wrote during the pages of this slice, for whomever.
+    pub wal_bytes: u64,
+    /// Pages of this slice.
+    pub pages: u32,
+}
+
+impl Progress {
+    fn new(under_way: UnderWay, slice: &Slice) -> Self {
+        Self {
+            rows: under_way.rows(),
+            deleted: under_way.deleted,
+            estimated: under_way.estimated,
+            started: under_way.started,
+            wal_bytes: slice.wal_bytes,
+            pages: slice.pages,
+        }
+    }
+}
+
+/// What the pages of a slice add up to.
+#[derive(Default)]
+struct Slice {
+    wal_bytes: u64,
+    pages: u32,
+}
+
+impl Database {
+    /// Checks everything that blocks the deletion, and records that its pages begin, with the `estimated` number of rows. To be
+    /// called before the first page and before going on after an interruption. It deletes nothing.
+    ///
+    /// # Errors
+    /// Fails with every blocker when something blocks the deletion, when the claim cannot be obtained, and when the database
+    /// refuses.
+    pub async fn begin_shrinking(
+        &self,
+        actor: Actor<'_>,
+        take_from: Option<&str>,
+        plan: &CompiledPlan,
+        estimated: i64,
+    ) -> Result<Begun, Failure> {
+        let begun = Box::pin(self.begin_pages(actor, take_from, plan, estimated)).await;
+        begun.map_err(|failure| failure.or_effect(Effect::NothingThisTime))
+    }
+
+    async fn begin_pages(
+        &self,
+        actor: Actor<'_>,
+        take_from: Option<&str>,
+        plan: &CompiledPlan,
+        estimated: i64,
+    ) -> Result<Begun, Failure> {
+        plan.erase()?;
+        // Before the locks: it may take long. Whatever appears later, the pages and the last transaction meet.
+        self.refuse_blocked_pages(actor.key, plan).await?;
+        let mut tx = self.begin().await?;
+        if server(&mut tx).await?.standby {
+            return Err(decide::on_a_standby());
+        }
+        lock_claim(&mut tx, actor, take_from).await?;
+        if ledger::entry_of(&mut tx, actor.cluster, &actor.subject.uid).await?.is_some_and(|entry| !entry.may_go_on()) {
+            return Ok(Begun::Recorded);
+        }
+        if !schema::unchanged(&mut tx, plan).await? {
+            return Ok(Begun::PlanOutdated);
+        }
+        erasures::begin(&mut tx, actor, &plan.digest, estimated).await?;
+        commit(tx).await?;
+        Ok(Begun::Ready)
+    }
+
+    /// Fails with every blocker of the whole deletion, as [`Database::examine`] finds them.
+    async fn refuse_blocked_pages(&self, key: &str, plan: &CompiledPlan) -> Result<(), Failure> {
+        let erase = plan.erase()?;
+        let mut tx = self.begin().await?;
+        let during = During::action("finding the rows to which nothing else refers");
+        let captured = exclusive::find(&mut tx, erase, key).await.or_failure(during)?;
+        let found = some_blockers(&mut tx, key, &erase.preflight, &captured).await?;
+        Failure::blocked_by(&found).map_or(Ok(()), |blocked| Err(blocked.effect(Effect::NothingThisTime)))
+    }
+
+    /// Deletes page after page, each in a transaction of its own, until there are no more or `until` says to stop: it is asked
+    /// after each page. [`Database::begin_shrinking`] must have been called for this plan.
+    ///
+    /// # Errors
+    /// Fails when something blocks the deletion now, when the object has lost its claim, and when the database refuses. The
+    /// pages before are deleted and counted, and the page that failed is not.
+    pub async fn shrink(
+        &self,
+        actor: Actor<'_>,
+        plan: &CompiledPlan,
+        page: Duration,
+        mut until: impl FnMut(&PageDone) -> Next,
+    ) -> Result<Shrunk, Failure> {
+        plan.erase()?;
+        let mut slice = Slice::default();
+        loop {
+            let began = Instant::now();
+            let ended = Box::pin(self.page(actor, plan, page)).await;
+            let (mut done, under_way) = match ended {
+                Ok(Page::Deleted(done, under_way)) => (done, under_way),
+                Ok(Page::None(under_way)) => return Ok(Shrunk::Done(Progress::new(under_way, &slice))),
+                Ok(Page::PlanOutdated) => return Ok(Shrunk::PlanOutdated),
+                // The schema or the configuration has changed: the blockers of the first check may be others now.
+                Ok(Page::OtherPlan(estimated)) => match self.begin_shrinking(actor, None, plan, estimated).await? {
+                    Begun::Ready => continue,
+                    Begun::PlanOutdated => return Ok(Shrunk::PlanOutdated),
+                    Begun::Recorded => return Err(not_begun()),
+                },
+                Err(failure) => return Err(self.explained(failure, actor.key, plan).await),
+            };
+            done.took = began.elapsed();
+            slice.pages += 1;
+            slice.wal_bytes += done.wal_bytes;
+            match until(&done) {
+                Next::Continue => {}
+                Next::Pause(pause) => tokio::time::sleep(pause).await,
+                Next::Stop => return Ok(Shrunk::More(Progress::new(under_way, &slice))),
+            }
+        }
+    }
+
+    /// What refers to a page or moves rows may block the whole deletion: then that is said, with its remedy.
+    async fn explained(&self, failure: Failure, key: &str, plan: &CompiledPlan) -> Failure {
+        let changed = matches!(failure.reason, Reason::ForeignKeyViolation | Reason::ContentChanged);
+        let failure = failure.or_effect(Effect::NothingThisTime);
+        if !changed {
+            return failure;
+        }
+        match self.refuse_blocked_pages(key, plan).await {
+            Err(blocked) if blocked.reason == Reason::ForeignKeyViolation => blocked,
+            // Nothing blocks any more, or that cannot be found out now.
+            _ => {
+                let mut changed = failure;
+                changed.reason = Reason::ContentChanged;
+                changed
+            }
+        }
+    }
+}
+
+/// The object has the claim, and no deletion in pages has begun.
+fn not_begun() -> Failure {
+    Failure::new(Reason::SerializationFailure, "the deletion in pages has not begun, or has ended meanwhile")
+}

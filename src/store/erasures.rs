@@ -1,0 +1,171 @@
+//! The operator's own table `erasures`: erasures that delete rows page by page and have not ended.
+
+use sqlx::postgres::PgRow;
+use sqlx::types::Json;
+use sqlx::{PgConnection, Row as _};
+
+use super::Actor;
+use crate::api::status::DeletionStep;
+use crate::db::error::{During, OrFailure as _, Unreadable};
+use crate::db::statement::time;
+use crate::domain::Failure;
+use crate::domain::facts::UnderWay;
+use crate::domain::written::WrittenTable;
+
+/// It goes on where it was if the plan is the same; with another plan it begins anew, and keeps what it has counted.
+const BEGIN: &str = "INSERT INTO organization_operator.erasures AS e
+    (cluster_id, object_uid, organization_key, plan_digest, estimated_rows)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (cluster_id, object_uid) DO UPDATE SET plan_digest = EXCLUDED.plan_digest, interrupted_at = NULL,
+    paged_table = CASE WHEN e.plan_digest = EXCLUDED.plan_digest THEN e.paged_table END,
+    next_block = CASE WHEN e.plan_digest = EXCLUDED.plan_digest THEN e.next_block ELSE 0 END,
+    rows_of_pass = CASE WHEN e.plan_digest = EXCLUDED.plan_digest THEN e.rows_of_pass ELSE 0 END";
+
+/// Under the lock of the claim: whoever has it no longer deletes nothing.
+const LOCK: &str =
+    "SELECT e.*, e.object_uid AS erasure_uid, pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint AS wal
+FROM organization_operator.claims c
+JOIN organization_operator.erasures e ON e.cluster_id = c.cluster_id AND e.object_uid = c.object_uid
+WHERE c.cluster_id = $1 AND c.object_uid = $2 AND c.organization_key = $3
+FOR UPDATE OF c, e";
+
+const ADVANCE: &str = "UPDATE organization_operator.erasures
+SET deleted = $3, written = $4, paged_table = $5, next_block = $6, rows_of_pass = $7, page_blocks = $8,
+    updated_at = clock_timestamp()
+WHERE cluster_id = $1 AND object_uid = $2
+RETURNING pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint AS wal";
+
+const INTERRUPT: &str = "UPDATE organization_operator.erasures SET interrupted_at = clock_timestamp()
+WHERE cluster_id = $1 AND object_uid = $2";
+
+/// In one statement: almost no deletion has pages, and none should wait for the answer.
+const END: &str = "WITH c AS (DELETE FROM organization_operator.claims WHERE cluster_id = $1 AND object_uid = $2),
+    e AS (DELETE FROM organization_operator.erasures WHERE cluster_id = $1 AND object_uid = $2 RETURNING *)
+SELECT *, object_uid AS erasure_uid FROM e";
+
+/// Where an erasure is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    /// The table that is paged. `None` before the first.
+    pub(crate) table: Option<String>,
+    /// The first block of the next page.
+    pub(crate) next_block: i64,
+    /// Rows deleted since block 0.
+    pub(crate) rows_of_pass: i64,
+    /// How many blocks a page has.
+    pub(crate) page_blocks: i64,
+}
+
+/// What triggers wrote: each table once. `None` if that was not counted.
+pub(crate) type Written = Option<Vec<WrittenTable>>;
+
+/// An erasure that this transaction has locked.
+pub(crate) struct Locked {
+    /// What is shown of it.
+    pub(crate) under_way: UnderWay,
+    /// What triggers wrote so far.
+    pub(crate) written: Written,
+    /// The plan for which the cursor holds.
+    pub(crate) plan_digest: String,
+    pub(crate) cursor: Cursor,
+    /// Where the server writes its log, in bytes.
+    pub(crate) wal: i64,
+}
+
+fn during() -> During<'static> {
+    During::table("recording the pages of the deletion", None, "organization_operator.erasures")
+}
+
+/// Reads an erasure from a row. Returns `None` if the columns are NULL.
+pub(super) fn under_way_in(row: &PgRow) -> Result<Option<UnderWay>, sqlx::Error> {
+    let Some(started) = time(row, "started_at")? else { return Ok(None) };
+    let deleted: Json<Vec<DeletionStep>> = row.try_get("deleted")?;
+    Ok(Some(UnderWay {
+        uid: row.try_get("erasure_uid")?,
+        started,
+        updated: time(row, "updated_at")?.ok_or(Unreadable("a time"))?,
+        estimated: row.try_get("estimated_rows")?,
+        deleted: deleted.0,
+        interrupted: time(row, "interrupted_at")?,
+    }))
+}
+
+fn written_in(row: &PgRow) -> Result<Written, sqlx::Error> {
+    Ok(row.try_get::<Option<Json<Vec<WrittenTable>>>, _>("written")?.map(|written| written.0))
+}
+
+/// Records that an erasure begins, or goes on by this plan.
+pub(crate) async fn begin(
+    connection: &mut PgConnection,
+    actor: Actor<'_>,
+    plan_digest: &str,
+    estimated: i64,
+) -> Result<(), Failure> {
+    let begun = actor.own(BEGIN).bind(actor.key).bind(plan_digest).bind(estimated).execute(connection).await;
+    begun.or_failure(during())?;
+    Ok(())
+}
+
+/// Locks the claim and the erasure. Returns `None` if the object has no claim on the organization, or no erasure.
+pub(crate) async fn lock(connection: &mut PgConnection, actor: Actor<'_>) -> Result<Option<Locked>, Failure> {
+    let row = actor.own(LOCK).bind(actor.key).fetch_optional(connection).await.or_failure(during())?;
+    row.map(|row| locked_in(&row)).transpose().map(Option::flatten).or_failure(during())
+}
+
+fn locked_in(row: &PgRow) -> Result<Option<Locked>, sqlx::Error> {
+    let Some(under_way) = under_way_in(row)? else { return Ok(None) };
+    Ok(Some(Locked {
+        under_way,
+        written: written_in(row)?,
+        plan_digest: row.try_get("plan_digest")?,
+        cursor: Cursor {
+            table: row.try_get("paged_table")?,
+            next_block: row.try_get("next_block")?,
+            rows_of_pass: row.try_get("rows_of_pass")?,
+            page_blocks: row.try_get("page_blocks")?,
+        },
+        wal: row.try_get("wal")?,
+    }))
+}
+
+/// Records a page: what is deleted by now, and where the next one begins. Returns where the server writes its log, in bytes.
+pub(crate) async fn advance(
+    connection: &mut PgConnection,
+    actor: Actor<'_>,
+    deleted: &[DeletionStep],
+    written: Option<&[WrittenTable]>,
+    cursor: &Cursor,
+) -> Result<i64, Failure> {
+    actor
+        .own(ADVANCE)
+        .bind(Json(deleted))
+        .bind(written.map(Json))
+        .bind(&cursor.table)
+        .bind(cursor.next_block)
+        .bind(cursor.rows_of_pass)
+        .bind(cursor.page_blocks)
+        .fetch_one(connection)
+        .await
+        .and_then(|row| row.try_get("wal"))
+        .or_failure(during())
+}
+
+/// Records that a lowered policy stopped the erasure.
+pub(crate) async fn interrupt(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
+    actor.own(INTERRUPT).execute(connection).await.or_failure(during())?;
+    Ok(())
+}
+
+/// Drops the object's claim, and forgets its pages. Returns what they deleted and wrote, or `None` if it had none.
+pub(crate) async fn end_with_claim(
+    connection: &mut PgConnection,
+    actor: Actor<'_>,
+) -> Result<Option<(UnderWay, Written)>, Failure> {
+    let row = actor.own(END).fetch_optional(connection).await.or_failure(during())?;
+    let Some(row) = row else { return Ok(None) };
+    let read = || Ok::<_, sqlx::Error>(under_way_in(&row)?.map(|under_way| (under_way, written_in(&row))));
+    match read().or_failure(during())? {
+        Some((under_way, written)) => Ok(Some((under_way, written.or_failure(during())?))),
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,178 @@
+//! The policy is lowered after rows are gone: the deletion stops, says what is gone and what is left, and waits for a person.
+
+use super::*;
+
+tests![
+    a_lowered_policy_stops_and_delete_again_goes_on,
+    the_rest_is_kept_for_good_by_uid,
+    retain_waits_for_the_database_where_rows_may_be_gone,
+    an_uninstallation_releases_and_says_what_is_gone,
+    before_the_first_page_retain_undoes,
+];
+
+async fn warnings(scene: &Scene) -> usize {
+    scene.events("acme").await.iter().filter(|(reason, _)| reason == "ErasureInterrupted").count()
+}
+
+async fn a_lowered_policy_stops_and_delete_again_goes_on(world: Arc<World>) {
+    let large = Large::ready(world, Variant::Ordinary).await;
+    let scene = &large.scene;
+    let holder = large.held().await;
+    let seen = large.lower("Retain").await;
+    large.release(holder).await;
+    let yaml = seen.yaml();
+    assert!(seen.is("Stalled", "True") && !seen.has("Reconciling"), "{yaml}");
+    let error = seen.error().expect("an error");
+    assert_eq!((error.code, error.rows), (409, Some(BEFORE)), "{yaml}");
+    for part in [
+        "set to Retain",
+        "after 2000 rows (1000 taskOutputs, 1000 taskStatuses). Left: the organization itself, ",
+        "20 users",
+        "10 flows",
+        "200 flowExecutions",
+    ] {
+        assert!(error.message.contains(part), "{part}: {yaml}");
+    }
+    assert!(seen.deletion().is_some_and(|d| d.policy.as_str() == "Delete" && d.progress.is_some()), "{yaml}");
+    let told = scene.warned("acme", "ErasureInterrupted").await;
+    assert!(told.contains("2000 rows") && told.contains("keep-remainder"), "{told}");
+    let ledger = scene.ledger().await;
+    assert_eq!(ledger.len(), 1, "{ledger:?}");
+    assert_eq!((ledger[0].outcome.as_str(), ledger[0].policy.as_str()), ("Interrupted", "Retain"), "{ledger:?}");
+    assert!(!ledger[0].verified && ledger[0].organizations_deleted == 0, "{ledger:?}");
+    assert_eq!(numbers(&ledger[0].steps), [("taskOutputs".into(), 1000), ("taskStatuses".into(), 1000)]);
+    let left: String = scene.value("SELECT detail FROM organization_operator.ledger").await;
+    assert!(left.contains("200 flowExecutions"), "{left}");
+    assert!(!scene.active(&large.acme).await, "it stays deactivated");
+
+    // Nothing moves, also for a new operator, and nothing is told twice.
+    let gone = large.gone().await;
+    let Large { scene, acme, rows, others, operator } = large;
+    operator.stop().await;
+    let operator = launch(&scene).start().await;
+    scene.retry("acme", "1").await;
+    let reconciled = || async {
+        let count = "organization_operator_failures_total{reason=\"ErasureInterrupted\"} ";
+        let metrics = operator.metrics().await;
+        metrics.lines().any(|line| line.starts_with(count) && !line.ends_with(" 0")).then_some(())
+    };
+    eventually("the new operator reconciles it", reconciled).await;
+    let large = Large { scene, acme, rows, others, operator };
+    assert_eq!(large.gone().await, gone, "rows went after the interruption");
+    assert_eq!(warnings(&large.scene).await, 1);
+    assert_eq!(large.scene.ledger().await.len(), 1);
+    assert!(large.scene.get("acme").await.is_some(), "it is not released");
+
+    // Deactivate is no other decision.
+    large.scene.admission("acme").await;
+    let name = large.scene.name("acme");
+    let raise = |policy: &str| json!({"spec": {"deletionPolicy": policy}}).to_string();
+    let text = large.scene.refused(&["patch", "organization", &name, "--type=merge", "-p", &raise("Deactivate")]).await;
+    assert!(text.contains("may only be lowered"), "{text}");
+    large.scene.patch("acme", r#"{"deletionPolicy":"Delete"}"#).await;
+    large.erased().await;
+    large.stop().await;
+}
+
+async fn the_rest_is_kept_for_good_by_uid(world: Arc<World>) {
+    let large = Large::ready(world, Variant::Platform).await;
+    let scene = &large.scene;
+    let holder = large.held().await;
+    large.lower("Deactivate").await;
+    large.release(holder).await;
+    let (name, uid, gone) = (scene.name("acme"), scene.uid("acme").await, large.gone().await);
+    let keep = |uid: &str| format!("organization-operator.io/keep-remainder={uid}");
+    // That of another object decides nothing.
+    scene.ok(&["annotate", "organization", &name, &keep("another")]).await;
+    scene.until("acme", "still stopped", |s| s.reason("DeletionBlocked") == "ErasureInterrupted").await;
+    scene.ok(&["annotate", "organization", &name, &keep(&uid), "--overwrite"]).await;
+    scene.gone("acme").await;
+    assert_eq!(large.gone().await, gone, "the rest is kept");
+    let ledger = scene.ledger().await;
+    assert_eq!(ledger.len(), 1, "{ledger:?}");
+    assert_eq!((ledger[0].outcome.as_str(), ledger[0].policy.as_str()), ("Interrupted", "Deactivate"), "{ledger:?}");
+    assert!(ledger[0].verified, "{ledger:?}");
+    assert_eq!(numbers(&ledger[0].steps), numbers_of(&gone));
+    nothing_under_way(scene).await;
+    let told = scene.warned("acme", "Interrupted").await;
+    for part in
+        ["2000 rows (1000 taskOutputs, 1000 taskStatuses)", "The rest is kept: the organization itself", "20 users"]
+    {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(!scene.active(&large.acme).await, "it stays deactivated");
+    // Whoever wants to use what is left may.
+    scene.apply(&scene.org("rest", &large.acme).policy("Retain").state("Active")).await;
+    scene.ready("rest").await;
+    assert!(scene.active(&large.acme).await);
+    large.stop().await;
+}
+
+/// `Retain` never waits for the database, but it must not say that everything was kept.
+async fn retain_waits_for_the_database_where_rows_may_be_gone(world: Arc<World>) {
+    let scene = Scene::new(world, Variant::Ordinary).await;
+    let acme = scene.key(1);
+    seed(&scene, &acme).await;
+    let proxy = scene.sql_proxy().await;
+    let slow = json!(1);
+    let launch = launch(&scene).url(&scene.url_through(&proxy)).configure("database.connectTimeoutSeconds", slow);
+    let operator = launch.start().await;
+    scene.apply(&scene.org("acme", &acme).policy("Delete")).await;
+    scene.ready("acme").await;
+    let mut holder = hold(&scene, &acme).await;
+    scene.delete("acme").await;
+    scene.until("acme", "pages before the held row", partly).await;
+    proxy.sever().await;
+    scene.until("acme", "no database", |s| s.reason("DeletionBlocked") == "DatabaseUnavailable").await;
+    scene.patch("acme", r#"{"deletionPolicy":"Retain"}"#).await;
+    let lowered = |s: &Seen| s.is("DeletionBlocked", "True") && s.reason("DeletionBlocked") == "DatabaseUnavailable";
+    let seen = scene.until("acme", "the lowered policy is seen, and nothing is released", lowered).await;
+    assert!(seen.deletion().is_some_and(|d| d.progress.is_some_and(|p| p.rows_deleted == BEFORE)), "{}", seen.yaml());
+    proxy.restore().await.expect("the database is back");
+    scene.until("acme", "stopped", |s| s.reason("DeletionBlocked") == "ErasureInterrupted").await;
+    assert_eq!(scene.ledger().await[0].outcome, "Interrupted");
+    holder.execute("ROLLBACK").await.expect("released");
+    operator.stop().await;
+}
+
+async fn an_uninstallation_releases_and_says_what_is_gone(world: Arc<World>) {
+    const CRD: &str = "organizations.organization-operator.io";
+    let world = Arc::new(world.apart().await);
+    let large = Large::ready(world, Variant::Ordinary).await;
+    let scene = &large.scene;
+    let holder = large.held().await;
+    large.lower("Retain").await;
+    large.release(holder).await;
+    let gone = large.gone().await;
+    scene.ok(&["annotate", "crd", CRD, "organization-operator.io/allow-crd-deletion=true"]).await;
+    scene.ok(&["delete", "crd", CRD, "--timeout=60s"]).await;
+    assert_eq!(large.gone().await, gone);
+    let ledger = scene.ledger().await;
+    assert_eq!(ledger.len(), 1, "{ledger:?}");
+    assert_eq!(ledger[0].outcome, "Interrupted");
+    assert!(ledger[0].verified, "{ledger:?}");
+    assert_eq!(numbers(&ledger[0].steps), numbers_of(&gone));
+    assert!(!scene.active(&large.acme).await);
+}
+
+/// The first page waits for a lock: nothing is gone yet.
+async fn before_the_first_page_retain_undoes(world: Arc<World>) {
+    let large = Large::ready(world, Variant::Ordinary).await;
+    let scene = &large.scene;
+    let mut holder = scene.connect().await;
+    holder
+        .execute("BEGIN; SELECT FROM task_outputs FOR UPDATE; SELECT FROM task_statuses FOR UPDATE")
+        .await
+        .expect("locks");
+    scene.delete("acme").await;
+    scene.until("acme", "the first page waits", |s| s.reason("DeletionBlocked") == "LockTimeout").await;
+    scene.patch("acme", r#"{"deletionPolicy":"Retain"}"#).await;
+    scene.gone("acme").await;
+    holder.execute("ROLLBACK").await.expect("released");
+    assert_eq!(large.gone().await, [], "nothing is gone");
+    assert!(scene.active(&large.acme).await, "it is in use again");
+    let ledger = scene.ledger().await;
+    assert_eq!((ledger.len(), ledger[0].outcome.as_str()), (1, "Retained"), "{ledger:?}");
+    nothing_under_way(scene).await;
+    large.stop().await;
+}

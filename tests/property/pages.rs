@@ -1,0 +1,45 @@
+//! The same property where organizations are deleted in pages: of one block, each in a slice of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::broken::Breakage;
+use super::case::Ground;
+use super::expected::WRONG;
+use super::{CASES, CAUGHT_WITHIN, SEED, enough, holds};
+use crate::support::World;
+use crate::tests;
+
+tests![pages_erase_exactly_the_tenant_or_say_why, the_property_catches_broken_pages];
+
+async fn pages_erase_exactly_the_tenant_or_say_why(world: Arc<World>) {
+    let ground = Arc::new(Ground::in_pages(&world).await);
+    let number = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty()).map(|v| v.parse::<u64>().expect(name));
+    let cases = number("CASES").unwrap_or(CASES);
+    let (verdicts, kinds) = holds(ground.clone(), cases, number("SEED").unwrap_or(SEED)).await;
+    let paged = ground.paged.load(Ordering::Relaxed);
+    println!("pages deleted {paged} rows");
+    if cases >= CASES {
+        enough(cases, &verdicts, &kinds);
+        assert!(paged > 1000, "pages deleted {paged} rows only");
+    }
+}
+
+async fn the_property_catches_broken_pages(world: Arc<World>) {
+    let ground = Ground::in_pages(&world).await;
+    let mut connection = ground.connect().await;
+    for breakage in Breakage::OF_PAGES {
+        let mut caught = None;
+        for seed in 0..CAUGHT_WITHIN {
+            if let Err(violation) = ground.run(&mut connection, seed, Some(breakage)).await
+                && violation.contains(WRONG)
+            {
+                caught = Some((seed, violation));
+                break;
+            }
+        }
+        let (seed, violation) =
+            caught.unwrap_or_else(|| panic!("{breakage:?} went unnoticed in {CAUGHT_WITHIN} cases"));
+        println!("{breakage:?} was caught by case {seed}: {}", violation.lines().next().unwrap_or_default());
+    }
+}
