@@ -6,9 +6,10 @@ use std::time::Duration;
 use futures::channel::mpsc::UnboundedSender;
 use kube::runtime::reflector::{ObjectRef, Store};
 
+use super::index::Index;
 use super::memory::Memory;
 use super::plan_cache::PlanCache;
-use crate::api::Organization;
+use crate::api::{Organization, OrganizationStatus};
 use crate::cluster::Cluster;
 use crate::config::RetryBounds;
 use crate::db::Database;
@@ -61,11 +62,19 @@ pub(crate) struct Context {
     pub(super) metrics: Arc<Metrics>,
     pub(super) settings: Settings,
     pub(super) store: Store<Organization>,
+    pub(super) index: Arc<Index>,
     pub(super) memory: Memory,
     pub(super) requeue: UnboundedSender<ObjectRef<Organization>>,
 }
 
 impl Context {
+    /// Notes a status that this process wrote, with the object that the API server returned.
+    pub(super) fn wrote_status(&self, returned: &Organization, status: &OrganizationStatus) {
+        let cached = self.store.get(&ObjectRef::from_obj(returned));
+        self.index.written(returned, cached.as_deref());
+        self.memory.wrote_status(returned, status);
+    }
+
     /// Asks for a reconciliation of an object.
     pub(super) fn requeue(&self, object: ObjectRef<Organization>) {
         // The receiver ends with the controller.

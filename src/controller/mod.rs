@@ -1,9 +1,11 @@
 //! The controller: watches Organizations, reconciles each that changed, and polls the database for what changed there.
 
 mod backoff;
+mod completeness;
 mod contenders;
 mod context;
 mod drift;
+mod index;
 mod memory;
 mod plan_cache;
 mod quick_check;
@@ -16,7 +18,7 @@ pub use plan_cache::PlanCache;
 
 use std::sync::Arc;
 
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector;
 use kube::runtime::{Controller, Predicate as _, WatchStreamExt as _, predicates};
@@ -26,6 +28,7 @@ use crate::background::{Background, Lost};
 use crate::cluster::chain;
 use context::Context;
 use drift::DriftPoller;
+use index::Index;
 use memory::Memory;
 
 /// Runs until `stop` turns true. Reconciliations that have begun end first: a cascade commits or rolls back.
@@ -40,8 +43,11 @@ pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) -> Result<(),
         .combine(predicates::finalizers)
         .combine(predicates::annotations)
         .combine(predicates::labels);
-    let objects = watch::organizations(client, &settings.database, metrics.clone())
+    let index = Arc::new(Index::default());
+    let (guarded, followed) = (index.clone(), index.clone());
+    let objects = watch::organizations(client, &settings.database, metrics.clone(), guarded)
         .reflect(writer)
+        .inspect_ok(move |event| followed.process(event))
         .applied_objects()
         .predicate_filter(interesting, kube::runtime::PredicateConfig::default());
 
@@ -50,7 +56,7 @@ pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) -> Result<(),
     let concurrency = settings.concurrency.max(1);
     let memory = Memory::new(settings.retry);
     let context =
-        Arc::new(Context { cluster, database, plan, metrics, store: store.clone(), memory, requeue, settings });
+        Arc::new(Context { cluster, database, plan, metrics, store: store.clone(), index, memory, requeue, settings });
     let polling = stop_when(stop.clone(), DriftPoller::new(context.clone()).run());
     let mut polling = Background::spawn("drift poller", stop.clone(), polling);
     let controller = Controller::for_stream(objects, store)

@@ -8,6 +8,7 @@ use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as watch};
 use kube::{Api, Client, ResourceExt as _};
 
+use super::index::Index;
 use crate::api::Organization;
 use crate::cluster::chain;
 use crate::metrics::Metrics;
@@ -17,12 +18,16 @@ pub(super) fn organizations(
     client: Client,
     database: &str,
     metrics: Arc<Metrics>,
+    index: Arc<Index>,
 ) -> impl Stream<Item = watcher::Result<Event<Organization>>> + Send + 'static {
     let guarded: Api<DeserializeGuard<Organization>> = Api::all(client);
     let config = watcher::Config::default().fields(&format!("spec.database={database}"));
     watch(guarded, config).default_backoff().filter_map(move |event| {
         future::ready(match event {
-            Ok(event) => readable(event, &metrics).map(Ok),
+            Ok(event) => {
+                index.unreadable(&event);
+                readable(event, &metrics).map(Ok)
+            }
             Err(e) => {
                 tracing::warn!(error = chain(&e), "the watch was interrupted; the operator starts it again");
                 Some(Err(e))
