@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedSender;
+use kube::api::ObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 
+use super::cached::Cached;
 use super::index::Index;
 use super::memory::Memory;
 use super::plan_cache::PlanCache;
@@ -61,16 +63,16 @@ pub(crate) struct Context {
     pub(super) plan: Arc<PlanCache>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) settings: Settings,
-    pub(super) store: Store<Organization>,
+    pub(super) store: Store<Cached>,
     pub(super) index: Arc<Index>,
-    pub(super) memory: Memory,
+    pub(super) memory: Arc<Memory>,
     pub(super) requeue: UnboundedSender<ObjectRef<Organization>>,
 }
 
 impl Context {
-    /// Notes a status that this process wrote, with the object that the API server returned.
-    pub(super) fn wrote_status(&self, returned: &Organization, status: &OrganizationStatus) {
-        let cached = self.store.get(&ObjectRef::from_obj(returned));
+    /// Notes a status that this process wrote, with the metadata that the API server returned.
+    pub(super) fn wrote_status(&self, returned: &ObjectMeta, status: &OrganizationStatus) {
+        let cached = self.store.get(&ObjectRef::new(returned.name.as_deref().unwrap_or_default()));
         self.index.written(returned, cached.as_deref());
         self.memory.wrote_status(returned, status);
     }

@@ -8,12 +8,12 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use kube::ResourceExt as _;
-use kube::core::DeserializeGuard;
+use kube::api::ObjectMeta;
 use kube::runtime::watcher::Event;
+use kube::{Resource as _, ResourceExt as _};
 
+use super::cached::Cached;
 use super::completeness::Completeness;
-use crate::api::Organization;
 
 /// What the watch has sent.
 #[derive(Debug, Default)]
@@ -40,24 +40,24 @@ struct Names {
 
 impl Index {
     /// Processes an event before the cache does: here alone are the objects that cannot be read.
-    pub(super) fn unreadable(&self, event: &Event<DeserializeGuard<Organization>>) {
+    pub(super) fn unreadable(&self, event: &Event<Cached>) {
         let mut state = self.lock();
-        let (State { names, listed, .. }, name) = (&mut *state, |o: &DeserializeGuard<Organization>| o.name_any());
+        let (State { names, listed, .. }, name) = (&mut *state, Cached::name_any);
         match event {
-            Event::Apply(object) if object.0.is_err() => names.unreadable.insert(name(object).into()),
-            Event::InitApply(object) if object.0.is_err() => listed.unreadable.insert(name(object).into()),
+            Event::Apply(object) if object.unreadable().is_some() => names.unreadable.insert(name(object).into()),
+            Event::InitApply(object) if object.unreadable().is_some() => listed.unreadable.insert(name(object).into()),
             Event::Apply(object) | Event::Delete(object) => names.unreadable.remove(name(object).as_str()),
             Event::Init | Event::InitApply(_) | Event::InitDone => false,
         };
     }
 
     /// Processes an event after the cache has.
-    pub(super) fn process(&self, event: &Event<Organization>) {
+    pub(super) fn process(&self, event: &Event<Cached>) {
         let mut state = self.lock();
         match event {
             Event::Apply(object) => {
                 state.names.add(object);
-                state.completeness.sent(object.metadata.resource_version.as_deref().unwrap_or_default());
+                state.completeness.sent(object.meta().resource_version.as_deref().unwrap_or_default());
             }
             Event::Delete(object) => state.names.remove(object),
             Event::Init => {
@@ -92,15 +92,15 @@ impl Index {
 
     /// Notes that an object was read from the API server, by a read that began at `began`. Nobody may write to the object
     /// for this process meanwhile.
-    pub(super) fn read(&self, object: &Organization, began: Instant) {
-        let (Some(uid), Some(version)) = (&object.metadata.uid, &object.metadata.resource_version) else { return };
+    pub(super) fn read(&self, object: &ObjectMeta, began: Instant) {
+        let (Some(uid), Some(version)) = (&object.uid, &object.resource_version) else { return };
         self.lock().completeness.read(uid, version, began);
     }
 
     /// Notes how the API server answered a write. `cached` is the object in the cache.
-    pub(super) fn written(&self, object: &Organization, cached: Option<&Organization>) {
-        let (Some(uid), Some(version)) = (&object.metadata.uid, &object.metadata.resource_version) else { return };
-        let sent = cached.is_some_and(|c| c.metadata.resource_version.as_ref() == Some(version));
+    pub(super) fn written(&self, object: &ObjectMeta, cached: Option<&Cached>) {
+        let (Some(uid), Some(version)) = (&object.uid, &object.resource_version) else { return };
+        let sent = cached.is_some_and(|c| c.meta().resource_version.as_ref() == Some(version));
         self.lock().completeness.written(uid, version, sent);
     }
 
@@ -110,19 +110,19 @@ impl Index {
 }
 
 impl Names {
-    fn add(&mut self, object: &Organization) {
-        let name = object.metadata.name.as_deref().unwrap_or_default();
-        let names = self.by_id.entry(hash(&object.spec.organization_id)).or_default();
+    fn add(&mut self, object: &Cached) {
+        let name = object.meta().name.as_deref().unwrap_or_default();
+        let names = self.by_id.entry(hash(object.organization_id())).or_default();
         if !names.iter().any(|known| **known == *name) {
             names.reserve_exact(1);
             names.push(name.into());
         }
     }
 
-    fn remove(&mut self, object: &Organization) {
-        let id = hash(&object.spec.organization_id);
+    fn remove(&mut self, object: &Cached) {
+        let id = hash(object.organization_id());
         if let Some(names) = self.by_id.get_mut(&id) {
-            names.retain(|known| Some(&**known) != object.metadata.name.as_deref());
+            names.retain(|known| Some(&**known) != object.meta().name.as_deref());
             if names.is_empty() {
                 self.by_id.remove(&id);
             }
@@ -146,18 +146,16 @@ pub(super) fn plain(id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controller::cached::tests::cached;
 
-    fn object(name: &str, id: &str, version: &str) -> Organization {
-        let value = serde_json::json!({
-            "apiVersion": "organization-operator.io/v1alpha1", "kind": "Organization",
+    fn object(name: &str, id: &str, version: &str) -> Cached {
+        cached(serde_json::json!({
             "metadata": {"name": name, "uid": name, "resourceVersion": version}, "spec": {"organizationId": id},
-        });
-        serde_json::from_value(value).expect("an organization")
+        }))
     }
 
-    fn unreadable(name: &str) -> DeserializeGuard<Organization> {
-        let value = serde_json::json!({"metadata": {"name": name}, "spec": {"organizationId": 7}});
-        serde_json::from_value(value).expect("a guard")
+    fn unreadable(name: &str) -> Cached {
+        cached(serde_json::json!({"metadata": {"name": name}, "spec": {"organizationId": 7}}))
     }
 
     #[test]
@@ -195,16 +193,16 @@ mod tests {
     #[test]
     fn an_object_that_cannot_be_read_may_name_any_organization() {
         let index = Index::default();
-        let both = |event: Event<DeserializeGuard<Organization>>| index.unreadable(&event);
+        let first = |event: Event<Cached>| index.unreadable(&event);
         index.process(&Event::Init);
-        both(Event::InitApply(unreadable("strange")));
+        first(Event::InitApply(unreadable("strange")));
         index.process(&Event::InitDone);
         assert_eq!((index.all_readable(), index.complete_as_of()), (false, None));
-        both(Event::Apply(DeserializeGuard(Ok(object("strange", "acme", "2")))));
+        first(Event::Apply(object("strange", "acme", "2")));
         assert!(index.all_readable() && index.complete_as_of().is_some());
-        both(Event::Apply(unreadable("strange")));
+        first(Event::Apply(unreadable("strange")));
         assert!(!index.all_readable());
-        both(Event::Delete(unreadable("strange")));
+        first(Event::Delete(unreadable("strange")));
         assert!(index.all_readable());
     }
 }

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt as _, future};
-use kube::core::DeserializeGuard;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as watch};
 use kube::{Api, Client, ResourceExt as _};
 
+use super::cached::Cached;
 use super::index::Index;
-use crate::api::Organization;
 use crate::cluster::chain;
 use crate::metrics::Metrics;
 
@@ -19,10 +18,10 @@ pub(super) fn organizations(
     database: &str,
     metrics: Arc<Metrics>,
     index: Arc<Index>,
-) -> impl Stream<Item = watcher::Result<Event<Organization>>> + Send + 'static {
-    let guarded: Api<DeserializeGuard<Organization>> = Api::all(client);
+) -> impl Stream<Item = watcher::Result<Event<Cached>>> + Send + 'static {
+    let all: Api<Cached> = Api::all(client);
     let config = watcher::Config::default().fields(&format!("spec.database={database}"));
-    watch(guarded, config).default_backoff().filter_map(move |event| {
+    watch(all, config).default_backoff().filter_map(move |event| {
         future::ready(match event {
             Ok(event) => {
                 index.unreadable(&event);
@@ -36,16 +35,16 @@ pub(super) fn organizations(
     })
 }
 
-fn readable(event: Event<DeserializeGuard<Organization>>, metrics: &Metrics) -> Option<Event<Organization>> {
-    let read = |object: DeserializeGuard<Organization>| {
-        let name = object.name_any();
-        object
-            .0
-            .map_err(|e| {
-                metrics.unreadable.inc();
-                tracing::error!(object = name, error = %e.error, "the operator cannot read this object and leaves it alone; is the CRD newer than the operator?");
-            })
-            .ok()
+fn readable(event: Event<Cached>, metrics: &Metrics) -> Option<Event<Cached>> {
+    let read = |object: Cached| {
+        let Some(error) = object.unreadable() else { return Some(object) };
+        metrics.unreadable.inc();
+        tracing::error!(
+            object = object.name_any(),
+            error,
+            "the operator cannot read this object and leaves it alone; is the CRD newer than the operator?"
+        );
+        None
     };
     Some(match event {
         Event::Apply(object) => Event::Apply(read(object)?),

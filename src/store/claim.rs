@@ -62,15 +62,8 @@ WHERE organization_key = $1 AND cluster_id = $2
 const DROP: &str = "DELETE FROM organization_operator.claims WHERE cluster_id = $1 AND object_uid = $2";
 
 /// What [`claim_in`] reads.
-pub(super) const COLUMNS: [&str; 7] = [
-    "cluster_id",
-    "object_uid",
-    "object_name",
-    "policy",
-    "expiration_time",
-    "window_started_at",
-    "window_was_active",
-];
+pub(super) const COLUMNS: [&str; 7] =
+    ["cluster_id", "object_uid", "object_name", "policy", "expiration_time", "window_started_at", "window_was_active"];
 
 pub(super) fn claim_in(row: &PgRow) -> Result<Claim, sqlx::Error> {
     let window = match (time(row, "window_started_at")?, row.try_get("window_was_active")?) {

@@ -57,9 +57,9 @@ pub(super) async fn successor(
         candidates.extend(context.cluster.objects_naming(id, &context.settings.database).await?);
     }
     for object in contenders(context, &facts.key, &subject.uid) {
-        let id = &object.spec.organization_id;
-        if !listed.contains(id)
-            && (asked.contains(id) || context.database.canonical(id, plan).await?.as_ref() == Some(&facts.key))
+        let id = object.organization_id();
+        let among = |ids: &[String]| ids.iter().any(|known| known == id);
+        if !among(listed) && (among(asked) || context.database.canonical(id, plan).await?.as_ref() == Some(&facts.key))
         {
             candidates.extend(context.cluster.live(&object.name_any()).await?);
         }

@@ -90,7 +90,7 @@ async fn terminating(cached: Arc<Organization>, subject: Subject, context: &Cont
             return Some(Observation { object: cached, subject, read, observed, found });
         }
     };
-    context.index.read(&object, read);
+    context.index.read(&object.metadata, read);
     let subject = Subject::parse(&object);
     if subject.phase() != Phase::Terminating {
         return None;
@@ -103,7 +103,7 @@ async fn deletion(subject: &Subject, context: &Context) -> (Observed, Result<Fou
     let terminating_for = signed(context.memory.terminating_for(&subject.uid));
     let crd_terminating = match subject.policy {
         DeletionPolicy::Retain => Ok(false),
-        _ => context.cluster.crd_terminating().await,
+        _ => context.cluster.crd_terminating(context.memory.terminating_since(&subject.uid)).await,
     };
     match crd_terminating.map(|terminating| keep_without_asking(subject, terminating)) {
         Err(failure) => return (Observed::default(), Err(failure)),
