@@ -5,7 +5,6 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
-use kube::runtime::reflector::Store;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -13,12 +12,15 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::api::{Organization, Reason};
+use crate::api::Reason;
 use crate::domain::Failure;
 use crate::domain::completion::CompletionProof;
 use crate::domain::report::progress::Progress;
 use crate::pace::WaitingFor;
 use planner::{CompiledPlan, Faults, Finding};
+
+/// Returns when the deletions began that are not completed.
+type Began = dyn Fn() -> Vec<Timestamp> + Send;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OutcomeLabel {
@@ -80,7 +82,7 @@ pub struct Metrics {
     pub unreadable: Counter,
     database: AtomicBool,
     compiled: AtomicBool,
-    store: Mutex<Option<Store<Organization>>>,
+    began: Mutex<Option<Box<Began>>>,
 }
 
 impl Default for Metrics {
@@ -114,7 +116,7 @@ impl Metrics {
             unreadable: Counter::default(),
             database: AtomicBool::new(false),
             compiled: AtomicBool::new(false),
-            store: Mutex::new(None),
+            began: Mutex::new(None),
             registry: Registry::default(),
         };
         registry.register(
@@ -208,9 +210,9 @@ impl Metrics {
         }
     }
 
-    /// Sets the cache of the objects, from which `encode` counts the terminating ones.
-    pub(crate) fn follow(&self, store: Store<Organization>) {
-        *self.store.lock().unwrap_or_else(PoisonError::into_inner) = Some(store);
+    /// Sets where `encode` finds the times at which the deletions began that are not completed.
+    pub(crate) fn follow(&self, began: impl Fn() -> Vec<Timestamp> + Send + 'static) {
+        *self.began.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(began));
     }
 
     /// Counts a request to the API server.
@@ -293,12 +295,12 @@ impl Metrics {
     /// Fails only if the text cannot be written.
     pub fn encode(&self, now: Timestamp) -> Result<String, std::fmt::Error> {
         let ages: Vec<f64> = self
-            .store
+            .began
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .iter()
-            .flat_map(Store::state)
-            .filter_map(|o| o.metadata.deletion_timestamp.as_ref().map(|t| now.duration_since(t.0).as_secs_f64()))
+            .flat_map(|began| began())
+            .map(|began| now.duration_since(began).as_secs_f64())
             .collect();
         self.oldest.set(ages.iter().copied().fold(0.0, f64::max));
         self.unfinished.set(i64::try_from(ages.len()).unwrap_or(i64::MAX));

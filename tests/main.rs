@@ -25,6 +25,7 @@ mod failure_shapes;
 mod foreseen;
 mod gitops;
 mod handover;
+mod lagging_watch;
 mod layering;
 mod lifecycle;
 mod needs;
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
         foreseen::tests(),
         gitops::tests(),
         handover::tests(),
+        lagging_watch::tests(),
         layering::tests(),
         lifecycle::tests(),
         needs::tests(),

@@ -9,7 +9,7 @@ use crate::db::Database;
 use crate::db::transaction::{check_constraints, commit, server};
 use crate::domain::completion::CompletionProof;
 use crate::domain::{Effect, Failure, decide, written as sums};
-use crate::store::claim::lock_claim;
+use crate::store::claim::{lock_claim, lock_own_claim};
 use crate::store::ledger::{self, Record};
 use crate::store::{Actor, captured_keys, erasures};
 use planner::CompiledPlan;
@@ -44,26 +44,36 @@ impl Database {
     ) -> Result<Erasure, Failure> {
         plan.erase()?;
         let mut tx = self.begin().await.map_err(|f| f.or_effect(Effect::RolledBack))?;
-        let server = server(&mut tx).await.map_err(|f| f.or_effect(Effect::RolledBack))?;
-        if server.standby {
-            return Err(decide::on_a_standby().or_effect(Effect::RolledBack));
-        }
-        let work = Box::pin(erase_and_record(tx, actor, plan, wanted));
-        self.naming_blockers(server.pid, work).await.map_err(|f| f.or_effect(Effect::RolledBack))
+        let own = lock_own_claim(&mut tx, actor).await.map_err(|f| f.or_effect(Effect::RolledBack))?;
+        let pid = match own {
+            Some(pid) => pid,
+            None => {
+                let server = server(&mut tx).await.map_err(|f| f.or_effect(Effect::RolledBack))?;
+                if server.standby {
+                    return Err(decide::on_a_standby().or_effect(Effect::RolledBack));
+                }
+                server.pid
+            }
+        };
+        let work = Box::pin(erase_and_record(tx, actor, plan, own.is_some(), wanted));
+        self.naming_blockers(pid, work).await.map_err(|f| f.or_effect(Effect::RolledBack))
     }
 }
 
-/// The whole erasure, from the locks to the commit.
+/// The whole erasure, from the locks to the commit. `locked`: the object's claim is locked, and the ledger has no entry.
 async fn erase_and_record(
     mut tx: Transaction<'static, Postgres>,
     actor: Actor<'_>,
     plan: &CompiledPlan,
+    locked: bool,
     wanted: impl Future<Output = Result<bool, Failure>>,
 ) -> Result<Erasure, Failure> {
     let erase = plan.erase()?;
-    lock_claim(&mut tx, actor, None).await?;
-    if let Some(done) = ledger::completion_of(&mut tx, actor).await? {
-        return Ok(Erasure::Completed(done));
+    if !locked {
+        lock_claim(&mut tx, actor, None).await?;
+        if let Some(done) = ledger::completion_of(&mut tx, actor).await? {
+            return Ok(Erasure::Completed(done));
+        }
     }
     let deleted = match cascade(&mut tx, actor.key, plan, captured_keys::of(actor), wanted).await? {
         Attempt::Done(deleted) => deleted,

@@ -32,7 +32,8 @@ impl Cluster {
                 add(&["metadata", "finalizers", "-"], json!(FINALIZER))
             },
         ];
-        match self.patch(object, operations).await {
+        let body: Body<()> = Body::Json(Patch(operations));
+        match self.organizations.patch(&object.name_any(), &manager(), &body).await {
             Ok(updated) => Ok(Some(updated)),
             Err(e) => {
                 let as_read = |live: &Organization| live.resource_version() == object.resource_version();
@@ -59,7 +60,7 @@ impl Cluster {
                 test(&at, json!(FINALIZER)),
                 PatchOperation::Remove(RemoveOperation { path: pointer(&at) }),
             ];
-            let Err(error) = self.patch(&current, operations).await else { return Ok(()) };
+            let Err(error) = self.patch_metadata(&current, operations).await else { return Ok(()) };
             let unmoved = |live: &Organization| live.finalizers() == current.finalizers();
             match self.too_late(error, object, "releasing the finalizer", unmoved).await? {
                 Some(live) => current = live,
@@ -72,11 +73,15 @@ impl Cluster {
         ))
     }
 
-    async fn patch(&self, object: &Organization, operations: Vec<PatchOperation>) -> Result<Organization, kube::Error> {
+    /// Patches an object that nobody needs in return.
+    async fn patch_metadata(&self, object: &Organization, operations: Vec<PatchOperation>) -> Result<(), kube::Error> {
         let body: Body<()> = Body::Json(Patch(operations));
-        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        self.organizations.patch(&object.name_any(), &params, &body).await
+        self.organizations.patch_metadata(&object.name_any(), &manager(), &body).await.map(|_| ())
     }
+}
+
+fn manager() -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }
 
 fn pointer(tokens: &[&str]) -> PointerBuf {

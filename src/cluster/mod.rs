@@ -9,7 +9,7 @@ mod status;
 pub(crate) use failure::chain;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -22,6 +22,9 @@ use tokio::sync::Mutex;
 use crate::api::{CRD_NAME, Organization, Reason};
 use crate::domain::Failure;
 use failure::failure;
+
+/// How long a read of the `CustomResourceDefinition` answers for other deletions, too.
+const CRD_FRESH: Duration = Duration::from_millis(500);
 
 /// A client for Organizations and what belongs to them.
 #[derive(Clone)]
@@ -78,15 +81,17 @@ impl Cluster {
     }
 
     /// Whether the `CustomResourceDefinition` is being deleted, or gone: then nobody asked to erase tenants. Many deletions
-    /// at once share a read, as long as it began after they asked.
+    /// at once share a read that began at most [`CRD_FRESH`] before they asked, and after the object was seen terminating:
+    /// whoever deletes the definition deletes the objects after it.
     ///
     /// # Errors
     /// Fails when the API server cannot be asked.
-    pub async fn crd_terminating(&self) -> Result<bool, Failure> {
+    pub async fn crd_terminating(&self, object_terminating_since: Instant) -> Result<bool, Failure> {
         let asked = Instant::now();
         let mut last = self.crd.lock().await;
         if let Some((began, terminating)) = *last
-            && began >= asked
+            && began >= object_terminating_since
+            && asked.saturating_duration_since(began) <= CRD_FRESH
         {
             return Ok(terminating);
         }

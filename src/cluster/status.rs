@@ -1,7 +1,7 @@
 //! Writes status by server-side apply.
 
 use kube::ResourceExt as _;
-use kube::api::{Patch, PatchParams};
+use kube::api::{ObjectMeta, Patch, PatchParams};
 use serde::Serialize;
 
 use super::Cluster;
@@ -25,8 +25,8 @@ struct Metadata<'a> {
 }
 
 impl Cluster {
-    /// Writes the status of exactly this object. Returns the object as the API server has it now, or `None` if it is gone or
-    /// another one has its name: then it needs no status.
+    /// Writes the status of exactly this object. Returns the object's metadata as the API server has them now, or `None` if
+    /// the object is gone or another one has its name: then it needs no status.
     ///
     /// # Errors
     /// Fails when the API server refuses.
@@ -34,7 +34,7 @@ impl Cluster {
         &self,
         object: &Organization,
         status: &OrganizationStatus,
-    ) -> Result<Option<Organization>, Failure> {
+    ) -> Result<Option<ObjectMeta>, Failure> {
         let name = object.name_any();
         let uid = object.uid().unwrap_or_default();
         let body = Body {
@@ -44,10 +44,14 @@ impl Cluster {
             status,
         };
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        match self.organizations.patch_status(&name, &params, &Patch::Apply(&body)).await {
-            Ok(written) => Ok(Some(written)),
+        // The whole object would have to be encoded, sent and read, and nobody needs it.
+        match self.organizations.patch_metadata(&format!("{name}/status"), &params, &Patch::Apply(&body)).await {
+            Ok(written) => Ok(Some(written.metadata)),
             // The only thing that an apply presupposes is the uid.
-            Err(e) => self.too_late(e, object, "writing the status", |_| true).await,
+            Err(e) => {
+                let live = self.too_late(e, object, "writing the status", |_| true).await?;
+                Ok(live.map(|live| live.metadata))
+            }
         }
     }
 }

@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedSender;
+use kube::api::ObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 
+use super::cached::Cached;
+use super::index::Index;
 use super::memory::Memory;
 use super::pacing::Pacing;
 use super::places::Places;
 use super::plan_cache::PlanCache;
-use crate::api::Organization;
+use crate::api::{Organization, OrganizationStatus};
 use crate::cluster::Cluster;
 use crate::config::{BatchConfig, RetryBounds};
 use crate::db::Database;
@@ -69,13 +72,21 @@ pub(crate) struct Context {
     pub(super) settings: Settings,
     /// The pace of deletions in pages.
     pub(super) pacing: Pacing,
-    pub(super) store: Store<Organization>,
-    pub(super) memory: Memory,
+    pub(super) store: Store<Cached>,
+    pub(super) index: Arc<Index>,
+    pub(super) memory: Arc<Memory>,
     pub(super) places: Arc<Places>,
     pub(super) requeue: UnboundedSender<ObjectRef<Organization>>,
 }
 
 impl Context {
+    /// Notes a status that this process wrote, with the metadata that the API server returned.
+    pub(super) fn wrote_status(&self, returned: &ObjectMeta, status: &OrganizationStatus) {
+        let cached = self.store.get(&ObjectRef::new(returned.name.as_deref().unwrap_or_default()));
+        self.index.written(returned, cached.as_deref());
+        self.memory.wrote_status(returned, status);
+    }
+
     /// Asks for a reconciliation of an object.
     pub(super) fn requeue(&self, object: ObjectRef<Organization>) {
         // The receiver ends with the controller.

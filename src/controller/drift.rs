@@ -5,9 +5,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use kube::runtime::reflector::ObjectRef;
+use kube::{Resource as _, ResourceExt as _};
 
+use super::cached::Cached;
 use super::context::Context;
-use crate::api::{Organization, Reason};
+use crate::api::Reason;
 use crate::domain::{Blame, Failure, PlanError};
 
 /// Existence, activation and users of all tenants, and the catalogue, read on every interval.
@@ -52,7 +54,7 @@ impl DriftPoller {
     async fn poll(&mut self) -> Result<(), Failure> {
         let context = &self.context;
         let objects = context.store.state();
-        let uids: HashSet<&str> = objects.iter().filter_map(|o| o.metadata.uid.as_deref()).collect();
+        let uids: HashSet<&str> = objects.iter().filter_map(|o| o.meta().uid.as_deref()).collect();
         context.memory.keep_only(|uid| uids.contains(uid));
 
         let refreshed = context.plan.refresh().await;
@@ -77,9 +79,9 @@ impl DriftPoller {
     }
 }
 
-fn requeue<'a>(context: &Context, objects: impl IntoIterator<Item = &'a Arc<Organization>>) {
+fn requeue<'a>(context: &Context, objects: impl IntoIterator<Item = &'a Arc<Cached>>) {
     for object in objects {
-        context.requeue(ObjectRef::from_obj(object.as_ref()));
+        context.requeue(ObjectRef::new(&object.name_any()));
     }
 }
 
@@ -130,8 +132,8 @@ const fn unreachable(reason: Reason) -> bool {
     matches!(reason, Reason::AuthenticationFailed | Reason::DatabaseUnavailable)
 }
 
-fn waits_for_the_database(object: &Organization) -> bool {
-    object.status.as_ref().and_then(|s| s.error.as_ref()).is_some_and(|e| unreachable(e.reason))
+fn waits_for_the_database(object: &Cached) -> bool {
+    object.error().is_some_and(unreachable)
 }
 
 fn unanswered() -> Failure {

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt as _;
+use kube::api::ObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 
 use super::backoff::Failures;
@@ -51,8 +52,8 @@ pub(super) enum Task {
 
 /// The organization of an object, as it was seen last.
 struct LastSeen {
-    object: ObjectRef<Organization>,
-    key: String,
+    name: Box<str>,
+    key: Box<str>,
     /// `None` if it was not there.
     state: Option<TenantState>,
 }
@@ -84,8 +85,12 @@ impl Memory {
 
     /// How long ago the object was first seen terminating. The first call is when it is.
     pub(super) fn terminating_for(&self, uid: &str) -> Duration {
-        let now = Instant::now();
-        now.duration_since(self.with(uid, |object| *object.terminating_since.get_or_insert(now)))
+        self.terminating_since(uid).elapsed()
+    }
+
+    /// When the object was first seen terminating. The first call is when it is.
+    pub(super) fn terminating_since(&self, uid: &str) -> Instant {
+        self.with(uid, |object| *object.terminating_since.get_or_insert_with(Instant::now))
     }
 
     /// The newest status known: of the object, unless this process wrote a newer one.
@@ -93,21 +98,28 @@ impl Memory {
         self.with(&object.uid().unwrap_or_default(), |o| o.status.newest(object))
     }
 
-    /// Notes a status that this process wrote, with the object that the API server returned.
-    pub(super) fn wrote_status(&self, returned: &Organization, status: &OrganizationStatus) {
-        self.with(&returned.uid().unwrap_or_default(), |o| o.status.note(returned, status));
+    /// Notes a status that this process wrote, with the metadata that the API server returned.
+    pub(super) fn wrote_status(&self, returned: &ObjectMeta, status: &OrganizationStatus) {
+        self.with(returned.uid.as_deref().unwrap_or_default(), |o| o.status.note(returned, status));
+    }
+
+    /// The watch has sent this version of an object: its cache has what this process wrote before.
+    pub(super) fn sent(&self, uid: &str, version: &str) {
+        if let Some(object) = self.lock().get_mut(uid) {
+            object.status.sent(version);
+        }
     }
 
     /// Notes what a reconciliation saw of the object's organization. `state` is `None` if it is not there.
     pub(super) fn saw_tenant(&self, subject: &Subject, key: &str, state: Option<TenantState>) {
-        let tenant = LastSeen { object: ObjectRef::new(&subject.name), key: key.to_owned(), state };
+        let tenant = LastSeen { name: subject.name.as_str().into(), key: key.into(), state };
         self.with(&subject.uid, |object| object.tenant = Some(tenant));
     }
 
     /// The keys of all organizations that were seen.
     pub(super) fn keys(&self) -> Vec<String> {
         let mut keys: Vec<String> =
-            self.lock().values().filter_map(|o| o.tenant.as_ref().map(|t| t.key.clone())).collect();
+            self.lock().values().filter_map(|o| o.tenant.as_ref().map(|t| t.key.to_string())).collect();
         keys.sort_unstable();
         keys.dedup();
         keys
@@ -117,8 +129,8 @@ impl Memory {
     pub(super) fn drifted(&self, found: &HashMap<String, TenantState>) -> Vec<ObjectRef<Organization>> {
         let mut objects = self.lock();
         let drifted = objects.values_mut().filter_map(|o| o.tenant.as_mut()).filter_map(|tenant| {
-            let now = found.get(&tenant.key).copied();
-            (now != std::mem::replace(&mut tenant.state, now)).then(|| tenant.object.clone())
+            let now = found.get(&*tenant.key).copied();
+            (now != std::mem::replace(&mut tenant.state, now)).then(|| ObjectRef::new(&tenant.name))
         });
         drifted.collect()
     }
@@ -153,12 +165,15 @@ mod tests {
     #[test]
     fn the_first_question_counts_and_an_object_that_is_gone_is_forgotten() {
         let memory = memory();
-        assert_eq!(memory.terminating_for("a"), Duration::ZERO);
-        assert_eq!(memory.terminating_for("b"), Duration::ZERO);
-        assert!(memory.terminating_for("a") > Duration::ZERO, "the second question does not start again");
+        let [a, b] = ["a", "b"].map(|uid| memory.terminating_since(uid));
+        assert_eq!(
+            ["a", "b"].map(|uid| memory.terminating_since(uid)),
+            [a, b],
+            "the second question does not start again"
+        );
         memory.keep_only(|uid| uid == "b");
-        assert_eq!(memory.terminating_for("a"), Duration::ZERO);
-        assert!(memory.terminating_for("b") > Duration::ZERO);
+        assert!(memory.terminating_since("a") > a);
+        assert_eq!(memory.terminating_since("b"), b);
     }
 
     #[test]

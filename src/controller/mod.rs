@@ -1,9 +1,12 @@
 //! The controller: watches Organizations, reconciles each that changed, and polls the database for what changed there.
 
 mod backoff;
+mod cached;
+mod completeness;
 mod contenders;
 mod context;
 mod drift;
+mod index;
 mod known_size;
 mod memory;
 mod pacing;
@@ -19,9 +22,11 @@ pub use plan_cache::PlanCache;
 
 use std::sync::Arc;
 
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
+use kube::Resource as _;
 use kube::runtime::controller::{Action, Config};
-use kube::runtime::reflector;
+use kube::runtime::reflector::{self, ObjectRef};
+use kube::runtime::watcher::Event;
 use kube::runtime::{Controller, Predicate as _, WatchStreamExt as _, predicates};
 use tokio::sync::watch as signal;
 
@@ -29,6 +34,7 @@ use crate::background::{Background, Lost};
 use crate::cluster::chain;
 use context::Context;
 use drift::DriftPoller;
+use index::Index;
 use memory::Memory;
 use pacing::Pacing;
 use places::Places;
@@ -45,17 +51,33 @@ pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) -> Result<(),
         .combine(predicates::finalizers)
         .combine(predicates::annotations)
         .combine(predicates::labels);
-    let objects = watch::organizations(client, &settings.database, metrics.clone())
+    let index = Arc::new(Index::default());
+    let memory = Arc::new(Memory::new(settings.retry));
+    let (guarded, followed, remembered) = (index.clone(), index.clone(), memory.clone());
+    let objects = watch::organizations(client, &settings.database, metrics.clone(), guarded)
         .reflect(writer)
+        .inspect_ok(move |event| {
+            followed.process(event);
+            if let Event::Apply(object) = event {
+                let meta = object.meta();
+                remembered.sent(
+                    meta.uid.as_deref().unwrap_or_default(),
+                    meta.resource_version.as_deref().unwrap_or_default(),
+                );
+            }
+        })
         .applied_objects()
         .predicate_filter(interesting, kube::runtime::PredicateConfig::default());
 
-    metrics.follow(store.clone());
+    let terminating = store.clone();
+    metrics.follow(move || {
+        let objects = terminating.state_filter(|o| o.meta().deletion_timestamp.is_some());
+        objects.iter().filter_map(|o| o.meta().deletion_timestamp.as_ref().map(|t| t.0)).collect()
+    });
     let (requeue, requeued) = futures::channel::mpsc::unbounded();
     let large = settings.batch.places();
     // Small deletions are never queued behind large ones.
     let concurrency = settings.concurrency.max(1).saturating_add(large);
-    let memory = Memory::new(settings.retry);
     let places = Places::new(usize::from(large), requeue.clone());
     let pacing = Pacing::new(settings.pace.clone());
     let context = Arc::new(Context {
@@ -67,6 +89,7 @@ pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) -> Result<(),
         pacing,
         places,
         store: store.clone(),
+        index,
         memory,
         requeue,
     });
@@ -74,7 +97,7 @@ pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) -> Result<(),
     let mut polling = Background::spawn("drift poller", stop.clone(), polling);
     let controller = Controller::for_stream(objects, store)
         .with_config(Config::default().concurrency(concurrency))
-        .reconcile_on(requeued)
+        .reconcile_on(requeued.map(|object| ObjectRef::new(&object.name)))
         .graceful_shutdown_on(async move {
             // A sender that is gone means that the process is ending, too.
             drop(stop.wait_for(|s| *s).await);

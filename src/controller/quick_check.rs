@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::{Duration, Instant};
 
 use super::backoff::RESYNC;
+use super::cached::LAST_APPLIED;
 use crate::api::Organization;
 use crate::domain::Failure;
 use planner::CompiledPlan;
@@ -17,14 +18,19 @@ pub(super) struct QuickCheck {
     at: Instant,
     /// Of the object and the statements that checked it.
     fingerprint: u64,
-    /// What would block its deletion.
-    pub(super) blocked: Option<Failure>,
+    /// What would block its deletion. Nothing does for most objects.
+    blocked: Option<Box<Failure>>,
 }
 
 impl QuickCheck {
     /// A check that has just been made.
     pub(super) fn new(fingerprint: u64, blocked: Option<Failure>) -> Self {
-        Self { at: Instant::now(), fingerprint, blocked }
+        Self { at: Instant::now(), fingerprint, blocked: blocked.map(Box::new) }
+    }
+
+    /// What would block the deletion of the object.
+    pub(super) fn blocked(&self) -> Option<Failure> {
+        self.blocked.as_deref().cloned()
     }
 
     /// Whether the object need not be checked again yet.
@@ -44,7 +50,9 @@ impl QuickCheck {
 pub(super) fn fingerprint(object: &Organization, plan: &CompiledPlan) -> u64 {
     let mut hasher = DefaultHasher::new();
     object.metadata.generation.hash(&mut hasher);
-    object.metadata.annotations.hash(&mut hasher);
+    // The cache leaves this one out. It changes with the spec, or nothing does.
+    let annotations = object.metadata.annotations.iter().flatten().filter(|(name, _)| *name != LAST_APPLIED);
+    annotations.collect::<Vec<_>>().hash(&mut hasher);
     if let Some(erase) = plan.cascade() {
         erase.quick_check.references.as_ref().map(|query| query.statement().sql()).hash(&mut hasher);
         erase.quick_check.shared.as_ref().map(|query| query.statement().sql()).hash(&mut hasher);

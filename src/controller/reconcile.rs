@@ -11,11 +11,13 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use kube::ResourceExt as _;
 use kube::runtime::controller::Action;
 
 use super::backoff::AFTER_A_CHANGE;
+use super::cached::Cached;
 use super::context::Context;
-use crate::api::{Organization, Reason};
+use crate::api::Reason;
 use crate::domain::Failure;
 use crate::domain::reconciliation::{Observed, Reconciliation};
 use crate::domain::subject::{Phase, Subject};
@@ -25,8 +27,19 @@ use observe::observe;
 use publish::publish;
 
 /// The driver. It never fails: every failure is published and decides when the next reconciliation is due.
-pub(super) async fn reconcile(object: Arc<Organization>, context: Arc<Context>) -> Result<Action, Infallible> {
+pub(super) async fn reconcile(cached: Arc<Cached>, context: Arc<Context>) -> Result<Action, Infallible> {
     let started = Instant::now();
+    let object = match cached.object() {
+        Ok(object) => Arc::new(object),
+        Err(error) => {
+            tracing::error!(
+                object = cached.name_any(),
+                error,
+                "the operator cannot read this object and leaves it alone"
+            );
+            return Ok(Action::await_change());
+        }
+    };
     let subject = Subject::parse(&object);
     let phase = subject.phase();
     if phase == Phase::Released {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt as _, future};
-use kube::core::DeserializeGuard;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as watch};
 use kube::{Api, Client, ResourceExt as _};
 
-use crate::api::Organization;
+use super::cached::Cached;
+use super::index::Index;
 use crate::cluster::chain;
 use crate::metrics::Metrics;
 
@@ -17,12 +17,16 @@ pub(super) fn organizations(
     client: Client,
     database: &str,
     metrics: Arc<Metrics>,
-) -> impl Stream<Item = watcher::Result<Event<Organization>>> + Send + 'static {
-    let guarded: Api<DeserializeGuard<Organization>> = Api::all(client);
+    index: Arc<Index>,
+) -> impl Stream<Item = watcher::Result<Event<Cached>>> + Send + 'static {
+    let all: Api<Cached> = Api::all(client);
     let config = watcher::Config::default().fields(&format!("spec.database={database}"));
-    watch(guarded, config).default_backoff().filter_map(move |event| {
+    watch(all, config).default_backoff().filter_map(move |event| {
         future::ready(match event {
-            Ok(event) => readable(event, &metrics).map(Ok),
+            Ok(event) => {
+                index.unreadable(&event);
+                readable(event, &metrics).map(Ok)
+            }
             Err(e) => {
                 tracing::warn!(error = chain(&e), "the watch was interrupted; the operator starts it again");
                 Some(Err(e))
@@ -31,16 +35,16 @@ pub(super) fn organizations(
     })
 }
 
-fn readable(event: Event<DeserializeGuard<Organization>>, metrics: &Metrics) -> Option<Event<Organization>> {
-    let read = |object: DeserializeGuard<Organization>| {
-        let name = object.name_any();
-        object
-            .0
-            .map_err(|e| {
-                metrics.unreadable.inc();
-                tracing::error!(object = name, error = %e.error, "the operator cannot read this object and leaves it alone; is the CRD newer than the operator?");
-            })
-            .ok()
+fn readable(event: Event<Cached>, metrics: &Metrics) -> Option<Event<Cached>> {
+    let read = |object: Cached| {
+        let Some(error) = object.unreadable() else { return Some(object) };
+        metrics.unreadable.inc();
+        tracing::error!(
+            object = object.name_any(),
+            error,
+            "the operator cannot read this object and leaves it alone; is the CRD newer than the operator?"
+        );
+        None
     };
     Some(match event {
         Event::Apply(object) => Event::Apply(read(object)?),

@@ -8,6 +8,8 @@ use sqlx::{AssertSqlSafe, Connection as _, PgPool, Postgres, Transaction};
 
 /// How long a connection may take to show that it is alive.
 const PING: Duration = Duration::from_secs(1);
+/// A connection that was used longer ago than this has to show that it is alive.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// A pool whose connections can be replaced.
 pub(super) struct Pool {
@@ -34,8 +36,13 @@ impl Pool {
                 let renewed = *since.lock().unwrap_or_else(PoisonError::into_inner);
                 // One that was being made at that moment may lead to the old server, too.
                 let old = renewed.is_some_and(|at| about.age + connect_timeout >= at.elapsed());
+                // The pool has asked it when it was given back.
+                let fresh = about.idle_for < FRESH;
                 Box::pin(async move {
-                    Ok(!old && tokio::time::timeout(PING, connection.ping()).await.is_ok_and(|answer| answer.is_ok()))
+                    if old || fresh {
+                        return Ok(!old);
+                    }
+                    Ok(tokio::time::timeout(PING, connection.ping()).await.is_ok_and(|answer| answer.is_ok()))
                 })
             })
             .connect_lazy_with(first);

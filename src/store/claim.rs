@@ -13,12 +13,20 @@ use crate::db::statement::{own, time};
 use crate::domain::facts::{Claim, Successor, Window};
 use crate::domain::{Effect, Failure};
 
+/// The columns of the erasure of an organization that is under way.
+macro_rules! of_erasure {
+    () => {
+        "e.object_uid AS erasure_uid, e.started_at, e.updated_at, e.estimated_rows, e.deleted, e.interrupted_at"
+    };
+}
+
 /// A query of claims, each with the erasure of its organization that is under way.
 macro_rules! claims {
     ($condition:literal) => {
         concat!(
-            "SELECT c.*, e.object_uid AS erasure_uid, e.started_at, e.updated_at, e.estimated_rows, e.deleted, \
-             e.interrupted_at FROM organization_operator.claims c LEFT JOIN organization_operator.erasures e \
+            "SELECT c.*, ",
+            of_erasure!(),
+            " FROM organization_operator.claims c LEFT JOIN organization_operator.erasures e \
              ON e.organization_key = c.organization_key WHERE ",
             $condition
         )
@@ -28,6 +36,17 @@ macro_rules! claims {
 const OF_ORGANIZATION: &str = claims!("c.organization_key = $1");
 
 const LOCK: &str = claims!("c.organization_key = $1 FOR UPDATE OF c");
+
+/// Locks the claim if this object has it, nobody else has it locked, and the server is the primary.
+const LOCK_OWN: &str = "WITH c AS MATERIALIZED (
+    SELECT object_uid FROM organization_operator.claims
+    WHERE organization_key = $3 AND cluster_id = $1 AND object_uid = $2
+    FOR UPDATE SKIP LOCKED
+)
+SELECT pg_backend_pid(), EXISTS (
+    SELECT FROM organization_operator.ledger WHERE cluster_id = $1 AND object_uid = $2
+) AS recorded
+FROM c";
 
 const LOCK_OF_OBJECT: &str = claims!("c.cluster_id = $1 AND c.object_uid = $2 FOR UPDATE OF c");
 
@@ -63,7 +82,13 @@ WHERE organization_key = $1 AND cluster_id = $2
 const ADOPT: &str =
     "UPDATE organization_operator.erasures SET cluster_id = $1, object_uid = $2 WHERE organization_key = $3";
 
-fn claim_in(row: &PgRow) -> Result<Claim, sqlx::Error> {
+/// What [`claim_in`] reads.
+pub(super) const COLUMNS: &str = concat!(
+    "c.cluster_id, c.object_uid, c.object_name, c.policy, c.expiration_time, c.window_started_at, c.window_was_active, ",
+    of_erasure!()
+);
+
+pub(super) fn claim_in(row: &PgRow) -> Result<Claim, sqlx::Error> {
     let window = match (time(row, "window_started_at")?, row.try_get("window_was_active")?) {
         (None, _) => None,
         (Some(started), Some(was_active)) => Some(Window { started, was_active }),
@@ -110,6 +135,20 @@ fn owned_by<'a>(sql: &'static str, actor: Actor<'a>) -> Query<'a, Postgres, PgAr
 async fn lock_claim_on(connection: &mut PgConnection, key: &str) -> Result<Option<Claim>, Failure> {
     let row = own(LOCK).bind(key).fetch_optional(connection).await;
     row.and_then(|row| row.as_ref().map(claim_in).transpose()).or_failure(During::action("locking the claim"))
+}
+
+/// Locks the claim of an object that has it already. Returns the server's process of this session. Returns `None` if that is
+/// not all there is to do: the object has no claim, somebody holds its lock, or the deletion is recorded in the ledger.
+///
+/// One statement sees the ledger as it was before the lock. Nothing can have been recorded in between: whoever records the
+/// end of a deletion deletes its claim in the same transaction, and then there is nothing to lock.
+pub(crate) async fn lock_own_claim(connection: &mut PgConnection, actor: Actor<'_>) -> Result<Option<i32>, Failure> {
+    let during = During::action("locking the claim");
+    let row = actor.own(LOCK_OWN).bind(actor.key).fetch_optional(connection).await.or_failure(during)?;
+    let Some(row) = row else { return Ok(None) };
+    let recorded: bool = row.try_get("recorded").or_failure(during)?;
+    let pid = row.try_get(0).or_failure(during)?;
+    Ok((!recorded).then_some(pid))
 }
 
 /// Locks the claim on the organization for this object, and makes it if no object has it. `take_from` names the one other

@@ -1,6 +1,7 @@
 //! Reads what a decision about an object needs: its records, and its organization.
 
-use sqlx::{PgConnection, Row as _};
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::migrations::out_of_date;
 use super::{claim, ledger};
@@ -9,9 +10,10 @@ use crate::db::Database;
 use crate::db::error::{During, OrFailure as _, Unreadable};
 use crate::db::organization::{canonical, find};
 use crate::db::statement::{own, time};
-use crate::domain::facts::Facts;
+use crate::domain::facts::{Claim, Facts, Presence};
 use crate::domain::{Failure, Subject};
 use planner::CompiledPlan;
+use planner::statement::Param;
 
 const OBJECT: &str = "SELECT i.id::text AS installation, pg_is_in_recovery() AS standby, clock_timestamp() AS now,
     c.organization_key, l.outcome, l.steps, l.finished_at, l.verified_at IS NOT NULL AS verified, l.detail
@@ -28,10 +30,76 @@ impl Database {
     /// Fails when the database cannot be read or the id is no value of the key's type.
     pub async fn observe(&self, cluster: &str, subject: &Subject, plan: &CompiledPlan) -> Result<Facts, Failure> {
         let mut tx = self.begin().await?;
-        let facts = facts(&mut tx, cluster, subject, plan).await?;
-        tx.rollback().await.or_failure(During::action("observing"))?;
-        Ok(facts)
+        // The pool rolls back what only read, and nobody waits for it.
+        match at_once(&mut tx, cluster, subject, plan).await {
+            Ok(Some(facts)) => return Ok(facts),
+            Ok(None) => {}
+            // One statement cannot say what failed.
+            Err(_) => {
+                drop(tx);
+                tx = self.begin().await?;
+            }
+        }
+        facts(&mut tx, cluster, subject, plan).await
     }
+}
+
+/// The facts, in one statement. Returns `None` if the object claims another key than its id: then that is the organization.
+async fn at_once(
+    connection: &mut PgConnection,
+    cluster: &str,
+    subject: &Subject,
+    plan: &CompiledPlan,
+) -> Result<Option<Facts>, sqlx::Error> {
+    let observe = &plan.root.observe;
+    if observe.params() != [Param::Key] {
+        return Ok(None);
+    }
+    // The first value of both is another one.
+    let records = OBJECT.replace("$2", "$3").replace("$1", "$2");
+    let sql = format!(
+        "SELECT r.*, o.key, o.present, o.active, c.organization_key IS NOT NULL AS owned, {columns}
+FROM ({records}) r CROSS JOIN ({observe}) o
+LEFT JOIN organization_operator.claims c ON c.organization_key = o.key
+LEFT JOIN organization_operator.erasures e ON e.organization_key = c.organization_key",
+        columns = claim::COLUMNS,
+        observe = observe.sql()
+    );
+    let query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
+    let query = query.bind(&subject.organization_id).bind(cluster).bind(&subject.uid);
+    let Some(row) = query.fetch_optional(connection).await? else { return Ok(None) };
+    let claimed: Option<&str> = row.try_get("organization_key")?;
+    let key: String = row.try_get("key")?;
+    if claimed.is_some_and(|claimed| claimed != key) {
+        return Ok(None);
+    }
+    let organization = match row.try_get("present")? {
+        true => Presence::Present { active: row.try_get("active")? },
+        false => Presence::Absent,
+    };
+    let claim = if row.try_get("owned")? { Some(claim::claim_in(&row)?) } else { None };
+    // Another spelling of the same id is no change.
+    facts_in(&row, key, false, organization, claim).map(Some)
+}
+
+/// The facts of a row with the object's records.
+fn facts_in(
+    records: &PgRow,
+    key: String,
+    id_changed: bool,
+    organization: Presence,
+    claim: Option<Claim>,
+) -> Result<Facts, sqlx::Error> {
+    Ok(Facts {
+        installation: records.try_get("installation")?,
+        standby: records.try_get("standby")?,
+        now: time(records, "now")?.ok_or(Unreadable("a time"))?,
+        claim,
+        key,
+        id_changed,
+        organization,
+        ledger: ledger::entry_in(records)?,
+    })
 }
 
 async fn facts(
@@ -58,7 +126,6 @@ async fn facts(
             )
         })?;
     let claimed_key: Option<String> = records.try_get("organization_key").or_failure(own_schema)?;
-    let now = time(&records, "now").and_then(|now| Ok(now.ok_or(Unreadable("a time"))?)).or_failure(own_schema)?;
 
     let table = plan.root.table.name();
     let during = During::table("observing", None, &table);
@@ -75,14 +142,6 @@ async fn facts(
         }
         _ => false,
     };
-    Ok(Facts {
-        installation: records.try_get("installation").or_failure(own_schema)?,
-        standby: records.try_get("standby").or_failure(own_schema)?,
-        now,
-        claim: claim::of_organization(connection, &organization.key).await?,
-        key: organization.key,
-        id_changed,
-        organization: organization.presence,
-        ledger: ledger::entry_in(&records).or_failure(own_schema)?,
-    })
+    let claim = claim::of_organization(connection, &organization.key).await?;
+    facts_in(&records, organization.key, id_changed, organization.presence, claim).or_failure(own_schema)
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::jiff::SignedDuration;
 use kube::ResourceExt as _;
 
-use super::namesakes::{Namesakes, read_live, successor};
+use super::namesakes::{Freshness, successor};
 use super::size::size;
 use crate::api::{DeletionPolicy, Organization};
 use crate::controller::context::Context;
@@ -80,28 +80,31 @@ async fn live(object: Arc<Organization>, subject: Subject, context: &Context) ->
 
 /// The object is read live first: a policy that a person lowered a second ago counts.
 async fn terminating(cached: Arc<Organization>, subject: Subject, context: &Context) -> Option<Observation> {
+    // From now on this process measures how long the object has been terminating.
+    context.memory.terminating_for(&subject.uid);
     let read = Instant::now();
-    let (object, namesakes) = match read_live(&subject, context).await {
-        Ok((Some(live), namesakes)) if live.uid() == cached.uid() => (Arc::new(live), namesakes),
+    let object = match context.cluster.live(&subject.name).await {
+        Ok(Some(live)) if live.uid() == cached.uid() => Arc::new(live),
         Ok(_) => return None,
         Err(failure) => {
             let (observed, found) = (Observed::default(), Found::Failed(failure));
             return Some(Observation { object: cached, subject, read, observed, found });
         }
     };
+    context.index.read(&object.metadata, read);
     let subject = Subject::parse(&object);
     if subject.phase() != Phase::Terminating {
         return None;
     }
-    let (observed, found) = deletion(&subject, namesakes, context).await;
+    let (observed, found) = deletion(&subject, context).await;
     Some(Observation { object, subject, read, observed, found: found.unwrap_or_else(Found::Failed) })
 }
 
-async fn deletion(subject: &Subject, namesakes: Namesakes, context: &Context) -> (Observed, Result<Found, Failure>) {
+async fn deletion(subject: &Subject, context: &Context) -> (Observed, Result<Found, Failure>) {
     let terminating_for = signed(context.memory.terminating_for(&subject.uid));
     let crd_terminating = match subject.policy {
         DeletionPolicy::Retain if !subject.rows_may_be_gone => Ok(false),
-        _ => context.cluster.crd_terminating().await,
+        _ => context.cluster.crd_terminating(context.memory.terminating_since(&subject.uid)).await,
     };
     match crd_terminating.map(|terminating| keep_without_asking(subject, terminating)) {
         Err(failure) => return (Observed::default(), Err(failure)),
@@ -112,7 +115,7 @@ async fn deletion(subject: &Subject, namesakes: Namesakes, context: &Context) ->
     let found = async {
         let tenant = tenant?;
         let Tenant { plan, facts, .. } = &tenant;
-        let successor = successor(facts, subject, namesakes, context, plan).await?;
+        let successor = successor(facts, subject, Freshness::ForDecision, context, plan).await?;
         let rows_left = facts.ledger.is_none()
             && facts.organization == Presence::Absent
             && context.database.rows(&facts.key, plan).await? > 0;

@@ -119,7 +119,7 @@ impl Writer<'_> {
 
     async fn write_status(&self, status: &OrganizationStatus) -> Result<(), Failure> {
         if let Some(written) = self.context.cluster.write_status(self.object, status).await? {
-            self.context.memory.wrote_status(&written, status);
+            self.context.wrote_status(&written, status);
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
+use super::hold::{Hold, is_watch};
 use super::trigger::{Moment, Trigger};
 use super::{Protocol, Proxy};
 use crate::control_plane::ControlPlane;
@@ -24,6 +25,7 @@ pub struct Api {
     server: String,
     client: reqwest::Client,
     tls: TlsAcceptor,
+    hold: Hold,
 }
 
 /// Stands between a client and the API server and numbers its writes.
@@ -43,6 +45,7 @@ impl Proxy<Api> {
             server: control_plane.url(),
             client: http::client_trusting(&control_plane.ca_file())?,
             tls: http::acceptor(&control_plane.ca_file(), &control_plane.key_file())?,
+            hold: Hold::default(),
         })
         .await
     }
@@ -51,6 +54,16 @@ impl Proxy<Api> {
     #[must_use]
     pub fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.port())
+    }
+
+    /// Holds back what watches send from now on, until [`Proxy::release_watches`].
+    pub fn hold_watches(&self) {
+        self.protocol().hold.set(true);
+    }
+
+    /// Lets watches send what was held back, and everything after it.
+    pub fn release_watches(&self) {
+        self.protocol().hold.set(false);
     }
 }
 
@@ -98,6 +111,7 @@ impl Api {
             before.carry_out(trigger).await;
             return Err(Closed::Fault);
         }
+        let watch = is_watch(&head.uri);
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
         let answer = self
             .client
@@ -113,7 +127,8 @@ impl Api {
             after.carry_out(trigger).await;
             return Err(Closed::Fault);
         }
-        let mut answer = Response::new(BoxBody::new(body));
+        let body = if watch { self.hold.body(body) } else { BoxBody::new(body) };
+        let mut answer = Response::new(body);
         *answer.status_mut() = head.status;
         *answer.headers_mut() = end_to_end(&head.headers);
         Ok(answer)

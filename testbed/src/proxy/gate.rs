@@ -50,6 +50,10 @@ impl<P: Protocol> Gate<P> {
         Ok(gate)
     }
 
+    pub(super) fn protocol(&self) -> &P {
+        &self.protocol
+    }
+
     pub(super) const fn port(&self) -> u16 {
         self.port
     }

@@ -18,6 +18,7 @@
 
 mod api;
 mod gate;
+mod hold;
 mod sql;
 mod trigger;
 mod wire;
@@ -52,6 +53,10 @@ impl<P: Protocol> Proxy<P> {
         let trigger = Arc::new(Trigger::default());
         let gate = Gate::open(protocol, Arc::clone(&trigger)).await?;
         Ok(Self { gate, trigger })
+    }
+
+    fn protocol(&self) -> &P {
+        self.gate.protocol()
     }
 
     /// The port on 127.0.0.1 where the proxy listens.

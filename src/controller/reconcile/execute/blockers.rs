@@ -20,7 +20,7 @@ pub(super) async fn would_block(
     let uid = object.uid().unwrap_or_default();
     let fingerprint = fingerprint(object, plan);
     let last = context.memory.with(&uid, |object| {
-        object.quick_check.as_ref().filter(|check| check.holds(fingerprint)).map(|check| check.blocked.clone())
+        object.quick_check.as_ref().filter(|check| check.holds(fingerprint)).map(QuickCheck::blocked)
     });
     if let Some(blocked) = last {
         return blocked;
@@ -44,8 +44,7 @@ pub(super) async fn would_block(
 /// What blocked the deletion while nobody had asked for it, if it still does.
 pub(super) async fn known(removal: &Removal<'_>) -> Option<Failure> {
     let memory = &removal.context.memory;
-    memory
-        .with(&removal.subject().uid, |object| object.quick_check.as_ref().and_then(|check| check.blocked.clone()))?;
+    memory.with(&removal.subject().uid, |object| object.quick_check.as_ref().and_then(QuickCheck::blocked))?;
     would_block(&removal.observation.object, &removal.facts.key, removal.plan, removal.context).await
 }
 

@@ -9,7 +9,7 @@ use super::removal::Removal;
 use crate::api::Reason;
 use crate::api::condition::stage;
 use crate::cascade::erase::Erasure;
-use crate::controller::reconcile::namesakes::{read_live, successor};
+use crate::controller::reconcile::namesakes::{Freshness, successor};
 use crate::domain::attempts::Attempts;
 use crate::domain::reconciliation::{Ended, Observed, Reconciliation};
 use crate::domain::report::deletion::Deletion;
@@ -98,7 +98,7 @@ async fn show_stage(removal: &Removal<'_>) {
         return;
     }
     match context.cluster.write_status(object, &status).await {
-        Ok(Some(written)) => context.memory.wrote_status(&written, &status),
+        Ok(Some(written)) => context.wrote_status(&written, &status),
         Ok(None) => {}
         Err(failure) => tracing::warn!(object = subject.name, "{}", failure.message()),
     }
@@ -111,8 +111,7 @@ pub(super) async fn still_wanted(removal: &Removal<'_>) -> Result<bool, Failure>
         return Ok(true);
     }
     let before = removal.subject();
-    let (live, namesakes) = read_live(before, removal.context).await?;
-    let Some(live) = live else { return Ok(false) };
+    let Some(live) = removal.context.cluster.live(&before.name).await? else { return Ok(false) };
     let now = Subject::parse(&live);
     if now.uid != before.uid
         || now.asked != before.asked
@@ -121,7 +120,8 @@ pub(super) async fn still_wanted(removal: &Removal<'_>) -> Result<bool, Failure>
     {
         return Ok(false);
     }
-    Ok(successor(removal.facts, &now, namesakes, removal.context, removal.plan).await?.is_none())
+    let fresh = Freshness::Within(FRESH);
+    Ok(successor(removal.facts, &now, fresh, removal.context, removal.plan).await?.is_none())
 }
 
 #[cfg(test)]

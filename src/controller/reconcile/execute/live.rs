@@ -11,6 +11,7 @@ use super::removal::claim_status;
 use crate::api::condition;
 use crate::api::{Activation, Reason};
 use crate::controller::backoff::{AFTER_A_CHANGE, resync};
+use crate::controller::cached::without_managers;
 use crate::controller::context::Context;
 use crate::controller::known_size::KnownSize;
 use crate::controller::reconcile::observe::{Observation, Tenant};
@@ -50,8 +51,11 @@ pub(super) async fn apply(
 /// watch has not received the change yet.
 async fn expire(subject: &Subject, context: &Context) -> Result<Reconciliation, Failure> {
     let deleted = match context.cluster.live(&subject.name).await? {
-        Some(live) if Subject::parse(&live) == *subject => context.cluster.delete_expired(&live).await?,
-        _ => false,
+        Some(live) => {
+            let live = without_managers(live);
+            Subject::parse(&live) == *subject && context.cluster.delete_expired(&live).await?
+        }
+        None => false,
     };
     let expired = || {
         let note = "spec.expirationTime has passed, so the operator deleted the object; spec.deletionPolicy decides what \

@@ -1,0 +1,216 @@
+//! An object in the cache of the watch, kept small: the cache holds all objects, and most of them are never needed.
+//!
+//! What is left out are the managed fields, which are several times as large as all else. They are asked for one thing, who
+//! set the deletion policy, and only of a terminating object, which is read live. Spec and status are kept as text.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::ObjectMeta;
+use kube::core::ClusterResourceScope;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+use crate::api::{Organization, OrganizationSpec, OrganizationStatus, Reason};
+
+/// The manifest, which kubectl repeats in an annotation.
+pub(super) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// An object as the watch sent it.
+#[derive(Clone, Debug)]
+pub(super) struct Cached {
+    metadata: ObjectMeta,
+    content: Result<Content, Box<str>>,
+}
+
+/// What is in an object that the operator can read.
+#[derive(Clone, Debug)]
+struct Content {
+    organization_id: Box<str>,
+    /// The reason of the error in its status.
+    error: Option<Reason>,
+    /// Spec and status in JSON.
+    text: Box<[u8]>,
+}
+
+/// What is kept as text.
+#[derive(Deserialize)]
+struct Kept {
+    spec: OrganizationSpec,
+    status: Option<OrganizationStatus>,
+}
+
+impl Cached {
+    /// The whole object, but for what the cache leaves out.
+    ///
+    /// # Errors
+    /// Fails with the reason if the operator cannot read the object.
+    pub(super) fn object(&self) -> Result<Organization, String> {
+        let content = self.content.as_ref().map_err(|e| e.to_string())?;
+        let Kept { spec, status } = serde_json::from_slice(&content.text).map_err(|e| e.to_string())?;
+        Ok(Organization { metadata: self.metadata.clone(), spec, status })
+    }
+
+    /// Why the operator cannot read the object. Returns `None` if it can.
+    pub(super) fn unreadable(&self) -> Option<&str> {
+        self.content.as_ref().err().map(|e| &**e)
+    }
+
+    /// The organization's id as the user wrote it; empty if the object cannot be read.
+    pub(super) fn organization_id(&self) -> &str {
+        self.content.as_ref().map_or("", |c| &*c.organization_id)
+    }
+
+    /// The reason of the error in its status.
+    pub(super) fn error(&self) -> Option<Reason> {
+        self.content.as_ref().ok().and_then(|c| c.error)
+    }
+}
+
+/// What the cache leaves out of an object, left out of one that was read live: then both can be compared.
+pub(super) fn without_managers(mut object: Organization) -> Organization {
+    object.metadata.managed_fields = None;
+    object
+}
+
+impl<'de> Deserialize<'de> for Cached {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Sent { metadata, spec, status } = Sent::deserialize(deserializer)?;
+        Ok(Self { metadata: metadata.into(), content: content(&Text { spec, status }).map_err(Into::into) })
+    }
+}
+
+/// Of any shape: an object that cannot be read must not stop the watch.
+#[derive(Deserialize)]
+struct Sent {
+    #[serde(default)]
+    metadata: Metadata,
+    spec: Option<Value>,
+    status: Option<Value>,
+}
+
+#[derive(Serialize)]
+struct Text {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spec: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Value>,
+}
+
+fn content(sent: &Text) -> Result<Content, String> {
+    let text = serde_json::to_vec(sent).map_err(|e| e.to_string())?.into_boxed_slice();
+    let kept: Kept = serde_json::from_slice(&text).map_err(|e| e.to_string())?;
+    let error = kept.status.and_then(|s| s.error).map(|e| e.reason);
+    Ok(Content { organization_id: kept.spec.organization_id.into(), error, text })
+}
+
+/// What is kept of the metadata.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Metadata {
+    name: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    generation: Option<i64>,
+    creation_timestamp: Option<Time>,
+    deletion_timestamp: Option<Time>,
+    finalizers: Option<Vec<String>>,
+    labels: Option<BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+impl From<Metadata> for ObjectMeta {
+    fn from(mut sent: Metadata) -> Self {
+        if let Some(annotations) = &mut sent.annotations {
+            annotations.remove(LAST_APPLIED);
+        }
+        Self {
+            name: sent.name,
+            uid: sent.uid,
+            resource_version: sent.resource_version,
+            generation: sent.generation,
+            creation_timestamp: sent.creation_timestamp,
+            deletion_timestamp: sent.deletion_timestamp,
+            finalizers: sent.finalizers,
+            labels: sent.labels,
+            annotations: sent.annotations.filter(|a| !a.is_empty()),
+            ..Self::default()
+        }
+    }
+}
+
+impl kube::Resource for Cached {
+    type DynamicType = ();
+    type Scope = ClusterResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        Organization::kind(&())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        Organization::group(&())
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        Organization::version(&())
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        Organization::plural(&())
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// An object as the watch sends it.
+    pub(in crate::controller) fn cached(value: Value) -> Cached {
+        serde_json::from_value(value).expect("of any shape")
+    }
+
+    #[test]
+    fn an_object_comes_back_but_for_what_is_left_out() {
+        let sent = json!({
+            "apiVersion": "organization-operator.io/v1alpha1", "kind": "Organization",
+            "metadata": {
+                "name": "acme", "uid": "u", "resourceVersion": "7", "generation": 3,
+                "creationTimestamp": "2026-01-01T00:00:00Z", "deletionTimestamp": "2026-01-01T00:00:01Z",
+                "finalizers": ["a/b"], "labels": {"l": "1"}, "annotations": {"a": "2"},
+            },
+            "spec": {"organizationId": "acme", "deletionPolicy": "Delete", "expirationTime": "2027-01-01T00:00:00Z"},
+            "status": {"observedGeneration": 3, "state": "Active", "claim": {"installation": "i", "organizationKey": "k"}},
+        });
+        let whole: Organization = serde_json::from_value(sent.clone()).expect("an organization");
+        let mut more = sent;
+        more["metadata"]["managedFields"] = json!([{"manager": "kubectl", "fieldsV1": {"f:spec": {}}}]);
+        more["metadata"]["annotations"][LAST_APPLIED] = json!("{}");
+        let cached = cached(more);
+        let back = cached.object().expect("readable");
+        assert_eq!(serde_json::to_value(&back).expect("JSON"), serde_json::to_value(whole).expect("JSON"));
+        assert_eq!((cached.organization_id(), cached.error(), cached.unreadable()), ("acme", None, None));
+    }
+
+    #[test]
+    fn an_object_that_cannot_be_read_has_a_name_and_a_reason() {
+        for spec in [json!({"organizationId": 7}), json!({}), json!("x"), Value::Null] {
+            let cached = cached(json!({"metadata": {"name": "strange"}, "spec": spec}));
+            assert_eq!(kube::Resource::meta(&cached).name.as_deref(), Some("strange"));
+            assert!(cached.unreadable().is_some() && cached.object().is_err());
+        }
+        let status =
+            json!({"metadata": {"name": "strange"}, "spec": {"organizationId": "a"}, "status": {"state": "On"}});
+        assert!(cached(status).unreadable().is_some());
+    }
+}

@@ -1,0 +1,145 @@
+//! "The operator's watch lags": the network or the API server is slow, and the operator learns late of objects that exist
+//! already. A rename erases nobody, in whatever order its engine works.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use testbed::proxy::ApiProxy;
+
+use crate::support::{OPERATOR, Operator, Scene, Variant, World, eventually};
+use crate::tests;
+
+tests![
+    a_rename_that_creates_first_hands_over,
+    a_rename_that_deletes_first_hands_over_at_the_end_of_the_wait,
+    another_spelling_hands_over_at_the_end_of_the_wait,
+    a_rename_that_deletes_first_hands_over_without_a_wait_if_the_watch_lags,
+    a_watch_that_begins_anew_hides_no_successor,
+    a_burst_lists_for_the_first_few_only,
+];
+
+/// A tenant with a ready object of policy `Delete`, and an operator whose watch can be held back.
+async fn ready(world: Arc<World>, handover: u32) -> (Scene, String, ApiProxy, Operator) {
+    let scene = Scene::new(world, Variant::Platform).await;
+    let acme = scene.key(0xacde);
+    scene.seed(&acme).await;
+    let proxy = scene.api_proxy().await;
+    let operator = scene.operator().configure("handoverSeconds", json!(handover)).through(&scene, &proxy).start().await;
+    scene.apply(&scene.org("old", &acme).policy("Delete")).await;
+    scene.ready("old").await;
+    (scene, acme, proxy, operator)
+}
+
+/// The new object owns the organization, and nothing has happened to a single row.
+async fn taken_over(scene: &Scene, acme: &str, others: &str) {
+    scene.gone("old").await;
+    let new = scene.ready("new").await;
+    assert_eq!(scene.owner(acme).await, new.0.metadata.uid, "the new object owns the organization");
+    assert_eq!(scene.others(&[]).await, others, "something was erased or changed");
+    let outcomes: Vec<String> = scene.ledger().await.into_iter().map(|r| r.outcome).collect();
+    assert_eq!(outcomes, ["Transferred"]);
+}
+
+async fn a_rename_that_creates_first_hands_over(world: Arc<World>) {
+    let (scene, acme, proxy, operator) = ready(world, 0).await;
+    let others = scene.others(&[]).await;
+    proxy.hold_watches();
+    scene.apply(&scene.org("new", &acme).policy("Delete")).await;
+    scene.delete("old").await;
+    proxy.release_watches();
+    taken_over(&scene, &acme, &others).await;
+    operator.stop().await;
+}
+
+/// The watch shows the deletion, and nothing of what comes after.
+async fn a_rename_that_deletes_first_hands_over_at_the_end_of_the_wait(world: Arc<World>) {
+    let (scene, acme, proxy, operator) = ready(world, 4).await;
+    let others = scene.others(&[]).await;
+    scene.delete("old").await;
+    scene.until("old", "waiting for a successor", |s| s.reason("Deleting") == "AwaitingSuccessor").await;
+    proxy.hold_watches();
+    scene.apply(&scene.org("new", &acme).policy("Delete")).await;
+    scene.gone("old").await;
+    assert_eq!(scene.others(&[]).await, others, "something was erased or changed");
+    proxy.release_watches();
+    taken_over(&scene, &acme, &others).await;
+    operator.stop().await;
+}
+
+/// A list finds the spellings that it is asked for; another one is found once the watch has sent it.
+async fn another_spelling_hands_over_at_the_end_of_the_wait(world: Arc<World>) {
+    let (scene, acme, proxy, operator) = ready(world, 4).await;
+    let others = scene.others(&[]).await;
+    scene.delete("old").await;
+    scene.until("old", "waiting for a successor", |s| s.reason("Deleting") == "AwaitingSuccessor").await;
+    proxy.hold_watches();
+    scene.apply(&scene.org("new", &acme.to_uppercase()).policy("Delete")).await;
+    proxy.release_watches();
+    taken_over(&scene, &acme, &others).await;
+    operator.stop().await;
+}
+
+/// Without a wait, the order alone decides; but what happened seconds ago must not be missing.
+async fn a_rename_that_deletes_first_hands_over_without_a_wait_if_the_watch_lags(world: Arc<World>) {
+    let (scene, acme, proxy, operator) = ready(world, 0).await;
+    let others = scene.others(&[]).await;
+    proxy.hold_watches();
+    scene.delete("old").await;
+    scene.apply(&scene.org("new", &acme).policy("Delete")).await;
+    let deleted = scene.get("old").await.and_then(|s| s.0.metadata.deletion_timestamp).expect("terminating").0;
+    eventually("the deletion is seconds old", || async {
+        let age = k8s_openapi::jiff::Timestamp::now().duration_since(deleted);
+        (age.as_secs() >= 4).then_some(())
+    })
+    .await;
+    proxy.release_watches();
+    taken_over(&scene, &acme, &others).await;
+    operator.stop().await;
+}
+
+/// The connection is lost, and the operator is back before its watch has sent anything.
+async fn a_watch_that_begins_anew_hides_no_successor(world: Arc<World>) {
+    let (scene, acme, proxy, operator) = ready(world, 4).await;
+    let others = scene.others(&[]).await;
+    scene.delete("old").await;
+    scene.until("old", "waiting for a successor", |s| s.reason("Deleting") == "AwaitingSuccessor").await;
+    proxy.sever().await;
+    scene.apply(&scene.org("new", &acme).policy("Delete")).await;
+    proxy.hold_watches();
+    proxy.restore().await.expect("the port is free");
+    scene.gone("old").await;
+    assert_eq!(scene.others(&[]).await, others, "something was erased or changed");
+    proxy.release_watches();
+    taken_over(&scene, &acme, &others).await;
+    operator.stop().await;
+}
+
+/// The operator's own writes, which come back through the watch, prove that the cache is complete.
+async fn a_burst_lists_for_the_first_few_only(world: Arc<World>) {
+    const MANY: u32 = 40;
+    for handover in [0, 2] {
+        let scene = Scene::new(world.clone(), Variant::Platform).await;
+        let keys: Vec<String> = (1..=MANY).map(|n| scene.key(n)).collect();
+        scene.seed_many(&keys).await;
+        let operator = scene.operator().configure("handoverSeconds", json!(handover)).start().await;
+        let manifests: Vec<String> =
+            (1..).zip(&keys).map(|(n, key)| scene.org(&format!("o{n}"), key).policy("Delete").yaml()).collect();
+        let file = scene.file("all.yaml", &manifests.join("---\n"));
+        scene.ok(&["apply", "-f", &file]).await;
+        scene.ok(&["wait", "--for=condition=Ready", "--timeout=60s", "-f", &file]).await;
+        let before = lists(&scene);
+        scene.ok(&["delete", "-f", &file, "--timeout=60s"]).await;
+        operator.stop().await;
+        assert_eq!(scene.ledger().await.iter().filter(|r| r.outcome == "Erased").count(), keys.len());
+        let lists = lists(&scene) - before;
+        println!("handoverSeconds {handover}: {lists} lists for {MANY} deletions");
+        assert!(lists <= 15, "{lists} lists for {MANY} deletions");
+    }
+}
+
+/// How often an operator has listed objects by their id.
+fn lists(scene: &Scene) -> usize {
+    let events = scene.world.control_plane().audit_events().expect("the audit log");
+    let by_id = |uri: &str| uri.contains("spec.organizationId") && uri.contains(&scene.class);
+    events.iter().filter(|e| e.verb == "list" && e.user == OPERATOR && by_id(&e.uri)).count()
+}
