@@ -9,6 +9,7 @@
 
 mod activation;
 mod admission;
+mod benchmarks;
 mod blocked;
 mod budget;
 mod check;
@@ -37,6 +38,8 @@ mod readme;
 mod refused;
 mod remedies;
 mod stuck_shapes;
+#[path = "../benches/suite/mod.rs"]
+mod suite;
 mod support;
 mod undo;
 mod unknown_tables;
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
     let tests = [
         activation::tests(),
         admission::tests(),
+        benchmarks::tests(),
         blocked::tests(),
         budget::tests(),
         check::tests(),
