@@ -7,15 +7,16 @@ use futures::StreamExt as _;
 use kube::api::{Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::controller::Action;
-use kube::runtime::watcher::Config;
+use kube::runtime::watcher::{Config, Event};
 use kube::runtime::{Controller, PredicateConfig, WatchStreamExt as _, predicates, reflector, watcher};
 use kube::{Api, ResourceExt as _};
 use organization_operator::api::Organization;
 use serde_json::json;
 use sqlx::postgres::{PgPool, PgPoolOptions};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use super::by_hand;
+use super::{by_hand, progress};
 use crate::support::Scene;
 
 /// Its finalizer.
@@ -44,20 +45,28 @@ impl Bare {
         let pool = PgPoolOptions::new().max_connections(CONNECTIONS).min_connections(CONNECTIONS);
         let database = pool.connect(&scene.url()).await.expect("connected");
         let (store, writer) = reflector::store();
+        // `Store::wait_until_ready` wakes one task, which would not always be this one: the controller waits, too.
+        let ready = Arc::new(Notify::new());
+        let told = ready.clone();
         let objects = watcher(api.clone(), Config::default())
             .default_backoff()
+            .inspect(move |event| {
+                if matches!(event, Ok(Event::InitDone)) {
+                    told.notify_one();
+                }
+            })
             .reflect(writer)
             .applied_objects()
             .predicate_filter(predicates::generation, PredicateConfig::default());
-        let controller = Controller::for_stream(objects, store.clone())
+        let controller = Controller::for_stream(objects, store)
             .run(reconcile, |_, _, _| Action::await_change(), Arc::new(Context { api, database }))
             .for_each(|done| async move {
-                if let Err(kube::runtime::controller::Error::ReconcilerFailed(error, object)) = done {
-                    eprintln!("the bare operator failed with {}: {error}", object.name);
+                if let Err(error) = done {
+                    eprintln!("bench: the bare operator: {error}");
                 }
             });
         let running = Self(tokio::spawn(controller));
-        store.wait_until_ready().await.expect("a watch");
+        progress().during("the bare operator starts", ready.notified()).await;
         running
     }
 }
