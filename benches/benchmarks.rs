@@ -29,6 +29,7 @@ use support::{World, path};
     after_help = "Examples:
   make bench                                    every part at full scale: about an hour and 25 GB of disk
   make bench PARTS='bursts plan'                these parts only
+  REPEATS=1 make bench PARTS=erasure            once, to see where one stands
   SCALE=small make bench                        everything once and small, in less than two minutes; prints no useful figure
   SCALE=huge make bench                         a tenant of 110 million rows, and nothing else"
 )]
@@ -38,6 +39,9 @@ struct Arguments {
     /// How large, how many, how often.
     #[arg(long, env = "SCALE", default_value = "full")]
     scale: Scale,
+    /// How often each side of a row is measured; by default 5 times, and 3 times with the largest tenant.
+    #[arg(long, env = "REPEATS", value_name = "N")]
+    repeats: Option<usize>,
     /// Where to write. By default docs/ of this repository; with --scale small target/benchmarks, because its figures are worth
     /// nothing.
     #[arg(long, value_name = "DIR")]
@@ -49,13 +53,13 @@ struct Arguments {
 
 fn main() {
     let arguments = Arguments::parse();
-    let Arguments { parts, scale, output, .. } = arguments;
+    let Arguments { parts, scale, repeats, output, .. } = arguments;
     let directory = if scale == Scale::Small { "target/benchmarks" } else { "docs" };
     let output = output.unwrap_or_else(|| PathBuf::from(path(directory)));
     let parts = if parts.is_empty() { Part::all(scale) } else { parts };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let settings = [("shared_buffers", "1GB"), ("max_wal_size", "8GB"), ("checkpoint_timeout", "30min")];
     let world = Arc::new(runtime.block_on(World::alone_with(&settings)));
-    runtime.block_on(suite::run(&world, scale, &parts, &output, |table| println!("{table}")));
+    runtime.block_on(suite::run(&world, scale, &parts, repeats, &output, |table| println!("{table}")));
     eprintln!("bench: written to {}", output.display());
 }

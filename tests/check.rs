@@ -255,6 +255,7 @@ async fn a_missing_privilege_on_the_operators_own_schema_blocks(world: Arc<World
         ("ledger", &["SELECT", "INSERT", "UPDATE"]),
         ("claims", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
         ("captured_keys", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+        ("earlier_captured_keys", &["SELECT", "DELETE"]),
     ] {
         for privilege in privileges {
             let quoted = format!("\"organization_operator\".\"{table}\"");

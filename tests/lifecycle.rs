@@ -379,8 +379,15 @@ async fn a_missing_schema_is_reported(world: Arc<World>) {
 }
 
 /// Makes the operator's own schema what it was before the second migration.
-const FIRST_VERSION: &str = "ALTER TABLE organization_operator.captured_keys RENAME TO residue;
-    ALTER INDEX organization_operator.captured_keys_pkey RENAME TO residue_pkey;
+const FIRST_VERSION: &str = r"ALTER TABLE organization_operator.earlier_captured_keys RENAME TO residue;
+    ALTER INDEX organization_operator.earlier_captured_keys_pkey RENAME TO residue_pkey;
+    INSERT INTO organization_operator.residue (cluster_id, object_uid, parent_table, keys)
+    SELECT split_part(c.erasure, '/', 1), split_part(c.erasure, '/', 2), substring(c.key_set, '^public\.(.*)\(id\)$'),
+        jsonb_build_object('columns', ARRAY['id'],
+            'keys', jsonb_build_array(COALESCE(jsonb_agg(k.key) FILTER (WHERE k.key IS NOT NULL), '[]')))
+    FROM organization_operator.captured_keys c LEFT JOIN LATERAL unnest(c.keys) k(key) ON true
+    GROUP BY c.erasure, c.key_set;
+    DROP TABLE organization_operator.captured_keys;
     ALTER TABLE organization_operator.ledger DROP COLUMN written;
     DELETE FROM organization_operator.migrations WHERE version > 1";
 

@@ -94,6 +94,7 @@ fn main() -> ExitCode {
         property::cycles::tests(),
         property::equality::tests(),
         property::meanwhile::tests(),
+        property::own_partitions::tests(),
         property::partial_keys::tests(),
         property::people::tests(),
         property::people_again::tests(),

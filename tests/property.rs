@@ -17,6 +17,7 @@ mod judge;
 mod kinds;
 pub mod meanwhile;
 mod memberships;
+pub mod own_partitions;
 pub mod partial_keys;
 pub mod people;
 pub mod people_again;
@@ -109,6 +110,9 @@ async fn the_property_catches_a_broken_engine(world: Arc<World>) {
     let mut connection = ground.connect().await;
     for breakage in Breakage::ALL {
         let mut caught = None;
+        if let Some([breaks, _]) = breakage.sql() {
+            ground.execute(breaks).await;
+        }
         for seed in 0..CAUGHT_WITHIN {
             if let Err(violation) = ground.run(&mut connection, seed, Some(breakage)).await
                 && violation.contains(WRONG)
@@ -116,6 +120,9 @@ async fn the_property_catches_a_broken_engine(world: Arc<World>) {
                 caught = Some((seed, violation));
                 break;
             }
+        }
+        if let Some([_, mends]) = breakage.sql() {
+            ground.execute(mends).await;
         }
         let (seed, violation) =
             caught.unwrap_or_else(|| panic!("{breakage:?} went unnoticed in {CAUGHT_WITHIN} cases"));

@@ -62,10 +62,11 @@ impl Part {
         Self::iter().filter(|part| *part != Self::Huge || scale == Scale::Small).collect()
     }
 
-    async fn measure(self, world: &Arc<World>, scale: Scale) -> Section {
+    async fn measure(self, world: &Arc<World>, scale: Scale, repeats: Option<usize>) -> Section {
         let began = Instant::now();
         let mut machine = Machine::observe(world, scale.name()).await;
-        let sizes = scale.sizes();
+        let mut sizes = scale.sizes();
+        sizes.repeats = repeats.unwrap_or(sizes.repeats).max(1);
         let (rows, curves) = match self {
             Self::Erasure => erasure::measure(world, &sizes).await,
             Self::Beside => beside::measure(world, &sizes).await,
@@ -79,11 +80,18 @@ impl Part {
 }
 
 /// Measures these parts, tells the rows of each as soon as it has them, and writes them beside those of earlier runs.
-pub async fn run(world: &Arc<World>, scale: Scale, parts: &[Part], directory: &Path, tell: impl Fn(&str)) -> Report {
+pub async fn run(
+    world: &Arc<World>,
+    scale: Scale,
+    parts: &[Part],
+    repeats: Option<usize>,
+    directory: &Path,
+    tell: impl Fn(&str),
+) -> Report {
     let mut report = document::earlier(directory);
     for part in parts {
         let name: &str = part.into();
-        let section = part.measure(world, scale).await;
+        let section = part.measure(world, scale, repeats).await;
         tell(&document::terminal(name, &section));
         report.sections.insert(name.to_owned(), section);
         // Whatever happens to the rest, this part is kept.

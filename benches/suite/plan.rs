@@ -99,7 +99,7 @@ async fn preflight(world: &Arc<World>, deletions: usize) -> Row {
     let erase = ready.expect("no fault");
     assert!(erase.preflight.references.is_some(), "there is something to check");
     erase.preflight = Preflight::default();
-    erase.captures.retain(|c| !c.columns.is_empty());
+    erase.captures.retain(|c| !c.sets.is_empty());
 
     let mut times = [Vec::new(), Vec::new()];
     for (n, key) in keys.iter().enumerate() {

@@ -58,6 +58,7 @@ fn by_rows(area: &Area<'_>, caption: &str, unit: &str, curves: &[&Curve]) -> Res
     let mut chart = ChartBuilder::on(area)
         .caption(caption, ("sans-serif", 20))
         .margin(14)
+        .margin_right(40)
         .x_label_area_size(44)
         .y_label_area_size(64)
         .build_cartesian_2d(x.log_scale(), y.log_scale())?;
@@ -67,6 +68,7 @@ fn by_rows(area: &Area<'_>, caption: &str, unit: &str, curves: &[&Curve]) -> Res
         .configure_mesh()
         .light_line_style(TRANSPARENT)
         .x_desc("rows")
+        .x_labels(6)
         .y_desc(unit)
         .x_label_formatter(&rows)
         .y_label_formatter(&|y| short(*y))
@@ -92,7 +94,7 @@ fn by_rows(area: &Area<'_>, caption: &str, unit: &str, curves: &[&Curve]) -> Res
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
+        .position(SeriesLabelPosition::LowerRight)
         .label_font(FONT)
         .border_style(BLACK)
         .background_style(WHITE.mix(0.9))
@@ -108,6 +110,7 @@ fn percentiles(area: &Area<'_>, curves: &[&Curve]) -> Result<(), Failure> {
     let mut chart = ChartBuilder::on(area)
         .caption("Small transactions of another tenant", ("sans-serif", 20))
         .margin(14)
+        .margin_right(40)
         .x_label_area_size(44)
         .y_label_area_size(64)
         .build_cartesian_2d(place(0.5)..place(MOST), y.log_scale())?;
@@ -144,6 +147,7 @@ fn bars(area: &Area<'_>, curves: &[&Curve]) -> Result<(), Failure> {
     let mut chart = ChartBuilder::on(area)
         .caption("Objects deleted at once, a second", ("sans-serif", 20))
         .margin(14)
+        .margin_right(40)
         .x_label_area_size(44)
         .y_label_area_size(64)
         .build_cartesian_2d(0.0..groups, 0.0..most * 1.25)?;
@@ -153,6 +157,7 @@ fn bars(area: &Area<'_>, curves: &[&Curve]) -> Result<(), Failure> {
         .disable_x_axis()
         .light_line_style(TRANSPARENT)
         .y_desc("objects a second")
+        .y_label_formatter(&|y| format!("{y:.0}"))
         .label_style(FONT)
         .draw()?;
     let mut sides: Vec<&str> = Vec::new();

@@ -9,11 +9,12 @@ use super::written::{self, Before};
 use crate::api::status::DeletionStep;
 use crate::db::error::During;
 use crate::db::organization::lock;
+use crate::db::statement::Keys;
 use crate::domain::Failure;
 use crate::domain::completion::NothingLeft;
 use crate::domain::facts::Presence;
 use planner::cascade::PlanTable;
-use planner::{CapturedKeys, CompiledPlan, ErasePlan};
+use planner::{CompiledPlan, ErasePlan};
 
 /// How a cascade ended, in a transaction that is still open.
 pub(super) enum Attempt {
@@ -31,7 +32,6 @@ pub(super) struct Deleted {
     pub(super) steps: Vec<DeletionStep>,
     /// Rows of the organization's own table.
     pub(super) organizations: i64,
-    pub(super) captured: CapturedKeys,
     /// What the session had written before the first delete.
     pub(super) before: Before,
 }
@@ -41,6 +41,7 @@ pub(super) async fn cascade(
     connection: &mut PgConnection,
     key: &str,
     plan: &CompiledPlan,
+    keys: Keys,
     wanted: impl Future<Output = Result<bool, Failure>>,
 ) -> Result<Attempt, Failure> {
     let erase = plan.erase()?;
@@ -48,29 +49,43 @@ pub(super) async fn cascade(
         return Ok(Attempt::PlanOutdated);
     }
     let present = lock(connection, key, plan).await? != Presence::Absent;
-    let mut run = Run { connection, key, erase, captured: CapturedKeys::default() };
+    let mut run = Run { connection, key, erase, keys, unaccounted: 0 };
     run.defer_constraints().await?;
+    let partitions = run.lock_partitions().await?;
     run.capture(&erase.exclusive).await?;
     run.forget_shared_parts().await?;
     run.refuse_blocked(&erase.preflight).await?;
-    let found = run.count(&erase.count, During::action("counting")).await?;
+    // Where nothing can interfere, the deletes remove what they find, and say how much that is.
+    let found = match erase.may_interfere {
+        true => Some(run.count(&erase.count, During::action("counting")).await?),
+        false => None,
+    };
     if !wanted.await? {
         return Ok(Attempt::Unwanted);
     }
-    let before = written::before(run.connection).await?;
+    let before = match erase.may_interfere {
+        true => written::before(run.connection).await?,
+        false => Before::nothing_to_come(),
+    };
     run.detach().await?;
     let organizations = plan.root.table.name();
-    let there = delete::Before { found: Some(&found), organizations: &organizations, present };
+    let there =
+        delete::Before { found: found.as_deref(), organizations: &organizations, present, partitions: &partitions };
     let Gone { rows: deleted, organizations } = run.delete(erase.deletes.iter(), &there).await?;
-    let proof = run.nothing_left().await?;
-    run.parents_gone().await?;
-    run.none_left_behind(None).await?;
-    let (steps, captured) = (steps(erase, &found, &deleted), run.captured);
-    Ok(Attempt::Done(Deleted { proof, steps, organizations, captured, before }))
+    // Foreign keys prove something when the organization's row goes, and only then.
+    let proof = match organizations == 1 && !erase.may_interfere {
+        true => run.nothing_left_unproven().await?,
+        false => run.nothing_left().await?,
+    };
+    run.parents_accounted_for().await?;
+    run.none_left_behind().await?;
+    let steps = steps(erase, found.as_deref(), &deleted);
+    Ok(Attempt::Done(Deleted { proof, steps, organizations, before }))
 }
 
-fn steps(erase: &ErasePlan, found: &[(&PlanTable, i64)], deleted: &[(&PlanTable, i64)]) -> Vec<DeletionStep> {
-    let both = erase.by_entity(found).into_iter().zip(erase.by_entity(deleted));
+/// What was found and deleted, by entity; found is what was deleted where it was not counted.
+fn steps(erase: &ErasePlan, found: Option<&[(&PlanTable, i64)]>, deleted: &[(&PlanTable, i64)]) -> Vec<DeletionStep> {
+    let both = erase.by_entity(found.unwrap_or(deleted)).into_iter().zip(erase.by_entity(deleted));
     both.map(|((entity, found), (_, deleted))| DeletionStep {
         entity: entity.name.clone(),
         tables: entity.tables.clone(),

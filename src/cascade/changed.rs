@@ -35,6 +35,22 @@ pub(super) fn suppressed(table: &PlanTable, rows: i64) -> Failure {
     .remedy(stop_writers(&table.name))
 }
 
+/// A partition that can hold only the organization's rows holds others.
+pub(super) fn not_only_ours(table: &PlanTable, rows: i64) -> Failure {
+    Failure::new(
+        Reason::ContentChanged,
+        format!(
+            "the partition of `{}` that should hold only this organization's rows holds {rows} others, so it was not removed",
+            table.name
+        ),
+    )
+    .effect(Effect::RolledBack)
+    .table(&table.name)
+    .entity(&table.entity)
+    .rows(rows)
+    .remedy("remove `partitions: drop` from this step of the plan (cascade), and check the partition's bound")
+}
+
 /// Parents whose children were deleted belong to another organization. If the children were found by part of a key, it may
 /// also be another row that has the same part.
 pub(super) fn moved_parents(parent: &ParentLeft, rows: i64) -> Failure {

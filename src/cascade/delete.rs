@@ -1,9 +1,9 @@
 //! The statements that change the organization's rows.
 
 use sqlx::Row as _;
-use sqlx::postgres::PgRow;
 
 use super::changed::{classified, not_one_organization, of_organization, rows_left, suppressed};
+use super::partition::Locked;
 use super::run::Run;
 use crate::db::error::{During, OrFailure as _};
 use crate::db::statement::unpaired;
@@ -19,6 +19,8 @@ pub(super) struct Before<'f> {
     pub(super) organizations: &'f str,
     /// Whether the organization was there when it was locked.
     pub(super) present: bool,
+    /// Partitions whose rows go with them.
+    pub(super) partitions: &'f [Locked<'f>],
 }
 
 /// What is really gone.
@@ -79,23 +81,20 @@ impl<'a> Run<'a> {
             let counts = of.may_suppress && before.found.is_some();
             counted.push(if counts { sum(&self.count(&of.left, during).await?) } else { 0 });
         }
-        let row = self.row(&delete.statement, during).await.map_err(|failure| {
+        let mut with_partitions = Vec::new();
+        for of in &delete.tables {
+            with_partitions.push(self.remove_partition(of, before.partitions).await?);
+        }
+        let at = gone.rows.len();
+        self.run_delete(delete, during, before, gone).await.map_err(|failure| {
             let failure = classified(failure, self.erase);
             if delete.organization { of_organization(failure, before.organizations) } else { failure }
         })?;
-        let mut at = 0;
-        let deleted = gone.rows.len();
-        for of in &delete.tables {
-            gone.rows.push((&of.table, self.deleted_of(of, &row, &mut at).or_failure(during)?));
+        for ((_, deleted), with_partition) in gone.rows[at..].iter_mut().zip(with_partitions) {
+            *deleted += with_partition;
         }
-        if delete.organization {
-            let rows: i64 = row.try_get(at).or_failure(during)?;
-            at += 1;
-            gone.organizations += one_organization(rows.unsigned_abs(), before)?;
-        }
-        Unpaired::check(at, row.len()).map_err(unpaired).or_failure(during)?;
         let Some(found) = before.found else { return Ok(()) };
-        for ((of, counted), (_, deleted)) in delete.tables.iter().zip(counted).zip(&gone.rows[deleted..]) {
+        for ((of, counted), (_, deleted)) in delete.tables.iter().zip(counted).zip(&gone.rows[at..]) {
             if *deleted < sum(found.iter().filter(|(table, _)| table.id == of.table.id)) {
                 let left = self.count(&of.left, during).await?;
                 if left.iter().any(|(_, rows)| *rows > 0) {
@@ -109,16 +108,30 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Reads how many rows of one table are gone, beginning with column number `at`, and keeps what the statement returned
-    /// of them: rows that appeared after the capture are parents too.
-    fn deleted_of(&mut self, of: &DeletedTable, row: &PgRow, at: &mut usize) -> Result<i64, sqlx::Error> {
-        let deleted = row.try_get(*at)?;
-        *at += 1;
-        for returned in &of.returns {
-            self.keep_keys(returned.step, row, *at, &returned.columns)?;
-            *at += returned.columns.len();
+    /// Runs one delete, and adds what it deleted.
+    async fn run_delete(
+        &mut self,
+        delete: &'a Delete,
+        during: During<'_>,
+        before: &Before<'_>,
+        gone: &mut Gone<'a>,
+    ) -> Result<(), Failure> {
+        if let (true, [of]) = (delete.by_command, delete.tables.as_slice()) {
+            let deleted = self.change(&delete.statement, during).await?;
+            gone.rows.push((&of.table, i64::try_from(deleted).unwrap_or(i64::MAX)));
+            return Ok(());
         }
-        Ok(deleted)
+        let row = self.row(&delete.statement, during).await?;
+        let mut numbers = (0..row.len()).map(|at| row.try_get::<i64, _>(at).or_failure(during));
+        let missing = || Err(unpaired(Unpaired { expected: row.len() + 1, found: row.len() })).or_failure(during);
+        for of in &delete.tables {
+            gone.rows.push((&of.table, numbers.next().unwrap_or_else(missing)?));
+            self.unaccounted += numbers.next().unwrap_or_else(missing)?;
+        }
+        if delete.organization {
+            gone.organizations += one_organization(numbers.next().unwrap_or_else(missing)?.unsigned_abs(), before)?;
+        }
+        Unpaired::check(row.len() - numbers.len(), row.len()).map_err(unpaired).or_failure(during)
     }
 
     /// Deletes the organization itself by a statement of its own.

@@ -65,12 +65,12 @@ async fn erase_and_record(
     if let Some(done) = ledger::completion_of(&mut tx, actor).await? {
         return Ok(Erasure::Completed(done));
     }
-    let deleted = match cascade(&mut tx, actor.key, plan, wanted).await? {
+    let deleted = match cascade(&mut tx, actor.key, plan, captured_keys::of(actor), wanted).await? {
         Attempt::Done(deleted) => deleted,
         Attempt::PlanOutdated => return Ok(Erasure::PlanOutdated),
         Attempt::Unwanted => return Ok(Erasure::Unwanted),
     };
-    let Deleted { proof, steps, organizations, captured, before } = deleted;
+    let Deleted { proof, steps, organizations, before } = deleted;
     let verified = !erase.has_unprotected();
     if !verified && erase.defer_constraints {
         // Checks that would run at COMMIT must not count as drain time, which begins with the record.
@@ -89,9 +89,7 @@ async fn erase_and_record(
     };
     ledger::write(&mut tx, actor, &record).await?;
     drop_claim(&mut tx, actor).await?;
-    if !verified {
-        captured_keys::keep(&mut tx, actor, erase, &captured).await?;
-    }
+    captured_keys::keep(&mut tx, actor, erase).await?;
     commit(tx).await?;
     Ok(if verified { Erasure::Completed(CompletionProof::erased(proof, steps)) } else { Erasure::Unverified { steps } })
 }

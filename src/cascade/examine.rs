@@ -32,14 +32,15 @@ impl Database {
     pub async fn examine(&self, id: &str, plan: &CompiledPlan) -> Result<Examined, Failure> {
         let during = During::action("checking the organization").id();
         let mut tx = self.begin().await?;
-        own("SET TRANSACTION READ ONLY").execute(&mut *tx).await.or_failure(during)?;
         let Found { key, presence } = find(&mut tx, id, plan, during).await.map_err(|f| f.explained_by(plan))?;
         let mut found = Vec::new();
         if let Some(cascade) = plan.cascade() {
+            // It writes keys, and nothing to the platform's tables.
             let captured = exclusive::find(&mut tx, cascade, &key).await;
             let captured = captured
                 .or_failure(During::action("finding the rows to which nothing else refers"))
                 .map_err(|f| f.explained_by(plan))?;
+            own("SET TRANSACTION READ ONLY").execute(&mut *tx).await.or_failure(during)?;
             let blockers = blockers(&mut tx, &key, &cascade.preflight, &captured).await;
             found = blockers.map_err(|f| f.explained_by(plan))?;
             // What cannot be counted cannot be deleted: a value, for example, that does not fit the column it is compared with.

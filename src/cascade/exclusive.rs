@@ -3,19 +3,16 @@
 use sqlx::{PgConnection, Row as _};
 
 use super::run::Run;
+use super::scratch;
 use crate::db::error::{During, OrFailure as _};
-use crate::db::statement::{captured, query, unpaired};
+use crate::db::statement::{Keys, query};
 use crate::domain::Failure;
-use planner::CapturedKeys;
 use planner::cascade::{Cascade, Exclusive};
 use planner::statement::Statement;
 
-/// Finds these rows without locking anything, for an organization that nobody deletes now.
-pub(crate) async fn find(
-    connection: &mut PgConnection,
-    cascade: &Cascade,
-    key: &str,
-) -> Result<CapturedKeys, sqlx::Error> {
+/// Finds these rows without locking anything, for an organization that nobody deletes now. The keys go with the transaction,
+/// which must be rolled back, and must not be read-only yet if there are such steps.
+pub(crate) async fn find(connection: &mut PgConnection, cascade: &Cascade, key: &str) -> Result<Keys, sqlx::Error> {
     found(connection, cascade, key, |e| &e.referred).await
 }
 
@@ -24,7 +21,7 @@ pub(crate) async fn find_quickly(
     connection: &mut PgConnection,
     cascade: &Cascade,
     key: &str,
-) -> Result<CapturedKeys, sqlx::Error> {
+) -> Result<Keys, sqlx::Error> {
     found(connection, cascade, key, |e| &e.quick_referred).await
 }
 
@@ -33,13 +30,15 @@ async fn found(
     cascade: &Cascade,
     key: &str,
     referred: impl Fn(&Exclusive) -> &Statement,
-) -> Result<CapturedKeys, sqlx::Error> {
-    let mut keys = CapturedKeys::default();
-    for exclusive in &cascade.exclusive {
-        let row = query(&exclusive.find, key, &keys).fetch_one(&mut *connection).await?;
-        captured(&mut keys, exclusive.step, &row, 0, &exclusive.columns)?;
+) -> Result<Keys, sqlx::Error> {
+    if cascade.exclusive.is_empty() {
+        return Ok(Keys::none());
     }
-    while forget_referred(connection, &cascade.exclusive, key, &mut keys, &referred).await? {}
+    let keys = scratch::keys(connection).await?;
+    for exclusive in &cascade.exclusive {
+        query(&exclusive.find, key, &keys).execute(&mut *connection).await?;
+    }
+    while forget_referred(connection, &cascade.exclusive, key, &keys, &referred).await? {}
     Ok(keys)
 }
 
@@ -48,15 +47,13 @@ async fn forget_referred(
     connection: &mut PgConnection,
     steps: &[Exclusive],
     key: &str,
-    keys: &mut CapturedKeys,
+    keys: &Keys,
     statement: impl Fn(&Exclusive) -> &Statement,
 ) -> Result<bool, sqlx::Error> {
     let mut changed = false;
     for exclusive in steps {
-        let referred: Vec<bool> =
-            query(statement(exclusive), key, keys).fetch_one(&mut *connection).await?.try_get(0)?;
-        changed |= referred.contains(&true);
-        keys.forget_in_use(exclusive.step, &exclusive.columns, &referred).map_err(unpaired)?;
+        let forgotten: i64 = query(statement(exclusive), key, keys).fetch_one(&mut *connection).await?.try_get(0)?;
+        changed |= forgotten > 0;
     }
     Ok(changed)
 }
@@ -70,8 +67,7 @@ impl Run<'_> {
                 self.row(&referrer.lock, during).await?;
             }
             let during = During::table("locking rows of", Some(&exclusive.table.entity), &exclusive.table.name);
-            let row = self.row(&exclusive.lock, during).await?;
-            captured(&mut self.captured, exclusive.step, &row, 0, &exclusive.columns).or_failure(during)?;
+            self.change(&exclusive.lock, during).await?;
         }
         self.forget_all_referred(steps).await?;
         for exclusive in steps {
@@ -84,8 +80,8 @@ impl Run<'_> {
 
     async fn forget_all_referred(&mut self, steps: &[Exclusive]) -> Result<(), Failure> {
         let during = During::action("finding the rows to which nothing else refers");
-        let keys = &mut self.captured;
-        while forget_referred(self.connection, steps, self.key, keys, |e| &e.referred).await.or_failure(during)? {}
+        while forget_referred(self.connection, steps, self.key, &self.keys, |e| &e.referred).await.or_failure(during)? {
+        }
         Ok(())
     }
 }

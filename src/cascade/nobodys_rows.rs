@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::api::Reason;
 use crate::db::Database;
 use crate::db::error::{During, OrFailure as _};
-use crate::db::statement::{counted, own};
+use crate::db::statement::{Keys, counted, own};
 use crate::domain::Failure;
 use planner::cascade::NobodysRows;
-use planner::{CapturedKeys, CompiledPlan, Finding, Query, nobodys};
+use planner::{CompiledPlan, Finding, Query, nobodys};
 
 /// Longest count of one table: without an index it scans the whole table.
 pub const NOBODYS_ROWS_LIMIT: Duration = Duration::from_secs(5);
@@ -55,7 +55,7 @@ impl Database {
             .execute(&mut *tx)
             .await
             .or_failure(during)?;
-        let rows = counted(&mut tx, query, "", &CapturedKeys::default()).await.or_failure(during)?;
+        let rows = counted(&mut tx, query, "", &Keys::none()).await.or_failure(during)?;
         tx.rollback().await.or_failure(during)?;
         Ok(rows)
     }

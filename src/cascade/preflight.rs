@@ -5,19 +5,19 @@ use sqlx::PgConnection;
 
 use super::run::Run;
 use crate::db::error::{During, OrFailure as _};
-use crate::db::statement::counted;
+use crate::db::statement::{Keys, counted};
 use crate::domain::Failure;
 use planner::cascade::Preflight;
-use planner::{CapturedKeys, Finding, Query, blocker};
+use planner::{Finding, Query, blocker};
 
 /// Finds every blocker.
 pub(super) async fn blockers(
     connection: &mut PgConnection,
     key: &str,
     preflight: &Preflight,
-    captured: &CapturedKeys,
+    keys: &Keys,
 ) -> Result<Vec<Finding>, Failure> {
-    let (found, ended) = queries(connection, key, preflight, captured).await;
+    let (found, ended) = queries(connection, key, preflight, keys).await;
     ended.map(|()| found)
 }
 
@@ -26,9 +26,9 @@ pub(super) async fn some_blockers(
     connection: &mut PgConnection,
     key: &str,
     preflight: &Preflight,
-    captured: &CapturedKeys,
+    keys: &Keys,
 ) -> Result<Vec<Finding>, Failure> {
-    let (found, ended) = queries(connection, key, preflight, captured).await;
+    let (found, ended) = queries(connection, key, preflight, keys).await;
     enough(found, ended)
 }
 
@@ -45,18 +45,18 @@ async fn queries(
     connection: &mut PgConnection,
     key: &str,
     preflight: &Preflight,
-    captured: &CapturedKeys,
+    keys: &Keys,
 ) -> (Vec<Finding>, Result<(), Failure>) {
     let mut found = Vec::new();
     let ended = async {
         let during = During::action("checking for references from outside");
-        let references = numbers(connection, preflight.references.as_ref(), key, captured, during).await?;
+        let references = numbers(connection, preflight.references.as_ref(), key, keys, during).await?;
         found.extend(blocker::references(&references, key));
         let during = During::action("checking for rows of several organizations");
-        let shared = numbers(connection, preflight.shared.as_ref(), key, captured, during).await?;
+        let shared = numbers(connection, preflight.shared.as_ref(), key, keys, during).await?;
         found.extend(blocker::shared_rows(&shared, key));
         let during = During::action("checking for rows that could belong to several organizations");
-        let ambiguous = numbers(connection, preflight.ambiguous.as_ref(), key, captured, during).await?;
+        let ambiguous = numbers(connection, preflight.ambiguous.as_ref(), key, keys, during).await?;
         found.extend(blocker::ambiguous_rows(&ambiguous, key));
         Ok(())
     }
@@ -69,11 +69,11 @@ async fn numbers<'q, S>(
     connection: &mut PgConnection,
     query: Option<&'q Query<S>>,
     key: &str,
-    captured: &CapturedKeys,
+    keys: &Keys,
     during: During<'_>,
 ) -> Result<Vec<(&'q S, i64)>, Failure> {
     match query {
-        Some(query) => counted(connection, query, key, captured).await.or_failure(during),
+        Some(query) => counted(connection, query, key, keys).await.or_failure(during),
         None => Ok(Vec::new()),
     }
 }
@@ -81,7 +81,7 @@ async fn numbers<'q, S>(
 impl Run<'_> {
     /// Fails if anything blocks.
     pub(super) async fn refuse_blocked(&mut self, preflight: &Preflight) -> Result<(), Failure> {
-        let found = some_blockers(self.connection, self.key, preflight, &self.captured).await?;
+        let found = some_blockers(self.connection, self.key, preflight, &self.keys).await?;
         Failure::blocked_by(&found).map_or(Ok(()), Err)
     }
 }

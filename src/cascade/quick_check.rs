@@ -28,12 +28,14 @@ impl Database {
         let during = During::action("checking for what would block a deletion");
         let mut tx = self.begin().await?;
         let limit = QUICK_CHECK_LIMIT.min(self.settings().statement_timeout).as_millis().to_string();
-        own("SELECT set_config('transaction_read_only', 'on', true), set_config('statement_timeout', $1, true)")
+        own("SELECT set_config('statement_timeout', $1, true)")
             .bind(limit)
             .execute(&mut *tx)
             .await
             .or_failure(during)?;
+        // It writes keys, and nothing to the platform's tables.
         let captured = exclusive::find_quickly(&mut tx, erase, key).await.or_failure(during)?;
+        own("SET TRANSACTION READ ONLY").execute(&mut *tx).await.or_failure(during)?;
         let found = some_blockers(&mut tx, key, &erase.quick_check, &captured).await?;
         // The second query may have ended the transaction, and what the first one found still holds.
         let ended = tx.rollback().await.or_failure(during);

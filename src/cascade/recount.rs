@@ -2,28 +2,46 @@
 
 use super::changed::{moved_parents, rows_left};
 use super::run::Run;
-use crate::db::error::{During, OrFailure as _};
-use crate::db::statement::counted;
+use crate::db::error::During;
 use crate::domain::Failure;
 use crate::domain::completion::NothingLeft;
-use planner::CapturedKeys;
+use planner::Query;
+use planner::cascade::PlanTable;
 
 impl Run<'_> {
     /// Counts every table of the plan again. Fails with the rows that are left.
     pub(super) async fn nothing_left(&mut self) -> Result<NothingLeft, Failure> {
-        let left = self.count(&self.erase.recount, During::action("counting again")).await?;
+        self.prove(Some(&self.erase.recount)).await
+    }
+
+    /// The same, after the organization's own row was deleted: without the tables of which foreign keys prove that nothing is
+    /// left.
+    pub(super) async fn nothing_left_unproven(&mut self) -> Result<NothingLeft, Failure> {
+        self.prove(self.erase.recount_unproven.as_ref()).await
+    }
+
+    async fn prove(&mut self, recount: Option<&Query<PlanTable>>) -> Result<NothingLeft, Failure> {
+        let left = match recount {
+            Some(recount) => self.count(recount, During::action("counting again")).await?,
+            None => Vec::new(),
+        };
         NothingLeft::prove(left.iter().map(|(_, rows)| rows)).ok_or_else(|| rows_left(&left))
     }
 
     /// Nothing that the organization's rows referred to may be left behind without any reference to it: nobody would ever find it
-    /// again. Without what was captured `earlier`.
-    pub(super) async fn none_left_behind(&mut self, earlier: Option<&CapturedKeys>) -> Result<(), Failure> {
+    /// again. Without what an earlier transaction captured.
+    pub(super) async fn none_left_behind(&mut self) -> Result<(), Failure> {
         let Some(query) = &self.erase.left_behind else { return Ok(()) };
-        let during = During::action("counting rows to which nothing refers any more");
-        let later = earlier.map(|earlier| self.captured.since(earlier));
-        let captured = later.as_ref().unwrap_or(&self.captured);
-        let left = counted(self.connection, query, self.key, captured).await.or_failure(during)?;
+        let left = self.count(query, During::action("counting rows to which nothing refers any more")).await?;
         if left.iter().any(|(_, rows)| *rows > 0) { Err(rows_left(&left)) } else { Ok(()) }
+    }
+
+    /// The same as [`parents_gone`](Self::parents_gone), after deletes that account for the captured keys.
+    pub(super) async fn parents_accounted_for(&mut self) -> Result<(), Failure> {
+        if self.erase.accounted && self.unaccounted == 0 {
+            return Ok(());
+        }
+        self.parents_gone().await
     }
 
     /// Every parent whose children were deleted must be gone itself. One that is still there has moved to another

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::attempt::{Attempt, cascade};
-use super::exclusive;
+use super::{exclusive, scratch};
 use crate::api::Reason;
 use crate::api::status::DeletionStep;
 use crate::db::Database;
 use crate::db::error::{During, OrFailure as _};
 use crate::db::organization::{Found, find_by_id};
-use crate::db::statement::counted;
+use crate::db::statement::{Keys, counted};
 use crate::db::transaction::check_constraints;
 use crate::domain::facts::Presence;
 use crate::domain::written::WrittenTable;
@@ -59,8 +59,13 @@ impl Database {
             }
         }
         let began = Instant::now();
+        let keys = if erase.captures.is_empty() && erase.exclusive.is_empty() {
+            Keys::none()
+        } else {
+            scratch::keys(&mut tx).await.or_failure(During::action("making a table for captured keys"))?
+        };
         let wanted = std::future::ready(Ok(true));
-        let Attempt::Done(deleted) = cascade(&mut tx, &key, plan, wanted)
+        let Attempt::Done(deleted) = cascade(&mut tx, &key, plan, keys, wanted)
             .await
             .map_err(|f| f.explained_by(plan).or_effect(Effect::RolledBack))?
         else {

@@ -4,10 +4,10 @@ use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 
 use crate::db::error::{During, OrFailure as _};
-use crate::db::statement::{counted, query};
+use crate::db::statement::{Keys, counted, query};
 use crate::domain::Failure;
 use planner::statement::Statement;
-use planner::{CapturedKeys, ErasePlan, Query};
+use planner::{ErasePlan, Query};
 
 /// A run of an erase plan for one organization, in a transaction that the caller ends. Each file beside this one adds a step.
 pub(super) struct Run<'a> {
@@ -15,7 +15,9 @@ pub(super) struct Run<'a> {
     /// The organization's key.
     pub(super) key: &'a str,
     pub(super) erase: &'a ErasePlan,
-    pub(super) captured: CapturedKeys,
+    pub(super) keys: Keys,
+    /// Captured keys of parents that their delete did not delete.
+    pub(super) unaccounted: i64,
 }
 
 impl Run<'_> {
@@ -25,17 +27,17 @@ impl Run<'_> {
         query: &'q Query<S>,
         during: During<'_>,
     ) -> Result<Vec<(&'q S, i64)>, Failure> {
-        counted(self.connection, query, self.key, &self.captured).await.or_failure(during)
+        counted(self.connection, query, self.key, &self.keys).await.or_failure(during)
     }
 
     /// Runs a statement that returns one row.
     pub(super) async fn row(&mut self, statement: &Statement, during: During<'_>) -> Result<PgRow, Failure> {
-        query(statement, self.key, &self.captured).fetch_one(&mut *self.connection).await.or_failure(during)
+        query(statement, self.key, &self.keys).fetch_one(&mut *self.connection).await.or_failure(during)
     }
 
     /// Runs a statement that changes rows. Returns how many.
     pub(super) async fn change(&mut self, statement: &Statement, during: During<'_>) -> Result<u64, Failure> {
-        let done = query(statement, self.key, &self.captured).execute(&mut *self.connection).await;
+        let done = query(statement, self.key, &self.keys).execute(&mut *self.connection).await;
         Ok(done.or_failure(during)?.rows_affected())
     }
 }

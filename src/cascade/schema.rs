@@ -12,10 +12,11 @@ use planner::CompiledPlan;
 /// Keeps the schema of the plan's tables from changing until the transaction ends, and says whether it is still the one that
 /// the plan was compiled against.
 pub(super) async fn unchanged(connection: &mut PgConnection, plan: &CompiledPlan) -> Result<bool, Failure> {
-    about(&plan.erase()?.lock_tables, "")
-        .execute(&mut *connection)
-        .await
-        .or_failure(During::action("locking the plan's tables against changes of the schema"))?;
+    let erase = plan.erase()?;
+    for lock in erase.lock_partitioned.iter().chain([&erase.lock_tables]) {
+        let during = During::action("locking the plan's tables against changes of the schema");
+        about(lock, "").execute(&mut *connection).await.or_failure(during)?;
+    }
     let fingerprint =
         catalog::fingerprint(connection, plan).await.or_failure(During::action("reading the catalogue"))?;
     Ok(fingerprint == plan.fingerprint)

@@ -1,6 +1,6 @@
 //! The second count, after COMMIT, of what no foreign key protects.
 
-use sqlx::{PgConnection, Row as _};
+use sqlx::PgConnection;
 
 use super::delete::Before;
 use super::run::Run;
@@ -8,9 +8,8 @@ use super::schema;
 use super::written;
 use crate::api::Reason;
 use crate::db::Database;
-use crate::db::error::{During, OrFailure as _};
+use crate::db::error::During;
 use crate::db::organization::lock;
-use crate::db::statement::unpaired;
 use crate::db::transaction::commit;
 use crate::domain::completion::CompletionProof;
 use crate::domain::decide::keep_data;
@@ -56,20 +55,19 @@ impl Database {
         }
         refuse_created_again(&mut tx, actor, plan).await?;
         // What has appeared since may be parents, too, and others may refer to it.
-        let captured = captured_keys::load(&mut tx, actor, erase).await?;
-        let mut run = Run { connection: &mut tx, key, erase, captured };
+        captured_keys::resume(&mut tx, actor, erase).await?;
+        let mut run = Run { connection: &mut tx, key, erase, keys: captured_keys::of(actor), unaccounted: 0 };
         run.defer_constraints().await?;
         run.forget_keys_in_use().await?;
-        let earlier = erase.left_behind.is_some().then(|| run.captured.clone());
         run.capture(&erase.late_exclusive).await?;
         run.refuse_blocked(&erase.late_preflight).await?;
         let before = written::before(run.connection).await?;
         run.detach().await?;
-        let there = Before { found: None, organizations: &plan.root.table.name(), present: false };
+        let there = Before { found: None, organizations: &plan.root.table.name(), present: false, partitions: &[] };
         let deleted = run.delete(erase.late_deletes.iter(), &there).await?.rows;
         run.parents_gone().await?;
         // Only what these rows referred to: whoever stayed at the first time may be nobody's since, and is not ours to judge.
-        run.none_left_behind(earlier.as_ref()).await?;
+        run.none_left_behind().await?;
         let mut steps = entry.steps.clone();
         for (entity, rows) in erase.by_entity(&deleted) {
             if let Some(step) = steps.iter_mut().find(|s| s.entity == entity.name) {
@@ -79,7 +77,7 @@ impl Database {
         }
         let written = before.since_all(run.connection, plan).await?;
         if deleted.iter().any(|(_, rows)| *rows > 0) {
-            captured_keys::keep(run.connection, actor, erase, &run.captured).await?;
+            captured_keys::keep(run.connection, actor, erase).await?;
             ledger::amend(&mut tx, actor, &steps, written.as_deref(), false).await?;
             // The deleted rows may belong to an organization that was created meanwhile.
             refuse_created_again(&mut tx, actor, plan).await?;
@@ -99,8 +97,7 @@ impl Run<'_> {
     async fn forget_keys_in_use(&mut self) -> Result<(), Failure> {
         let during = During::action("checking for keys that are in use again");
         for back in &self.erase.parents_back {
-            let in_use: Vec<bool> = self.row(&back.statement, during).await?.try_get(0).or_failure(during)?;
-            self.captured.forget_key_in_use(back.step, &back.columns, &in_use).map_err(unpaired).or_failure(during)?;
+            self.row(&back.statement, during).await?;
         }
         Ok(())
     }

@@ -41,12 +41,28 @@ const SETTINGS: &str = "SELECT current_setting('track_counts')::boolean AS count
 /// Rows inserted, updated and deleted in a table.
 type Counts = [i64; 3];
 
+/// What was counted before a cascade.
+enum Counted {
+    /// Rows by table, without partitions.
+    Rows(BTreeMap<TableId, Counts>),
+    /// Nothing: the server does not count.
+    No,
+    /// Nothing: nothing can write to another table.
+    NothingToCome,
+}
+
 /// What a session had written before a cascade.
 pub(super) struct Before {
-    /// By table without partitions. `None` if the server does not count.
-    counts: Option<BTreeMap<TableId, Counts>>,
+    counts: Counted,
     /// A trigger may run at COMMIT only.
     deferred: bool,
+}
+
+impl Before {
+    /// Nothing can write to another table.
+    pub(super) const fn nothing_to_come() -> Self {
+        Self { counts: Counted::NothingToCome, deferred: false }
+    }
 }
 
 fn during() -> During<'static> {
@@ -60,9 +76,9 @@ pub(super) async fn before(connection: &mut PgConnection) -> Result<Before, Fail
     let counts = if row.try_get("counts").or_failure(during())? {
         let rows = own(COUNTS).fetch_all(connection).await.or_failure(during())?;
         let counts = rows.iter().map(|row| Ok((table_id(row, "partition")?, counts(row)?)));
-        Some(counts.collect::<Result<_, sqlx::Error>>().or_failure(during())?)
+        Counted::Rows(counts.collect::<Result<_, sqlx::Error>>().or_failure(during())?)
     } else {
-        None
+        Counted::No
     };
     Ok(Before { counts, deferred })
 }
@@ -87,8 +103,11 @@ impl Before {
         connection: &mut PgConnection,
         plan: &CompiledPlan,
     ) -> Result<Option<Vec<WrittenTable>>, Failure> {
-        let Some(before) = &self.counts else { return Ok(None) };
-        self.difference(connection, plan, before).await.or_failure(during()).map(Some)
+        match &self.counts {
+            Counted::Rows(before) => self.difference(connection, plan, before).await.or_failure(during()).map(Some),
+            Counted::No => Ok(None),
+            Counted::NothingToCome => Ok(Some(Vec::new())),
+        }
     }
 
     async fn difference(

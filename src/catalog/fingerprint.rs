@@ -8,7 +8,7 @@ use super::tables::oids;
 use crate::db::statement::own;
 use planner::CompiledPlan;
 
-/// Foreign keys to, triggers on and partitions or inheritance children of the tables of the plan, and the tables with a
+/// Foreign keys to, triggers and rules on, and partitions or inheritance children of the tables of the plan, and the tables with a
 /// tenant column, as one short text. Any other change makes a statement fail; these would go unnoticed.
 /// Partitions are covered by their parent, and temporary tables do not belong to the platform. `$3` is NULL, and adds nothing,
 /// if the plan does not have to mention every table; else it lists the schemas whose tables it need not mention.
@@ -31,6 +31,8 @@ const FINGERPRINT: &str = concat!(
     WHERE t.tgrelid = ANY($1) AND (NOT t.tgisinternal OR t.tgenabled NOT IN ('O', 'A'))
     UNION ALL
     SELECT concat_ws(':', i.inhparent, i.inhrelid) FROM pg_inherits i WHERE i.inhparent = ANY($1)
+    UNION ALL
+    SELECT concat_ws(':', r.oid, r.ev_enabled) FROM pg_rewrite r WHERE r.ev_class = ANY($1) AND r.ev_type = '4'
     UNION ALL
     SELECT oid::text FROM tenant_tables
     UNION ALL

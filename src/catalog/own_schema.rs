@@ -18,7 +18,8 @@ FROM (VALUES
         ('ledger', 'SELECT'), ('ledger', 'INSERT'), ('ledger', 'UPDATE'),
         ('claims', 'SELECT'), ('claims', 'INSERT'), ('claims', 'UPDATE'), ('claims', 'DELETE'),
         ('captured_keys', 'SELECT'), ('captured_keys', 'INSERT'), ('captured_keys', 'UPDATE'),
-        ('captured_keys', 'DELETE')
+        ('captured_keys', 'DELETE'),
+        ('earlier_captured_keys', 'SELECT'), ('earlier_captured_keys', 'DELETE')
     ) t(name, privilege)
     JOIN pg_namespace n ON n.nspname = 'organization_operator'
     JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.name

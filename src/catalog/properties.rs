@@ -9,7 +9,7 @@ use sqlx::{PgConnection, Row as _};
 use super::foreign_keys::on_delete;
 use super::tables::table_id;
 use crate::db::statement::own;
-use planner::catalog::{KeyBelow, Relation, Rule, TableId, TableProperties, Timing, Trigger};
+use planner::catalog::{ByList, KeyBelow, Relation, Rule, TableId, TableProperties, Timing, Trigger};
 
 const RELATIONS: &str = "SELECT c.oid AS id, c.relkind::text AS kind,
     ARRAY(SELECT k.conname::text FROM pg_constraint k
@@ -25,6 +25,13 @@ const RELATIONS: &str = "SELECT c.oid AS id, c.relkind::text AS kind,
     CASE WHEN c.relispartition THEN (SELECT concat_ws('.', n.nspname, r.relname)
         FROM pg_class r JOIN pg_namespace n ON n.oid = r.relnamespace
         WHERE r.oid = pg_partition_root(c.oid)) END AS partition_of,
+    (SELECT a.attname::text FROM pg_partitioned_table p
+        JOIN pg_attribute a ON a.attrelid = p.partrelid AND a.attnum = p.partattrs[0]
+        WHERE p.partrelid = c.oid AND p.partstrat = 'l' AND p.partnatts = 1) AS list_column,
+    pg_has_role(c.relowner, 'USAGE') AND NOT EXISTS (SELECT FROM pg_inherits i JOIN pg_class h ON h.oid = i.inhrelid
+        WHERE i.inhparent = c.oid AND NOT pg_has_role(h.relowner, 'USAGE')) AS owned,
+    NOT EXISTS (SELECT FROM pg_inherits i
+        WHERE i.inhparent = c.oid AND NOT has_table_privilege(i.inhrelid, 'TRUNCATE')) AS truncatable,
     ARRAY(SELECT concat_ws('.', n.nspname, h.relname)
         FROM pg_inherits i JOIN pg_class h ON h.oid = i.inhrelid JOIN pg_namespace n ON n.oid = h.relnamespace
         WHERE i.inhparent = c.oid AND NOT h.relispartition
@@ -126,6 +133,10 @@ pub(super) async fn properties(
         properties.size = row.try_get("size")?;
         properties.not_valid = row.try_get("not_valid")?;
         properties.partition_of = row.try_get("partition_of")?;
+        if let Some(column) = row.try_get("list_column")? {
+            let (owned, truncatable) = (row.try_get("owned")?, row.try_get("truncatable")?);
+            properties.by_list = Some(ByList { column, owned, truncatable });
+        }
         properties.inheritance_children = row.try_get("inheritance_children")?;
         properties.relation = match kind.as_str() {
             "p" => Relation::Partitioned,

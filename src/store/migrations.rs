@@ -58,6 +58,7 @@ GRANT USAGE ON SCHEMA {SCHEMA} TO {role};
 GRANT SELECT ON {SCHEMA}.installation, {TABLE} TO {role};
 GRANT SELECT, INSERT, UPDATE ON {SCHEMA}.ledger TO {role};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {SCHEMA}.claims, {SCHEMA}.captured_keys TO {role};
+GRANT SELECT, DELETE ON {SCHEMA}.earlier_captured_keys TO {role};
 COMMIT;
 "
     )

@@ -19,7 +19,7 @@ FROM organization_operator.installation i
 LEFT JOIN organization_operator.claims c ON c.cluster_id = $1 AND c.object_uid = $2
 LEFT JOIN organization_operator.ledger l ON l.cluster_id = $1 AND l.object_uid = $2
 -- Fails on the schema of an older version.
-LEFT JOIN (SELECT written FROM organization_operator.ledger WHERE false) w ON true";
+LEFT JOIN (SELECT key_set FROM organization_operator.captured_keys WHERE false) w ON true";
 
 impl Database {
     /// Reads the object's records and its organization.

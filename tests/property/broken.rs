@@ -4,14 +4,14 @@ use planner::cascade::{Delete, Preflight};
 use planner::catalog::Catalog;
 use planner::compile::compile;
 use planner::plan::Plan;
-use planner::{Cascade, CompiledPlan, ErasePlan};
+use planner::{CompiledPlan, ErasePlan};
 
 /// What is broken on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Breakage {
     /// A composite key is matched by one of its columns.
     HalfOfAKey,
-    /// Keys of parents that go first are captured, and not found by the statements that need them.
+    /// Keys of parents that go first are not stored where the statements that need them search.
     NoCapture,
     /// The predicate on the tenant is always true.
     NoTenant,
@@ -35,6 +35,20 @@ impl Breakage {
         Self::NoRounds,
         Self::NoStep,
     ];
+
+    /// What breaks the operator's own schema, and what mends it.
+    pub const fn sql(self) -> Option<[&'static str; 2]> {
+        match self {
+            // The row that says that the keys are complete is written.
+            Self::NoCapture => Some([
+                "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; \
+                 CREATE TRIGGER lose BEFORE INSERT ON organization_operator.captured_keys \
+                    FOR EACH ROW WHEN (NEW.keys <> '{}') EXECUTE FUNCTION lose()",
+                "DROP FUNCTION lose CASCADE",
+            ]),
+            _ => None,
+        }
+    }
 
     /// Compiles the plan into something broken. Returns `None` if this schema has nothing of the kind.
     pub fn compile(self, plan: Plan, catalog: Catalog, role: &str) -> Option<CompiledPlan> {
@@ -74,17 +88,8 @@ fn half_of_a_key(mut plan: Plan, mut catalog: Catalog, role: &str) -> Option<Com
 
 fn no_capture(plan: &Plan, catalog: &Catalog, role: &str) -> Option<CompiledPlan> {
     let mut compiled = compile(plan, catalog, role).ok()?;
-    let erase = ready(&mut compiled)?;
-    // It would ask for as many answers as there are keys, and get none.
-    erase.parents_back.clear();
-    let Cascade { captures, deletes, late_deletes, .. } = &mut **erase;
-    let captured = captures.iter_mut().flat_map(|c| &mut c.columns);
-    // What a delete returns would make up for it.
-    let tables = deletes.iter_mut().chain(late_deletes).flat_map(|d| &mut d.tables);
-    let returned = tables.flat_map(|of| &mut of.returns).flat_map(|r| &mut r.columns);
-    // No statement asks for keys of this name.
-    let lost = captured.chain(returned).map(|column| column.push_str(", lost")).count();
-    (lost > 0).then_some(compiled)
+    let captures = !ready(&mut compiled)?.captures.is_empty();
+    captures.then_some(compiled)
 }
 
 /// The plan with a predicate on the tenant that is always true, and as it is.

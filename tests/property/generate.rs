@@ -3,7 +3,7 @@
 use fastrand::Rng;
 use planner::catalog::OnDelete;
 
-use super::schema::{Column, Constraint, ROOT, Reference, Schema, Table, Triggers, Type};
+use super::schema::{Column, Constraint, Partitioning, ROOT, Reference, Schema, Table, Triggers, Type};
 
 impl Schema {
     /// A random schema. `number` tells the tenants of cases that run at the same time apart.
@@ -257,7 +257,14 @@ impl Schema {
                 table.columns.push(Column { name: "tenants".into(), ty, nullable: true, default: None });
             }
             if rng.u8(..6) == 0 {
-                table.partitioned = Some(table.key.last().copied().unwrap_or(0));
+                table.partitioned = Some(Partitioning::Hash(table.key.last().copied().unwrap_or(0)));
+            } else if let Some(by) = table.organization.filter(|by| table.key.is_empty() || table.key.contains(by))
+                && rng.u8(..3) == 0
+            {
+                // A primary key has to contain the column.
+                let own = rng.u8(..3) > 0;
+                let how = if own { Partitioning::OwnPartition } else { Partitioning::SharedPartition };
+                table.partitioned = Some(how(by));
             }
         }
     }

@@ -85,7 +85,7 @@ impl Ground {
         plan: &Plan,
         breakage: Option<Breakage>,
     ) -> Result<Case, String> {
-        let (compiled, why) = match self.compile(plan, breakage).await {
+        let (mut compiled, why) = match self.compile(plan, breakage).await {
             None => return Ok(Case { verdict: Verdict::NotBroken, kinds: BTreeSet::new() }),
             Some(Ok(compiled)) => (Some(compiled), None),
             Some(Err(failure)) => (None, Some(failure)),
@@ -103,6 +103,9 @@ impl Ground {
                 return Ok(Case { verdict: first, kinds });
             }
             Expected::of(&left, plan).remove(&mut left);
+            if compiled.as_ref().is_some_and(drops_partitions) {
+                compiled = self.compile(plan, breakage).await.and_then(Result::ok);
+            }
         }
     }
 
@@ -119,7 +122,7 @@ impl Ground {
         let key = schema.tables[ROOT].columns[1].ty.text(schema.tenants[0]);
         let subject = subject(&format!("{} {key}", schema.name), &key);
         let ended = match compiled {
-            Ok(compiled) => self.erase(&subject, &key, compiled).await?,
+            Ok(compiled) => self.erase(&subject, &key, (compiled, Some(plan))).await?,
             Err(failure) => Err(failure.cloned().expect("a failure")),
         };
         let after = state(connection, schema).await;
@@ -175,6 +178,11 @@ impl Ground {
         let wanted = ("Erased".to_owned(), 1, steps, true);
         if found == wanted { Ok(()) } else { Err(format!("the ledger says {found:?}, the proof {wanted:?}")) }
     }
+}
+
+/// Whether a deletion changes the schema.
+pub(super) fn drops_partitions(compiled: &CompiledPlan) -> bool {
+    compiled.cascade().is_some_and(|cascade| cascade.lock_partitioned.is_some())
 }
 
 async fn state(connection: &mut PgConnection, schema: &Schema) -> State {

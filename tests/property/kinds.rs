@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use planner::CompiledPlan;
-use planner::plan::Plan;
+use planner::plan::{Partitions, Plan};
 
 use super::rows::{ambiguous, rows_of};
-use super::schema::{Role, Schema, Triggers, Type};
+use super::schema::{Partitioning, Role, Schema, Triggers, Type};
 
 /// What a case has that not every case has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,12 +25,14 @@ pub enum Kind {
     SharedPeople,
     Arrays,
     Partitions,
+    /// Rows may go with a partition that only they can be in.
+    OwnPartitions,
     Inheritance,
     Triggers,
 }
 
 impl Kind {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Circle,
         Self::Founder,
         Self::PartOfAKey,
@@ -39,6 +41,7 @@ impl Kind {
         Self::SharedPeople,
         Self::Arrays,
         Self::Partitions,
+        Self::OwnPartitions,
         Self::Inheritance,
         Self::Triggers,
     ];
@@ -79,6 +82,11 @@ pub fn kinds(schema: &Schema, plan: &Plan, compiled: Option<&CompiledPlan>) -> B
         Kind::SharedPeople => people(false),
         Kind::Arrays => any(&|t| schema.tables[t].columns.iter().any(|c| matches!(c.ty, Type::Bigints | Type::Uuids))),
         Kind::Partitions => any(&|t| schema.tables[t].partitioned.is_some() && !victims[t].is_empty()),
+        Kind::OwnPartitions => any(&|t| {
+            matches!(schema.tables[t].partitioned, Some(Partitioning::OwnPartition(_)))
+                && !victims[t].is_empty()
+                && plan.steps.iter().any(|s| s.table == schema.table_name(t) && s.partitions == Partitions::Drop)
+        }),
         Kind::Inheritance => any(&|t| schema.tables[t].inherits.is_some()),
         Kind::Triggers => any(&|t| schema.tables[t].triggers != Triggers::default() && !victims[t].is_empty()),
     };

@@ -83,14 +83,25 @@ pub struct Table {
     pub rows: Vec<Row>,
     /// Each tenant has at least so many rows.
     pub least: i64,
-    /// The column by whose hash it is partitioned.
-    pub partitioned: Option<usize>,
+    /// How it is partitioned.
+    pub partitioned: Option<Partitioning>,
     /// The table from which it inherits.
     pub inherits: Option<usize>,
     /// Its triggers on DELETE.
     pub triggers: Triggers,
     /// What the plan does with it.
     pub role: Role,
+}
+
+/// How a table is partitioned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Partitioning {
+    /// By the hash of this column.
+    Hash(usize),
+    /// By the tenant: the first tenant's rows have a partition of their own.
+    OwnPartition(usize),
+    /// By the tenant: the rows of the first two have one partition.
+    SharedPartition(usize),
 }
 
 /// Triggers on DELETE.

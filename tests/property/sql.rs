@@ -1,6 +1,6 @@
 //! A random schema as SQL.
 
-use super::schema::{Column, Row, Schema, Table};
+use super::schema::{Column, Partitioning, Row, Schema, Table};
 
 impl Schema {
     /// The table as it stands in a plan.
@@ -50,12 +50,25 @@ impl Schema {
             parts.push(format!("PRIMARY KEY ({})", names(table, &table.key)));
         }
         let create = format!("CREATE TABLE {name} ({})", parts.join(", "));
-        let Some(by) = table.partitioned else { return vec![create] };
-        let mut sql = vec![format!("{create} PARTITION BY HASH ({})", table.columns[by].name)];
-        sql.extend((0..2).map(|part| {
-            format!("CREATE TABLE {name}_{part} PARTITION OF {name} FOR VALUES WITH (MODULUS 2, REMAINDER {part})")
-        }));
+        let (strategy, by, bounds) = match table.partitioned {
+            None => return vec![create],
+            Some(Partitioning::Hash(by)) => {
+                let bound = |part| format!("FOR VALUES WITH (MODULUS 2, REMAINDER {part})");
+                ("HASH", by, [bound(0), bound(1)])
+            }
+            Some(Partitioning::OwnPartition(by)) => ("LIST", by, [self.list(table, by, 1), "DEFAULT".to_owned()]),
+            Some(Partitioning::SharedPartition(by)) => ("LIST", by, [self.list(table, by, 2), "DEFAULT".to_owned()]),
+        };
+        let mut sql = vec![format!("{create} PARTITION BY {strategy} ({})", table.columns[by].name)];
+        let partition = |(part, bound)| format!("CREATE TABLE {name}_{part} PARTITION OF {name} {bound}");
+        sql.extend(bounds.iter().enumerate().map(partition));
         sql
+    }
+
+    /// The bound of a partition for the first tenants.
+    fn list(&self, table: &Table, by: usize, tenants: usize) -> String {
+        let values = self.tenants.iter().take(tenants).map(|key| format!("'{}'", table.columns[by].ty.text(*key)));
+        format!("FOR VALUES IN ({})", values.collect::<Vec<_>>().join(", "))
     }
 
     fn triggers(&self) -> Vec<String> {

@@ -1,14 +1,17 @@
 //! The statements that erase one organization, and what each of them is about.
 
+mod partition;
 mod preflight;
 
 use std::ops::{Deref, DerefMut};
 
+use crate::captured::KeySet;
 use crate::catalog::TableId;
 use crate::limits::COUNT_LIMIT;
 use crate::query::Query;
 use crate::statement::Statement;
 use crate::step::StepId;
+pub use partition::{OwnPartition, Removal};
 pub use preflight::{AmbiguousRows, Check, Preflight, SharedRows};
 
 /// The entity whose rows are the organization's users: counted exactly and shown in a column.
@@ -54,6 +57,9 @@ pub struct Cascade {
     pub count: Query<PlanTable>,
     /// The same, each counted up to [`COUNT_LIMIT`](crate::COUNT_LIMIT) + 1, except for users.
     pub inventory: Query<PlanTable>,
+    /// To be run before `lock_tables`, where partitions are dropped: such deletions run one after the other. Each of two at
+    /// once would wait for the other's lock on the table.
+    pub lock_partitioned: Option<Statement>,
     /// Keeps the schema as it is until the transaction ends.
     pub lock_tables: Statement,
     /// Rows that go only if nothing outside refers to them, by their step: to be captured before everything else.
@@ -62,6 +68,8 @@ pub struct Cascade {
     pub late_exclusive: Vec<Exclusive>,
     /// Rows to capture or to lock before the first delete, parents first.
     pub captures: Vec<Capture>,
+    /// Partitions whose rows go with them.
+    pub partitions: Vec<OwnPartition>,
     /// References that are set to NULL before the first delete, so that tables that refer to each other go one by one.
     pub detaches: Vec<Detach>,
     /// The deletes in the real order, that of the organization itself among them.
@@ -71,15 +79,24 @@ pub struct Cascade {
     pub late_deletes: Vec<Delete>,
     /// The same as `count`, but by captured parents where the parents are gone by then.
     pub recount: Query<PlanTable>,
+    /// The same, of the tables of which foreign keys do not prove that nothing is left: enough if the organization was there, and
+    /// its row is gone. `None` if there is no such table.
+    pub recount_unproven: Option<Query<PlanTable>>,
+    /// A trigger or a rule may change what the deletes do, or write something. Otherwise a delete removes the rows that it finds,
+    /// and nothing else.
+    pub may_interfere: bool,
     /// Captured parents that are still there after the last delete. `None` if no step has a parent.
     pub parents_left: Option<Query<ParentLeft>>,
+    /// The deletes count the captured parents that they did not delete, of every parent. If there are none, `parents_left` has
+    /// nothing to find.
+    pub accounted: bool,
     /// Rows that the organization's rows referred to and nothing refers to any more, and that are still there: rows appeared
     /// that refer to them. `None` if no such row can appear.
     pub left_behind: Option<Query<PlanTable>>,
-    /// Which captured parts of keys a row outside has as well, before the first delete. No child row has such a part, or the
-    /// preflight finds it.
+    /// Forget the captured parts of keys that a row outside has as well, before the first delete. No child row has such a part,
+    /// or the preflight finds it.
     pub parents_shared: Vec<Back>,
-    /// Which keys that are kept to count again belong to a parent that is there again.
+    /// Forget the keys that are kept to count again and belong to a parent that is there again.
     pub parents_back: Vec<Back>,
     /// What must not be there before the first delete.
     pub preflight: Preflight,
@@ -129,19 +146,18 @@ pub struct Exclusive {
     pub step: StepId,
     /// Its table.
     pub table: PlanTable,
-    /// The columns that are captured.
+    /// The columns that identify a row, and are captured.
     pub columns: Vec<String>,
     /// The referring rows.
     pub referrers: Vec<Referrer>,
-    /// Locks the rows to which they refer against other deletions (`FOR NO KEY UPDATE`: others may still refer to them), and
-    /// returns one row with one array of text for each column.
+    /// Captures the rows to which they refer, and locks them against other deletions (`FOR NO KEY UPDATE`: others may still refer
+    /// to them).
     pub lock: Statement,
     /// Locks the captured rows, so that nobody can refer to them, and returns their number.
     pub lock_alone: Statement,
     /// The same without a lock, to count with.
     pub find: Statement,
-    /// Returns one row with an array of one boolean for each captured key, in their order: whether something outside refers
-    /// to it.
+    /// Forgets each captured key to which something outside refers, and returns how many.
     pub referred: Statement,
     /// The same; a row is taken to be referred to where only a scan of a large table could tell.
     pub quick_referred: Statement,
@@ -165,10 +181,10 @@ pub struct Capture {
     pub table: PlanTable,
     /// Its table as the plan names it.
     pub declared: String,
-    /// The columns that are captured; none locks only.
-    pub columns: Vec<String>,
-    /// Returns one row with one array of text for each column; without columns a number of rows.
-    pub statement: Statement,
+    /// The sets of keys.
+    pub sets: Vec<KeySet>,
+    /// Captures them, and locks the rows. `None` if both were done when the rows were found.
+    pub statement: Option<Statement>,
     /// The rows are locked.
     pub locks: bool,
     /// The keys are kept after COMMIT, until the rows that are found by them were counted again.
@@ -196,10 +212,11 @@ pub struct Delete {
     pub tables: Vec<DeletedTable>,
     /// Whether it deletes the organization itself.
     pub organization: bool,
-    /// Returns one row: for each table the number of rows and then each column of its `returns` as an array of text, and
-    /// last, if it deletes the organization as well, the number of its rows. Returns nothing if it deletes the organization
-    /// alone.
+    /// Returns one row: for each table the number of rows, and the number of captured keys of rows that it did not delete; and
+    /// last, if it deletes the organization as well, the number of its rows.
     pub statement: Statement,
+    /// It returns nothing: the number of rows is that of the command.
+    pub by_command: bool,
 }
 
 /// A table from which a statement deletes: the rows of all its steps at once, so that rows of one may refer to rows of
@@ -210,8 +227,6 @@ pub struct DeletedTable {
     pub step: StepId,
     /// The table.
     pub table: PlanTable,
-    /// What the statement returns after the number of rows.
-    pub returns: Vec<Returned>,
     /// Counts what is left, as long as parents that other statements delete are still there: to be run when fewer rows
     /// went than were found.
     pub left: Query<PlanTable>,
@@ -221,23 +236,14 @@ pub struct DeletedTable {
     pub may_suppress: bool,
 }
 
-/// Columns that a delete returns of the rows of one step.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Returned {
-    /// The step.
-    pub step: StepId,
-    /// The columns.
-    pub columns: Vec<String>,
-}
-
-/// Finds keys of parents that are gone and that other rows have now.
+/// Forgets captured keys that other rows have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Back {
     /// The parent's step.
     pub step: StepId,
     /// Which of its captured columns make up the key.
     pub columns: Vec<String>,
-    /// Returns one row with an array of one boolean for each captured key, in their order.
+    /// Returns how many it forgot.
     pub statement: Statement,
 }
 
@@ -304,6 +310,20 @@ impl Cascade {
     pub fn by_entity(&self, rows: &[(&PlanTable, i64)]) -> Vec<(&Entity, i64)> {
         let of = |entity: &Entity| rows.iter().filter(|(table, _)| table.entity == entity.name).map(|(_, n)| n).sum();
         self.entities.iter().map(|entity| (entity, of(entity))).collect()
+    }
+}
+
+impl Capture {
+    /// The columns that are captured, each once.
+    #[must_use]
+    pub fn columns(&self) -> Vec<&str> {
+        let mut columns: Vec<&str> = Vec::new();
+        for column in self.sets.iter().flat_map(|set| &set.columns) {
+            if !columns.contains(&column.as_str()) {
+                columns.push(column);
+            }
+        }
+        columns
     }
 }
 

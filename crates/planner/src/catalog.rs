@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 pub use foreign_key::{Enforcement, ForeignKey, OnDelete};
 pub(crate) use properties::begins_index;
-pub use properties::{KeyBelow, Relation, Rule, TableProperties, Timing, Trigger};
+pub use properties::{ByList, KeyBelow, Relation, Rule, TableProperties, Timing, Trigger};
 pub use table::{ColumnInfo, Privileges, TableId, TableInfo};
 
 use crate::identifier::Table;

@@ -12,6 +12,8 @@ mod faults;
 mod nobodys;
 mod organization;
 mod ownership;
+mod partitions;
+mod proof;
 mod referenced;
 mod relations;
 mod resolve;

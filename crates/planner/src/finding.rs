@@ -81,6 +81,8 @@ pub enum Kind {
     WritingTrigger,
     /// No chain of foreign keys leads from a table to the organization.
     Unprotected,
+    /// Rows are deleted one by one although the plan says that they go with their partition.
+    PartitionKept,
     /// A foreign key that PostgreSQL never checked for older rows.
     NotValid,
     /// Rows that belong to no organization, because every column that would say to which is NULL.

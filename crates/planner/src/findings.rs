@@ -1,6 +1,7 @@
 //! What a live schema means for deletions although it blocks none of them: warnings, each with what clears it.
 
 mod indexes;
+mod partitions;
 mod protection;
 mod references;
 mod triggers;
@@ -18,6 +19,7 @@ pub(crate) fn warnings(plan: &Plan, catalog: &Catalog, cascade: Option<&Cascade>
     warnings.extend(indexes::warnings_of_missing_indexes(plan, catalog));
     warnings.extend(triggers::warnings_of_triggers_and_rules(plan, catalog, cascade));
     warnings.extend(protection::warnings_of_missing_protection(plan, catalog, cascade));
+    warnings.extend(partitions::warnings_of_partitions(plan, catalog, cascade));
     warnings.sort_by_key(|f| f.kind);
     warnings
 }

@@ -83,8 +83,8 @@ pub(crate) fn quote_all(columns: &[String]) -> String {
     columns.iter().map(|c| quote(c)).collect::<Vec<_>>().join(", ")
 }
 
-/// Quotes a string for a command that is shown to a person. The operator never runs a statement with such a constant: it
-/// binds values.
+/// Quotes a string for a command that is shown to a person, or the name of a set of captured keys. The operator never runs a
+/// statement with a value as such a constant: it binds values.
 #[must_use]
 pub fn literal(value: &str) -> String {
     let quoted = value.replace('\'', "''");

@@ -28,7 +28,6 @@ pub mod statement;
 pub mod step;
 mod yaml;
 
-pub use captured::CapturedKeys;
 pub use cascade::{Cascade, ErasePlan};
 pub use compiled::{CompiledPlan, Verdict};
 pub use fault::Faults;

@@ -159,6 +159,27 @@ pub struct Step {
     /// stays while one of them refers to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unless: Vec<Reference>,
+    /// With `organization`: how the rows go of a partition that can hold only this organization's rows.
+    #[serde(default, skip_serializing_if = "Partitions::is_default")]
+    pub partitions: Partitions,
+}
+
+/// How the rows of a partition go that can hold only one organization's rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Partitions {
+    /// Row by row, as those of every other table.
+    #[default]
+    Delete,
+    /// With the partition: it is truncated, or detached and dropped where a foreign key refers to its table.
+    Drop,
+}
+
+impl Partitions {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A column that refers to the rows of a step without a foreign key.

@@ -2,6 +2,7 @@
 //! without the tenant predicate, and the predicate always stands in the outer `WHERE`, where PostgreSQL checks it again
 //! on a row that changed meanwhile.
 
+use crate::captured::is_captured;
 use crate::identifier::{Column, Table};
 use crate::statement::{Param, Writer};
 use crate::step::StepId;
@@ -41,6 +42,8 @@ pub(super) enum RowSet {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Exclusive {
     pub(super) step: StepId,
+    /// The step's table.
+    pub(super) table: Table,
     /// The columns that identify a row, with their types.
     pub(super) key: Vec<(Column, String)>,
     /// References that keep a row. Only deletes check them again.
@@ -103,14 +106,9 @@ impl Exclusive {
     /// The condition for a row whose key was captured.
     fn captured(&self, alias: &str, writer: &mut Writer) -> String {
         let left = row(self.key.iter().map(|(column, _)| format!("{alias}.{column}")));
-        let key: Vec<String> = self.key.iter().map(|(column, _)| column.name().to_owned()).collect();
-        let array = |(column, type_name): &(Column, String)| {
-            let param = Param::Captured { step: self.step, column: column.name().to_owned(), key: key.clone() };
-            (param, type_name.clone())
-        };
-        let arrays: Vec<String> =
-            self.key.iter().map(array).map(|(param, type_name)| writer.array(param, &type_name)).collect();
-        is_captured(&left, &arrays)
+        let columns = self.key.iter().map(|(column, _)| column.name());
+        let types = self.key.iter().map(|(_, type_name)| type_name.as_str());
+        is_captured(&left, (&self.table, self.step), columns, types, false, writer)
     }
 }
 
@@ -129,14 +127,6 @@ fn unless_referred(
     format!("({condition}{})", none.collect::<String>())
 }
 
-fn is_captured(left: &str, arrays: &[String]) -> String {
-    if let [only] = arrays {
-        format!("{left} = ANY({only})")
-    } else {
-        format!("{left} IN (SELECT * FROM unnest({}))", arrays.join(", "))
-    }
-}
-
 /// One way from a table to a parent row set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Link {
@@ -150,6 +140,8 @@ pub(super) struct Link {
     pub(super) pairs: Vec<Pair>,
     /// The parent's rows are found by the keys that were captured of them.
     pub(super) captured: bool,
+    /// And only by those that this transaction captured.
+    pub(super) new: bool,
 }
 
 /// A column of the child and the parent's column that it refers to.
@@ -284,15 +276,9 @@ impl Link {
             return "false".to_owned();
         }
         if self.captured {
-            let key: Vec<String> = self.pairs.iter().map(|pair| pair.parent.name().to_owned()).collect();
-            let captured = |pair: &Pair| Param::Captured {
-                step: self.parent,
-                column: pair.parent.name().to_owned(),
-                key: key.clone(),
-            };
-            let arrays: Vec<String> =
-                self.pairs.iter().map(|pair| writer.array(captured(pair), &pair.child_type)).collect();
-            return is_captured(&left, &arrays);
+            let columns = self.pairs.iter().map(|pair| pair.parent.name());
+            let types = self.pairs.iter().map(|pair| pair.child_type.as_str());
+            return is_captured(&left, (&self.table, self.parent), columns, types, self.new, writer);
         }
         let inner = format!("{alias}p");
         let selected: Vec<String> = self.pairs.iter().map(|p| p.parent_value(&inner)).collect();

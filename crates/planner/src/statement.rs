@@ -1,6 +1,10 @@
 //! Statements with their parameters.
 
-use crate::step::StepId;
+/// The operator's own table of captured keys, as every statement names it that is to be shown or to last.
+pub const CAPTURED_KEYS: &str = "organization_operator.captured_keys";
+
+/// Stands in the text of a statement for the table of captured keys. No identifier and no literal can hold it.
+const TABLE: char = '\0';
 
 /// A value bound to a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,21 +13,16 @@ pub enum Param {
     Key,
     /// Keys of many organizations as an array of text.
     Keys,
-    /// One column of the captured rows of a step, as an array of text.
-    Captured {
-        /// The step whose rows were captured.
-        step: StepId,
-        /// The captured column.
-        column: String,
-        /// All columns by which the statement finds rows together, this one included.
-        key: Vec<String>,
-    },
+    /// The erasure whose captured keys these are.
+    Erasure,
 }
 
 /// A statement with what to bind to `$1`, `$2` and so on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
     sql: String,
+    /// The same with [`TABLE`]. `None` if it does not name the table of captured keys.
+    template: Option<String>,
     params: Vec<Param>,
 }
 
@@ -34,10 +33,27 @@ impl Statement {
         &self.sql
     }
 
+    /// The text with another table of captured keys, quoted where that is necessary.
+    #[must_use]
+    pub fn sql_with(&self, captured_keys: &str) -> String {
+        self.template.as_ref().map_or_else(|| self.sql.clone(), |text| text.replace(TABLE, captured_keys))
+    }
+
+    /// Another text with the same parameters.
+    pub(crate) fn with_sql(&self, sql: String) -> Self {
+        Self { sql, template: None, params: self.params.clone() }
+    }
+
     /// What to bind, in order.
     #[must_use]
     pub fn params(&self) -> &[Param] {
         &self.params
+    }
+
+    /// Whether it reads or writes captured keys.
+    #[must_use]
+    pub const fn uses_captured_keys(&self) -> bool {
+        self.template.is_some()
     }
 }
 
@@ -66,7 +82,16 @@ impl Writer {
         format!("${}::text[]::{type_name}[]", self.number(param))
     }
 
+    /// The table of captured keys, and the erasure whose keys are meant.
+    pub(super) fn captured_keys(&mut self) -> (char, String) {
+        (TABLE, format!("${}::text", self.number(Param::Erasure)))
+    }
+
     pub(super) fn finish(self, sql: String) -> Statement {
-        Statement { sql, params: self.params }
+        let params = self.params;
+        if sql.contains(TABLE) {
+            return Statement { sql: sql.replace(TABLE, CAPTURED_KEYS), template: Some(sql), params };
+        }
+        Statement { sql, template: None, params }
     }
 }

@@ -17,54 +17,63 @@ pub(super) struct Sql<'a> {
 
 /// The statements before the first delete.
 pub(super) fn before<'a>(compiled: &'a CompiledPlan, erase: &'a Cascade) -> Vec<Sql<'a>> {
-    let mut all = vec![
-        statement("keep the schema as it is".into(), &erase.lock_tables, erase),
-        statement("lock the organization".into(), &compiled.root.lock, erase),
-    ];
+    let mut all: Vec<Sql<'a>> = Vec::new();
+    if let Some(lock) = &erase.lock_partitioned {
+        all.push(statement("drop partitions in one deletion at a time".into(), lock));
+    }
+    all.extend([
+        statement("keep the schema as it is".into(), &erase.lock_tables),
+        statement("lock the organization".into(), &compiled.root.lock),
+    ]);
+    for partition in &erase.partitions {
+        let what = format!(
+            "before the first delete: the partition of {} that is locked, and removed later",
+            partition.table.name
+        );
+        all.push(statement(what, &partition.find));
+    }
     for exclusive in &erase.exclusive {
         let table = &exclusive.table.name;
         for referrer in &exclusive.referrers {
             let what = format!("before the first delete: rows of {} that refer to {table}", referrer.table.name);
-            all.push(statement(what, &referrer.lock, erase));
+            all.push(statement(what, &referrer.lock));
         }
-        all.push(statement(format!("before the first delete: rows of {table}"), &exclusive.lock, erase));
+        all.push(statement(format!("before the first delete: rows of {table}"), &exclusive.lock));
         let what = format!(
             "before the first delete, repeated until nothing changes: rows of {table} to which rows outside refer"
         );
-        all.push(statement(what, &exclusive.referred, erase));
+        all.push(statement(what, &exclusive.referred));
         all.push(statement(
             format!("before the first delete: the rows of {table} that are left, then the statement above once more"),
             &exclusive.lock_alone,
-            erase,
         ));
     }
-    for capture in erase.captures.iter().filter(|c| !erase.is_exclusive(c.step)) {
-        all.push(statement(
-            format!("before the first delete: rows of {}", capture.declared),
-            &capture.statement,
-            erase,
-        ));
+    for capture in &erase.captures {
+        if let Some(captures) = &capture.statement {
+            all.push(statement(format!("before the first delete: rows of {}", capture.declared), captures));
+        }
     }
     if let Some(references) = &erase.preflight.references {
         let references = references.statement();
-        all.push(statement("before the first delete: references from outside".into(), references, erase));
+        all.push(statement("before the first delete: references from outside".into(), references));
     }
     if let Some(shared) = &erase.preflight.shared {
         let what = "before the first delete: rows that also belong to another organization";
-        all.push(statement(what.into(), shared.statement(), erase));
+        all.push(statement(what.into(), shared.statement()));
     }
     if let Some(ambiguous) = &erase.preflight.ambiguous {
         let ambiguous = ambiguous.statement();
         all.push(statement(
             "before the first delete: rows that could belong to another organization".into(),
             ambiguous,
-            erase,
         ));
     }
-    all.push(statement("before the first delete: count".into(), erase.count.statement(), erase));
+    if erase.may_interfere {
+        all.push(statement("before the first delete: count".into(), erase.count.statement()));
+    }
     for detach in &erase.detaches {
         let what = format!("before the first delete: set {} of {} to NULL", detach.columns.join(", "), detach.table);
-        all.push(statement(what, &detach.statement, erase));
+        all.push(statement(what, &detach.statement));
     }
     all
 }
@@ -79,31 +88,31 @@ pub(super) fn after(erase: &Cascade) -> Vec<Sql<'_>> {
             } else {
                 String::new()
             };
-            statement(format!("delete the organization{early}"), &delete.statement, erase)
+            statement(format!("delete the organization{early}"), &delete.statement)
         })
         .collect();
-    all.push(statement("count again".into(), erase.recount.statement(), erase));
+    let recount = if erase.may_interfere { Some(&erase.recount) } else { erase.recount_unproven.as_ref() };
+    if let Some(recount) = recount {
+        all.push(statement("count again".into(), recount.statement()));
+    }
     if let Some(left) = &erase.parents_left {
-        all.push(statement("count captured rows that are still there".into(), left.statement(), erase));
+        let when = if erase.accounted { ", if a delete did not delete one of them" } else { "" };
+        all.push(statement(format!("count captured rows that are still there{when}"), left.statement()));
     }
     if let Some(left) = &erase.left_behind {
         let what = "count rows to which nothing refers any more";
-        all.push(statement(what.into(), left.statement(), erase));
+        all.push(statement(what.into(), left.statement()));
     }
     all
 }
 
 /// One statement, with the meaning of its parameters.
-pub(super) fn statement<'a>(what: String, statement: &'a Statement, erase: &Cascade) -> Sql<'a> {
+pub(super) fn statement(what: String, statement: &Statement) -> Sql<'_> {
     let parameters = statement.params().iter().enumerate().map(|(i, param)| {
         let meaning = match param {
-            Param::Key => "the organization's key".to_owned(),
-            Param::Keys => "the organization's key, in an array".to_owned(),
-            Param::Captured { step, column, .. } => {
-                let capture = erase.captures.iter().find(|c| c.step == *step);
-                let table = capture.map(|c| c.declared.as_str()).unwrap_or_default();
-                format!("captured before: {table}.{column}")
-            }
+            Param::Key => "the organization's key",
+            Param::Keys => "the organization's key, in an array",
+            Param::Erasure => "the erasure that captures the keys",
         };
         format!("${} = {meaning}", i + 1)
     });

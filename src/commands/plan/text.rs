@@ -27,6 +27,12 @@ impl View<'_> {
                 set.join(", ")
             )]);
         }
+        if !self.partitions.is_empty() {
+            text.extend([format!(
+                "\nRemoved with their partition, where it can hold only this organization's rows: {}.\n",
+                self.partitions.join(", ")
+            )]);
+        }
         let unprotected: Vec<&str> = self.steps.iter().filter(|s| !s.protected).map(|s| s.table).collect();
         if !unprotected.is_empty() {
             text.extend([format!(

@@ -12,7 +12,7 @@ use crate::api::status::ErrorDetail;
 use crate::cascade::preview::Preview;
 use crate::domain::facts::Presence;
 use crate::domain::{Failure, report};
-use planner::cascade::{Delete, PlanTable, capped};
+use planner::cascade::{Capture, Delete, PlanTable, capped};
 use planner::finding::{self, Kind};
 use planner::plan::{Inactive, Keep, Plan, Step};
 use planner::{Cascade, CompiledPlan};
@@ -33,6 +33,9 @@ pub(super) struct View<'a> {
     /// Tables that are deleted from by one statement, because they refer to each other.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) sets: Vec<Vec<&'a str>>,
+    /// Tables whose rows go with a partition that can hold only the organization's rows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) partitions: Vec<&'a str>,
     pub(super) keep: &'a [Keep],
     /// Tables that the plan does not mention.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -173,6 +176,7 @@ impl<'a> View<'a> {
                 .sum(),
             steps,
             sets: compiled.cascade().map(|erase| sets(plan, erase)).unwrap_or_default(),
+            partitions: compiled.cascade().map(|erase| partitions(plan, erase)).unwrap_or_default(),
             keep: &plan.keep,
             unknown_tables: unknown_tables(compiled),
             unknown: finding::unknown(compiled.warnings.iter()),
@@ -200,6 +204,7 @@ impl<'a> View<'a> {
             checks: 0,
             steps: Vec::new(),
             sets: Vec::new(),
+            partitions: Vec::new(),
             keep: &plan.keep,
             unknown_tables: Vec::new(),
             unknown: None,
@@ -265,13 +270,13 @@ fn steps<'a>(plan: &'a Plan, erase: &'a Cascade, rows: Option<&[(PlanTable, i64)
                 belongs_by: ways::of_table(plan, &step.table),
                 through: through(plan, deleted.step.place(), step),
                 protected: deleted.protected,
-                captured: capture.into_iter().flat_map(|c| &c.columns).map(String::as_str).collect(),
+                captured: capture.map(Capture::columns).unwrap_or_default(),
                 locked: capture.is_some_and(|c| c.locks) || erase.is_exclusive(deleted.step),
                 rows: rows.map(|(table, n)| {
                     let (count, capped) = capped(&table.entity, *n);
                     Rows { count, capped }
                 }),
-                sql: (sql && place == 0).then(|| statement(what(), &delete.statement, erase)),
+                sql: (sql && place == 0).then(|| statement(what(), &delete.statement)),
             })
         })
         .collect()
@@ -296,4 +301,10 @@ fn names<'a>(plan: &'a Plan, delete: &Delete) -> Vec<&'a str> {
 /// Tables that are deleted from by one statement, because they refer to each other.
 fn sets<'a>(plan: &'a Plan, erase: &Cascade) -> Vec<Vec<&'a str>> {
     erase.deletes.iter().map(|delete| names(plan, delete)).filter(|names| names.len() > 1).collect()
+}
+
+/// Tables whose rows go with a partition.
+fn partitions<'a>(plan: &'a Plan, erase: &Cascade) -> Vec<&'a str> {
+    let steps = erase.partitions.iter().filter_map(|partition| plan.steps.get(partition.step.place()));
+    steps.map(|step| step.table.as_str()).collect()
 }

@@ -20,6 +20,8 @@ pub struct TableProperties {
     pub not_valid: Vec<String>,
     /// The partitioned table that it is a partition of.
     pub partition_of: Option<String>,
+    /// If it is partitioned by the values of one column: how.
+    pub by_list: Option<ByList>,
     /// Tables that inherit from it, other than partitions.
     pub inheritance_children: Vec<String>,
     /// If it is a view: foreign keys that change rows when a row is deleted from a table that the view is made of.
@@ -28,6 +30,17 @@ pub struct TableProperties {
     pub foreign: Vec<String>,
     /// If it is a view: tables of the plan that it reads.
     pub reads: Vec<String>,
+}
+
+/// A table that is partitioned by the values of one column (`PARTITION BY LIST`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ByList {
+    /// The column.
+    pub column: String,
+    /// Whether the operator's role owns the table and its partitions, so that it may detach and drop them.
+    pub owned: bool,
+    /// Whether the operator's role may truncate every partition.
+    pub truncatable: bool,
 }
 
 /// A foreign key to a table that a view is made of.

@@ -2,18 +2,49 @@
 
 use super::ownership::parents_first;
 use super::resolve::Steps;
-use super::rows::type_of;
+use crate::captured::{KeySet, Known, is_captured};
 use crate::cascade::{Back, Capture, ParentLeft};
-use crate::catalog::{TableId, TableInfo};
+use crate::catalog::TableId;
 use crate::identifier::Column;
 use crate::query::Query;
 use crate::row_set::{KeySource, RowSet, none_of};
-use crate::statement::{Param, Writer};
+use crate::statement::{Statement, Writer};
 use crate::step::{PerStep, StepId};
+
+/// The sets of keys of each step: for each way from its rows to child rows, the columns by which they are found; first the
+/// columns that identify a row to which only the organization's rows refer; and of the rows that refer to such rows, the
+/// columns that do, where rows can appear during the deletion: what they refer to must not be left behind.
+pub(super) fn key_sets(steps: &Steps<'_>, protected: &PerStep<bool>) -> PerStep<Vec<KeySet>> {
+    let mut sets: PerStep<Vec<KeySet>> = steps.map(|_, _| Vec::new());
+    let mut add = |step: StepId, columns: Vec<String>| {
+        let set = KeySet::new(step, steps[step].info, &columns);
+        if !sets[step].contains(&set) {
+            sets[step].push(set);
+        }
+    };
+    let referenced = || steps.iter().filter_map(|(id, step)| Some((id, step.referenced.as_ref()?)));
+    for (id, referenced) in referenced() {
+        add(id, referenced.key.clone());
+    }
+    for (parent, columns) in keys_of_parents(steps, |_| true) {
+        add(parent, columns);
+    }
+    for (_, referenced) in referenced().filter(|(id, _)| !protected[*id]) {
+        for (referrer, pairs) in &referenced.referrers {
+            add(*referrer, pairs.iter().map(|(column, _)| column.clone()).collect());
+        }
+    }
+    sets
+}
+
+/// Whether the sets of a step are kept after COMMIT: a child is counted again by them.
+pub(super) fn is_kept(steps: &Steps<'_>, protected: &PerStep<bool>, step: StepId) -> bool {
+    steps.iter().any(|(child, s)| !protected[child] && s.links.iter().any(|(parent, _)| *parent == step))
+}
 
 pub(super) fn captures(
     steps: &Steps<'_>,
-    captured: &PerStep<Vec<String>>,
+    sets: &PerStep<Vec<KeySet>>,
     held: &PerStep<RowSet>,
     protected: &PerStep<bool>,
     lock: &[TableId],
@@ -22,33 +53,70 @@ pub(super) fn captures(
     // Parents first, so that a child's rows can be found by the parents captured before.
     parents_first(steps)
         .into_iter()
-        .filter(|&i| !captured[i].is_empty() || locks(i))
-        .map(|i| {
+        .filter_map(|i| {
+            let exclusive = steps[i].referenced.is_some();
+            // The rounds have found the keys of these rows already, and have locked the rows.
+            let to_capture = &sets[i][usize::from(exclusive)..];
+            let locks = locks(i) && !exclusive;
+            let kept = is_kept(steps, protected, i);
+            if to_capture.is_empty() && !locks && !(exclusive && kept) {
+                return None;
+            }
             let mut writer = Writer::default();
             let condition = held[i].condition("t", &KeySource::Bound, &mut writer);
-            let table = &steps[i].info.table;
-            let lock = if locks(i) { " FOR UPDATE" } else { "" };
-            let (arrays, selected) =
-                if captured[i].is_empty() { ("count(*)".to_owned(), "1".to_owned()) } else { as_arrays(&captured[i]) };
-            let sql = format!("SELECT {arrays} FROM (SELECT {selected} FROM {table} t WHERE {condition}{lock}) s");
-            Capture {
+            let rows = format!("{} t WHERE {condition}", steps[i].info.table);
+            Some(Capture {
                 step: i,
                 table: steps.plan_table(i),
                 declared: steps[i].step.table.clone(),
-                columns: captured[i].clone(),
-                statement: writer.finish(sql),
-                locks: locks(i),
-                kept: steps.iter().any(|(c, s)| !protected[c] && s.links.iter().any(|(p, _)| *p == i)),
-            }
+                sets: sets[i].clone(),
+                statement: capture(to_capture, &rows, if locks { " FOR UPDATE" } else { "" }, kept, writer),
+                locks,
+                kept,
+            })
         })
         .collect()
 }
 
-/// What to select of a subquery `s` to get one array of text for each column, and what the subquery selects of `t`.
-pub(super) fn as_arrays(columns: &[String]) -> (String, String) {
-    let columns: Vec<Column> = columns.iter().map(Column::new).collect();
-    let array = |c: &Column| format!("COALESCE(array_agg(s.{c}::text), '{{}}')");
-    (list(&columns, array), list(&columns, |c| format!("t.{c}")))
+/// Captures these sets of the same rows. `rows` is what stands behind `FROM`, and names them `t`. Returns `None` if there is
+/// nothing to do.
+fn capture(sets: &[KeySet], rows: &str, lock: &str, kept: bool, mut writer: Writer) -> Option<Statement> {
+    let known = if kept { Known::Some } else { Known::Nothing };
+    let selected = columns(sets).iter().map(|c| format!("t.{c}")).collect::<Vec<_>>().join(", ");
+    let sql = match sets {
+        [] if lock.is_empty() => return None,
+        [] => format!("SELECT count(*) FROM (SELECT 1 FROM {rows}{lock}) s"),
+        [only] if lock.is_empty() => {
+            let keys = only.keys_in("t", &format!("{rows} AND {}", only.is_key("t")));
+            only.add(&keys, known, &mut writer)
+        }
+        several => {
+            let each: Vec<String> = several
+                .iter()
+                .enumerate()
+                .map(|(i, set)| {
+                    let keys = set.keys_in("r", &format!("r WHERE {}", set.is_key("r")));
+                    format!("i{i} AS ({})", set.add(&keys, known, &mut writer))
+                })
+                .collect();
+            format!(
+                "WITH r AS MATERIALIZED (SELECT {selected} FROM {rows}{lock}), {} SELECT count(*) FROM r",
+                each.join(", ")
+            )
+        }
+    };
+    Some(writer.finish(sql))
+}
+
+/// The columns of these sets, each once.
+pub(super) fn columns(sets: &[KeySet]) -> Vec<Column> {
+    let mut names: Vec<&String> = Vec::new();
+    for name in sets.iter().flat_map(|set| &set.columns) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.into_iter().map(Column::new).collect()
 }
 
 /// Captured rows of parents that are still there, one number for each parent.
@@ -58,33 +126,32 @@ pub(super) fn parents_left(steps: &Steps<'_>) -> Option<Query<ParentLeft>> {
         .into_iter()
         .map(|(step, columns)| {
             let info = steps[step].info;
-            let arrays = captured_arrays(&mut writer, step, info, &columns);
-            let left = list(&columns, |column| format!("t.{}", Column::new(column)));
-            let table = &info.table;
-            let count = format!("(SELECT count(*) FROM {table} t WHERE ({left}) IN (SELECT * FROM unnest({arrays})))");
+            let left: Vec<String> = columns.iter().map(|column| format!("t.{}", Column::new(column))).collect();
+            let types = columns.iter().map(|c| info.column(c).map_or("text", |c| c.type_name.as_str()));
             let names: Vec<&str> = columns.iter().map(String::as_str).collect();
+            let left = format!("({})", left.join(", "));
+            let same = is_captured(&left, (&info.table, step), names.iter().copied(), types, false, &mut writer);
+            let count = format!("(SELECT count(*) FROM {} t WHERE {same})", info.table);
             (ParentLeft { table: steps[step].step.table.clone(), part: !info.unique_on(&names) }, count)
         })
         .collect();
     Query::new(writer, numbers).if_any()
 }
 
-/// Which captured parts of keys a row outside the organization's has as well.
+/// Forgets the captured parts of keys that a row outside the organization's has as well.
 pub(super) fn parents_shared(steps: &Steps<'_>, live: &PerStep<RowSet>) -> Vec<Back> {
-    let of_parts = |(step, columns): &(StepId, Vec<String>)| {
-        !steps[*step].info.unique_on(&columns.iter().map(String::as_str).collect::<Vec<_>>())
-    };
     keys_of_parents(steps, |_| true)
         .into_iter()
-        .filter(of_parts)
+        .filter(|(step, columns)| !KeySet::new(*step, steps[*step].info, columns).whole)
         .map(|(step, columns)| {
             let sets: Vec<&RowSet> = steps.of_table(steps[step].info.id).map(|i| &live[i]).collect();
-            back(steps, step, columns, |writer| format!(" AND {}", none_of(&sets, "t", &KeySource::Bound, writer)))
+            let outside = |writer: &mut Writer| format!(" AND {}", none_of(&sets, "t", &KeySource::Bound, writer));
+            forget(steps, step, columns, true, outside)
         })
         .collect()
 }
 
-/// Which captured keys are there again, of the parents of what no foreign key protects.
+/// Forgets the captured keys that are there again, of the parents of what no foreign key protects.
 pub(super) fn parents_back(steps: &Steps<'_>, protected: &PerStep<bool>) -> Vec<Back> {
     let mut keys = keys_of_parents(steps, |child| !protected[child]);
     // Rows that are only known by a captured key are kept as parents, and found by this key.
@@ -94,32 +161,20 @@ pub(super) fn parents_back(steps: &Steps<'_>, protected: &PerStep<bool>) -> Vec<
             keys.push(known);
         }
     }
-    keys.into_iter().map(|(step, columns)| back(steps, step, columns, |_| String::new())).collect()
+    keys.into_iter().map(|(step, columns)| forget(steps, step, columns, false, |_| String::new())).collect()
 }
 
-/// Which captured keys of a step a row `t` has for which a further condition holds.
-pub(super) fn back(
+/// Forgets each captured key of a step that a row `t` has for which a further condition holds.
+pub(super) fn forget(
     steps: &Steps<'_>,
     step: StepId,
     columns: Vec<String>,
+    shared: bool,
     condition: impl FnOnce(&mut Writer) -> String,
 ) -> Back {
     let info = steps[step].info;
     let mut writer = Writer::default();
-    let arrays = captured_arrays(&mut writer, step, info, &columns);
-    let names: Vec<String> = (0..columns.len()).map(|i| format!("c{i}")).collect();
-    let same = columns.iter().zip(&names).map(|(column, name)| format!("t.{} = k.{name}", Column::new(column)));
-    let condition = condition(&mut writer);
-    // A join: without an index on part of a key, a subquery for each key would scan the table for each of them.
-    let sql = format!(
-        r"SELECT COALESCE(array_agg(a.n IN (SELECT k.n FROM unnest({arrays}) WITH ORDINALITY k({}, n)
-            JOIN {} t ON {}{condition}) ORDER BY a.n), '{{}}') AS back
-          FROM unnest({arrays}) WITH ORDINALITY a({}, n)",
-        names.join(", "),
-        info.table,
-        same.collect::<Vec<_>>().join(" AND "),
-        names.join(", "),
-    );
+    let sql = KeySet::new(step, info, &columns).forget(info, shared, condition, &mut writer);
     Back { step, columns, statement: writer.finish(sql) }
 }
 
@@ -133,16 +188,4 @@ fn keys_of_parents(steps: &Steps<'_>, of: impl Fn(StepId) -> bool) -> Vec<(StepI
         }
     }
     found
-}
-
-/// The captured values of these columns as bound arrays.
-fn captured_arrays(writer: &mut Writer, step: StepId, info: &TableInfo, columns: &[String]) -> String {
-    list(columns, |column| {
-        let param = Param::Captured { step, column: column.clone(), key: columns.to_vec() };
-        writer.array(param, &type_of(info, column))
-    })
-}
-
-fn list<T>(items: &[T], item: impl FnMut(&T) -> String) -> String {
-    items.iter().map(item).collect::<Vec<_>>().join(", ")
 }

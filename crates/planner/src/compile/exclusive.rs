@@ -1,12 +1,13 @@
 //! Rows to which only the organization's rows refer: which references keep them, and the statements that find them.
 
-use super::captures::{as_arrays, back};
+use super::captures::forget;
 use super::effort::Effort;
 use super::ownership::parents_first;
 use super::referenced::Referenced;
 use super::resolve::Steps;
 use super::rows::{self, pair};
 use super::shared;
+use crate::captured::{KeySet, Known};
 use crate::cascade::{Exclusive, PlanTable, Referrer};
 use crate::catalog::{Catalog, ForeignKey, TableId, TableInfo};
 use crate::identifier::Column;
@@ -68,9 +69,8 @@ impl<'a> Scope<'_, 'a> {
         })
     }
 
-    /// The statements that find the rows of each such step. `captured` has the columns to capture; `live` the row sets before
-    /// the first delete.
-    pub(super) fn statements(self, captured: &PerStep<Vec<String>>, live: &PerStep<RowSet>) -> Vec<Exclusive> {
+    /// The statements that find the rows of each such step. `live` has the row sets before the first delete.
+    pub(super) fn statements(self, live: &PerStep<RowSet>) -> Vec<Exclusive> {
         parents_first(self.steps)
             .into_iter()
             .filter_map(|id| {
@@ -79,11 +79,11 @@ impl<'a> Scope<'_, 'a> {
                 let table = self.steps.plan_table(id);
                 Some(Exclusive {
                     step: id,
-                    columns: captured[id].clone(),
+                    columns: referenced.key.clone(),
                     referrers: self.lock_referrers(referenced, live),
-                    lock: self.candidates(id, &candidates, &captured[id], true),
+                    lock: self.candidates(id, &candidates, &referenced.key, true),
                     lock_alone: self.lock_alone(id, &referenced.key, live),
-                    find: self.candidates(id, &candidates, &captured[id], false),
+                    find: self.candidates(id, &candidates, &referenced.key, false),
                     referred: self.referred(id, &referenced.key, live, Effort::Whole),
                     quick_referred: self.referred(id, &referenced.key, live, Effort::QuickCheck(self.catalog)),
                     table,
@@ -93,20 +93,15 @@ impl<'a> Scope<'_, 'a> {
     }
 
     /// Rows that the organization's rows, which are gone, referred to, that nothing refers to any more, and that are still there.
-    /// Only where rows can appear that refer to such rows; `keys` has the captured columns.
-    pub(super) fn left_behind(
-        self,
-        held: &PerStep<RowSet>,
-        keys: &PerStep<Vec<String>>,
-        protected: &PerStep<bool>,
-    ) -> Option<Query<PlanTable>> {
+    /// Only where rows can appear that refer to such rows, and without what an earlier transaction captured.
+    pub(super) fn left_behind(self, held: &PerStep<RowSet>, protected: &PerStep<bool>) -> Option<Query<PlanTable>> {
         let mut writer = Writer::default();
         let mut numbers = Vec::new();
         for (id, step) in self.steps.iter() {
             let Some(referenced) = step.referenced.as_ref().filter(|_| !protected[id]) else { continue };
             let mut links = self.referrers(referenced, id, held);
             for link in &mut links {
-                link.captured = link.pairs.iter().all(|p| keys[link.parent].contains(&p.parent.name().to_owned()));
+                (link.captured, link.new) = (true, true);
             }
             let outside = self.outsides(id, |other| Some(held[other].clone()));
             let condition = RowSet::Referred { links, outside }.condition("t", &KeySource::Bound, &mut writer);
@@ -130,14 +125,18 @@ impl<'a> Scope<'_, 'a> {
             .collect()
     }
 
-    fn candidates(self, id: StepId, set: &RowSet, columns: &[String], lock: bool) -> Statement {
+    fn candidates(self, id: StepId, set: &RowSet, key: &[String], lock: bool) -> Statement {
         let mut writer = Writer::default();
+        let info = self.steps[id].info;
         let condition = set.condition("t", &KeySource::Bound, &mut writer);
-        let (arrays, selected) = as_arrays(columns);
+        let keys = KeySet::new(id, info, key);
+        let selected = key.iter().map(|c| format!("t.{}", Column::new(c))).collect::<Vec<_>>().join(", ");
         // Two deletions that find the same rows lock them in the same order, so they do not deadlock.
         let lock = if lock { format!(" ORDER BY {selected} FOR NO KEY UPDATE") } else { String::new() };
-        let table = &self.steps[id].info.table;
-        writer.finish(format!("SELECT {arrays} FROM (SELECT {selected} FROM {table} t WHERE {condition}{lock}) s"))
+        let rows = format!("(SELECT {selected} FROM {} t WHERE {condition}{lock}) s", info.table);
+        let rows = keys.keys_in("s", &format!("{rows} WHERE {}", keys.is_key("s")));
+        let sql = keys.add(&rows, Known::Some, &mut writer);
+        writer.finish(sql)
     }
 
     fn lock_alone(self, id: StepId, key: &[String], live: &PerStep<RowSet>) -> Statement {
@@ -150,7 +149,7 @@ impl<'a> Scope<'_, 'a> {
         ))
     }
 
-    /// Returns one row with an array of one boolean for each captured key, in their order: whether a row outside refers to it.
+    /// Forgets each captured key to which a row outside refers, and returns how many.
     fn referred(self, id: StepId, key: &[String], live: &PerStep<RowSet>, effort: Effort<'_>) -> Statement {
         let any = |writer: &mut Writer| {
             let references: Vec<String> = self
@@ -164,7 +163,7 @@ impl<'a> Scope<'_, 'a> {
                 .collect();
             if references.is_empty() { " AND false".to_owned() } else { format!(" AND ({})", references.join(" OR ")) }
         };
-        back(self.steps, id, key.to_vec(), any).statement
+        forget(self.steps, id, key.to_vec(), false, any).statement
     }
 
     /// The ways from the referring steps.
@@ -178,6 +177,7 @@ impl<'a> Scope<'_, 'a> {
                 rows: sets[*referrer].clone(),
                 pairs: pairs.iter().map(|(column, referred)| pair((own, referred), (referring, column))).collect(),
                 captured: false,
+                new: false,
             }
         };
         referenced.referrers.iter().map(link).collect()

@@ -12,7 +12,19 @@ use crate::step::{PerStep, StepId};
 /// The rows of each step. Where all columns by which a row is found were captured of its parent, `captured` says so, it is
 /// found by them: the parent may be gone.
 pub(super) fn row_sets(steps: &Steps<'_>, root: &Root, captured: &PerStep<Vec<String>>) -> PerStep<RowSet> {
-    steps.map(|id, _| row_set(steps, root, id, captured))
+    let is_captured =
+        |parent: StepId, pairs: &[(String, String)]| pairs.iter().all(|(_, column)| captured[parent].contains(column));
+    steps.map(|id, _| row_set(steps, root, id, &is_captured))
+}
+
+/// The rows of each step before the first delete: only the keys of the rows to which only the organization's rows refer are
+/// captured.
+pub(super) fn live_row_sets(steps: &Steps<'_>, root: &Root) -> PerStep<RowSet> {
+    let is_captured = |parent: StepId, pairs: &[(String, String)]| {
+        let key = steps[parent].referenced.as_ref().map(|referenced| &referenced.key);
+        key.is_some_and(|key| pairs.iter().map(|(_, column)| column).eq(key))
+    };
+    steps.map(|id, _| row_set(steps, root, id, &is_captured))
 }
 
 /// The rows of each step, by parents that are there and by those that were captured.
@@ -30,7 +42,12 @@ pub(super) fn late_row_sets(steps: &Steps<'_>, root: &Root, captured: &PerStep<V
     sets
 }
 
-fn row_set(steps: &Steps<'_>, root: &Root, id: StepId, captured: &PerStep<Vec<String>>) -> RowSet {
+fn row_set(
+    steps: &Steps<'_>,
+    root: &Root,
+    id: StepId,
+    is_captured: &impl Fn(StepId, &[(String, String)]) -> bool,
+) -> RowSet {
     let step = &steps[id];
     if let Some(column) = &step.organization {
         let type_name = compared_as(&type_of(step.info, column), &root.key_type);
@@ -38,11 +55,11 @@ fn row_set(steps: &Steps<'_>, root: &Root, id: StepId, captured: &PerStep<Vec<St
     }
     if let Some(referenced) = &step.referenced {
         let key = referenced.key.iter().map(|c| (Column::new(c), type_of(step.info, c))).collect();
-        return RowSet::Exclusive(Exclusive { step: id, key, outside: Vec::new() });
+        return RowSet::Exclusive(Exclusive { step: id, table: step.info.table.clone(), key, outside: Vec::new() });
     }
     let link = |(parent, pairs): &(StepId, Vec<(String, String)>)| Link {
-        captured: pairs.iter().all(|(_, column)| captured[*parent].contains(column)),
-        ..link(steps, step, *parent, pairs, row_set(steps, root, *parent, captured))
+        captured: is_captured(*parent, pairs),
+        ..link(steps, step, *parent, pairs, row_set(steps, root, *parent, is_captured))
     };
     RowSet::Through(step.links.iter().map(link).collect())
 }
@@ -62,6 +79,7 @@ fn link(steps: &Steps<'_>, step: &Resolved<'_>, parent: StepId, pairs: &[(String
         rows,
         pairs: pairs.iter().map(|(child, column)| pair((step.info, child), (steps[parent].info, column))).collect(),
         captured: false,
+        new: false,
     }
 }
 

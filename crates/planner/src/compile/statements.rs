@@ -1,11 +1,12 @@
 //! The statements of the cascade that count and delete.
 
+use super::captures::columns;
 use super::exclusive;
 use super::resolve::Steps;
 use super::sequence::{Set, TableSteps};
+use crate::captured::{KeySet, Known};
 use crate::cascade::{PlanTable, USERS};
 use crate::catalog::TableInfo;
-use crate::identifier::Column;
 use crate::limits::capped_count;
 use crate::query::Query;
 use crate::root::Root;
@@ -43,67 +44,100 @@ pub(super) struct Deleting {
     pub(super) held: PerStep<RowSet>,
 }
 
-/// Deletes the rows of a set: of all steps of its tables at once, and of the organization if it is part of the set. Returns
-/// the captured columns of each step.
-pub(super) fn delete(set: &Set<'_>, root: &Root, deleting: &Deleting, captured: &PerStep<Vec<String>>) -> Statement {
+/// What a delete does with captured keys, for each step.
+pub(super) struct Keeping<'k> {
+    /// The sets to which it adds the keys of rows that appeared after the capture.
+    pub(super) add: &'k PerStep<Vec<KeySet>>,
+    /// The sets of which it counts the keys of rows that it did not delete.
+    pub(super) account: &'k PerStep<Vec<KeySet>>,
+}
+
+/// Deletes the rows of a set: of all steps of its tables at once, and of the organization if it is part of the set. Also
+/// returns whether the number of rows is that of the command.
+pub(super) fn delete(set: &Set<'_>, root: &Root, deleting: &Deleting, keeping: &Keeping<'_>) -> (Statement, bool) {
     let mut writer = Writer::default();
     let organization = |writer: &mut Writer| {
         let condition = root.rows().condition("t", &KeySource::Bound, writer);
         format!("DELETE FROM {} t WHERE {condition}", root.table)
     };
-    let mut parts: Vec<(String, String)> =
-        set.tables.iter().map(|same| part(same, deleting, captured, &mut writer)).collect();
+    if let [same] = set.tables.as_slice()
+        && !set.organization
+        && keeping.nothing_of(same)
+    {
+        // Without RETURNING, which would write every row to a file before it counts them.
+        let condition = any_of(&same.sets(&deleting.rows), "t", &KeySource::Bound, &mut writer);
+        return (writer.finish(format!("DELETE FROM {} t WHERE {condition}", same.info.table)), true);
+    }
+    let mut parts: Vec<Part> = Vec::new();
+    for (i, same) in set.tables.iter().enumerate() {
+        parts.push(part(&format!("d{i}"), same, deleting, keeping, &mut writer));
+    }
     if set.organization {
         let delete = organization(&mut writer);
         if parts.is_empty() {
             // Not in a WITH query: PostgreSQL allows a rule that adds to the delete only in a statement of its own.
-            return writer.finish(delete);
+            return (writer.finish(delete), true);
         }
-        parts.push((format!("{delete} RETURNING 1"), "count(*)".to_owned()));
+        let numbers = vec!["(SELECT count(*) FROM o)".to_owned()];
+        parts.push(Part { queries: vec![format!("o AS ({delete} RETURNING 1)")], numbers });
     }
-    let sql = match parts.as_slice() {
-        [(delete, numbers)] => format!("WITH d AS ({delete}) SELECT {numbers} FROM d"),
-        several => {
-            let each = |text: &dyn Fn(usize, &(String, String)) -> String, between: &str| {
-                several.iter().enumerate().map(|(i, part)| text(i, part)).collect::<Vec<_>>().join(between)
-            };
-            format!(
-                "WITH {} SELECT {} FROM {}",
-                each(&|i, (delete, _)| format!("d{i} AS ({delete})"), ", "),
-                each(&|i, _| format!("s{i}.*"), ", "),
-                each(&|i, (_, numbers)| format!("(SELECT {numbers} FROM d{i}) s{i}"), " CROSS JOIN "),
-            )
-        }
-    };
-    writer.finish(sql)
+    let queries: Vec<&str> = parts.iter().flat_map(|p| &p.queries).map(String::as_str).collect();
+    let numbers: Vec<&str> = parts.iter().flat_map(|p| &p.numbers).map(String::as_str).collect();
+    let sql = format!("WITH {} SELECT {}", queries.join(", "), numbers.join(", "));
+    (writer.finish(sql), false)
 }
 
-/// The delete of one table of a set, and what to select of the rows that it returns.
+impl Keeping<'_> {
+    fn nothing_of(&self, same: &TableSteps<'_>) -> bool {
+        same.steps.iter().all(|&step| self.add[step].is_empty() && self.account[step].is_empty())
+    }
+}
+
+/// The delete of one table of a set.
+struct Part {
+    /// The queries of its `WITH`.
+    queries: Vec<String>,
+    /// The numbers that it returns.
+    numbers: Vec<String>,
+}
+
 fn part(
+    name: &str,
     same: &TableSteps<'_>,
     Deleting { rows, held }: &Deleting,
-    captured: &PerStep<Vec<String>>,
+    keeping: &Keeping<'_>,
     writer: &mut Writer,
-) -> (String, String) {
+) -> Part {
     let condition = any_of(&same.sets(rows), "t", &KeySource::Bound, writer);
-    let (mut returned, mut arrays) = (Vec::new(), Vec::new());
-    for &step in same.steps.iter().filter(|&&i| !captured[i].is_empty()) {
+    let sets: Vec<KeySet> =
+        same.steps.iter().flat_map(|&i| keeping.add[i].iter().chain(&keeping.account[i])).cloned().collect();
+    let mut returned: Vec<String> = columns(&sets).iter().map(|c| format!("t.{c}")).collect();
+    let mut queries = Vec::new();
+    for &step in same.steps.iter().filter(|&&i| !keeping.add[i].is_empty()) {
         // A row of one step is not a row of the others.
         let of_step = if same.steps.len() == 1 {
             String::new()
         } else {
-            let of_step = held[step].condition("t", &KeySource::Bound, writer);
-            returned.push(format!("{of_step} AS s{step}"));
-            format!(" FILTER (WHERE s{step})")
+            // Two underscores: no column of the table has this name, or PostgreSQL would say that it is ambiguous.
+            returned.push(format!("{} AS __of_step_{step}", held[step].condition("t", &KeySource::Bound, writer)));
+            format!(" AND r.__of_step_{step}")
         };
-        for (i, column) in captured[step].iter().enumerate() {
-            returned.push(format!("t.{} AS s{step}c{i}", Column::new(column)));
-            arrays.push(format!(", COALESCE(array_agg(s{step}c{i}::text){of_step}, '{{}}')"));
+        for (i, set) in keeping.add[step].iter().enumerate() {
+            let keys = set.keys_in("r", &format!("{name} r WHERE {}{of_step}", set.is_key("r")));
+            queries.push(format!("{name}s{step}k{i} AS ({})", set.add(&keys, Known::Some, writer)));
         }
     }
     let returned = if returned.is_empty() { "1".to_owned() } else { returned.join(", ") };
-    let delete = format!("DELETE FROM {} t WHERE {condition} RETURNING {returned}", same.info.table);
-    (delete, format!("count(*){}", arrays.concat()))
+    queries.insert(0, format!("{name} AS (DELETE FROM {} t WHERE {condition} RETURNING {returned})", same.info.table));
+    let mut numbers = vec![format!("(SELECT count(*) FROM {name})")];
+    let accounted: Vec<String> = same
+        .steps
+        .iter()
+        .flat_map(|&i| &keeping.account[i])
+        .map(|set| format!("({})", set.missing(&format!("SELECT {} AS key FROM {name} x", set.key_of("x")), writer)))
+        .collect();
+    numbers.push(if accounted.is_empty() { "0::bigint".to_owned() } else { accounted.join(" + ") });
+    Part { queries, numbers }
 }
 
 /// Keeps the shape of the schema, and no data, from changing until the transaction ends.

@@ -4,17 +4,18 @@ use super::effort::Effort;
 use super::exclusive::Scope;
 use super::faults::Collector;
 use super::ownership::{captured_columns, parent_keys, parents_to_lock, protected_steps};
-use super::resolve::{Steps, resolve};
+use super::resolve::{Resolved, Steps, resolve};
 use super::rows::{self, row_sets};
 use super::sequence::{self, Sequence, Set, TableSteps};
-use super::statements::{self, Deleting};
-use super::{ambiguous, captures, checks, detach, exclusive, nobodys, shared};
-use crate::cascade::{Cascade, Delete, DeletedTable, Entity, PlanTable, Preflight, Returned, USERS};
+use super::statements::{self, Deleting, Keeping};
+use super::{ambiguous, captures, checks, detach, exclusive, nobodys, partitions, proof, shared};
+use crate::captured::KeySet;
+use crate::cascade::{Cascade, Delete, DeletedTable, Entity, PlanTable, Preflight, USERS};
 use crate::catalog::{Catalog, TableId, TableProperties};
 use crate::limits::COUNT_LIMIT;
 use crate::plan::Plan;
 use crate::root::Root;
-use crate::step::PerStep;
+use crate::step::{PerStep, StepId};
 
 /// Compiles the steps. Returns `None` if names could not be resolved; the faults say why.
 pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut Collector) -> Option<Cascade> {
@@ -31,12 +32,35 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
     let scope = Scope { plan, catalog, root, steps: &steps };
 
     // Row sets as they are before the first delete, and as they are when captured parents may be gone.
-    let live = row_sets(&steps, root, &only_exclusive(&steps, &keys));
+    let live = rows::live_row_sets(&steps, root);
     let held = row_sets(&steps, root, &captured);
     let deleting = Deleting { rows: scope.deleting(&held), held: held.clone() };
     // At the last count, all parents are gone.
     let gone = row_sets(&steps, root, &keys);
     let shown = scope.shown();
+    let sets = captures::key_sets(&steps, &protected);
+    let may_interfere = proof::may_interfere(&steps, catalog, root);
+    let proven = proof::proven(&steps, catalog, root);
+    // Which keys a delete has to add: those by which somebody searches afterwards.
+    let add = sets.map(|step, sets| {
+        let searched = |set: &&KeySet| {
+            let children = |(child, to): (StepId, &Resolved<'_>)| {
+                to.links.iter().any(|(parent, pairs)| {
+                    let columns = pairs.iter().map(|(_, column)| column);
+                    *parent == step
+                        && columns.eq(&set.columns)
+                        && (!proof::whole_table(&steps, &proven, child) || sequence.place(child) > sequence.place(step))
+                })
+            };
+            may_interfere || !set.whole || is_searched(&steps, &protected, step, set) || steps.iter().any(children)
+        };
+        sets.iter().filter(searched).cloned().collect::<Vec<_>>()
+    });
+    // Which captured keys a delete accounts for, so that nobody has to search those that are still there.
+    let accounted = !may_interfere && sets.values().flatten().all(|set| set.whole || !is_of_parent(&steps, set));
+    let account = sets
+        .map(|_, sets| sets.iter().filter(|set| accounted && is_of_parent(&steps, set)).cloned().collect::<Vec<_>>());
+    let none = sets.map(|_, _| Vec::new());
 
     let deleted = |set: &Set<'_>, same: &TableSteps<'_>| {
         // Afterwards, parents that the same statement deletes are gone.
@@ -44,26 +68,26 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
         DeletedTable {
             step: same.first,
             table: steps.plan_table(same.first),
-            returns: same
-                .steps
-                .iter()
-                .map(|&step| Returned { step, columns: keys[step].clone() })
-                .filter(|returned| !returned.columns.is_empty())
-                .collect(),
             left: statements::count([same], &steps, left, None),
             protected: same.steps.iter().all(|&step| protected[step]),
             may_suppress: catalog.properties(same.info.id).is_some_and(TableProperties::may_suppress),
         }
     };
-    let delete = |set: &Set<'_>| Delete {
-        tables: set.tables.iter().map(|same| deleted(set, same)).collect(),
-        organization: set.organization,
-        statement: statements::delete(set, root, &deleting, &keys),
+    let delete = |set: &Set<'_>, keeping: &Keeping<'_>| {
+        let (statement, by_command) = statements::delete(set, root, &deleting, keeping);
+        Delete {
+            tables: set.tables.iter().map(|same| deleted(set, same)).collect(),
+            organization: set.organization,
+            statement,
+            by_command,
+        }
     };
-    let deletes: Vec<Delete> = sequence.sets.iter().map(delete).collect();
+    let keeping = Keeping { add: &add, account: &account };
+    let deletes: Vec<Delete> = sequence.sets.iter().map(|set| delete(set, &keeping)).collect();
     let unprotected = |same: &TableSteps<'_>| same.steps.iter().any(|&step| !protected[step]);
     let late_sets = || sequence.sets.iter().filter_map(|set| set.only(unprotected));
-    let late_deletes: Vec<Delete> = late_sets().map(|set| delete(&set)).collect();
+    let late_deletes: Vec<Delete> =
+        late_sets().map(|set| delete(&set, &Keeping { add: &sets, account: &none })).collect();
     let late: Vec<TableId> = late_sets().flat_map(|set| set.tables).map(|same| same.info.id).collect();
     let all: Vec<&checks::Need<'_>> = needs.iter().collect();
     let preflight = |effort| Preflight {
@@ -72,22 +96,34 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
         ambiguous: ambiguous::query(&steps, (&live, &shown), |_| true, effort),
     };
 
+    let partitions = partitions::partitions(&steps, &sequence, catalog, root, &held, faults);
     Some(Cascade {
         entities: entities(&steps, &sequence),
         count: statements::count(sequence.tables(), &steps, &live, None),
         inventory: statements::count(sequence.tables(), &steps, &live, Some(COUNT_LIMIT)),
         lock_tables: statements::lock_tables(root, &steps),
-        exclusive: scope.statements(&keys, &live),
-        late_exclusive: scope.statements(&keys, &rows::late_row_sets(&steps, root, &captured)),
-        captures: captures::captures(&steps, &keys, &held, &protected, &to_lock),
+        exclusive: scope.statements(&live),
+        late_exclusive: scope.statements(&rows::late_row_sets(&steps, root, &captured)),
+        captures: captures::captures(&steps, &sets, &held, &protected, &to_lock),
         parents_left: captures::parents_left(&steps),
         parents_back: captures::parents_back(&steps, &protected),
         parents_shared: captures::parents_shared(&steps, &live),
-        left_behind: scope.left_behind(&held, &keys, &protected),
+        lock_partitioned: partitions::lock(&partitions),
+        partitions,
+        accounted,
+        left_behind: scope.left_behind(&held, &protected),
         detaches: detach::detaches(&sequence.broken, &steps, catalog, root, &held, faults),
         deletes,
         late_deletes,
         recount: statements::count(sequence.tables(), &steps, &gone, None),
+        recount_unproven: statements::count(
+            sequence.tables().filter(|same| !proof::whole_table(&steps, &proven, same.first)),
+            &steps,
+            &gone,
+            None,
+        )
+        .if_any(),
+        may_interfere,
         preflight: preflight(Effort::Whole),
         late_preflight: Preflight {
             references: checks::query(&checks::into(&needs, &late), &steps, (&held, &shown), root, Effort::Whole),
@@ -102,9 +138,16 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
     })
 }
 
-/// The captured columns of the steps whose rows are only known by them.
-fn only_exclusive(steps: &Steps<'_>, keys: &PerStep<Vec<String>>) -> PerStep<Vec<String>> {
-    keys.map(|id, columns| if steps[id].referenced.is_some() { columns.clone() } else { Vec::new() })
+/// Whether child rows are found by the keys of a set.
+fn is_of_parent(steps: &Steps<'_>, set: &KeySet) -> bool {
+    let mut links = steps.values().flat_map(|child| &child.links);
+    links.any(|(parent, pairs)| *parent == set.step && pairs.iter().map(|(_, column)| column).eq(&set.columns))
+}
+
+/// Whether the keys of a set are searched whatever the order of the deletes is: they are kept to count again, or they are all
+/// that says which rows a step has, or what must not be left behind.
+fn is_searched(steps: &Steps<'_>, protected: &PerStep<bool>, step: StepId, set: &KeySet) -> bool {
+    captures::is_kept(steps, protected, step) || steps[step].referenced.is_some() || !is_of_parent(steps, set)
 }
 
 fn entities(steps: &Steps<'_>, sequence: &Sequence<'_>) -> Vec<Entity> {

@@ -2,12 +2,13 @@
 
 mod faults;
 mod partial;
+mod proof;
 mod sequence;
 mod statements;
 
 use super::*;
 use crate::blocker::references;
-use crate::catalog::{Enforcement, ForeignKey, OnDelete, TableId, TableInfo};
+use crate::catalog::{Enforcement, ForeignKey, OnDelete, TableId, TableInfo, Timing, Trigger};
 use crate::finding::remedies;
 use crate::fixtures;
 use crate::identifier::Table;
@@ -75,6 +76,12 @@ fn platform(flavour: Flavour) -> Catalog {
     }
 }
 
+/// Adds a trigger on DELETE.
+fn trigger(catalog: &mut Catalog, table: TableId, timing: Timing) {
+    let trigger = Trigger { name: "t".into(), function: "f".into(), timing, per_row: true, fires: true };
+    catalog.properties.entry(table).or_default().triggers.push(trigger);
+}
+
 fn compile(plan: &Plan, catalog: &Catalog) -> CompiledPlan {
     super::compile(plan, catalog, "operator").expect("the organization's table is there")
 }
@@ -133,11 +140,8 @@ fn parents_are_captured_first() {
         (Flavour::NoKeys, vec![("flows", vec!["id"]), ("flow_executions", vec!["id"])]),
     ] {
         let erase = erase(&platform(flavour));
-        let captures: Vec<(&str, Vec<&str>)> = erase
-            .captures
-            .iter()
-            .map(|c| (c.declared.as_str(), c.columns.iter().map(String::as_str).collect()))
-            .collect();
+        let captures: Vec<(&str, Vec<&str>)> =
+            erase.captures.iter().map(|c| (c.declared.as_str(), c.columns())).collect();
         assert_eq!(captures, expected, "{flavour:?}");
         assert_eq!(erase.captures.iter().any(|c| c.kept), flavour == Flavour::NoKeys, "{flavour:?}");
     }

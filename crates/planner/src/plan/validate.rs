@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Plan, Step};
+use super::{Partitions, Plan, Step};
 use crate::limits::ENTITY_LIMIT;
 
 impl Plan {
@@ -84,6 +84,9 @@ impl Plan {
         if step.referenced_by.is_none() && !step.unless.is_empty() {
             problems.push(format!("`{at}.unless` is only allowed with `referencedBy`"));
         }
+        if step.organization.is_none() && step.partitions == Partitions::Drop {
+            problems.push(format!("`{at}.partitions: drop` is only allowed with `organization`"));
+        }
         if self.parents_loop(i) {
             problems.push(format!("`{at}`: `parent` or `referencedBy` leads back to this step"));
         }
@@ -154,6 +157,7 @@ mod tests {
              - {entity: h, table: h, organization: o, unless: [{table: t, column: c}]}\n\
              - {entity: i, table: i, parent: j, column: x}\n\
              - {entity: j, table: j, referencedBy: i, column: x}\n\
+             - {entity: k, table: k, parent: a, column: x, partitions: drop}\n\
              keep: [{table: a, reason: law}]\n\
              global: [b, c2, orgs]\n\
              unclassified: [{table: e}, {table: c2}, {table: open, why: unknown}]\n",
@@ -173,6 +177,7 @@ mod tests {
             "cascade.steps[7].unless",
             "cascade.steps[8]`: `parent` or `referencedBy` leads back",
             "cascade.steps[9]`: `parent` or `referencedBy` leads back",
+            "cascade.steps[10].partitions: drop` is only allowed",
             "`a` must not be both",
             "`b` is the organizations' own, a step, or kept",
             "`orgs` is the organizations' own, a step, or kept",
