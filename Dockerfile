@@ -12,7 +12,7 @@ COPY Cargo.toml Cargo.lock ./
 COPY crates/planner/Cargo.toml crates/planner/
 COPY testbed/Cargo.toml testbed/
 RUN mkdir -p src benches crates/planner/src testbed/src \
- && echo 'fn main() {}' | tee src/main.rs benches/deletions.rs benches/plan.rs > testbed/src/main.rs \
+ && echo 'fn main() {}' | tee src/main.rs benches/benchmarks.rs > testbed/src/main.rs \
  && touch src/lib.rs crates/planner/src/lib.rs testbed/src/lib.rs \
  && cargo build --release --locked --bin organization-operator
 

@@ -26,9 +26,8 @@ fuzz: ## Test the cascade on CASES random schemas, beginning with SEED (CASES=1 
 	CASES=$(or $(CASES),20000) SEED=$(or $(SEED),$(shell date +%s)) \
 	$(CARGO) test --locked --release --test suite -- --nocapture the_cascade_erases_exactly
 
-bench: ## Measure deletions per second, the time to compile a large plan, and the cost of the preflight
-	$(CARGO) bench --locked --bench deletions
-	$(CARGO) bench --locked --bench plan
+bench: ## Measure PARTS (all) at SCALE (full: an hour) beside the alternatives, into docs/benchmarks.md
+	$(CARGO) bench --locked --bench benchmarks -- $(PARTS)
 
 lint: ## Check formatting and run clippy
 	$(CARGO) fmt --all --check

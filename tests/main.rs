@@ -10,6 +10,7 @@
 mod activation;
 mod admission;
 mod batched;
+mod benchmarks;
 mod blocked;
 mod budget;
 mod check;
@@ -40,6 +41,8 @@ mod readme;
 mod refused;
 mod remedies;
 mod stuck_shapes;
+#[path = "../benches/suite/mod.rs"]
+mod suite;
 mod support;
 mod undo;
 mod unknown_tables;
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         activation::tests(),
         admission::tests(),
         batched::tests(),
+        benchmarks::tests(),
         blocked::tests(),
         budget::tests(),
         check::tests(),

@@ -70,7 +70,13 @@ impl World {
 
     /// Servers of a test's own, whose PostgreSQL may be stopped.
     pub async fn alone() -> Self {
-        let own = PostgresOptions { own: true, durable: true, ..oldest() };
+        Self::alone_with(&[]).await
+    }
+
+    /// The same, with these settings of PostgreSQL.
+    pub async fn alone_with(settings: &[(&str, &str)]) -> Self {
+        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let own = PostgresOptions { own: true, durable: true, settings, ..oldest() };
         let testbed = Testbed::start_with(audited(), own).await.expect("the servers start");
         Self::on(testbed).await.expect("the servers are prepared")
     }
