@@ -44,7 +44,7 @@ impl Large {
     }
 
     async fn with_window(world: Arc<World>, variant: Variant, seconds: i64) -> Self {
-        let scene = Scene::new(world, variant).await;
+        let scene = self::scene(world, variant).await;
         let acme = scene.key(1);
         scene.seed(&scene.key(99)).await;
         seed(&scene, &acme).await;
@@ -99,6 +99,13 @@ impl Large {
     async fn stop(self) {
         self.operator.stop().await;
     }
+}
+
+/// A database in which the operator may lock the parents of the rows that it deletes.
+async fn scene(world: Arc<World>, variant: Variant) -> Scene {
+    let scene = Scene::new(world, variant).await;
+    scene.sql("GRANT UPDATE (id) ON users, flows, flow_executions TO organization_operator").await;
+    scene
 }
 
 /// 20 users, 10 flows, 200 executions, and 1000 outputs and statuses each.

@@ -110,7 +110,7 @@ async fn the_rest_is_kept_for_good_by_uid(world: Arc<World>) {
 
 /// `Retain` never waits for the database, but it must not say that everything was kept.
 async fn retain_waits_for_the_database_where_rows_may_be_gone(world: Arc<World>) {
-    let scene = Scene::new(world, Variant::Ordinary).await;
+    let scene = super::scene(world, Variant::Ordinary).await;
     let acme = scene.key(1);
     seed(&scene, &acme).await;
     let proxy = scene.sql_proxy().await;

@@ -18,7 +18,7 @@ const WITHIN: Duration = Duration::from_millis(700);
 
 /// One tenant after the other, until the operator was killed often enough. The moment is random: whatever it was doing then.
 async fn fifty_kills_at_random(world: Arc<World>) {
-    let scene = Scene::new(world, Variant::Ordinary).await;
+    let scene = super::scene(world, Variant::Ordinary).await;
     scene.seed(&scene.key(99)).await;
     slow_outputs(&scene, 3).await;
     let (mut kills, mut number, mut in_pages) = (0, 0, 0);
