@@ -21,8 +21,8 @@ pub fn tests() -> Vec<Test> {
     [stories::tests(), interrupted::tests(), kill::tests(), places::tests(), resumed::tests()].concat()
 }
 
-/// Rows that pages delete before they come to the executions, of a tenant that [`Large::ready`] makes.
-const BEFORE: i64 = 2000;
+/// Rows that pages delete before they come to the held row, of a tenant that [`seed`] makes: its outputs.
+const BEFORE: i64 = 1000;
 
 /// An operator for which a tenant of a thousand rows is large.
 fn launch(scene: &Scene) -> Launch {
@@ -55,7 +55,7 @@ impl Large {
         Self { scene, acme, rows, others, operator }
     }
 
-    /// Deletes the object, and stops the pages at the executions. They go on when the session is released.
+    /// Deletes the object, and stops the pages at the statuses. They go on when the session is released.
     async fn held(&self) -> PgConnection {
         let holder = hold(&self.scene, &self.acme).await;
         self.scene.delete("acme").await;
@@ -113,12 +113,13 @@ async fn seed(scene: &Scene, key: &str) {
     scene.seed_sized(key, 20, 10, 20, 5).await;
 }
 
-/// A session that holds an execution of the tenant.
+/// A session that holds the tenant's first status: its outputs go before, and nothing else does.
 async fn hold(scene: &Scene, key: &str) -> PgConnection {
     let mut holder = scene.connect().await;
     let lock = format!(
-        "BEGIN; SELECT FROM flow_executions e WHERE flow_id IN (SELECT id FROM flows WHERE organization_id::text = '{key}') \
-         LIMIT 1 FOR UPDATE"
+        "BEGIN; SELECT FROM task_statuses WHERE ctid = (SELECT min(ctid) FROM task_statuses WHERE flow_execution_id IN \
+         (SELECT id FROM flow_executions WHERE flow_id IN (SELECT id FROM flows WHERE organization_id::text = '{key}'))) \
+         FOR UPDATE"
     );
     holder.execute(AssertSqlSafe(lock)).await.expect("a lock");
     holder
