@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
 use organization_operator::cascade::erase::Erasure;
-use organization_operator::cascade::shrink::{Begun, Next, Shrunk};
+use organization_operator::cascade::shrink::{Begun, Shrunk};
 use organization_operator::cascade::verify::Verification;
 use organization_operator::db::{Database, Settings, UrlSource};
 use organization_operator::domain::completion::CompletionProof;
 use organization_operator::domain::{Failure, Subject};
+use organization_operator::pace::Next;
 use organization_operator::store::Actor;
 use planner::CompiledPlan;
 use planner::plan::Plan;
