@@ -42,6 +42,7 @@ mod stuck_shapes;
 mod support;
 mod undo;
 mod unknown_tables;
+mod watch;
 mod written;
 
 use std::process::ExitCode;
@@ -110,6 +111,7 @@ fn main() -> ExitCode {
         stuck_shapes::tests(),
         undo::tests(),
         unknown_tables::tests(),
+        watch::tests(),
         written::tests(),
         written::elsewhere::tests(),
     ]

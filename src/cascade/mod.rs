@@ -19,5 +19,6 @@ pub mod rehearse;
 mod run;
 mod schema;
 pub mod shrink;
+pub mod step;
 pub mod verify;
 mod written;
