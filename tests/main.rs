@@ -46,6 +46,7 @@ mod suite;
 mod support;
 mod undo;
 mod unknown_tables;
+mod watch;
 mod written;
 
 use std::process::ExitCode;
@@ -118,6 +119,7 @@ fn main() -> ExitCode {
         stuck_shapes::tests(),
         undo::tests(),
         unknown_tables::tests(),
+        watch::tests(),
         written::tests(),
         written::elsewhere::tests(),
     ]

@@ -21,5 +21,6 @@ mod run;
 mod schema;
 mod scratch;
 pub mod shrink;
+pub mod step;
 pub mod verify;
 mod written;

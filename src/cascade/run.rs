@@ -3,6 +3,7 @@
 use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 
+use super::step;
 use crate::db::error::{During, OrFailure as _};
 use crate::db::statement::{Keys, counted, query};
 use crate::domain::Failure;
@@ -27,16 +28,19 @@ impl Run<'_> {
         query: &'q Query<S>,
         during: During<'_>,
     ) -> Result<Vec<(&'q S, i64)>, Failure> {
+        step::tell(during, false);
         counted(self.connection, query, self.key, &self.keys).await.or_failure(during)
     }
 
     /// Runs a statement that returns one row.
     pub(super) async fn row(&mut self, statement: &Statement, during: During<'_>) -> Result<PgRow, Failure> {
+        step::tell(during, false);
         query(statement, self.key, &self.keys).fetch_one(&mut *self.connection).await.or_failure(during)
     }
 
     /// Runs a statement that changes rows. Returns how many.
     pub(super) async fn change(&mut self, statement: &Statement, during: During<'_>) -> Result<u64, Failure> {
+        step::tell(during, true);
         let done = query(statement, self.key, &self.keys).execute(&mut *self.connection).await;
         Ok(done.or_failure(during)?.rows_affected())
     }

@@ -1,8 +1,11 @@
 //! `organization-operator rehearse`.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use super::config::ConfigArgs;
@@ -12,9 +15,16 @@ use super::target::{Identified, Target};
 use crate::api::Reason;
 use crate::api::status::{DeletionStep, ErrorDetail};
 use crate::cascade::rehearse::Rehearsal;
+use crate::cascade::step::{Step, followed};
+use crate::db::Database;
 use crate::domain::written::WrittenTable;
 use crate::domain::{Effect, Failure, report};
 use planner::CompiledPlan;
+
+/// What a terminal shows meanwhile: how many of the statements that change rows have begun, and which one runs.
+const BAR: &str = "{spinner} [{bar:30}] {pos}/{len} {elapsed}  {wide_msg}";
+/// How often the terminal shows that the command is alive.
+const TICK: Duration = Duration::from_millis(200);
 
 /// Run the real deletion of one organization in a transaction, check every constraint, and roll it back.
 ///
@@ -25,7 +35,7 @@ use planner::CompiledPlan;
 /// timeouts of the configuration limit its own waits for locks and the duration of each statement. Triggers of the schema run,
 /// and their effects outside the transaction stay: for example, sequences advance. The command rehearses only the cascade: it
 /// does not check who owns the organization or what the deletion policy is. It refuses an object that belongs to another
-/// database.
+/// database. On a terminal, a bar on standard error shows which statement runs.
 ///
 /// Exit code: 0 a deletion would succeed, 1 it is blocked, 2 it could not be rehearsed.
 #[derive(Debug, Args)]
@@ -88,7 +98,7 @@ impl Rehearse {
                     break;
                 }
             };
-            match database.rehearse(&id, compiled).await.transpose() {
+            match rehearse(&database, &id, compiled).await.transpose() {
                 Some(done) => {
                     outcome = done;
                     break;
@@ -108,6 +118,29 @@ impl Rehearse {
             Err(_) => 2,
         }))
     }
+}
+
+/// Rehearses. On a terminal, a bar beside the result shows the statement that runs.
+async fn rehearse(database: &Database, id: &str, plan: &CompiledPlan) -> Result<Option<Rehearsal>, Failure> {
+    if !std::io::stderr().is_terminal() {
+        return database.rehearse(id, plan).await;
+    }
+    let changes = plan.erase().map_or(0, |erase| erase.deletes.len() + erase.detaches.len());
+    let bar = ProgressBar::with_draw_target(u64::try_from(changes).ok(), ProgressDrawTarget::stderr());
+    // The template is tested.
+    let style = ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.set_style(style.progress_chars("=> "));
+    bar.enable_steady_tick(TICK);
+    let shown = bar.clone();
+    let tell = move |step: Step| {
+        shown.set_message(step.doing);
+        if step.changes {
+            shown.inc(1);
+        }
+    };
+    let rehearsed = followed(tell, database.rehearse(id, plan)).await;
+    bar.finish_and_clear();
+    rehearsed
 }
 
 fn outdated() -> Failure {
@@ -185,4 +218,14 @@ fn written(written: Option<&[WrittenTable]>) -> String {
 fn refusal(failure: &Failure) -> String {
     let what = if was_tried(failure) { "A deletion is blocked" } else { "The deletion could not be rehearsed" };
     format!("{what}: {}", explained(failure))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_can_be_used() {
+        assert!(ProgressStyle::with_template(BAR).is_ok());
+    }
 }
