@@ -18,6 +18,7 @@ mod kinds;
 pub mod meanwhile;
 mod memberships;
 pub mod pages;
+pub mod pages_crash;
 pub mod pages_meanwhile;
 pub mod partial_keys;
 pub mod people;
