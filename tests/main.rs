@@ -64,6 +64,9 @@ const THREADS: usize = 8;
 const LIMIT: Duration = Duration::from_mins(10);
 
 fn main() -> ExitCode {
+    if let Some(ended) = property::pages_crash::child() {
+        return ended;
+    }
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
     let tests = [
@@ -103,6 +106,7 @@ fn main() -> ExitCode {
         property::meanwhile::tests(),
         property::own_partitions::tests(),
         property::pages::tests(),
+        property::pages_crash::tests(),
         property::pages_meanwhile::tests(),
         property::partial_keys::tests(),
         property::people::tests(),

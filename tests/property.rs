@@ -19,6 +19,7 @@ pub mod meanwhile;
 mod memberships;
 pub mod own_partitions;
 pub mod pages;
+pub mod pages_crash;
 pub mod pages_meanwhile;
 pub mod partial_keys;
 pub mod people;

@@ -25,8 +25,6 @@ pub enum Breakage {
     NoStep,
     /// The predicate on the tenant is always true in the deletes of pages.
     NoTenantInPages,
-    /// Rows that also belong to another organization go with a page.
-    SharedInPages,
     /// Rows to which others refer go with a page.
     ReferredInPages,
 }
@@ -43,7 +41,7 @@ impl Breakage {
     ];
 
     /// Of deletions in pages.
-    pub const OF_PAGES: [Self; 3] = [Self::NoTenantInPages, Self::SharedInPages, Self::ReferredInPages];
+    pub const OF_PAGES: [Self; 2] = [Self::NoTenantInPages, Self::ReferredInPages];
 
     /// What breaks the operator's own schema, and what mends it.
     pub const fn sql(self) -> Option<[&'static str; 2]> {
@@ -70,8 +68,6 @@ impl Breakage {
             Self::NoRounds => no_rounds(plan, catalog, role),
             Self::NoStep => no_step(plan, &catalog, role),
             Self::NoTenantInPages => no_tenant_in_pages(&plan, catalog, role),
-            // The check before the first page would refuse it, too.
-            Self::SharedInPages => without_in_pages(&plan, &catalog, role, ") IS NOT TRUE"),
             Self::ReferredInPages => without_in_pages(&plan, &catalog, role, "NOT EXISTS (SELECT FROM "),
         }
     }

@@ -56,7 +56,7 @@ impl Ground {
         } else {
             world.postgres().admin_url_through(port, &name)
         };
-        let database = Database::new(UrlSource::Text(url), SETTINGS).expect("a URL");
+        let database = open(UrlSource::Text(url));
         database.migrate(true).await.expect("the operator's own schema");
         Self {
             world: world.clone(),
@@ -99,7 +99,7 @@ impl Ground {
         let url = postgres.admin_url(&self.name);
         let behind = url.replacen(&format!(":{}/", postgres.port()), &format!(":{}/", proxy.port()), 1);
         assert_ne!(url, behind, "the URL has the port");
-        Database::new(UrlSource::Text(behind), SETTINGS).expect("a URL")
+        open(UrlSource::Text(behind))
     }
 
     /// The same database for a role of its own; `:role` in the grants is this role.
@@ -136,12 +136,19 @@ impl Ground {
         database.erase(actor, compiled, std::future::ready(Ok(true))).await
     }
 
+    /// Where the database is, for another process.
+    pub fn url(&self) -> String {
+        self.world.postgres().admin_url(&self.name)
+    }
+
     /// Deletes all pages, each in a slice of its own: whatever one slice knows, the next has to find in the database. Returns
     /// false if the plan is outdated.
     async fn shrink(&self, database: &Database, actor: Actor<'_>, compiled: &CompiledPlan) -> Result<bool, Failure> {
         let estimate = database.size_of(actor.key, compiled, 5).await?;
-        if database.begin_shrinking(actor, None, compiled, estimate.rows).await? == Begun::PlanOutdated {
-            return Ok(false);
+        match database.begin_shrinking(actor, None, compiled, estimate.rows).await? {
+            Begun::Ready => {}
+            Begun::Recorded => return Ok(true),
+            Begun::PlanOutdated => return Ok(false),
         }
         loop {
             match database.shrink(actor, compiled, Duration::ZERO, |_| Next::Stop).await? {
@@ -260,6 +267,25 @@ impl Ground {
             Err(failure) => Ok(Err(failure)),
         }
     }
+}
+
+/// A database as the engine opens it in the cases.
+pub fn open(source: UrlSource) -> Database {
+    Database::new(source, SETTINGS).expect("a URL")
+}
+
+/// Deletes all pages in one slice, then erases.
+pub async fn erase_in_pages(
+    database: &Database,
+    uid: &str,
+    key: &str,
+    compiled: &CompiledPlan,
+) -> Result<Erasure, Failure> {
+    let subject = subject(uid, key);
+    let actor = Actor { cluster: CLUSTER, subject: &subject, key };
+    database.begin_shrinking(actor, None, compiled, 0).await?;
+    database.shrink(actor, compiled, Duration::ZERO, |_| Next::Continue).await?;
+    database.erase(actor, compiled, std::future::ready(Ok(true))).await
 }
 
 pub(super) async fn execute(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {

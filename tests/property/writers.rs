@@ -118,7 +118,9 @@ impl Statements {
 }
 
 async fn prepare(ground: &Ground, scenario: Scenario, breaks: fn(&mut ErasePlan)) -> CompiledPlan {
-    ground.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
+    // A deletion in pages that was refused keeps its claim.
+    let records = "DELETE FROM organization_operator.claims; DELETE FROM organization_operator.erasures";
+    ground.execute(&format!("DROP SCHEMA public CASCADE; CREATE SCHEMA public; {records}")).await;
     let mut compiled = ground.prepare(scenario.sql, scenario.plan).await.expect("compiled");
     if let Verdict::Ready(erase) = &mut compiled.verdict {
         breaks(erase);

@@ -15,6 +15,35 @@ pub(super) struct Sql<'a> {
     pub(super) parameters: Vec<String>,
 }
 
+/// The statements of pages, by which a large organization shrinks before the statements of the last transaction.
+pub(super) fn in_pages(erase: &Cascade) -> Vec<Sql<'_>> {
+    let mut all = Vec::new();
+    for paged in &erase.pages {
+        let table = &paged.table.name;
+        let page =
+            ["the organization's key", "ctid with which the page begins", "ctid with which the next page begins"];
+        let locked = ["tableoid of each locked row, in an array", "ctid of each locked row, in an array"];
+        let with_locked = || page.into_iter().chain(locked);
+        all.push(sql(format!("in pages: the number of blocks of {table}"), &paged.blocks, [].into_iter()));
+        if let Some(guard) = &paged.guard {
+            all.push(sql(format!("in pages: lock rows of {table}"), &guard.lock, page.into_iter()));
+            let what = format!("in pages: references from outside to the locked rows of {table}");
+            all.push(sql(what, &guard.check, with_locked()));
+        }
+        let what = format!("in pages: delete from {table}, and lock the rows to which the deleted rows belong");
+        match paged.guard {
+            Some(_) => all.push(sql(what, &paged.delete, with_locked())),
+            None => all.push(sql(what, &paged.delete, page.into_iter())),
+        }
+    }
+    all
+}
+
+fn sql<'a>(what: String, text: &'a str, parameters: impl Iterator<Item = &'static str>) -> Sql<'a> {
+    let parameters = parameters.enumerate().map(|(i, meaning)| format!("${} = {meaning}", i + 1)).collect();
+    Sql { what, text, parameters }
+}
+
 /// The statements before the first delete.
 pub(super) fn before<'a>(compiled: &'a CompiledPlan, erase: &'a Cascade) -> Vec<Sql<'a>> {
     let mut all: Vec<Sql<'a>> = Vec::new();

@@ -40,11 +40,12 @@ impl View<'_> {
                 if self.grouped() { some_of(&unprotected) } else { unprotected.join(", ") }
             )]);
         }
+        text += &self.in_pages();
         if let Some(unknown) = &self.unknown {
             text.extend([format!("\n{unknown}\n")]);
         }
         let of_steps = self.steps.iter().filter_map(|s| s.sql.as_ref());
-        for sql in self.before.iter().chain(of_steps).chain(&self.after) {
+        for sql in self.in_pages.iter().chain(&self.before).chain(of_steps).chain(&self.after) {
             text.extend([format!("\n-- {}\n", sql.what)]);
             for parameter in &sql.parameters {
                 text.extend([format!("--   {parameter}\n")]);
@@ -53,6 +54,25 @@ impl View<'_> {
         }
         if let Some(fault) = &self.fault {
             text.extend([format!("\nThis plan cannot be used to delete: {}", explained(fault))]);
+        }
+        text
+    }
+
+    /// From which tables a large deletion deletes in pages, and why not from the others.
+    fn in_pages(&self) -> String {
+        let listed = |tables: &[&str]| if self.grouped() { some_of(tables) } else { tables.join(", ") };
+        let mut text = String::new();
+        if !self.pages.is_empty() {
+            text.extend([format!("\nA large organization is deleted in pages, from: {}.\n", listed(&self.pages))]);
+        }
+        if !self.not_paged.is_empty() {
+            let named = if self.grouped() { NAMED } else { usize::MAX };
+            text += "\nNot in pages, but all at once at the end:\n";
+            let lines = self.not_paged.iter().take(named);
+            text.extend(lines.map(|not| format!("  {}: {}\n", not.table, not.because)));
+            if self.not_paged.len() > named {
+                text.extend([format!("  and {} more tables\n", self.not_paged.len() - named)]);
+            }
         }
         text
     }

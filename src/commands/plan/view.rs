@@ -6,13 +6,13 @@ use std::ops::Add;
 
 use serde::Serialize;
 
-use super::sql::{Sql, after, before, statement};
+use super::sql::{Sql, after, before, in_pages, statement};
 use super::ways;
 use crate::api::status::ErrorDetail;
 use crate::cascade::preview::Preview;
 use crate::domain::facts::Presence;
 use crate::domain::{Failure, report};
-use planner::cascade::{Capture, Delete, PlanTable, capped};
+use planner::cascade::{Capture, Delete, NotPaged, PlanTable, capped};
 use planner::finding::{self, Kind};
 use planner::plan::{Inactive, Keep, Plan, Step};
 use planner::{Cascade, CompiledPlan};
@@ -36,6 +36,11 @@ pub(super) struct View<'a> {
     /// Tables whose rows go with a partition that can hold only the organization's rows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) partitions: Vec<&'a str>,
+    /// Tables from which a large deletion deletes in pages, in this order.
+    pub(super) pages: Vec<&'a str>,
+    /// The other tables of the steps.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) not_paged: Vec<NotPagedView<'a>>,
     pub(super) keep: &'a [Keep],
     /// Tables that the plan does not mention.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -46,6 +51,9 @@ pub(super) struct View<'a> {
     /// Each table is shown, however many there are.
     #[serde(skip)]
     pub(super) all: bool,
+    /// Statements of pages, which only a large deletion has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) in_pages: Vec<Sql<'a>>,
     /// Statements before the deletes of the steps, and after them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) before: Vec<Sql<'a>>,
@@ -96,6 +104,14 @@ pub(super) struct StepView<'a> {
     /// Only at the first of the tables that a statement deletes from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) sql: Option<Sql<'a>>,
+}
+
+/// A table all of whose rows wait for the last transaction.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct NotPagedView<'a> {
+    pub(super) table: &'a str,
+    pub(super) because: String,
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -177,6 +193,9 @@ impl<'a> View<'a> {
             steps,
             sets: compiled.cascade().map(|erase| sets(plan, erase)).unwrap_or_default(),
             partitions: compiled.cascade().map(|erase| partitions(plan, erase)).unwrap_or_default(),
+            pages: compiled.cascade().map(|erase| paged(plan, erase)).unwrap_or_default(),
+            not_paged: compiled.cascade().map(|erase| not_paged(plan, erase)).unwrap_or_default(),
+            in_pages: compiled.cascade().filter(|_| sql).map(in_pages).unwrap_or_default(),
             keep: &plan.keep,
             unknown_tables: unknown_tables(compiled),
             unknown: finding::unknown(compiled.warnings.iter()),
@@ -205,6 +224,9 @@ impl<'a> View<'a> {
             steps: Vec::new(),
             sets: Vec::new(),
             partitions: Vec::new(),
+            pages: Vec::new(),
+            not_paged: Vec::new(),
+            in_pages: Vec::new(),
             keep: &plan.keep,
             unknown_tables: Vec::new(),
             unknown: None,
@@ -296,6 +318,24 @@ fn names<'a>(plan: &'a Plan, delete: &Delete) -> Vec<&'a str> {
     let steps = delete.tables.iter().filter_map(|deleted| plan.steps.get(deleted.step.place()));
     let organization = delete.organization.then_some(plan.organization.table.as_str());
     steps.map(|step| step.table.as_str()).chain(organization).collect()
+}
+
+/// A table as the plan names it.
+fn declared<'a>(plan: &'a Plan, erase: &Cascade, table: &PlanTable) -> Option<&'a str> {
+    let mut deleted = erase.deletes.iter().flat_map(|delete| &delete.tables);
+    let step = deleted.find(|deleted| deleted.table.id == table.id)?.step;
+    plan.steps.get(step.place()).map(|step| step.table.as_str())
+}
+
+fn paged<'a>(plan: &'a Plan, erase: &Cascade) -> Vec<&'a str> {
+    erase.pages.iter().filter_map(|paged| declared(plan, erase, &paged.table)).collect()
+}
+
+fn not_paged<'a>(plan: &'a Plan, erase: &Cascade) -> Vec<NotPagedView<'a>> {
+    let view = |not: &NotPaged| {
+        Some(NotPagedView { table: declared(plan, erase, &not.table)?, because: not.because.to_string() })
+    };
+    erase.not_paged.iter().filter_map(view).collect()
 }
 
 /// Tables that are deleted from by one statement, because they refer to each other.

@@ -1,6 +1,7 @@
 //! Compiles plans against hand-written catalogues.
 
 mod faults;
+mod pages;
 mod partial;
 mod proof;
 mod sequence;
