@@ -183,9 +183,9 @@ async fn pages_change_no_row_that_refers_to_them(world: Arc<World>) {
 async fn pages_without_the_check_of_references_are_caught(world: Arc<World>) {
     is_caught(&world, REFERRED, REFER, REFERRED_LOST, |erase| {
         for guard in erase.pages.iter_mut().filter_map(|paged| paged.guard.as_mut()) {
-            guard.check =
-                "SELECT 0::bigint WHERE $1::text || $2 || $3 IS NOT NULL AND $4::text[] || $5::text[] IS NOT NULL"
-                    .to_owned();
+            guard.check = String::from(
+                "SELECT 0::bigint WHERE $1::text || $2 || $3 IS NOT NULL AND $4::text[] || $5::text[] IS NOT NULL",
+            );
         }
     })
     .await;

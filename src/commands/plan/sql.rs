@@ -39,7 +39,7 @@ pub(super) fn in_pages(erase: &Cascade) -> Vec<Sql<'_>> {
     all
 }
 
-fn sql<'a>(what: String, text: &'a str, parameters: impl Iterator<Item = &'static str>) -> Sql<'a> {
+fn sql(what: String, text: &str, parameters: impl Iterator<Item = &'static str>) -> Sql<'_> {
     let parameters = parameters.enumerate().map(|(i, meaning)| format!("${} = {meaning}", i + 1)).collect();
     Sql { what, text, parameters }
 }

@@ -125,7 +125,7 @@ impl<'a> Paging<'_, 'a> {
     /// The tenant predicate for the table known as `t`.
     fn inside(&self, same: &TableSteps<'_>, writer: &mut Writer) -> String {
         let sets = same.steps.iter().map(|step| looked_up(&self.live[*step], "t", &KeySource::Bound, writer));
-        any(sets.collect())
+        any(&sets.collect::<Vec<_>>())
     }
 
     /// The conditions for rows of the table known as `t` that belong to another organization as well.
@@ -182,10 +182,10 @@ fn looked_up(set: &RowSet, alias: &str, key: &KeySource, writer: &mut Writer) ->
             each.push(format!("EXISTS (SELECT FROM {} {inner} WHERE {joined} AND {rows} OFFSET 0)", link.table));
         }
     }
-    any(each)
+    any(&each)
 }
 
-fn any(conditions: Vec<String>) -> String {
+fn any(conditions: &[String]) -> String {
     if conditions.len() == 1 { conditions.concat() } else { format!("({})", conditions.join(" OR ")) }
 }
 
@@ -217,21 +217,18 @@ impl Path {
         let mut from = format!("(SELECT DISTINCT {} FROM d) p0", listed("d"));
         for (i, link) in self.links.iter().enumerate() {
             let joined = RowSet::Through(vec![link.clone()]).joined(&format!("p{i}"), "p").unwrap_or_default();
-            let (selected, last) = match self.links.get(i + 1) {
-                Some(next) => {
-                    let next: BTreeSet<String> = next.pairs.iter().map(|pair| format!("p.{}", pair.child)).collect();
-                    (next.into_iter().collect::<Vec<_>>().join(", "), String::new())
-                }
-                None => {
-                    let end = self.end.condition("p", &KeySource::Bound, writer);
-                    (String::new(), format!(" AND {end}"))
-                }
+            let (selected, last) = if let Some(next) = self.links.get(i + 1) {
+                let next: BTreeSet<String> = next.pairs.iter().map(|pair| format!("p.{}", pair.child)).collect();
+                (next.into_iter().collect::<Vec<_>>().join(", "), String::new())
+            } else {
+                let end = self.end.condition("p", &KeySource::Bound, writer);
+                (String::new(), format!(" AND {end}"))
             };
-            from += &format!(
+            from.extend([format!(
                 " CROSS JOIN LATERAL (SELECT {selected} FROM {} p WHERE {joined}{last} FOR SHARE) p{}",
                 link.table,
                 i + 1
-            );
+            )]);
         }
         let same: Vec<String> = columns.iter().map(|c| format!("{name}.{c} = d.{c}")).collect();
         (
