@@ -65,7 +65,7 @@ pub(super) async fn remove(removal: &Removal<'_>, decision: Remove) -> Result<Re
             Ok(Ok(Erasure::Unverified { steps })) => return Ok(unverified(removal, steps)),
             Ok(Ok(Erasure::PlanOutdated)) => return Err(activated_again(removal, outdated()).await),
             Ok(Ok(Erasure::Unwanted)) => return Ok(unwanted(removal)),
-            Ok(Err(later)) => return Ok(later),
+            Ok(Err(later)) => return Ok(*later),
             Err(failure) => return Err(activated_again(removal, failure).await),
         },
         Remove::Interrupt(begun) => {
@@ -82,7 +82,7 @@ pub(super) async fn remove(removal: &Removal<'_>, decision: Remove) -> Result<Re
 async fn erase_at_once_or_in_pages(
     removal: &Removal<'_>,
     take_from: Option<&str>,
-) -> Result<Result<Erasure, Reconciliation>, Failure> {
+) -> Result<Result<Erasure, Box<Reconciliation>>, Failure> {
     let Size::Large { estimated } = removal.with.size else {
         return erase(removal, take_from).await.map(Ok);
     };
