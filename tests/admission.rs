@@ -155,6 +155,25 @@ async fn a_policy_is_only_lowered_while_the_object_is_terminating(world: Arc<Wor
     scene
         .denied("Deactivate to Delete", WORDS, &patch(&erase, r#"{"spec":{"deletionPolicy":"Delete"}}"#, "-o=name"))
         .await;
+    // Rows of it were deleted in pages: the rest may go, too, and nothing else is raised.
+    let progress = json!({"rowsDeleted": 1, "rowsEstimated": 9, "percent": 11});
+    let gone = json!({"status": {"deletion": {"policy": "Delete", "progress": progress}}});
+    scene.api().patch_status(&erase, &PatchParams::default(), &Patch::Merge(&gone)).await.expect("a status");
+    scene.patch("erase", r#"{"deletionPolicy":"Retain"}"#).await;
+    scene
+        .denied("Retain to Deactivate", WORDS, &patch(&erase, r#"{"spec":{"deletionPolicy":"Deactivate"}}"#, "-o=name"))
+        .await;
+    let goes_on = patch(&erase, r#"{"spec":{"deletionPolicy":"Delete"}}"#, "--dry-run=server");
+    scene.allowed("Retain to Delete", &goes_on).await;
+    // Not without the right to delete.
+    let editor = scene.user("edda", &["organization-editor"]).await;
+    let mut arguments = patch(&erase, r#"{"spec":{"deletionPolicy":"Delete"}}"#, "-o=name").to_vec();
+    let impersonate = format!("--as={editor}");
+    arguments.push(&impersonate);
+    let words = r#"need the verb "delete""#;
+    scene.denied("Retain to Delete by an editor", words, &arguments).await;
+    let none = json!({"status": {"deletion": {"progress": null}}});
+    scene.api().patch_status(&erase, &PatchParams::default(), &Patch::Merge(&none)).await.expect("a status");
     // Taking it out of the manifest lowers it to the default.
     scene.patch("erase", r#"{"deletionPolicy":null}"#).await;
     let seen = scene.get("erase").await.expect("the object");

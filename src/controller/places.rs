@@ -46,6 +46,16 @@ impl Places {
         Some(Place { places: self.clone(), uid: uid.to_owned(), keeps: false })
     }
 
+    /// Gives back the place that an object keeps, if it has one.
+    pub(super) fn leave(&self, uid: &str) {
+        let mut state = self.lock();
+        if state.taken.remove(uid).is_some() && !state.waiting.is_empty() {
+            let (_, object) = state.waiting.remove(0);
+            // The receiver ends with the controller.
+            drop(self.requeue.unbounded_send(object));
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,18 +77,10 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut state = self.places.lock();
-        if self.keeps {
-            if let Some(idle) = state.taken.get_mut(&self.uid) {
-                *idle = Some(Instant::now());
-            }
-            return;
-        }
-        state.taken.remove(&self.uid);
-        if !state.waiting.is_empty() {
-            let (_, object) = state.waiting.remove(0);
-            // The receiver ends with the controller.
-            drop(self.places.requeue.unbounded_send(object));
+        if !self.keeps {
+            self.places.leave(&self.uid);
+        } else if let Some(idle) = self.places.lock().taken.get_mut(&self.uid) {
+            *idle = Some(Instant::now());
         }
     }
 }
@@ -101,7 +103,8 @@ mod tests {
         drop(again);
         assert_eq!(requeued.try_recv().expect("called").name, "third");
         let third = places.take("3", "third").expect("a place");
-        drop(third);
+        third.keep();
+        places.leave("3");
         assert_eq!(requeued.try_recv().expect("called").name, "second");
     }
 

@@ -123,6 +123,14 @@ fn report(before: &Known, now: &Known) {
                 Ok(erase) => {
                     let order: Vec<&str> = erase.entities.iter().map(|e| e.name.as_str()).collect();
                     tracing::info!(order = order.join(", "), digest = plan.digest, "the plan was compiled");
+                    for table in &erase.not_paged {
+                        tracing::info!(
+                            table = table.table.name,
+                            "{} has no pages: {}; in a large deletion its rows wait for the last transaction",
+                            table.table.name,
+                            table.because
+                        );
+                    }
                 }
             },
             Known::Unusable(faults) => unusable(faults),

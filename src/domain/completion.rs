@@ -142,4 +142,32 @@ mod tests {
         assert!(NothingLeft::prove(&[0, 0, 1]).is_none());
         assert!(NothingLeft::prove(&[0, 0]).is_some());
     }
+
+    #[test]
+    fn an_interruption_is_no_end_until_the_rest_is_kept() {
+        let step = |entity: &str, rows| DeletionStep {
+            entity: entity.to_owned(),
+            tables: Vec::new(),
+            found: rows,
+            deleted: rows,
+        };
+        let mut entry = LedgerEntry {
+            outcome: Outcome::Interrupted,
+            steps: vec![step("users", 3), step("flows", 4)],
+            finished: k8s_openapi::jiff::Timestamp::UNIX_EPOCH,
+            verified: false,
+            detail: Some("the organization itself, 10000+ outputs".to_owned()),
+        };
+        assert!(entry.may_go_on());
+        assert_eq!(CompletionProof::recorded(&entry), None);
+        entry.verified = true;
+        assert!(!entry.may_go_on());
+        let proof = CompletionProof::recorded(&entry).expect("somebody has decided");
+        assert_eq!(
+            proof.sentence(),
+            "The erasure was stopped for good. Deleted permanently: 7 rows (3 users, 4 flows). The rest is kept: the \
+             organization itself, 10000+ outputs."
+        );
+        assert_eq!(proof, CompletionProof::interrupted(entry.steps, "the organization itself, 10000+ outputs"));
+    }
 }

@@ -207,7 +207,7 @@ pub enum Size {
         estimated: i64,
     },
     /// They do not go, because none of them can go in pages.
-    Unpageable(Failure),
+    Unpageable(Box<Failure>),
 }
 
 impl Circumstances {
@@ -321,7 +321,7 @@ fn erase_or_wait(
     window: Option<Window>,
 ) -> Remove {
     if let Size::Unpageable(failure) = &with.size {
-        return Remove::Refuse(failure.clone());
+        return Remove::Refuse((**failure).clone());
     }
     // 7. A deletion that may be half of a replacement is not a request to erase.
     if let Some(setting) = subject.force_setting {

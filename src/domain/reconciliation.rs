@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
 use planner::{CompiledPlan, finding};
 
 use super::announcement::Announcement;
@@ -68,12 +69,15 @@ impl Reconciliation {
         if let Ended::Deleting(deletion) = &mut self.ended {
             deletion.policy = DeletionPolicy::Delete;
             deletion.steps.clone_from(&begun.deleted);
-            deletion.progress = Some(Progress {
-                rows: begun.rows(),
-                estimated: begun.estimated,
-                since: begun.started,
-                waiting_for: None,
-            });
+        }
+        self.rows_gone(begun.rows(), begun.estimated, begun.started)
+    }
+
+    /// Shows that rows are gone: the next reconciliation asks the database about them, whatever the policy is.
+    #[must_use]
+    pub fn rows_gone(mut self, rows: i64, estimated: i64, since: Timestamp) -> Self {
+        if let Ended::Deleting(deletion) = &mut self.ended {
+            deletion.progress = Some(Progress { rows, estimated, since, waiting_for: None });
         }
         self
     }

@@ -13,6 +13,7 @@ pub const KEEP_REMAINDER: &str = "organization-operator.io/keep-remainder";
 
 /// What the operator needs to know of an object.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and none excludes another")]
 pub struct Subject {
     /// Name.
     pub name: String,

@@ -20,12 +20,13 @@ const WITHIN: Duration = Duration::from_millis(1500);
 async fn fifty_kills_at_random(world: Arc<World>) {
     let scene = super::scene(world, Variant::Ordinary).await;
     scene.seed(&scene.key(99)).await;
-    slow_outputs(&scene, 3).await;
+    slow_outputs(&scene, 300).await;
     let (mut kills, mut number, mut in_pages) = (0, 0, 0);
     while kills < KILLS {
         number += 1;
         let (key, name) = (scene.key(number), format!("acme{number}"));
-        seed(&scene, &key).await;
+        // Many pages of about 100 ms.
+        scene.seed_sized(&key, 20, 10, 20, 30).await;
         let (rows, others) = (scene.rows(&key).await, scene.others(&[&key]).await);
         let operator = launch(&scene).start().await;
         scene.apply(&scene.org(&name, &key).policy("Delete")).await;

@@ -5,8 +5,8 @@ use super::*;
 tests![one_large_deletion_at_a_time_and_small_ones_beside_it];
 
 /// Each output takes a while to go.
-pub(super) async fn slow_outputs(scene: &Scene, milliseconds: u32) {
-    let seconds = f64::from(milliseconds) / 1000.0;
+pub(super) async fn slow_outputs(scene: &Scene, microseconds: u32) {
+    let seconds = f64::from(microseconds) / 1e6;
     scene
         .sql(&format!(
             "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS \
@@ -24,10 +24,10 @@ async fn one_large_deletion_at_a_time_and_small_ones_beside_it(world: Arc<World>
     let scene = super::scene(world, Variant::Ordinary).await;
     let (first, second, small) = (scene.key(1), scene.key(2), scene.key(3));
     scene.seed(&small).await;
-    for key in [&first, &second] {
-        seed(&scene, key).await;
-    }
-    slow_outputs(&scene, 6).await;
+    // The first takes about ten seconds: two slices.
+    scene.seed_sized(&first, 20, 10, 20, 20).await;
+    seed(&scene, &second).await;
+    slow_outputs(&scene, 2500).await;
     // One place for small ones: a large one must not take it.
     let operator = launch(&scene).configure("concurrency", json!(1)).start().await;
     for (name, key) in [("first", &first), ("second", &second), ("small", &small)] {

@@ -48,7 +48,7 @@ async fn a_blocker_in_the_middle_says_how_far_the_deletion_got(world: Arc<World>
     let gone: i64 = large.gone().await.iter().map(|r| r.1).sum();
     assert!(error.message.contains(&format!("{gone} rows were deleted before")), "{gone}: {error:?}");
     assert_eq!(error.causes.len(), 1, "{error:?}");
-    assert_eq!(error.causes[0].table.as_deref(), Some("contracts"), "{error:?}");
+    assert_eq!(error.causes[0].table.as_deref(), Some("public.contracts"), "{error:?}");
     assert!(!scene.active(acme).await, "what is left of it is not used");
     scene.warned("acme", "ForeignKeyViolation").await;
     scene.sql("DELETE FROM contracts").await;

@@ -11,7 +11,7 @@ mod wait;
 use super::decide::Decision;
 use super::observe::Observation;
 use crate::api::Reason;
-use crate::controller::backoff::resync;
+use crate::controller::backoff::{AFTER_A_CHANGE, resync};
 use crate::controller::context::Context;
 use crate::domain::decide::keep_data;
 use crate::domain::reconciliation::{Ended, Reconciliation};
@@ -34,7 +34,7 @@ pub(super) async fn execute(observation: &Observation, decision: Decision<'_>, c
         }
         Decision::Keep(because) => match remove::retain_without_waiting(subject, context, because).await {
             Ok(proof) => return Reconciliation::new(Ended::Completed(proof), observed.clone()),
-            Err(failure) => failure,
+            Err(failure) => return rows_gone_unseen(observation, failure),
         },
         Decision::Fail(failure) if subject.terminating_since.is_none() => {
             return cured_for_all(Reconciliation::failed(subject, observed.clone(), failure.clone()));
@@ -42,6 +42,14 @@ pub(super) async fn execute(observation: &Observation, decision: Decision<'_>, c
         Decision::Fail(failure) => failure.clone(),
     };
     blocked(observation, failed)
+}
+
+/// The database says that rows are gone, and the status did not say so.
+fn rows_gone_unseen(observation: &Observation, failure: Failure) -> Reconciliation {
+    let rows = failure.rows.unwrap_or_default();
+    let since = observation.subject.terminating_since.unwrap_or_default();
+    let reconciliation = blocked(observation, failure).rows_gone(rows, rows, since);
+    Reconciliation { again: Some(AFTER_A_CHANGE), ..reconciliation }
 }
 
 /// A deletion that failed.

@@ -37,7 +37,7 @@ pub(super) async fn size(subject: &Subject, tenant: &Tenant, context: &Context) 
     };
     Ok(match (size.large, size.rows) {
         (false, _) => Size::Small,
-        (true, rows) if erase.pages.is_empty() => Size::Unpageable(unpageable(rows, erase)),
+        (true, rows) if erase.pages.is_empty() => Size::Unpageable(Box::new(unpageable(rows, erase))),
         (true, estimated) => Size::Large { estimated },
     })
 }

@@ -105,7 +105,9 @@ impl Case {
     }
 
     fn unpageable(self) -> Self {
-        self.with(|c| c.size = Size::Unpageable(Failure::new(Reason::SchemaMismatch, "nothing can go in pages")))
+        self.with(|c| {
+            c.size = Size::Unpageable(Box::new(Failure::new(Reason::SchemaMismatch, "nothing can go in pages")))
+        })
     }
 
     fn keeps_remainder(self) -> Self {

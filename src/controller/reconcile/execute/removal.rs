@@ -15,6 +15,10 @@ use crate::domain::{Effect, Failure, Subject};
 use crate::store::Actor;
 use planner::CompiledPlan;
 
+/// How often an object whose erasure was interrupted is reconciled although nobody changed it: nothing tells the operator that
+/// the CRD is being deleted, which must not wait for it.
+const INTERRUPTED: Duration = Duration::from_secs(30);
+
 /// A terminating object, and what was found of it.
 #[derive(Clone, Copy)]
 pub(super) struct Removal<'a> {
@@ -53,7 +57,9 @@ impl<'a> Removal<'a> {
             Some(Effect::Open | Effect::Erased) => failure,
             _ => failure.effect(Effect::Partial(begun.rows())),
         };
-        blocked(self.observation, failure).after_pages(&begun)
+        let interrupted = failure.reason == Reason::ErasureInterrupted;
+        let reconciliation = blocked(self.observation, failure).after_pages(&begun);
+        Reconciliation { again: interrupted.then_some(INTERRUPTED).or(reconciliation.again), ..reconciliation }
     }
 
     /// A deletion that is under way and goes on after `again`.

@@ -27,6 +27,9 @@ const RECORD_LIMIT: Duration = Duration::from_secs(10);
 
 pub(super) async fn remove(removal: &Removal<'_>, decision: Remove) -> Result<Reconciliation, Failure> {
     let (database, plan) = (&removal.context.database, removal.plan);
+    if !matches!(decision, Remove::Erase { .. }) {
+        removal.context.places.leave(&removal.subject().uid);
+    }
     let proof = match decision {
         Remove::Refuse(failure) => return Err(failure),
         Remove::Release(proof) => proof,
@@ -62,7 +65,7 @@ pub(super) async fn remove(removal: &Removal<'_>, decision: Remove) -> Result<Re
             Ok(Ok(Erasure::Unverified { steps })) => return Ok(unverified(removal, steps)),
             Ok(Ok(Erasure::PlanOutdated)) => return Err(activated_again(removal, outdated()).await),
             Ok(Ok(Erasure::Unwanted)) => return Ok(unwanted(removal)),
-            Ok(Err(later)) => return Ok(later),
+            Ok(Err(later)) => return Ok(*later),
             Err(failure) => return Err(activated_again(removal, failure).await),
         },
         Remove::Interrupt(begun) => {
@@ -79,7 +82,7 @@ pub(super) async fn remove(removal: &Removal<'_>, decision: Remove) -> Result<Re
 async fn erase_at_once_or_in_pages(
     removal: &Removal<'_>,
     take_from: Option<&str>,
-) -> Result<Result<Erasure, Reconciliation>, Failure> {
+) -> Result<Result<Erasure, Box<Reconciliation>>, Failure> {
     let Size::Large { estimated } = removal.with.size else {
         return erase(removal, take_from).await.map(Ok);
     };

@@ -34,7 +34,7 @@ pub(super) enum Part {
     /// No page is left: what remains is erased now, in the place of this deletion.
     Done(Place),
     /// The rest follows later.
-    Later(Reconciliation),
+    Later(Box<Reconciliation>),
 }
 
 /// How the pages of a slice ended.
@@ -49,7 +49,7 @@ enum Turn {
 pub(super) async fn shrink(removal: &Removal<'_>, take_from: Option<&str>, estimated: i64) -> Result<Part, Failure> {
     let subject = removal.subject();
     let Some(place) = removal.context.places.take(&subject.uid, &subject.name) else {
-        return Ok(Part::Later(waits_for_place(removal, estimated)));
+        return Ok(Part::Later(Box::new(waits_for_place(removal, estimated))));
     };
     let turn = match turn(removal, take_from, estimated).await {
         Ok(Some(turn)) => turn,
@@ -61,17 +61,17 @@ pub(super) async fn shrink(removal: &Removal<'_>, take_from: Option<&str>, estim
     };
     Ok(match turn {
         Turn::Done => Part::Done(place),
-        Turn::Unwanted => Part::Later(unwanted(removal)),
+        Turn::Unwanted => Part::Later(Box::new(unwanted(removal))),
         Turn::Waits(Wait { waiting_for, again }) => {
             let progress = Progress { waiting_for: Some(waiting_for), ..now(removal, estimated) };
             keep_for(place, again);
-            Part::Later(shrinking(removal, progress, gone(removal), again))
+            Part::Later(Box::new(shrinking(removal, progress, gone(removal), again)))
         }
         Turn::More(shown, Slice { waits, again, .. }) => {
             let progress =
                 Progress { rows: shown.rows, estimated: shown.estimated, since: shown.started, waiting_for: waits };
             keep_for(place, again);
-            Part::Later(shrinking(removal, progress, shown.deleted, again.max(NEXT_SLICE)))
+            Part::Later(Box::new(shrinking(removal, progress, shown.deleted, again.max(NEXT_SLICE))))
         }
     })
 }
