@@ -21,8 +21,8 @@ pub fn tests() -> Vec<Test> {
     [stories::tests(), interrupted::tests(), kill::tests(), places::tests(), resumed::tests()].concat()
 }
 
-/// Rows that pages delete before they come to the executions, of a tenant that [`Large::ready`] makes.
-const BEFORE: i64 = 2000;
+/// Rows that pages delete before they come to the held row, of a tenant that [`seed`] makes: its outputs.
+const BEFORE: i64 = 1000;
 
 /// An operator for which a tenant of a thousand rows is large.
 fn launch(scene: &Scene) -> Launch {
@@ -44,7 +44,7 @@ impl Large {
     }
 
     async fn with_window(world: Arc<World>, variant: Variant, seconds: i64) -> Self {
-        let scene = Scene::new(world, variant).await;
+        let scene = self::scene(world, variant).await;
         let acme = scene.key(1);
         scene.seed(&scene.key(99)).await;
         seed(&scene, &acme).await;
@@ -55,7 +55,7 @@ impl Large {
         Self { scene, acme, rows, others, operator }
     }
 
-    /// Deletes the object, and stops the pages at the executions. They go on when the session is released.
+    /// Deletes the object, and stops the pages at the statuses. They go on when the session is released.
     async fn held(&self) -> PgConnection {
         let holder = hold(&self.scene, &self.acme).await;
         self.scene.delete("acme").await;
@@ -101,17 +101,25 @@ impl Large {
     }
 }
 
+/// A database in which the operator may lock the parents of the rows that it deletes.
+async fn scene(world: Arc<World>, variant: Variant) -> Scene {
+    let scene = Scene::new(world, variant).await;
+    scene.sql("GRANT UPDATE (id) ON users, flows, flow_executions TO organization_operator").await;
+    scene
+}
+
 /// 20 users, 10 flows, 200 executions, and 1000 outputs and statuses each.
 async fn seed(scene: &Scene, key: &str) {
     scene.seed_sized(key, 20, 10, 20, 5).await;
 }
 
-/// A session that holds an execution of the tenant.
+/// A session that holds the tenant's first status: its outputs go before, and nothing else does.
 async fn hold(scene: &Scene, key: &str) -> PgConnection {
     let mut holder = scene.connect().await;
     let lock = format!(
-        "BEGIN; SELECT FROM flow_executions e WHERE flow_id IN (SELECT id FROM flows WHERE organization_id::text = '{key}') \
-         LIMIT 1 FOR UPDATE"
+        "BEGIN; SELECT FROM task_statuses WHERE ctid = (SELECT min(ctid) FROM task_statuses WHERE flow_execution_id IN \
+         (SELECT id FROM flow_executions WHERE flow_id IN (SELECT id FROM flows WHERE organization_id::text = '{key}'))) \
+         FOR UPDATE"
     );
     holder.execute(AssertSqlSafe(lock)).await.expect("a lock");
     holder

@@ -22,7 +22,7 @@ use crate::db::error::{During, OrFailure as _};
 use crate::db::transaction::{commit, server};
 use crate::domain::facts::UnderWay;
 use crate::domain::{Effect, Failure, decide};
-use crate::pace::{Next, PageDone};
+pub use crate::pace::{Next, PageDone};
 use crate::store::claim::lock_claim;
 use crate::store::{Actor, erasures, ledger};
 use page::Page;

@@ -13,12 +13,12 @@ tests![fifty_kills_at_random];
 
 /// How often the operator is killed.
 const KILLS: u32 = 50;
-/// It is killed within this time after its start.
-const WITHIN: Duration = Duration::from_millis(700);
+/// It is killed within this time after it is ready, and sometimes before.
+const WITHIN: Duration = Duration::from_millis(1500);
 
 /// One tenant after the other, until the operator was killed often enough. The moment is random: whatever it was doing then.
 async fn fifty_kills_at_random(world: Arc<World>) {
-    let scene = Scene::new(world, Variant::Ordinary).await;
+    let scene = super::scene(world, Variant::Ordinary).await;
     scene.seed(&scene.key(99)).await;
     slow_outputs(&scene, 3).await;
     let (mut kills, mut number, mut in_pages) = (0, 0, 0);
@@ -41,6 +41,9 @@ async fn fifty_kills_at_random(world: Arc<World>) {
                 scene.gone(&name).await;
                 operator.stop().await;
                 break;
+            }
+            if kills % 5 > 0 {
+                operator.wait_ready().await;
             }
             tokio::time::sleep(WITHIN.mul_f64(fastrand::f64())).await;
             operator.signal(Signal::Kill);

@@ -21,7 +21,7 @@ fn rows(seen: &Seen) -> i64 {
 }
 
 async fn one_large_deletion_at_a_time_and_small_ones_beside_it(world: Arc<World>) {
-    let scene = Scene::new(world, Variant::Ordinary).await;
+    let scene = super::scene(world, Variant::Ordinary).await;
     let (first, second, small) = (scene.key(1), scene.key(2), scene.key(3));
     scene.seed(&small).await;
     for key in [&first, &second] {
