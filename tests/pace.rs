@@ -53,6 +53,8 @@ fn paced(scene: &Scene, batch: &Value) -> Launch {
 /// A large organization with its object.
 async fn large(scene: &Scene, rows: u32) {
     // Two rows for each task of ten, and a few more.
+    // Pages lock the rows to which their rows belong.
+    scene.sql("GRANT UPDATE (id) ON flows, flow_executions TO organization_operator").await;
     scene.seed_sized(&scene.key(KEY), 10, 10, rows / 200, 10).await;
     scene.apply(&scene.org("acme", &scene.key(KEY)).policy("Delete")).await;
     scene.ready("acme").await;
