@@ -65,7 +65,7 @@ pub(crate) struct Context {
     pub(super) settings: Settings,
     pub(super) store: Store<Cached>,
     pub(super) index: Arc<Index>,
-    pub(super) memory: Arc<Memory>,
+    pub(super) memory: Memory,
     pub(super) requeue: UnboundedSender<ObjectRef<Organization>>,
 }
 

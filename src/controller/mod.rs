@@ -23,7 +23,6 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use kube::Resource as _;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::{self, ObjectRef};
-use kube::runtime::watcher::Event;
 use kube::runtime::{Controller, Predicate as _, WatchStreamExt as _, predicates};
 use tokio::sync::watch as signal;
 
@@ -47,20 +46,10 @@ pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) -> Result<(),
         .combine(predicates::annotations)
         .combine(predicates::labels);
     let index = Arc::new(Index::default());
-    let memory = Arc::new(Memory::new(settings.retry));
-    let (guarded, followed, remembered) = (index.clone(), index.clone(), memory.clone());
+    let (guarded, followed) = (index.clone(), index.clone());
     let objects = watch::organizations(client, &settings.database, metrics.clone(), guarded)
         .reflect(writer)
-        .inspect_ok(move |event| {
-            followed.process(event);
-            if let Event::Apply(object) = event {
-                let meta = object.meta();
-                remembered.sent(
-                    meta.uid.as_deref().unwrap_or_default(),
-                    meta.resource_version.as_deref().unwrap_or_default(),
-                );
-            }
-        })
+        .inspect_ok(move |event| followed.process(event))
         .applied_objects()
         .predicate_filter(interesting, kube::runtime::PredicateConfig::default());
 
@@ -71,6 +60,7 @@ pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) -> Result<(),
     });
     let (requeue, requeued) = futures::channel::mpsc::unbounded();
     let concurrency = settings.concurrency.max(1);
+    let memory = Memory::new(settings.retry);
     let context =
         Arc::new(Context { cluster, database, plan, metrics, store: store.clone(), index, memory, requeue, settings });
     let polling = stop_when(stop.clone(), DriftPoller::new(context.clone()).run());
