@@ -11,11 +11,14 @@ use crate::tests;
 tests![
     an_object_costs_at_most_three_writes_until_it_is_ready,
     a_small_deletion_costs_at_most_four_writes,
+    a_small_deletion_costs_few_reads_and_statements,
     keeping_the_data_costs_at_most_four_writes,
     forty_deletions_cost_four_writes_each,
     idle_objects_cost_nothing,
 ];
 
+/// The most statements of a small deletion: one observation, and the cascade.
+const STATEMENTS: usize = 32;
 /// How many rounds an idle object is watched.
 const ROUNDS: u64 = 3;
 
@@ -74,6 +77,35 @@ async fn a_small_deletion_costs_at_most_four_writes(world: Arc<World>) {
         assert!(deletion.iter().any(|w| w == needed), "{needed} is missing: {deletion:?}");
     }
     assert_eq!(deletion.last().map(String::as_str), Some("patch organizations/"), "the release comes last");
+}
+
+/// One live read of the object, one of the CRD, no list; and what the database is asked.
+async fn a_small_deletion_costs_few_reads_and_statements(world: Arc<World>) {
+    let scene = Scene::new(world, Variant::Platform).await;
+    let acme = scene.key(1);
+    scene.seed(&acme).await;
+    let proxy = scene.sql_proxy().await;
+    let launch = scene.operator().configure("pollIntervalSeconds", json!(3600));
+    let operator = launch.url(&scene.url_through(&proxy)).start().await;
+    scene.apply(&scene.org("acme", &acme).policy("Delete")).await;
+    scene.ready("acme").await;
+    proxy.record();
+    scene.delete("acme").await;
+    scene.gone("acme").await;
+    assert_eq!(scene.total(&acme).await, 0);
+    let statements: Vec<String> = proxy.log().iter().map(ToString::to_string).collect();
+    println!("a small deletion: {} statements", statements.len());
+    assert!(statements.len() <= STATEMENTS, "{statements:#?}");
+    operator.stop().await;
+    let reads = eventually("the reads in the audit log", || async {
+        let events = scene.world.control_plane().audit_events().expect("the audit log");
+        let mine = events.iter().filter(|e| e.user == OPERATOR && e.uri.contains(&scene.class));
+        let reads: Vec<String> = mine.filter(|e| !e.is_write() && e.verb != "watch").map(|e| e.verb.clone()).collect();
+        reads.iter().any(|verb| verb == "get").then_some(reads)
+    })
+    .await;
+    // The first list is that of the watch.
+    assert_eq!(reads, ["list", "get"], "reads of Organizations");
 }
 
 async fn keeping_the_data_costs_at_most_four_writes(world: Arc<World>) {

@@ -74,7 +74,7 @@ pub(crate) struct Context {
     pub(super) pacing: Pacing,
     pub(super) store: Store<Cached>,
     pub(super) index: Arc<Index>,
-    pub(super) memory: Arc<Memory>,
+    pub(super) memory: Memory,
     pub(super) places: Arc<Places>,
     pub(super) requeue: UnboundedSender<ObjectRef<Organization>>,
 }

@@ -103,13 +103,6 @@ impl Memory {
         self.with(returned.uid.as_deref().unwrap_or_default(), |o| o.status.note(returned, status));
     }
 
-    /// The watch has sent this version of an object: its cache has what this process wrote before.
-    pub(super) fn sent(&self, uid: &str, version: &str) {
-        if let Some(object) = self.lock().get_mut(uid) {
-            object.status.sent(version);
-        }
-    }
-
     /// Notes what a reconciliation saw of the object's organization. `state` is `None` if it is not there.
     pub(super) fn saw_tenant(&self, subject: &Subject, key: &str, state: Option<TenantState>) {
         let tenant = LastSeen { name: subject.name.as_str().into(), key: key.into(), state };

@@ -26,7 +26,6 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use kube::Resource as _;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::{self, ObjectRef};
-use kube::runtime::watcher::Event;
 use kube::runtime::{Controller, Predicate as _, WatchStreamExt as _, predicates};
 use tokio::sync::watch as signal;
 
@@ -52,20 +51,10 @@ pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) -> Result<(),
         .combine(predicates::annotations)
         .combine(predicates::labels);
     let index = Arc::new(Index::default());
-    let memory = Arc::new(Memory::new(settings.retry));
-    let (guarded, followed, remembered) = (index.clone(), index.clone(), memory.clone());
+    let (guarded, followed) = (index.clone(), index.clone());
     let objects = watch::organizations(client, &settings.database, metrics.clone(), guarded)
         .reflect(writer)
-        .inspect_ok(move |event| {
-            followed.process(event);
-            if let Event::Apply(object) = event {
-                let meta = object.meta();
-                remembered.sent(
-                    meta.uid.as_deref().unwrap_or_default(),
-                    meta.resource_version.as_deref().unwrap_or_default(),
-                );
-            }
-        })
+        .inspect_ok(move |event| followed.process(event))
         .applied_objects()
         .predicate_filter(interesting, kube::runtime::PredicateConfig::default());
 
@@ -78,6 +67,7 @@ pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) -> Result<(),
     let large = settings.batch.places();
     // Small deletions are never queued behind large ones.
     let concurrency = settings.concurrency.max(1).saturating_add(large);
+    let memory = Memory::new(settings.retry);
     let places = Places::new(usize::from(large), requeue.clone());
     let pacing = Pacing::new(settings.pace.clone());
     let context = Arc::new(Context {

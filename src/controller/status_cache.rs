@@ -10,12 +10,13 @@ use crate::api::{Organization, OrganizationStatus};
 pub(super) struct StatusCache(Option<Box<(u64, OrganizationStatus)>>);
 
 impl StatusCache {
-    /// The newest status known: of the object, unless this process wrote a newer one.
-    pub(super) fn newest(&self, object: &Organization) -> Option<OrganizationStatus> {
+    /// The newest status known: of the object, unless this process wrote a newer one. A write that the object has already is
+    /// forgotten.
+    pub(super) fn newest(&mut self, object: &Organization) -> Option<OrganizationStatus> {
+        let seen = version_of(&object.metadata);
+        self.0.take_if(|written| seen.is_some_and(|seen| seen >= written.0));
         match self.0.as_deref() {
-            Some((version, status)) if version_of(&object.metadata).is_some_and(|seen| seen < *version) => {
-                Some(status.clone())
-            }
+            Some((_, status)) if seen.is_some() => Some(status.clone()),
             _ => object.status.clone(),
         }
     }
@@ -24,14 +25,6 @@ impl StatusCache {
     pub(super) fn note(&mut self, returned: &ObjectMeta, status: &OrganizationStatus) {
         if let Some(version) = version_of(returned) {
             self.0 = Some(Box::new((version, status.clone())));
-        }
-    }
-
-    /// Forgets the write once the watch has sent it, or a later one.
-    pub(super) fn sent(&mut self, version: &str) {
-        let sent = |sent: u64| self.0.as_deref().is_some_and(|(version, _)| *version <= sent);
-        if version.parse().is_ok_and(sent) {
-            self.0 = None;
         }
     }
 }

@@ -73,10 +73,8 @@ LEFT JOIN organization_operator.erasures e ON e.organization_key = c.organizatio
     if claimed.is_some_and(|claimed| claimed != key) {
         return Ok(None);
     }
-    let organization = match row.try_get("present")? {
-        true => Presence::Present { active: row.try_get("active")? },
-        false => Presence::Absent,
-    };
+    let organization =
+        if row.try_get("present")? { Presence::Present { active: row.try_get("active")? } } else { Presence::Absent };
     let claim = if row.try_get("owned")? { Some(claim::claim_in(&row)?) } else { None };
     // Another spelling of the same id is no change.
     facts_in(&row, key, false, organization, claim).map(Some)
