@@ -98,6 +98,7 @@ fn main() -> ExitCode {
         property::partial_keys::tests(),
         property::people::tests(),
         property::people_again::tests(),
+        property::proof::tests(),
         property::relations::tests(),
         property::single::tests(),
         rbac::tests(),

@@ -22,6 +22,7 @@ pub mod partial_keys;
 pub mod people;
 pub mod people_again;
 mod plan;
+pub mod proof;
 pub mod relations;
 mod rows;
 mod schema;

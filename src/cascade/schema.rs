@@ -3,10 +3,11 @@
 use sqlx::PgConnection;
 
 use super::run::Run;
+use crate::api::Reason;
 use crate::catalog;
 use crate::db::error::{During, OrFailure as _};
 use crate::db::statement::{about, own};
-use crate::domain::Failure;
+use crate::domain::{Effect, Failure};
 use planner::CompiledPlan;
 
 /// Keeps the schema of the plan's tables from changing until the transaction ends, and says whether it is still the one that
@@ -19,7 +20,20 @@ pub(super) async fn unchanged(connection: &mut PgConnection, plan: &CompiledPlan
     }
     let fingerprint =
         catalog::fingerprint(connection, plan).await.or_failure(During::action("reading the catalogue"))?;
-    Ok(fingerprint == plan.fingerprint)
+    if !fingerprint.enforces {
+        return Err(nothing_enforced());
+    }
+    Ok(fingerprint.text == plan.fingerprint)
+}
+
+/// Foreign keys do not keep anybody from deleting what others refer to, and prove nothing.
+fn nothing_enforced() -> Failure {
+    Failure::new(
+        Reason::SchemaMismatch,
+        "the operator's sessions enforce no foreign key and fire no trigger, because session_replication_role is replica",
+    )
+    .effect(Effect::RolledBack)
+    .remedy("ALTER ROLE ... RESET session_replication_role; for the operator's role, or ALTER DATABASE ... RESET session_replication_role;")
 }
 
 impl Run<'_> {

@@ -41,13 +41,16 @@ const FINGERPRINT: &str = concat!(
     " AND n.nspname <> ALL($3)
 )
 SELECT (SELECT COALESCE(md5(string_agg(part, ',' ORDER BY part)), '') FROM parts) AS fingerprint,
-    ARRAY(SELECT DISTINCT oid FROM tenant_tables) AS tenant_tables"
+    ARRAY(SELECT DISTINCT oid FROM tenant_tables) AS tenant_tables,
+    current_setting('session_replication_role') <> 'replica' AS enforces"
 );
 
 /// What the fingerprint is made of.
-pub(super) struct Fingerprint {
+pub(crate) struct Fingerprint {
     /// The fingerprint itself.
-    pub(super) text: String,
+    pub(crate) text: String,
+    /// This session enforces foreign keys and fires triggers.
+    pub(crate) enforces: bool,
     /// The tables with a tenant column.
     pub(super) tenant_tables: Vec<Oid>,
 }
@@ -60,11 +63,18 @@ pub(super) async fn read(
     free_schemas: Option<&[String]>,
 ) -> Result<Fingerprint, sqlx::Error> {
     let row = own(FINGERPRINT).bind(tables).bind(tenant_columns).bind(free_schemas).fetch_one(connection).await?;
-    Ok(Fingerprint { text: row.try_get("fingerprint")?, tenant_tables: row.try_get("tenant_tables")? })
+    Ok(Fingerprint {
+        text: row.try_get("fingerprint")?,
+        enforces: row.try_get("enforces")?,
+        tenant_tables: row.try_get("tenant_tables")?,
+    })
 }
 
 /// The fingerprint now of what this plan was compiled against.
-pub(crate) async fn fingerprint(connection: &mut PgConnection, plan: &CompiledPlan) -> Result<String, sqlx::Error> {
+pub(crate) async fn fingerprint(
+    connection: &mut PgConnection,
+    plan: &CompiledPlan,
+) -> Result<Fingerprint, sqlx::Error> {
     let tables = oids(&plan.fingerprint_tables);
-    Ok(read(connection, tables, &plan.tenant_columns, plan.free_schemas.as_deref()).await?.text)
+    read(connection, tables, &plan.tenant_columns, plan.free_schemas.as_deref()).await
 }

@@ -55,6 +55,26 @@ impl Ground {
         Self { world: world.clone(), name, database, number: AtomicU32::new(0) }
     }
 
+    /// Where the database is, as the engine connects to it.
+    pub fn url(&self) -> String {
+        self.world.postgres().admin_url(&self.name)
+    }
+
+    /// A proxy in front of the server.
+    pub async fn proxy(&self) -> SqlProxy {
+        SqlProxy::start(self.world.postgres()).await.expect("a proxy")
+    }
+
+    /// The second count over another connection.
+    pub async fn verify_through(
+        &self,
+        database: &Database,
+        key: &str,
+        compiled: &CompiledPlan,
+    ) -> Result<Verification, Failure> {
+        database.verify(CLUSTER, &subject(key, key), key, compiled).await
+    }
+
     /// The same database behind a proxy.
     pub fn through(&self, proxy: &SqlProxy) -> Database {
         let postgres = self.world.postgres();

@@ -88,19 +88,18 @@ impl KeySet {
 
     /// Adds the keys of `rows`, a query with one column `key`.
     pub(crate) fn add(&self, rows: &str, known: Known, writer: &mut Writer) -> String {
-        let mut none = Vec::new();
+        let mut others = Vec::new();
         if known == Known::Some {
-            none.push(self.name.clone());
+            others.push(self.name.clone());
         }
         if !self.whole {
-            none.push(self.shared());
+            others.push(self.shared());
         }
-        let none: Vec<String> =
-            none.iter().map(|name| format!("NOT EXISTS (SELECT {} AND k.key = n.key)", from(name, writer))).collect();
-        let condition = if none.is_empty() { String::new() } else { format!(" WHERE {}", none.join(" AND ")) };
+        let others: Vec<String> = others.iter().map(|name| format!("SELECT k.key {}", from(name, writer))).collect();
+        let new = if others.is_empty() { rows.to_owned() } else { except(rows, &others.join(" UNION ALL ")) };
         let (table, erasure) = writer.captured_keys();
         format!(
-            "INSERT INTO {table} (erasure, key_set, keys) SELECT {erasure}, {}, array_agg(s.key) FROM (SELECT n.key, row_number() OVER () / {CHUNK} AS chunk FROM ({rows}) n{condition}) s GROUP BY s.chunk",
+            "INSERT INTO {table} (erasure, key_set, keys) SELECT {erasure}, {}, array_agg(s.key) FROM (SELECT n.key, row_number() OVER () / {CHUNK} AS chunk FROM ({new}) n) s GROUP BY s.chunk",
             literal(&self.name)
         )
     }
@@ -135,15 +134,25 @@ impl KeySet {
         };
         // A join: without an index on part of a key, a subquery for each key would scan the table for each of them.
         format!(
-            "WITH a AS MATERIALIZED (SELECT k.key, c.earlier {from}), f AS MATERIALIZED (SELECT DISTINCT k.key FROM a k JOIN {} t ON {same}{condition}), d AS (DELETE FROM {table} c WHERE c.erasure = {erasure} AND c.key_set = {name} AND EXISTS (SELECT FROM f)), i AS (INSERT INTO {table} (erasure, key_set, earlier, keys) SELECT {erasure}, {name}, s.earlier, array_agg(s.key) FROM (SELECT a.key, a.earlier, {chunks} FROM a WHERE EXISTS (SELECT FROM f) AND NOT EXISTS (SELECT FROM f WHERE f.key = a.key)) s GROUP BY s.earlier, s.chunk){remembered} SELECT count(*) FROM f",
+            "WITH a AS MATERIALIZED (SELECT k.key, c.earlier {from}), f AS MATERIALIZED (SELECT DISTINCT k.key FROM a k JOIN {} t ON {same}{condition}), d AS (DELETE FROM {table} c WHERE c.erasure = {erasure} AND c.key_set = {name} AND EXISTS (SELECT FROM f)), l AS (SELECT u.key, bool_or(u.earlier) AS earlier FROM (SELECT a.key, a.earlier, true AS stays FROM a UNION ALL SELECT f.key, NULL, false FROM f) u WHERE EXISTS (SELECT FROM f) GROUP BY u.key HAVING bool_and(u.stays)), i AS (INSERT INTO {table} (erasure, key_set, earlier, keys) SELECT {erasure}, {name}, s.earlier, array_agg(s.key) FROM (SELECT l.key, l.earlier, {chunks} FROM l) s GROUP BY s.earlier, s.chunk){remembered} SELECT count(*) FROM f",
             info.table
         )
     }
 
     /// How many of the keys are of no row among `rows`, a query with one column `key`.
     pub(crate) fn missing(&self, rows: &str, writer: &mut Writer) -> String {
-        format!("SELECT count(*) {} AND NOT EXISTS (SELECT FROM ({rows}) r WHERE r.key = k.key)", self.from(writer))
+        let missing = except(&format!("SELECT k.key {}", self.from(writer)), rows);
+        format!("SELECT count(*) FROM ({missing}) m")
     }
+}
+
+/// The keys of one query without those of another, each once. One aggregate, which may write to disk: nobody knows how many
+/// captured keys there are, and a join that takes them for a few would compare each with each, or hash the others again and again.
+/// Byte by byte: a sort by the rules of a language takes four times as long.
+fn except(keys: &str, others: &str) -> String {
+    format!(
+        "SELECT u.key FROM (SELECT x.key COLLATE \"C\" AS key, true AS is_new FROM ({keys}) x UNION ALL SELECT y.key COLLATE \"C\", false FROM ({others}) y) u GROUP BY u.key HAVING bool_and(u.is_new)"
+    )
 }
 
 /// The condition that these columns, as one row, are a key of a set; `types` are those of the columns. With `new`, a key that

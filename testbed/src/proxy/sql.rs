@@ -1,6 +1,7 @@
 //! In front of PostgreSQL.
 
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncWriteExt as _, BufReader, BufWriter};
@@ -35,6 +36,12 @@ impl Proxy<Sql> {
     /// Fails when there is no free port.
     pub async fn start(postgres: &Postgres) -> Result<Self> {
         Self::over(Sql { host: postgres.host(), port: postgres.port() }).await
+    }
+
+    /// Bytes of messages in both directions so far, without those that begin a connection.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.trigger.bytes.load(Ordering::Relaxed)
     }
 }
 
@@ -108,6 +115,7 @@ async fn requests(
         if round > struck && !matches!(message.kind(), b'd' | b'c' | b'f') {
             return std::future::pending().await;
         }
+        trigger.bytes.fetch_add(message.as_bytes().len() as u64, Ordering::Relaxed);
         let strike = statements.carried_out_by(&message).and_then(|sql| trigger.observe(&sql));
         match strike {
             Some(strike) if strike.moment == Moment::Before => {
@@ -144,6 +152,7 @@ async fn answers(
     let mut round = 0;
     let mut answered = false;
     while let Some(message) = Message::read(&mut server).await? {
+        trigger.bytes.fetch_add(message.as_bytes().len() as u64, Ordering::Relaxed);
         let ready = message.kind() == b'Z';
         if withheld.is(round) {
             // After an error the server may end the session instead of becoming ready again.

@@ -1,6 +1,7 @@
 //! Counts requests and statements, and strikes at the chosen number.
 
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -52,13 +53,15 @@ struct State {
 
 /// Shared by all connections of one proxy.
 pub(super) struct Trigger {
+    /// Bytes of messages in both directions.
+    pub(super) bytes: AtomicU64,
     state: Mutex<State>,
     fired: watch::Sender<Option<Passed>>,
 }
 
 impl Default for Trigger {
     fn default() -> Self {
-        Self { state: Mutex::default(), fired: watch::Sender::new(None) }
+        Self { bytes: AtomicU64::new(0), state: Mutex::default(), fired: watch::Sender::new(None) }
     }
 }
 

@@ -59,7 +59,7 @@ pub(super) fn captures(
             let to_capture = &sets[i][usize::from(exclusive)..];
             let locks = locks(i) && !exclusive;
             let kept = is_kept(steps, protected, i);
-            if to_capture.is_empty() && !locks && !(exclusive && kept) {
+            if to_capture.is_empty() && !locks && !exclusive {
                 return None;
             }
             let mut writer = Writer::default();
