@@ -1,5 +1,6 @@
 //! The ways to erase a tenant that are compared.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use kube::api::DeleteParams;
@@ -37,6 +38,10 @@ pub struct Erased {
     pub memory: Option<[Memory; 2]>,
 }
 
+/// What the condition `Deleting` says while rows go in pages, and from how many rows on that lasts long enough to be seen.
+const IN_PAGES: &str = "Shrinking";
+const SAYS_SO: u64 = 1_000_000;
+
 /// Longer than any erasure: the timeouts that ship would end what is measured here.
 const NO_TIMEOUT: u64 = 6 * 3600;
 
@@ -61,7 +66,7 @@ impl Side {
         let erasing = async {
             match self {
                 Self::HandWritten | Self::OnDeleteCascade => self.by_hand(scene, size).await,
-                Self::Atomic | Self::Batched => by_operator(scene, size, self.launch(scene, size)).await,
+                Self::Atomic | Self::Batched => self.by_operator(scene, size).await,
             }
         };
         progress().during(&format!("{} rows, {}", size.words(), self.name()), erasing).await
@@ -95,6 +100,41 @@ impl Side {
             (_, false) => launch,
         }
     }
+
+    /// From the request to delete the object until it is gone, with everything that the operator checks and records.
+    async fn by_operator(self, scene: &Scene, size: Size) -> Erased {
+        let operator = self.launch(scene, size).start().await;
+        let org = scene.org("erased", &scene.key(1)).policy("Delete");
+        scene.apply(&org).await;
+        scene.ready("erased").await;
+        let before = Memory::of(operator.guard().pid());
+        let began = Instant::now();
+        scene.api().delete(&org.name(), &DeleteParams::default()).await.expect("accepted");
+        let in_pages = AtomicBool::new(false);
+        let ended = |object: Option<&Organization>| {
+            let seen = object.map(|o| Seen(o.clone()));
+            if seen.as_ref().is_some_and(|seen| seen.reason("Deleting") == IN_PAGES) {
+                in_pages.store(true, Ordering::Relaxed);
+            }
+            seen.is_none_or(|seen| seen.is("DeletionBlocked", "True"))
+        };
+        let last = await_condition(scene.api(), &org.name(), ended).await.expect("a watch");
+        let took = began.elapsed();
+        assert!(last.is_none(), "the erasure is blocked: {}", last.map(|o| Seen(o).yaml()).unwrap_or_default());
+        let after = Memory::of(operator.guard().pid());
+        if size.rows() >= SAYS_SO {
+            let expected = self == Self::Batched;
+            assert_eq!(in_pages.into_inner(), expected, "whether the rows went in pages, as the status said");
+        }
+        let ledger = scene.ledger().await;
+        let steps = ledger[0].steps.as_array().into_iter().flatten();
+        let deleted: i64 =
+            steps.filter_map(|step| step["deleted"].as_i64()).sum::<i64>() + ledger[0].organizations_deleted;
+        assert_eq!((ledger.len(), ledger[0].outcome.as_str()), (1, "Erased"));
+        assert_eq!(deleted.unsigned_abs(), size.rows(), "the ledger has every row");
+        operator.stop().await;
+        Erased { began, took, memory: Some([before, after]) }
+    }
 }
 
 /// As shipped, but for the wait for a successor.
@@ -109,27 +149,4 @@ fn knows_batches() -> bool {
         serde_yaml::from_str::<Config>(&config).is_ok()
     };
     known(json!({"rows": 1000})) && known(json!("never"))
-}
-
-/// From the request to delete the object until it is gone, with everything that the operator checks and records.
-async fn by_operator(scene: &Scene, size: Size, launch: Launch) -> Erased {
-    let operator = launch.start().await;
-    let org = scene.org("erased", &scene.key(1)).policy("Delete");
-    scene.apply(&org).await;
-    scene.ready("erased").await;
-    let before = Memory::of(operator.guard().pid());
-    let began = Instant::now();
-    scene.api().delete(&org.name(), &DeleteParams::default()).await.expect("accepted");
-    let ended = |object: Option<&Organization>| object.is_none_or(|o| Seen(o.clone()).is("DeletionBlocked", "True"));
-    let last = await_condition(scene.api(), &org.name(), ended).await.expect("a watch");
-    let took = began.elapsed();
-    assert!(last.is_none(), "the erasure is blocked: {}", last.map(|o| Seen(o).yaml()).unwrap_or_default());
-    let after = Memory::of(operator.guard().pid());
-    let ledger = scene.ledger().await;
-    let steps = ledger[0].steps.as_array().into_iter().flatten();
-    let deleted: i64 = steps.filter_map(|step| step["deleted"].as_i64()).sum::<i64>() + ledger[0].organizations_deleted;
-    assert_eq!((ledger.len(), ledger[0].outcome.as_str()), (1, "Erased"));
-    assert_eq!(deleted.unsigned_abs(), size.rows(), "the ledger has every row");
-    operator.stop().await;
-    Erased { began, took, memory: Some([before, after]) }
 }
