@@ -136,11 +136,6 @@ impl Ground {
         database.erase(actor, compiled, std::future::ready(Ok(true))).await
     }
 
-    /// Where the database is, for another process.
-    pub fn url(&self) -> String {
-        self.world.postgres().admin_url(&self.name)
-    }
-
     /// Deletes all pages, each in a slice of its own: whatever one slice knows, the next has to find in the database. Returns
     /// false if the plan is outdated.
     async fn shrink(&self, database: &Database, actor: Actor<'_>, compiled: &CompiledPlan) -> Result<bool, Failure> {
