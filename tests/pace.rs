@@ -42,7 +42,9 @@ mod standbys {
 const KEY: u32 = 1;
 
 /// An operator that deletes organizations of 500 rows and more in pages.
-fn paced(scene: &Scene, batch: &Value) -> Launch {
+async fn paced(scene: &Scene, batch: &Value) -> Launch {
+    // Pages lock the rows to which their rows belong.
+    scene.sql(&format!("GRANT UPDATE (id) ON users, flows, flow_executions TO {ROLE}")).await;
     let mut all = json!({"rows": 500});
     for (field, value) in batch.as_object().expect("fields") {
         all[field] = value.clone();
@@ -53,8 +55,6 @@ fn paced(scene: &Scene, batch: &Value) -> Launch {
 /// A large organization with its object.
 async fn large(scene: &Scene, rows: u32) {
     // Two rows for each task of ten, and a few more.
-    // Pages lock the rows to which their rows belong.
-    scene.sql("GRANT UPDATE (id) ON flows, flow_executions TO organization_operator").await;
     scene.seed_sized(&scene.key(KEY), 10, 10, rows / 200, 10).await;
     scene.apply(&scene.org("acme", &scene.key(KEY)).policy("Delete")).await;
     scene.ready("acme").await;
@@ -82,7 +82,7 @@ async fn metric(operator: &Operator, line: &str) {
 async fn the_rate_is_kept_and_shown(world: Arc<World>) {
     const LIMIT: u64 = 1000;
     let scene = Scene::new(world, Variant::Ordinary).await;
-    let operator = paced(&scene, &json!({"maxRowsPerSecond": LIMIT})).start().await;
+    let operator = paced(&scene, &json!({"maxRowsPerSecond": LIMIT})).await.start().await;
     large(&scene, 12_000).await;
     let rows = scene.total(&scene.key(KEY)).await;
     let began = Instant::now();
@@ -122,7 +122,7 @@ async fn outside_its_hours_a_large_organization_waits_and_a_small_one_does_not(w
     let (from, to) = (Timestamp::now() + 2.hours(), Timestamp::now() + 3.hours());
     let hours =
         json!({"hours": format!("{}-{}", of_day(from + 9.hours()), of_day(to + 9.hours())), "timeZone": "Asia/Tokyo"});
-    let operator = paced(&scene, &hours).start().await;
+    let operator = paced(&scene, &hours).await.start().await;
     large(&scene, 2000).await;
     let rows = scene.total(&scene.key(KEY)).await;
     scene.delete("acme").await;
@@ -138,7 +138,7 @@ async fn outside_its_hours_a_large_organization_waits_and_a_small_one_does_not(w
     assert_eq!(scene.total(&scene.key(KEY)).await, rows, "no row of the large one is gone");
     operator.stop().await;
     let now = json!({"hours": format!("{}-{}", of_day(Timestamp::now() - 1.hour()), of_day(to))});
-    let operator = paced(&scene, &now).start().await;
+    let operator = paced(&scene, &now).await.start().await;
     scene.gone("acme").await;
     assert_eq!(scene.total(&scene.key(KEY)).await, 0);
     operator.stop().await;
@@ -187,7 +187,7 @@ async fn a_standby_that_is_late_stops_the_pages_until_it_has_caught_up(world: Ar
     let scene = &pair.scene;
     scene.sql(&format!("GRANT pg_monitor TO {ROLE}")).await;
     let limits = json!({"maxReplayLagSeconds": 1, "maxRowsPerSecond": 1000});
-    let operator = paced(scene, &limits).start().await;
+    let operator = paced(scene, &limits).await.start().await;
     large(scene, 12_000).await;
     scene.delete("acme").await;
     scene.until("acme", "rows that are gone", |s| progress(s).is_some_and(|p| p.rows_deleted > 0)).await;
@@ -210,7 +210,7 @@ async fn an_expected_standby_that_is_away_stops_the_pages_and_not_the_operator(w
     let pair = Pair::new(&world).await;
     let scene = &pair.scene;
     let expected = json!({"standbys": ["walreceiver"]});
-    let operator = paced(scene, &expected).start().await;
+    let operator = paced(scene, &expected).await.start().await;
     large(scene, 2000).await;
     pair.standby.stop().await.expect("it stops");
     eventually("the server to notice", || async {
@@ -223,7 +223,7 @@ async fn an_expected_standby_that_is_away_stops_the_pages_and_not_the_operator(w
     metric(&operator, "waiting_for=\"StandbyMissing\"} 1\n").await;
     // An operator that starts meanwhile knows the name.
     operator.stop().await;
-    let operator = paced(scene, &expected).start().await;
+    let operator = paced(scene, &expected).await.start().await;
     waits(scene, "`walreceiver` (cascade.batch.standbys) is not connected").await;
     let config = json!({"cascade": {"batch": expected}});
     let answer = check::run(scene, &config, &["-o", "json"], &scene.url()).await;
@@ -238,7 +238,7 @@ async fn without_the_privilege_to_see_the_standbys_nothing_is_guessed(world: Arc
     let pair = Pair::new(&world).await;
     let scene = &pair.scene;
     let limits = json!({"maxReplayLagSeconds": 60});
-    let operator = paced(scene, &limits).start().await;
+    let operator = paced(scene, &limits).await.start().await;
     large(scene, 2000).await;
     let config = json!({"cascade": {"batch": limits}});
     let check = async || check::run(scene, &config, &["-o", "json"], &scene.url()).await;

@@ -168,7 +168,7 @@ async fn a_successor_takes_over(world: Arc<World>) {
 async fn large(world: Arc<World>) -> (Scene, String, Operator) {
     let scene = Scene::new(world, Variant::Ordinary).await;
     // Pages lock the rows to which their rows belong.
-    scene.sql("GRANT UPDATE (id) ON flows, flow_executions TO organization_operator").await;
+    scene.sql("GRANT UPDATE (id) ON users, flows, flow_executions TO organization_operator").await;
     scene.seed_sized(&scene.key(1), 10, 10, 60, 10).await;
     let batch = json!({"batch": {"rows": 500, "maxRowsPerSecond": 1000}});
     let operator = scene.operator().configure("cascade", batch).configure("database.maxConnections", json!(8));

@@ -123,7 +123,7 @@ impl Rehearse {
 /// Rehearses. On a terminal, a bar beside the result shows the statement that runs.
 async fn rehearse(database: &Database, id: &str, plan: &CompiledPlan) -> Result<Option<Rehearsal>, Failure> {
     if !std::io::stderr().is_terminal() {
-        return database.rehearse(id, plan).await;
+        return Box::pin(database.rehearse(id, plan)).await;
     }
     let changes = plan.erase().map_or(0, |erase| erase.deletes.len() + erase.detaches.len());
     let bar = ProgressBar::with_draw_target(u64::try_from(changes).ok(), ProgressDrawTarget::stderr());
@@ -138,7 +138,7 @@ async fn rehearse(database: &Database, id: &str, plan: &CompiledPlan) -> Result<
             shown.inc(1);
         }
     };
-    let rehearsed = followed(tell, database.rehearse(id, plan)).await;
+    let rehearsed = followed(tell, Box::pin(database.rehearse(id, plan))).await;
     bar.finish_and_clear();
     rehearsed
 }
