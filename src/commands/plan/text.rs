@@ -60,10 +60,14 @@ impl View<'_> {
 
     /// From which tables a large deletion deletes in pages, and why not from the others.
     fn in_pages(&self) -> String {
-        let listed = |tables: &[&str]| if self.grouped() { some_of(tables) } else { tables.join(", ") };
         let mut text = String::new();
         if !self.pages.is_empty() {
-            text.extend([format!("\nA large organization is deleted in pages, from: {}.\n", listed(&self.pages))]);
+            let from = if self.grouped() {
+                format!("{} of {} tables", self.pages.len(), self.pages.len() + self.not_paged.len())
+            } else {
+                self.pages.join(", ")
+            };
+            text.extend([format!("\nA large organization is deleted in pages, from: {from}.\n")]);
         }
         if !self.not_paged.is_empty() {
             let named = if self.grouped() { NAMED } else { usize::MAX };

@@ -88,11 +88,18 @@ impl<'a> Paging<'_, 'a> {
         if self.needs_lock(same.info.id) {
             conditions.push(LOCKED.to_owned());
         }
-        conditions.push(self.inside(same, &mut writer));
-        conditions.extend(self.of_others(same, &mut writer).into_iter().map(|also| format!("({also}) IS NOT TRUE")));
+        let inside = self.inside(same, &mut writer);
+        let mut stays: Vec<String> = self.of_others(same, &mut writer);
+        stays.iter_mut().for_each(|also| *also = format!("({also}) IS NOT TRUE"));
         let by_plan = self.keys_to(same.info.id).filter(|key| self.is_of_plan(key.child));
         let still: BTreeSet<String> = by_plan.filter_map(|key| self.referred(key)).collect();
-        conditions.extend(still.into_iter().map(|referred| format!("NOT {referred}")));
+        stays.extend(still.into_iter().map(|referred| format!("NOT {referred}")));
+        conditions.push(if stays.is_empty() {
+            inside
+        } else {
+            // In this order: the rest is not asked of the rows of others, which may be most of the page.
+            format!("CASE WHEN {inside} THEN {} ELSE false END", stays.join(" AND "))
+        });
         let delete = format!("DELETE FROM {} t WHERE {}", same.info.table, conditions.join(" AND "));
 
         let paths: Vec<Path> = same.steps.iter().flat_map(|step| paths(&self.live[*step])).collect();
