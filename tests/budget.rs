@@ -18,7 +18,7 @@ tests![
 ];
 
 /// The most statements of a small deletion: one observation, and the cascade.
-const STATEMENTS: usize = 32;
+const STATEMENTS: usize = 27;
 /// How many rounds an idle object is watched.
 const ROUNDS: u64 = 3;
 
@@ -93,7 +93,11 @@ async fn a_small_deletion_costs_few_reads_and_statements(world: Arc<World>) {
     scene.delete("acme").await;
     scene.gone("acme").await;
     assert_eq!(scene.total(&acme).await, 0);
-    let statements: Vec<String> = proxy.log().iter().map(ToString::to_string).collect();
+    let mut statements: Vec<String> = proxy.log().iter().map(ToString::to_string).collect();
+    // The live object may have been reconciled once more before. The last observation is that of the deletion.
+    let observed =
+        statements.iter().rposition(|s| s.contains("pg_is_in_recovery() AS standby")).expect("an observation");
+    let statements = statements.split_off(observed.saturating_sub(1));
     println!("a small deletion: {} statements", statements.len());
     assert!(statements.len() <= STATEMENTS, "{statements:#?}");
     operator.stop().await;
