@@ -28,7 +28,7 @@ use support::{World, path};
     max_term_width = 100,
     after_help = "Examples:
   make bench                                    every part at full scale: about an hour and 25 GB of disk
-  make bench PARTS='bursts plan'                these parts only
+  make bench PARTS='bursts plan'                these parts only; their figures replace earlier ones
   REPEATS=1 make bench PARTS=erasure            once, to see where one stands
   SCALE=small make bench                        everything once and small, in less than two minutes; prints no useful figure
   SCALE=huge make bench                         a tenant of 110 million rows, and nothing else"
@@ -39,7 +39,7 @@ struct Arguments {
     /// How large, how many, how often.
     #[arg(long, env = "SCALE", default_value = "full")]
     scale: Scale,
-    /// How often each side of a row is measured; by default 5 times, and 3 times with the largest tenant.
+    /// How often each side of a row is measured; by default 5 times. The tenant of 11 million rows: at most 3 times.
     #[arg(long, env = "REPEATS", value_name = "N")]
     repeats: Option<usize>,
     /// Where to write. By default docs/ of this repository; with --scale small target/benchmarks, because its figures are worth

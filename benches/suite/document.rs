@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use strum::IntoEnumIterator as _;
+
 use super::figures::{Report, Row, Section};
-use super::plots;
+use super::{Part, plots};
 
 /// Between these two lines, everything is written by the run.
 const BEGIN: &str = "<!-- BEGIN: written by `make bench` -->";
@@ -45,7 +47,9 @@ pub fn written(directory: &Path) -> String {
 
 fn markdown(report: &Report) -> String {
     let mut text = String::new();
-    for (name, section) in &report.sections {
+    for part in Part::iter() {
+        let name: &str = part.into();
+        let Some(section) = report.sections.get(name) else { continue };
         let _ = write!(text, "### {name}\n\n{}.\n\n", section.machine.text());
         text.push_str("| | operator | instead | compared | target |\n|---|---|---|---|---|\n");
         for row in &section.rows {

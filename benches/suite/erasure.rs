@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::by_hand::old_snapshot;
 use super::figures::{Curve, Figure, Ours, PlotName, Row, Target, Unit};
+use super::progress;
 use super::scale::Sizes;
 use super::sides::{Erased, Side};
 use super::tenants::{Size, Tenants, discard};
@@ -13,8 +14,6 @@ use crate::support::World;
 const TIMES: f64 = 1.1;
 /// What the operator may use, whatever the size of the tenant, in MiB.
 const MEMORY: f64 = 64.0;
-/// Smaller tenants are in the plot only.
-const LEAST_ROWS: u64 = 1_000_000;
 
 const ALL: [Side; 4] = [Side::HandWritten, Side::OnDeleteCascade, Side::Atomic, Side::Batched];
 const BESIDE_A_SNAPSHOT: [Side; 3] = [Side::HandWritten, Side::Atomic, Side::Batched];
@@ -27,19 +26,32 @@ struct Measured {
     erased: Vec<Erased>,
 }
 
-/// Measures all sizes.
+/// The largest tenant takes minutes, and spreads less.
+const REPEATS_OF_LARGE: usize = 3;
+
+/// Measures tenants that take seconds. The largest of them has rows in the table; all are in the plots.
 pub async fn measure(world: &Arc<World>, sizes: &Sizes) -> (Vec<Row>, Vec<Curve>) {
     let mut all = Vec::new();
     for &size in &sizes.tenants {
-        let tenants = Tenants::create(world, size).await;
-        all.extend(compare(&tenants, &ALL, false, sizes.repeats_of(size)).await);
-        all.extend(compare(&tenants, &BESIDE_A_SNAPSHOT, true, sizes.repeats_beside_a_snapshot(size)).await);
-        tenants.remove().await;
+        all.extend(both(world, size, [sizes.repeats, sizes.repeats.min(REPEATS_OF_LARGE)]).await);
     }
-    let largest = sizes.tenants.last().map_or(0, |size| size.rows());
-    let told = sizes.tenants.iter().filter(|size| size.rows() >= LEAST_ROWS.min(largest));
-    let rows = told.flat_map(|&size| rows(&all, size)).collect();
+    let rows = sizes.tenants.last().map(|&size| rows(&all, size)).unwrap_or_default();
     (rows, curves(&all))
+}
+
+/// Measures the tenant that takes minutes.
+pub async fn large(world: &Arc<World>, sizes: &Sizes) -> (Vec<Row>, Vec<Curve>) {
+    let all = both(world, sizes.large, [sizes.repeats.min(REPEATS_OF_LARGE), 1]).await;
+    (rows(&all, sizes.large), curves(&all))
+}
+
+/// Without and with an old snapshot, so many times.
+async fn both(world: &Arc<World>, size: Size, [quiet, beside_a_snapshot]: [usize; 2]) -> Vec<Measured> {
+    let tenants = Tenants::create(world, size).await;
+    let mut all = compare(&tenants, &ALL, false, quiet).await;
+    all.extend(compare(&tenants, &BESIDE_A_SNAPSHOT, true, beside_a_snapshot).await);
+    tenants.remove().await;
+    all
 }
 
 /// Erases the same tenant in turns, so that all sides meet the same machine. The first one is another in each turn.
@@ -53,7 +65,11 @@ async fn compare(tenants: &Tenants, sides: &[Side], snapshot: bool, repeats: usi
             let one = &mut all[(turn + place) % sides];
             let scene = tenants.copy().await;
             let held = if snapshot { Some(old_snapshot(&scene).await) } else { None };
-            one.erased.push(one.side.erase(&scene, one.size).await);
+            let erased = one.side.erase(&scene, one.size).await;
+            let (words, side) = (one.size.words(), one.side.name());
+            let snapshot = if snapshot { ", beside an old snapshot" } else { "" };
+            progress().say(&format!("{words} rows, {side}{snapshot}: {:.3} s", erased.took.as_secs_f64()));
+            one.erased.push(erased);
             drop(held);
             discard(scene).await;
         }

@@ -200,7 +200,18 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn curves(&self, plot: PlotName) -> Vec<&Curve> {
-        self.sections.values().flat_map(|s| &s.curves).filter(|c| c.plot == plot).collect()
+    /// The lines of a plot. Parts that measured one side add to one line.
+    pub fn curves(&self, plot: PlotName) -> Vec<Curve> {
+        let mut merged: Vec<Curve> = Vec::new();
+        for curve in self.sections.values().flat_map(|s| &s.curves).filter(|c| c.plot == plot) {
+            match merged.iter_mut().find(|c| c.side == curve.side && c.dashed == curve.dashed) {
+                Some(known) => known.points.extend(&curve.points),
+                None => merged.push(curve.clone()),
+            }
+        }
+        for curve in &mut merged {
+            curve.points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        }
+        merged
     }
 }

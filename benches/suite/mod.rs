@@ -40,9 +40,11 @@ pub use scale::Scale;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, strum::EnumIter, strum::IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
 pub enum Part {
-    /// One tenant, from thousands of rows to millions: seconds, memory, growth.
+    /// One tenant, from thousands of rows to a million: seconds, memory, growth.
     Erasure,
-    /// Small transactions of another tenant, before and meanwhile.
+    /// The same with 11 million rows.
+    Large,
+    /// Small transactions of another tenant, before and while a million rows go.
     Beside,
     /// Many objects deleted at once, and an operator with nothing to do.
     Bursts,
@@ -69,6 +71,7 @@ impl Part {
         sizes.repeats = repeats.unwrap_or(sizes.repeats).max(1);
         let (rows, curves) = match self {
             Self::Erasure => erasure::measure(world, &sizes).await,
+            Self::Large => erasure::large(world, &sizes).await,
             Self::Beside => beside::measure(world, &sizes).await,
             Self::Bursts => bursts::measure(world, &sizes).await,
             Self::Plan => plan::measure(world, &sizes).await,

@@ -53,7 +53,7 @@ pub fn draw(report: &Report, directory: &Path) -> Result<(), Failure> {
 }
 
 /// Both axes logarithmic.
-fn by_rows(area: &Area<'_>, caption: &str, unit: &str, curves: &[&Curve]) -> Result<(), Failure> {
+fn by_rows(area: &Area<'_>, caption: &str, unit: &str, curves: &[Curve]) -> Result<(), Failure> {
     let (x, y) = (span(curves, |p| p.0), span(curves, |p| p.1));
     let mut chart = ChartBuilder::on(area)
         .caption(caption, ("sans-serif", 20))
@@ -103,7 +103,7 @@ fn by_rows(area: &Area<'_>, caption: &str, unit: &str, curves: &[&Curve]) -> Res
 }
 
 /// Latency by percentile; the axis of the percentiles gives each nine the same room.
-fn percentiles(area: &Area<'_>, curves: &[&Curve]) -> Result<(), Failure> {
+fn percentiles(area: &Area<'_>, curves: &[Curve]) -> Result<(), Failure> {
     const MOST: f64 = 0.9999;
     let place = |share: f64| -(1.0 - share.min(MOST)).log10();
     let y = span(curves, |p| p.1);
@@ -141,7 +141,7 @@ fn percentiles(area: &Area<'_>, curves: &[&Curve]) -> Result<(), Failure> {
 }
 
 /// Two bars for each burst: the side is before the colon, the burst after it.
-fn bars(area: &Area<'_>, curves: &[&Curve]) -> Result<(), Failure> {
+fn bars(area: &Area<'_>, curves: &[Curve]) -> Result<(), Failure> {
     let most = curves.iter().flat_map(|c| &c.points).map(|p| p.1).fold(0.0, f64::max);
     let groups = curves.iter().flat_map(|c| &c.points).map(|p| p.0).fold(0.0, f64::max) + 1.0;
     let mut chart = ChartBuilder::on(area)
@@ -194,7 +194,7 @@ fn bars(area: &Area<'_>, curves: &[&Curve]) -> Result<(), Failure> {
 }
 
 /// Curves of one side have one colour.
-fn colour(curves: &[&Curve], at: usize) -> RGBColor {
+fn colour(curves: &[Curve], at: usize) -> RGBColor {
     let mut sides: Vec<&str> = Vec::new();
     for curve in &curves[..=at] {
         if !sides.contains(&curve.side.as_str()) {
@@ -206,7 +206,7 @@ fn colour(curves: &[&Curve], at: usize) -> RGBColor {
 }
 
 /// From a bit less than the least to a bit more than the most, for a logarithmic axis.
-fn span(curves: &[&Curve], of: impl Fn(&(f64, f64)) -> f64) -> Range<f64> {
+fn span(curves: &[Curve], of: impl Fn(&(f64, f64)) -> f64) -> Range<f64> {
     let values = || curves.iter().flat_map(|c| &c.points).map(&of);
     let (least, most) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
     (least / 1.5).max(1e-6)..most * 1.5

@@ -24,6 +24,10 @@ pub enum Scale {
 pub struct Sizes {
     /// Tenants, the smallest first.
     pub tenants: Vec<Size>,
+    /// A tenant that takes minutes.
+    pub large: Size,
+    /// A tenant that takes hours.
+    pub huge: Size,
     /// The tenant of the row about another tenant's small transactions.
     pub beside: Size,
     /// Objects that are deleted at once.
@@ -56,7 +60,9 @@ impl Scale {
     pub fn sizes(self) -> Sizes {
         match self {
             Self::Small => Sizes {
-                tenants: vec![Size::new(1, 100), Size::new(10, 100)],
+                tenants: vec![Size::new(1, 100), Size::new(2, 100)],
+                large: Size::new(10, 100),
+                huge: Size::new(20, 100),
                 beside: Size::new(10, 100),
                 bursts: vec![5, 10],
                 idle: [5, 20],
@@ -68,8 +74,10 @@ impl Scale {
                 tables: 20,
                 deletions: 5,
             },
-            Self::Full => Sizes {
-                tenants: [1, 10, 100, 1000].map(|flows| Size::new(flows, 1000)).to_vec(),
+            Self::Full | Self::Huge => Sizes {
+                tenants: [1, 10, 100].map(|flows| Size::new(flows, 1000)).to_vec(),
+                large: Size::new(1000, 1000),
+                huge: Size::new(10_000, 1000),
                 beside: Size::new(100, 1000),
                 bursts: vec![300, 1500],
                 idle: [300, 10_000],
@@ -81,19 +89,6 @@ impl Scale {
                 tables: 140,
                 deletions: 100,
             },
-            Self::Huge => Sizes { tenants: vec![Size::new(10_000, 1000)], ..Self::Full.sizes() },
         }
-    }
-}
-
-impl Sizes {
-    /// How often the erasure of this tenant is measured. The largest take minutes, and spread less.
-    pub fn repeats_of(&self, size: Size) -> usize {
-        if size.rows() > 5_000_000 { self.repeats.min(3) } else { self.repeats }
-    }
-
-    /// The same beside an old snapshot.
-    pub fn repeats_beside_a_snapshot(&self, size: Size) -> usize {
-        if size.rows() > 5_000_000 { 1 } else { self.repeats.min(3) }
     }
 }
