@@ -116,7 +116,7 @@ async fn deletion(subject: &Subject, namesakes: Namesakes, context: &Context) ->
         let rows_left = facts.ledger.is_none()
             && facts.organization == Presence::Absent
             && context.database.rows(&facts.key, plan).await? > 0;
-        let size = size(subject, &tenant, context).await?;
+        let size = size(subject, facts, plan, context).await?;
         let circumstances = Circumstances {
             successor,
             rows_left,

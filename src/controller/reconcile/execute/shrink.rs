@@ -7,7 +7,6 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::erase::{FRESH, explained, still_wanted};
 use super::removal::{Removal, outdated};
-use super::remove::unwanted;
 use crate::api::condition::stage;
 use crate::api::status::DeletionStep;
 use crate::cascade::shrink::{Begun, Progress as Shown, Shrunk};
@@ -61,7 +60,7 @@ pub(super) async fn shrink(removal: &Removal<'_>, take_from: Option<&str>, estim
     };
     Ok(match turn {
         Turn::Done => Part::Done(place),
-        Turn::Unwanted => Part::Later(Box::new(unwanted(removal))),
+        Turn::Unwanted => Part::Later(Box::new(removal.unwanted())),
         Turn::Waits(Wait { waiting_for, again }) => {
             let progress = Progress { waiting_for: Some(waiting_for), ..now(removal, estimated) };
             keep_for(place, again);
