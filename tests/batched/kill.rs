@@ -6,8 +6,9 @@ use kube::ResourceExt as _;
 use testbed::Signal;
 
 use super::places::slow_outputs;
-use super::*;
+use super::{Arc, Variant, World, launch, nothing_under_way, numbers, numbers_of};
 use crate::support::PATIENCE;
+use crate::tests;
 
 tests![fifty_kills_at_random];
 

@@ -1,6 +1,7 @@
 //! One large deletion at a time, and small ones beside it.
 
-use super::*;
+use super::{Arc, Scene, Seen, Variant, World, json, launch, seed};
+use crate::tests;
 
 tests![one_large_deletion_at_a_time_and_small_ones_beside_it];
 

@@ -1,6 +1,7 @@
 //! An object whose deletion had begun is gone: its finalizer was taken away by force.
 
-use super::*;
+use super::{Arc, Large, Variant, World};
+use crate::tests;
 
 tests![what_a_gone_object_left_is_not_used_and_can_be_finished];
 

@@ -1,6 +1,7 @@
 //! A large tenant that goes, with and without what comes in between.
 
-use super::*;
+use super::{Arc, BEFORE, Large, Scene, Seen, Variant, World, json, numbers};
+use crate::tests;
 
 tests![
     a_large_organization_goes_in_pages_and_says_so,

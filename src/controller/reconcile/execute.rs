@@ -1,5 +1,6 @@
 //! Carries a decision out, and returns how that ended.
 
+mod blocked;
 mod blockers;
 mod erase;
 mod live;
@@ -10,12 +11,11 @@ mod wait;
 
 use super::decide::Decision;
 use super::observe::Observation;
-use crate::api::Reason;
 use crate::controller::backoff::{AFTER_A_CHANGE, resync};
 use crate::controller::context::Context;
-use crate::domain::decide::keep_data;
 use crate::domain::reconciliation::{Ended, Reconciliation};
-use crate::domain::{Blame, Effect, Failure, Subject};
+use crate::domain::{Blame, Failure};
+use blocked::blocked;
 use removal::Removal;
 
 /// Carries a decision out.
@@ -52,23 +52,8 @@ fn rows_gone_unseen(observation: &Observation, failure: Failure) -> Reconciliati
     Reconciliation { again: Some(AFTER_A_CHANGE), ..reconciliation }
 }
 
-/// A deletion that failed.
-fn blocked(observation: &Observation, failure: Failure) -> Reconciliation {
-    let failure = with_way_out(failure.or_effect(Effect::NothingThisTime), &observation.subject);
-    Reconciliation::failed(&observation.subject, observation.observed.clone(), failure)
-}
-
 /// A fault of the plan is cleared for all live objects at once, and then the drift poller requeues this one.
 fn cured_for_all(reconciliation: Reconciliation) -> Reconciliation {
     let of_the_plan = reconciliation.failure().is_some_and(|f| f.blame == Blame::Plan);
     Reconciliation { again: if of_the_plan { Some(resync()) } else { reconciliation.again }, ..reconciliation }
-}
-
-/// An id that is no value of the key's type can have no rows, but an error is never taken for an absence: a person says
-/// that nothing has to be deleted.
-fn with_way_out(failure: Failure, subject: &Subject) -> Failure {
-    if failure.reason != Reason::InvalidOrganizationId {
-        return failure;
-    }
-    failure.remedy(format!("{} # an id that is not a valid key has no data to delete", keep_data(&subject.name)))
 }

@@ -1,6 +1,5 @@
 //! Whether an organization is so large that its rows go in pages.
 
-use super::observe::Tenant;
 use crate::api::{DeletionPolicy, Reason};
 use crate::config::Unpageable;
 use crate::controller::context::Context;
@@ -8,11 +7,15 @@ use crate::controller::known_size::KnownSize;
 use crate::domain::decide::Size;
 use crate::domain::facts::{Facts, Presence};
 use crate::domain::{Effect, Failure, Subject};
-use planner::ErasePlan;
+use planner::{CompiledPlan, ErasePlan};
 
 /// How large an organization is whose deletion may erase. A small one that was counted lately costs no query.
-pub(super) async fn size(subject: &Subject, tenant: &Tenant, context: &Context) -> Result<Size, Failure> {
-    let Tenant { plan, facts, .. } = tenant;
+pub(super) async fn size(
+    subject: &Subject,
+    facts: &Facts,
+    plan: &CompiledPlan,
+    context: &Context,
+) -> Result<Size, Failure> {
     if let Some(begun) = facts.under_way() {
         return Ok(Size::Large { estimated: begun.estimated });
     }

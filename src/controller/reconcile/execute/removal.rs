@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use super::blocked;
+use super::blocked::blocked;
 use crate::api::Reason;
+use crate::api::condition::stage;
 use crate::api::status::ClaimStatus;
+use crate::controller::backoff::AFTER_A_CHANGE;
 use crate::controller::context::Context;
 use crate::controller::reconcile::observe::Observation;
 use crate::domain::decide::{Circumstances, Size};
@@ -60,6 +62,18 @@ impl<'a> Removal<'a> {
         let interrupted = failure.reason == Reason::ErasureInterrupted;
         let reconciliation = blocked(self.observation, failure).after_pages(&begun);
         Reconciliation { again: interrupted.then_some(INTERRUPTED).or(reconciliation.again), ..reconciliation }
+    }
+
+    /// An erasure that is not wanted any more: the object changed.
+    pub(super) fn unwanted(&self) -> Reconciliation {
+        let message = match self.with.size {
+            Size::Large { .. } => "The object changed before the erasure went on; the operator reads the object again.",
+            _ => {
+                "The object changed before the first row was deleted. Nothing was deleted; the operator reads the object \
+                 again."
+            }
+        };
+        self.under_way(Deletion::at(self.subject().policy, stage::PENDING, message), AFTER_A_CHANGE)
     }
 
     /// A deletion that is under way and goes on after `again`.

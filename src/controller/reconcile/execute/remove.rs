@@ -12,7 +12,6 @@ use crate::api::condition::stage;
 use crate::api::status::DeletionStep;
 use crate::cascade::erase::Erasure;
 use crate::cascade::verify::Verification;
-use crate::controller::backoff::AFTER_A_CHANGE;
 use crate::controller::context::Context;
 use crate::domain::completion::CompletionProof;
 use crate::domain::decide::{Awaited, KeepBecause, Remove, Size, interrupted};
@@ -64,7 +63,7 @@ pub(super) async fn remove(removal: &Removal<'_>, decision: Remove) -> Result<Re
             Ok(Ok(Erasure::Completed(proof))) => proof,
             Ok(Ok(Erasure::Unverified { steps })) => return Ok(unverified(removal, steps)),
             Ok(Ok(Erasure::PlanOutdated)) => return Err(activated_again(removal, outdated()).await),
-            Ok(Ok(Erasure::Unwanted)) => return Ok(unwanted(removal)),
+            Ok(Ok(Erasure::Unwanted)) => return Ok(removal.unwanted()),
             Ok(Err(later)) => return Ok(*later),
             Err(failure) => return Err(activated_again(removal, failure).await),
         },
@@ -128,16 +127,6 @@ fn unverified(removal: &Removal<'_>, steps: Vec<DeletionStep>) -> Reconciliation
     let message = "Everything was erased. After the drain time, the operator counts the unprotected tables again.";
     let deletion = Deletion { steps, ..Deletion::at(removal.subject().policy, stage::VERIFYING, message) };
     removal.under_way(deletion, removal.context.settings.drain)
-}
-
-pub(super) fn unwanted(removal: &Removal<'_>) -> Reconciliation {
-    let message = match removal.with.size {
-        Size::Large { .. } => "The object changed before the erasure went on; the operator reads the object again.",
-        _ => {
-            "The object changed before the first row was deleted. Nothing was deleted; the operator reads the object again."
-        }
-    };
-    removal.under_way(Deletion::at(removal.subject().policy, stage::PENDING, message), AFTER_A_CHANGE)
 }
 
 /// Keeps the data and leaves a record if that is possible within seconds. Fails if the database says that rows are gone.

@@ -7,7 +7,6 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::erase::{FRESH, explained, still_wanted};
 use super::removal::{Removal, outdated};
-use super::remove::unwanted;
 use crate::api::condition::stage;
 use crate::api::status::DeletionStep;
 use crate::cascade::shrink::{Begun, Progress as Shown, Shrunk};
@@ -51,17 +50,17 @@ pub(super) async fn shrink(removal: &Removal<'_>, take_from: Option<&str>, estim
     let Some(place) = removal.context.places.take(&subject.uid, &subject.name) else {
         return Ok(Part::Later(Box::new(waits_for_place(removal, estimated))));
     };
-    let turn = match turn(removal, take_from, estimated).await {
+    let turn = match Box::pin(turn(removal, take_from, estimated)).await {
         Ok(Some(turn)) => turn,
         Ok(None) => {
             let plan = removal.context.plan.refresh().await?;
-            turn(&Removal { plan: &plan, ..*removal }, take_from, estimated).await?.ok_or_else(outdated)?
+            Box::pin(turn(&Removal { plan: &plan, ..*removal }, take_from, estimated)).await?.ok_or_else(outdated)?
         }
         Err(failure) => return Err(explained(removal, failure).await),
     };
     Ok(match turn {
         Turn::Done => Part::Done(place),
-        Turn::Unwanted => Part::Later(Box::new(unwanted(removal))),
+        Turn::Unwanted => Part::Later(Box::new(removal.unwanted())),
         Turn::Waits(Wait { waiting_for, again }) => {
             let progress = Progress { waiting_for: Some(waiting_for), ..now(removal, estimated) };
             keep_for(place, again);
@@ -103,7 +102,7 @@ async fn turn(removal: &Removal<'_>, take_from: Option<&str>, estimated: i64) ->
         Err(wait) => return Ok(Some(Turn::Waits(wait))),
     };
     let page = removal.context.pacing.page();
-    let shrinking = database.shrink(removal.actor(), removal.plan, page, |page| pages.after(page));
+    let shrinking = Box::pin(database.shrink(removal.actor(), removal.plan, page, |page| pages.after(page)));
     Ok(match pages.with_standbys(shrinking).await? {
         Shrunk::More(shown) => Some(Turn::More(shown, pages.ended())),
         Shrunk::Done(_) => Some(Turn::Done),
