@@ -445,8 +445,10 @@ async fn a_plan_shows_what_one_statement_deletes(world: Arc<World>) {
         shown["steps"].as_array().expect("steps").iter().map(|step| &step["statement"]).collect();
     assert_eq!(statements, [1, 2]);
     assert_eq!(shown["steps"][1]["sql"]["what"], "delete from users, organizations");
-    let after: Vec<&Value> = shown["after"].as_array().expect("statements").iter().map(|sql| &sql["what"]).collect();
-    assert_eq!(after, [""; 0], "the organization is deleted before, and foreign keys prove that nothing is left");
+    assert!(
+        shown["after"].is_null(),
+        "the organization is deleted before, and foreign keys prove that nothing is left"
+    );
 
     let said = run_at(&scene, &url, &["rehearse", "--config", &file, "--id", "a", "-o", "json"]).await.with(0);
     assert_eq!((deleted(&said.json()), &said.json()["organizations"]), (4, &json!(1)), "{}", said.out);
