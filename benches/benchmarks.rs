@@ -25,6 +25,7 @@ use support::{World, path};
 #[derive(Debug, Parser)]
 #[command(
     name = "benchmarks",
+    bin_name = "cargo bench --bench benchmarks --",
     max_term_width = 100,
     after_help = "Examples:
   make bench                                    every part at full scale: about an hour and 25 GB of disk
