@@ -388,7 +388,9 @@ const FIRST_VERSION: &str = r"ALTER TABLE organization_operator.earlier_captured
     FROM organization_operator.captured_keys c LEFT JOIN LATERAL unnest(c.keys) k(key) ON true
     GROUP BY c.erasure, c.key_set;
     DROP TABLE organization_operator.captured_keys;
-    ALTER TABLE organization_operator.ledger DROP COLUMN written;
+    DROP TABLE organization_operator.erasures, organization_operator.standbys;
+    ALTER TABLE organization_operator.ledger DROP COLUMN written, DROP CONSTRAINT ledger_outcome_check,
+        ADD CONSTRAINT ledger_outcome_check CHECK (outcome IN ('Erased', 'Deactivated', 'Retained', 'NotFound', 'Transferred'));
     DELETE FROM organization_operator.migrations WHERE version > 1";
 
 /// Columns, constraints and owners of the operator's own schema, as one text.

@@ -21,7 +21,7 @@ tests![
 const NOTES: &str =
     "CREATE TABLE notes (id bigint PRIMARY KEY, user_id uuid REFERENCES users, flow_id uuid REFERENCES flows);
     CREATE INDEX ON notes (user_id); CREATE INDEX ON notes (flow_id);
-    GRANT SELECT, DELETE ON notes TO organization_operator";
+    GRANT SELECT, DELETE ON notes TO organization_operator; GRANT UPDATE (id) ON users TO organization_operator";
 
 /// The platform's plan with these steps after its own.
 fn with(steps: &[Value]) -> Value {

@@ -14,6 +14,9 @@ GRANT USAGE ON SCHEMA public TO organization_operator;
 -- The steps of the plan: count and delete.
 GRANT SELECT, DELETE ON users, flows, flow_executions, task_outputs, task_statuses TO organization_operator;
 
+-- The pages of a large deletion lock the rows to which other rows belong (SELECT .. FOR SHARE). That needs UPDATE on one column.
+GRANT UPDATE (id) ON flows, flow_executions TO organization_operator;
+
 -- The organization, with its activation. SELECT .. FOR UPDATE, which protects the deletion from late inserts, needs UPDATE on at
 -- least one column. So a plan without `active` also needs this grant on some column.
 GRANT SELECT, DELETE, UPDATE (is_active) ON organizations TO organization_operator;

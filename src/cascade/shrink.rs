@@ -19,13 +19,13 @@ use crate::api::Reason;
 use crate::api::status::DeletionStep;
 use crate::db::Database;
 use crate::db::error::{During, OrFailure as _};
-use crate::db::transaction::{commit, server};
+use crate::db::transaction::{commit, rollback, server};
 use crate::domain::facts::UnderWay;
 use crate::domain::{Effect, Failure, decide};
 pub use crate::pace::{Next, PageDone};
 use crate::store::claim::lock_claim;
 use crate::store::{Actor, erasures, ledger};
-use page::Page;
+use page::{Page, not_begun};
 use planner::CompiledPlan;
 pub use size::Estimate;
 
@@ -137,9 +137,11 @@ impl Database {
         }
         lock_claim(&mut tx, actor, take_from).await?;
         if ledger::entry_of(&mut tx, actor.cluster, &actor.subject.uid).await?.is_some_and(|entry| !entry.may_go_on()) {
+            rollback(tx).await?;
             return Ok(Begun::Recorded);
         }
         if !schema::unchanged(&mut tx, plan).await? {
+            rollback(tx).await?;
             return Ok(Begun::PlanOutdated);
         }
         erasures::begin(&mut tx, actor, &plan.digest, estimated).await?;
@@ -154,6 +156,7 @@ impl Database {
         let during = During::action("finding the rows to which nothing else refers");
         let captured = exclusive::find(&mut tx, erase, key).await.or_failure(during)?;
         let found = some_blockers(&mut tx, key, &erase.preflight, &captured).await?;
+        rollback(tx).await?;
         Failure::blocked_by(&found).map_or(Ok(()), |blocked| Err(blocked.effect(Effect::NothingThisTime)))
     }
 
@@ -215,9 +218,4 @@ impl Database {
             }
         }
     }
-}
-
-/// The object has the claim, and no deletion in pages has begun.
-fn not_begun() -> Failure {
-    Failure::new(Reason::SerializationFailure, "the deletion in pages has not begun, or has ended meanwhile")
 }

@@ -36,6 +36,11 @@ pub(crate) async fn commit(tx: Transaction<'static, Postgres>) -> Result<(), Fai
     })
 }
 
+/// Ends a transaction that changed nothing, and waits for that: what follows must not run beside it.
+pub(crate) async fn rollback(tx: Transaction<'static, Postgres>) -> Result<(), Failure> {
+    tx.rollback().await.or_failure(During::action("rolling back"))
+}
+
 /// Checks now what COMMIT would check: deferred foreign keys and constraint triggers.
 pub(crate) async fn check_constraints(connection: &mut PgConnection) -> Result<(), Failure> {
     own("SET CONSTRAINTS ALL IMMEDIATE").execute(connection).await.map_err(|e| refused_at_commit(&e))?;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::hours::Hours;
 use super::load::{Load, Stand};
+use super::page::{Moment, Next, PageDone};
 use super::waiting::{Wait, WaitingFor};
-use super::{Moment, Next, PageDone};
 
 /// How long pages rest, in percent of the time that they took, so that others get the processor and the disk.
 const REST_PERCENT: u32 = 100;

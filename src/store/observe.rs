@@ -10,6 +10,7 @@ use crate::db::Database;
 use crate::db::error::{During, OrFailure as _, Unreadable};
 use crate::db::organization::{canonical, find};
 use crate::db::statement::{own, time};
+use crate::db::transaction::rollback;
 use crate::domain::facts::{Claim, Facts, Presence};
 use crate::domain::{Failure, Subject};
 use planner::CompiledPlan;
@@ -30,17 +31,18 @@ impl Database {
     /// Fails when the database cannot be read or the id is no value of the key's type.
     pub async fn observe(&self, cluster: &str, subject: &Subject, plan: &CompiledPlan) -> Result<Facts, Failure> {
         let mut tx = self.begin().await?;
-        // The pool rolls back what only read, and nobody waits for it.
-        match at_once(&mut tx, cluster, subject, plan).await {
-            Ok(Some(facts)) => return Ok(facts),
-            Ok(None) => {}
+        let facts = match at_once(&mut tx, cluster, subject, plan).await {
+            Ok(Some(facts)) => facts,
+            Ok(None) => facts(&mut tx, cluster, subject, plan).await?,
             // One statement cannot say what failed.
             Err(_) => {
                 drop(tx);
                 tx = self.begin().await?;
+                facts(&mut tx, cluster, subject, plan).await?
             }
-        }
-        facts(&mut tx, cluster, subject, plan).await
+        };
+        rollback(tx).await?;
+        Ok(facts)
     }
 }
 

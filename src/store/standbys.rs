@@ -18,6 +18,9 @@ const LOAD: &str = "SELECT current_setting('cluster_name') AS server, r.applicat
     pg_wal_lsn_diff(pg_current_wal_insert_lsn(), r.replay_lsn)::bigint AS behind
 FROM (SELECT) one LEFT JOIN pg_stat_replication r ON true";
 
+/// Who may see how far standbys are. A role with `NOINHERIT` may act as this one if it is a member.
+const SEES: &str = "SELECT pg_has_role('pg_read_all_stats', 'MEMBER')";
+
 /// A physical slot usually has the name of its standby, and remains while the standby is away.
 const KNOWN: &str = "SELECT application_name FROM pg_stat_replication
 UNION SELECT slot_name::text FROM pg_replication_slots WHERE slot_type = 'physical'
@@ -69,11 +72,7 @@ impl Database {
     /// Fails if the database cannot be read.
     pub async fn sees_replay_lag(&self) -> Result<bool, Failure> {
         let mut tx = self.begin().await?;
-        let sees = own("SELECT pg_has_role('pg_read_all_stats', 'USAGE')")
-            .fetch_one(&mut *tx)
-            .await
-            .and_then(|row| row.try_get(0))
-            .or_failure(DURING)?;
+        let sees = sees(&mut tx).await.or_failure(DURING)?;
         tx.rollback().await.or_failure(DURING)?;
         Ok(sees)
     }
@@ -118,7 +117,15 @@ const DURING: During<'static> = During {
     values: crate::db::error::Values::Columns,
 };
 
+async fn sees(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    own(SEES).fetch_one(connection).await?.try_get(0)
+}
+
+/// In a transaction, which nothing follows.
 async fn load(connection: &mut PgConnection) -> Result<Load, sqlx::Error> {
+    if sees(&mut *connection).await? {
+        own("SET LOCAL ROLE pg_read_all_stats").execute(&mut *connection).await?;
+    }
     let mut load = Load::default();
     for row in own(LOAD).fetch_all(connection).await? {
         load.server = row.try_get("server")?;

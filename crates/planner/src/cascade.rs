@@ -3,11 +3,11 @@
 mod pages;
 mod partition;
 mod preflight;
+mod table;
 
 use std::ops::{Deref, DerefMut};
 
 use crate::captured::KeySet;
-use crate::catalog::TableId;
 use crate::limits::COUNT_LIMIT;
 use crate::query::Query;
 use crate::statement::Statement;
@@ -15,6 +15,7 @@ use crate::step::StepId;
 pub use pages::{Because, Guard, NotPaged, PagedTable, TableSize};
 pub use partition::{OwnPartition, Removal};
 pub use preflight::{AmbiguousRows, Check, Preflight, SharedRows};
+pub use table::PlanTable;
 
 /// The entity whose rows are the organization's users: counted exactly and shown in a column.
 pub const USERS: &str = "users";
@@ -120,17 +121,6 @@ pub struct Cascade {
     pub not_paged: Vec<NotPaged>,
     /// Estimates how large a deletion is.
     pub sizes: Vec<TableSize>,
-}
-
-/// A table of the plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlanTable {
-    /// Its identity.
-    pub id: TableId,
-    /// Its name.
-    pub name: String,
-    /// The entity under which its rows are counted.
-    pub entity: String,
 }
 
 /// An entity with its tables.

@@ -52,7 +52,7 @@ pub fn compile(plan: &Plan, catalog: &Catalog, role: &str) -> Result<CompiledPla
     relations::report_relations(plan, catalog, &mut faults);
     let together = cascade.as_ref().is_some_and(Cascade::organization_is_in_a_cycle);
     rules::report_rules(plan, catalog, together, &mut faults);
-    let warnings = warnings(plan, catalog, cascade.as_ref(), faults.of_schema());
+    let warnings = warnings((plan, catalog, role), cascade.as_ref(), faults.of_schema());
     let verdict = match cascade {
         Some(cascade) if faults.is_empty() => Verdict::Ready(Box::new(ErasePlan::new(cascade))),
         Some(cascade) => Verdict::Blocked { faults: faults.into_faults(), cascade: Some(Box::new(cascade)) },

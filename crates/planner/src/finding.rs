@@ -85,6 +85,8 @@ pub enum Kind {
     Unprotected,
     /// Rows are deleted one by one although the plan says that they go with their partition.
     PartitionKept,
+    /// Rows are not deleted in pages, because the operator's role may not lock the rows to which they belong.
+    NotPaged,
     /// A foreign key that PostgreSQL never checked for older rows.
     NotValid,
     /// Rows that belong to no organization, because every column that would say to which is NULL.

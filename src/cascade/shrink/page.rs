@@ -8,15 +8,15 @@ use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row as _};
 
 use super::super::changed::classified;
 use super::super::{schema, written};
-use super::{PageDone, not_begun};
 use crate::api::Reason;
 use crate::api::status::DeletionStep;
 use crate::db::Database;
 use crate::db::error::{During, OrFailure as _};
 use crate::db::statement::own;
-use crate::db::transaction::{commit, server};
+use crate::db::transaction::{commit, rollback, server};
 use crate::domain::facts::UnderWay;
 use crate::domain::{Failure, decide, written as sums};
+use crate::pace::PageDone;
 use crate::store::Actor;
 use crate::store::claim::lock_claim;
 use crate::store::erasures::{self, Cursor, Locked, Written};
@@ -70,14 +70,17 @@ impl Database {
                 return Err(not_begun());
             };
             if locked.plan_digest != plan.digest {
+                rollback(tx).await?;
                 return Ok(Page::OtherPlan(locked.under_way.estimated));
             }
             if !schema::unchanged(&mut tx, plan).await? {
+                rollback(tx).await?;
                 return Ok(Page::PlanOutdated);
             }
             let erase = plan.erase()?;
             let began = Instant::now();
             let Some(place) = next_place(&mut tx, erase, &locked.cursor, page).await? else {
+                rollback(tx).await?;
                 return Ok(Page::None(locked.under_way));
             };
             let Locked { mut under_way, written, wal, .. } = locked;
@@ -236,6 +239,11 @@ fn count_in(deleted: &mut Vec<DeletionStep>, erase: &ErasePlan, table: &PlanTabl
     let entity = erase.entities.iter().find(|entity| entity.name == table.entity);
     let tables = entity.map_or_else(|| vec![table.name.clone()], |entity| entity.tables.clone());
     deleted.push(DeletionStep { entity: table.entity.clone(), tables, found: rows, deleted: rows });
+}
+
+/// The object has the claim, and no deletion in pages has begun.
+pub(super) fn not_begun() -> Failure {
+    Failure::new(Reason::SerializationFailure, "the deletion in pages has not begun, or has ended meanwhile")
 }
 
 #[cfg(test)]

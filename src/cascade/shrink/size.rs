@@ -6,8 +6,8 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use crate::db::Database;
 use crate::db::error::{During, OrFailure as _};
 use crate::domain::Failure;
-use planner::CompiledPlan;
 use planner::cascade::TableSize;
+use planner::{COUNT_LIMIT, CompiledPlan};
 
 /// About how many rows an organization has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,8 @@ pub struct Estimate {
 
 impl Database {
     /// Counts the organization's rows, and no more than `limit` + 1 of them. If there are more, it asks the statistics of
-    /// `PostgreSQL` how many there are, which may be far from the truth, but never says fewer than were counted.
+    /// `PostgreSQL` how many there are, which may be far from the truth. So the rows of each table are counted as well, up to
+    /// [`COUNT_LIMIT`].
     ///
     /// # Errors
     /// Fails when the plan must not be used or the database cannot be read.
@@ -40,8 +41,12 @@ impl Database {
             return Ok(Estimate { rows: sum, exact: true });
         }
         sum = 0;
-        for (size, rows) in counted {
-            sum += explain(&mut tx, size, key).await.or_failure(during)?.max(rows);
+        for (size, mut rows) in counted {
+            if rows <= COUNT_LIMIT {
+                rows = count(&mut tx, size, key, COUNT_LIMIT + 1).await.or_failure(during)?;
+            }
+            let all = rows <= COUNT_LIMIT;
+            sum += if all { rows } else { explain(&mut tx, size, key).await.or_failure(during)?.max(rows) };
         }
         tx.rollback().await.or_failure(during)?;
         Ok(Estimate { rows: sum, exact: false })

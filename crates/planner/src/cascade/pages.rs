@@ -1,6 +1,6 @@
 //! Deleting in pages: from which tables a large deletion deletes in short transactions before the last one, which ends it.
 
-use super::PlanTable;
+use super::table::PlanTable;
 use crate::statement::Statement;
 
 /// A table from which rows are deleted page by page. A page is a range of blocks of the table, of each of its partitions at

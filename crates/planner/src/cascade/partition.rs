@@ -1,6 +1,6 @@
 //! Partitions that can hold only one organization's rows, and that go with them.
 
-use super::PlanTable;
+use super::table::PlanTable;
 use crate::catalog::TableId;
 use crate::identifier::Table;
 use crate::statement::Statement;

@@ -1,0 +1,38 @@
+//! A page, and what follows it.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+
+/// What a page did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageDone {
+    /// Rows that it deleted.
+    pub rows: i64,
+    /// How long it took, from the beginning of its transaction to the end of its COMMIT.
+    pub took: Duration,
+    /// How much the server's write-ahead log grew meanwhile, in bytes, whoever wrote it.
+    pub wal_bytes: u64,
+    /// The table.
+    pub table: String,
+}
+
+/// What follows a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The next page, at once.
+    Continue,
+    /// The next page, after a pause.
+    Pause(Duration),
+    /// No page for now.
+    Stop,
+}
+
+/// A point in time, by both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Time since the process began, by a clock that never jumps: pauses are measured by it.
+    pub at: Duration,
+    /// The time of day, for the hours.
+    pub clock: Timestamp,
+}
