@@ -56,26 +56,22 @@ pub(super) async fn cascade(
     run.forget_shared_parts().await?;
     run.refuse_blocked(&erase.preflight).await?;
     // Where nothing can interfere, the deletes remove what they find, and say how much that is.
-    let found = match erase.may_interfere {
-        true => Some(run.count(&erase.count, During::action("counting")).await?),
-        false => None,
-    };
+    let found =
+        if erase.may_interfere { Some(run.count(&erase.count, During::action("counting")).await?) } else { None };
     if !wanted.await? {
         return Ok(Attempt::Unwanted);
     }
-    let before = match erase.may_interfere {
-        true => written::before(run.connection).await?,
-        false => Before::nothing_to_come(),
-    };
+    let before = if erase.may_interfere { written::before(run.connection).await? } else { Before::nothing_to_come() };
     run.detach().await?;
     let organizations = plan.root.table.name();
     let there =
         delete::Before { found: found.as_deref(), organizations: &organizations, present, partitions: &partitions };
     let Gone { rows: deleted, organizations } = run.delete(erase.deletes.iter(), &there).await?;
     // Foreign keys prove something when the organization's row goes, and only then.
-    let proof = match organizations == 1 && !erase.may_interfere {
-        true => run.nothing_left_unproven().await?,
-        false => run.nothing_left().await?,
+    let proof = if organizations == 1 && !erase.may_interfere {
+        run.nothing_left_unproven().await?
+    } else {
+        run.nothing_left().await?
     };
     run.parents_accounted_for().await?;
     run.none_left_behind().await?;

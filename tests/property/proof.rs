@@ -80,7 +80,7 @@ async fn an_engine_that_does_not_look_for_moved_parents_takes_rows_of_others(wor
         assert!(!erase.may_interfere && erase.accounted && erase.recount_unproven.is_none());
         let compiled = if trusts { trusting(&compiled) } else { compiled };
         let moves = async { ground.execute("UPDATE flows SET organization_id = 2 WHERE id = 1").await };
-        let ended = ground.cascade_while(&compiled, "1", moves).await;
+        let ended = Box::pin(ground.cascade_while(&compiled, "1", moves)).await;
         let theirs = ground.number("SELECT count(*) FROM runs WHERE flow_id = 1").await;
         if trusts {
             assert!(matches!(ended, Ok(Erasure::Completed(_))), "{ended:?}");

@@ -53,6 +53,7 @@ impl DerefMut for ErasePlan {
 
 /// Every statement that erases one organization, in order.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a property of its own of the plan and its schema")]
 pub struct Cascade {
     /// Entities in the order of deletion, with their tables.
     pub entities: Vec<Entity>,

@@ -9,6 +9,7 @@ mod digest;
 mod effort;
 mod exclusive;
 mod faults;
+mod kept;
 mod nobodys;
 mod organization;
 mod ownership;

@@ -3,19 +3,23 @@
 use super::effort::Effort;
 use super::exclusive::Scope;
 use super::faults::Collector;
+use super::kept::Kept;
 use super::ownership::{captured_columns, parent_keys, parents_to_lock, protected_steps};
-use super::resolve::{Resolved, Steps, resolve};
+use super::resolve::{Steps, resolve};
 use super::rows::{self, row_sets};
 use super::sequence::{self, Sequence, Set, TableSteps};
 use super::statements::{self, Deleting, Keeping};
+<<<<<<< HEAD
 use super::{ambiguous, captures, checks, detach, exclusive, nobodys, pages, partitions, proof, shared};
 use crate::captured::KeySet;
+=======
+use super::{ambiguous, captures, checks, detach, exclusive, nobodys, proof, shared};
+>>>>>>> ha
 use crate::cascade::{Cascade, Delete, DeletedTable, Entity, PlanTable, Preflight, USERS};
 use crate::catalog::{Catalog, TableId, TableProperties};
 use crate::limits::COUNT_LIMIT;
 use crate::plan::Plan;
 use crate::root::Root;
-use crate::step::{PerStep, StepId};
 
 /// Compiles the steps. Returns `None` if names could not be resolved; the faults say why.
 pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut Collector) -> Option<Cascade> {
@@ -41,25 +45,7 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
     let sets = captures::key_sets(&steps, &protected);
     let may_interfere = proof::may_interfere(&steps, catalog, root);
     let proven = proof::proven(&steps, catalog, root);
-    // Which keys a delete has to add: those by which somebody searches afterwards.
-    let add = sets.map(|step, sets| {
-        let searched = |set: &&KeySet| {
-            let children = |(child, to): (StepId, &Resolved<'_>)| {
-                to.links.iter().any(|(parent, pairs)| {
-                    let columns = pairs.iter().map(|(_, column)| column);
-                    *parent == step
-                        && columns.eq(&set.columns)
-                        && (!proof::whole_table(&steps, &proven, child) || sequence.place(child) > sequence.place(step))
-                })
-            };
-            may_interfere || !set.whole || is_searched(&steps, &protected, step, set) || steps.iter().any(children)
-        };
-        sets.iter().filter(searched).cloned().collect::<Vec<_>>()
-    });
-    // Which captured keys a delete accounts for, so that nobody has to search those that are still there.
-    let accounted = !may_interfere && sets.values().flatten().all(|set| set.whole || !is_of_parent(&steps, set));
-    let account = sets
-        .map(|_, sets| sets.iter().filter(|set| accounted && is_of_parent(&steps, set)).cloned().collect::<Vec<_>>());
+    let Kept { add, account, accounted } = Kept::of(&steps, &sequence, &sets, &protected, (&proven, may_interfere));
     let none = sets.map(|_, _| Vec::new());
 
     let deleted = |set: &Set<'_>, same: &TableSteps<'_>| {
@@ -151,18 +137,6 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
         observes_referrers: steps.iter().any(|(id, s)| s.step.entity == USERS && exclusive::depends(&steps, id)),
         defer_constraints: catalog.foreign_keys.iter().any(|k| k.deferrable),
     })
-}
-
-/// Whether child rows are found by the keys of a set.
-fn is_of_parent(steps: &Steps<'_>, set: &KeySet) -> bool {
-    let mut links = steps.values().flat_map(|child| &child.links);
-    links.any(|(parent, pairs)| *parent == set.step && pairs.iter().map(|(_, column)| column).eq(&set.columns))
-}
-
-/// Whether the keys of a set are searched whatever the order of the deletes is: they are kept to count again, or they are all
-/// that says which rows a step has, or what must not be left behind.
-fn is_searched(steps: &Steps<'_>, protected: &PerStep<bool>, step: StepId, set: &KeySet) -> bool {
-    captures::is_kept(steps, protected, step) || steps[step].referenced.is_some() || !is_of_parent(steps, set)
 }
 
 fn entities(steps: &Steps<'_>, sequence: &Sequence<'_>) -> Vec<Entity> {

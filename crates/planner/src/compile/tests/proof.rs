@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::catalog::{Rule, TableProperties};
+use crate::query::Query;
 
 /// The platform's schema, with properties of its tables: without a trigger.
 fn quiet(flavour: Flavour) -> Catalog {
@@ -12,7 +13,7 @@ fn quiet(flavour: Flavour) -> Catalog {
 
 fn unproven(catalog: &Catalog) -> Vec<String> {
     let erase = erase(catalog);
-    erase.recount_unproven.iter().flat_map(|q| q.subjects()).map(|t| t.name.replace("public.", "")).collect()
+    erase.recount_unproven.iter().flat_map(Query::subjects).map(|t| t.name.replace("public.", "")).collect()
 }
 
 #[test]
