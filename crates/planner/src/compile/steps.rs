@@ -9,12 +9,7 @@ use super::resolve::{Steps, resolve};
 use super::rows::{self, row_sets};
 use super::sequence::{self, Sequence, Set, TableSteps};
 use super::statements::{self, Deleting, Keeping};
-<<<<<<< HEAD
 use super::{ambiguous, captures, checks, detach, exclusive, nobodys, pages, partitions, proof, shared};
-use crate::captured::KeySet;
-=======
-use super::{ambiguous, captures, checks, detach, exclusive, nobodys, proof, shared};
->>>>>>> ha
 use crate::cascade::{Cascade, Delete, DeletedTable, Entity, PlanTable, Preflight, USERS};
 use crate::catalog::{Catalog, TableId, TableProperties};
 use crate::limits::COUNT_LIMIT;
