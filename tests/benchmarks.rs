@@ -13,7 +13,7 @@ tests![every_row_has_its_figures, the_document_shows_the_numbers];
 async fn every_row_has_its_figures(world: Arc<World>) {
     let directory = tempfile::tempdir().expect("a directory");
     let parts = Part::all(Scale::Small);
-    let report = run(&world, Scale::Small, &parts, None, directory.path(), |_| ()).await;
+    let report = Box::pin(run(&world, Scale::Small, &parts, None, directory.path(), |_| ())).await;
     assert_eq!(report.sections.len(), parts.len());
     let mut measured = 0;
     for (name, section) in &report.sections {

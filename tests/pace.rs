@@ -19,7 +19,10 @@ pub fn tests() -> Vec<Test> {
 
 /// Those that need no standby.
 mod rates {
-    use super::*;
+    use super::{
+        a_standby_that_never_was_is_refused_at_the_start, bad_limits_are_refused_with_their_fields,
+        outside_its_hours_a_large_organization_waits_and_a_small_one_does_not, the_rate_is_kept_and_shown,
+    };
 
     crate::tests![
         the_rate_is_kept_and_shown,
@@ -30,7 +33,11 @@ mod rates {
 }
 
 mod standbys {
-    use super::*;
+    use super::{
+        Need, a_standby_that_is_late_stops_the_pages_until_it_has_caught_up,
+        an_expected_standby_that_is_away_stops_the_pages_and_not_the_operator,
+        without_the_privilege_to_see_the_standbys_nothing_is_guessed,
+    };
 
     crate::tests![needs Need::PgBaseBackup;
         a_standby_that_is_late_stops_the_pages_until_it_has_caught_up,

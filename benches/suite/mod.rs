@@ -70,7 +70,7 @@ impl Part {
         let mut sizes = scale.sizes();
         sizes.repeats = repeats.unwrap_or(sizes.repeats).max(1);
         let (rows, curves) = match self {
-            Self::Erasure => erasure::measure(world, &sizes).await,
+            Self::Erasure => Box::pin(erasure::measure(world, &sizes)).await,
             Self::Large => erasure::large(world, &sizes).await,
             Self::Beside => beside::measure(world, &sizes).await,
             Self::Bursts => bursts::measure(world, &sizes).await,
@@ -94,7 +94,7 @@ pub async fn run(
     let mut report = document::earlier(directory);
     for part in parts {
         let name: &str = part.into();
-        let section = part.measure(world, scale, repeats).await;
+        let section = Box::pin(part.measure(world, scale, repeats)).await;
         tell(&document::terminal(name, &section));
         report.sections.insert(name.to_owned(), section);
         // Whatever happens to the rest, this part is kept.

@@ -45,15 +45,14 @@ impl Database {
         plan.erase()?;
         let mut tx = self.begin().await.map_err(|f| f.or_effect(Effect::RolledBack))?;
         let own = lock_own_claim(&mut tx, actor).await.map_err(|f| f.or_effect(Effect::RolledBack))?;
-        let pid = match own {
-            Some(pid) => pid,
-            None => {
-                let server = server(&mut tx).await.map_err(|f| f.or_effect(Effect::RolledBack))?;
-                if server.standby {
-                    return Err(decide::on_a_standby().or_effect(Effect::RolledBack));
-                }
-                server.pid
+        let pid = if let Some(pid) = own {
+            pid
+        } else {
+            let server = server(&mut tx).await.map_err(|f| f.or_effect(Effect::RolledBack))?;
+            if server.standby {
+                return Err(decide::on_a_standby().or_effect(Effect::RolledBack));
             }
+            server.pid
         };
         let work = Box::pin(erase_and_record(tx, actor, plan, own.is_some(), wanted));
         self.naming_blockers(pid, work).await.map_err(|f| f.or_effect(Effect::RolledBack))

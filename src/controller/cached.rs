@@ -47,7 +47,7 @@ impl Cached {
     /// # Errors
     /// Fails with the reason if the operator cannot read the object.
     pub(super) fn object(&self) -> Result<Organization, String> {
-        let content = self.content.as_ref().map_err(|e| e.to_string())?;
+        let content = self.content.as_ref().map_err(ToString::to_string)?;
         let Kept { spec, status } = serde_json::from_slice(&content.text).map_err(|e| e.to_string())?;
         Ok(Organization { metadata: self.metadata.clone(), spec, status })
     }

@@ -75,7 +75,7 @@ impl Index {
     /// The names of the objects whose id may be this one in another spelling.
     pub(super) fn naming(&self, id: &str) -> Vec<String> {
         let state = self.lock();
-        state.names.by_id.get(&hash(id)).into_iter().flatten().map(|name| name.to_string()).collect()
+        state.names.by_id.get(&hash(id)).into_iter().flatten().map(ToString::to_string).collect()
     }
 
     /// Up to when the index has every object. Returns `None` if that is not known, or if there are objects that cannot be

@@ -10,7 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 use crate::api::Organization;
 
 /// An object that has a place and was not reconciled for so long has lost it: it may be gone.
-const FORGOTTEN: Duration = Duration::from_secs(60);
+const FORGOTTEN: Duration = Duration::from_mins(1);
 
 /// Places for large deletions. Correctness does not depend on them: claims and locks decide.
 pub(super) struct Places {

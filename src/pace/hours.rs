@@ -67,7 +67,7 @@ impl Hours {
         let day = if time < self.from { today } else { today.checked_add(1.day()).unwrap_or(today) };
         // If the clocks skip that time on that day, they show a later one then. If they show it twice, the first may be over.
         let opens = self.zone.to_ambiguous_timestamp(day.to_datetime(self.from));
-        let (first, second) = (opens.clone().compatible().ok(), opens.later().ok());
+        let (first, second) = (opens.compatible().ok(), opens.later().ok());
         Some([first, second].into_iter().flatten().find(|opens| *opens > now).unwrap_or(now + 1.minute()))
     }
 }
@@ -135,15 +135,12 @@ mod tests {
                 let year = now + k8s_openapi::jiff::SignedDuration::from_hours(24 * 366);
                 let mut open = 0;
                 while now < year {
-                    match hours.opens(now) {
-                        Some(opens) => {
-                            assert!(opens > now, "{hours} at {now}");
-                            now = opens;
-                        }
-                        None => {
-                            open += 1;
-                            now += k8s_openapi::jiff::SignedDuration::from_mins(7);
-                        }
+                    if let Some(opens) = hours.opens(now) {
+                        assert!(opens > now, "{hours} at {now}");
+                        now = opens;
+                    } else {
+                        open += 1;
+                        now += k8s_openapi::jiff::SignedDuration::from_mins(7);
                     }
                 }
                 assert!(open > 300, "{hours}: {open}");

@@ -28,15 +28,14 @@ pub(super) async fn size(
         return Ok(Size::Small);
     }
     let known = context.memory.with(&subject.uid, |object| object.size.filter(KnownSize::holds));
-    let size = match known {
-        Some(size) => size,
-        None => {
-            let limit = i64::try_from(threshold).unwrap_or(i64::MAX);
-            let estimate = context.database.size_of(&facts.key, plan, limit).await?;
-            let size = KnownSize::new(estimate.rows, estimate.rows >= limit);
-            context.memory.with(&subject.uid, |object| object.size = Some(size));
-            size
-        }
+    let size = if let Some(size) = known {
+        size
+    } else {
+        let limit = i64::try_from(threshold).unwrap_or(i64::MAX);
+        let estimate = context.database.size_of(&facts.key, plan, limit).await?;
+        let size = KnownSize::new(estimate.rows, estimate.rows >= limit);
+        context.memory.with(&subject.uid, |object| object.size = Some(size));
+        size
     };
     Ok(match (size.large, size.rows) {
         (false, _) => Size::Small,

@@ -106,7 +106,7 @@ impl Case {
 
     fn unpageable(self) -> Self {
         self.with(|c| {
-            c.size = Size::Unpageable(Box::new(Failure::new(Reason::SchemaMismatch, "nothing can go in pages")))
+            c.size = Size::Unpageable(Box::new(Failure::new(Reason::SchemaMismatch, "nothing can go in pages")));
         })
     }
 

@@ -14,7 +14,10 @@ use crate::cascade::{Cascade, Delete, DeletedTable, Entity, PlanTable, Preflight
 use crate::catalog::{Catalog, TableId, TableProperties};
 use crate::limits::COUNT_LIMIT;
 use crate::plan::Plan;
+use crate::query::Query;
 use crate::root::Root;
+use crate::row_set::RowSet;
+use crate::step::PerStep;
 
 /// Compiles the steps. Returns `None` if names could not be resolved; the faults say why.
 pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut Collector) -> Option<Cascade> {
@@ -41,7 +44,6 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
     let may_interfere = proof::may_interfere(&steps, catalog, root);
     let proven = proof::proven(&steps, catalog, root);
     let Kept { add, account, accounted } = Kept::of(&steps, &sequence, &sets, &protected, (&proven, may_interfere));
-    let none = sets.map(|_, _| Vec::new());
 
     let deleted = |set: &Set<'_>, same: &TableSteps<'_>| {
         // Afterwards, parents that the same statement deletes are gone.
@@ -67,8 +69,8 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
     let deletes: Vec<Delete> = sequence.sets.iter().map(|set| delete(set, &keeping)).collect();
     let unprotected = |same: &TableSteps<'_>| same.steps.iter().any(|&step| !protected[step]);
     let late_sets = || sequence.sets.iter().filter_map(|set| set.only(unprotected));
-    let late_deletes: Vec<Delete> =
-        late_sets().map(|set| delete(&set, &Keeping { add: &sets, account: &none })).collect();
+    let late = Keeping { add: &sets, account: &sets.map(|_, _| Vec::new()) };
+    let late_deletes: Vec<Delete> = late_sets().map(|set| delete(&set, &late)).collect();
     let late: Vec<TableId> = late_sets().flat_map(|set| set.tables).map(|same| same.info.id).collect();
     let all: Vec<&checks::Need<'_>> = needs.iter().collect();
     let preflight = |effort| Preflight {
@@ -112,13 +114,7 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
         deletes,
         late_deletes,
         recount: statements::count(sequence.tables(), &steps, &gone, None),
-        recount_unproven: statements::count(
-            sequence.tables().filter(|same| !proof::whole_table(&steps, &proven, same.first)),
-            &steps,
-            &gone,
-            None,
-        )
-        .if_any(),
+        recount_unproven: recount_unproven(&steps, &sequence, &proven, &gone),
         may_interfere,
         preflight: preflight(Effort::Whole),
         late_preflight: Preflight {
@@ -132,6 +128,17 @@ pub(super) fn compile(plan: &Plan, catalog: &Catalog, root: &Root, faults: &mut 
         observes_referrers: steps.iter().any(|(id, s)| s.step.entity == USERS && exclusive::depends(&steps, id)),
         defer_constraints: catalog.foreign_keys.iter().any(|k| k.deferrable),
     })
+}
+
+/// Counts the tables of which foreign keys do not prove that nothing is left.
+fn recount_unproven(
+    steps: &Steps<'_>,
+    sequence: &Sequence<'_>,
+    proven: &PerStep<bool>,
+    gone: &PerStep<RowSet>,
+) -> Option<Query<PlanTable>> {
+    let unproven = sequence.tables().filter(|same| !proof::whole_table(steps, proven, same.first));
+    statements::count(unproven, steps, gone, None).if_any()
 }
 
 fn entities(steps: &Steps<'_>, sequence: &Sequence<'_>) -> Vec<Entity> {

@@ -89,8 +89,8 @@ impl<'a> Paging<'_, 'a> {
             conditions.push(LOCKED.to_owned());
         }
         let inside = self.inside(same, &mut writer);
-        let mut stays: Vec<String> = self.of_others(same, &mut writer);
-        stays.iter_mut().for_each(|also| *also = format!("({also}) IS NOT TRUE"));
+        let also = self.of_others(same, &mut writer);
+        let mut stays: Vec<String> = also.into_iter().map(|also| format!("({also}) IS NOT TRUE")).collect();
         let by_plan = self.keys_to(same.info.id).filter(|key| self.is_of_plan(key.child));
         let still: BTreeSet<String> = by_plan.filter_map(|key| self.referred(key)).collect();
         stays.extend(still.into_iter().map(|referred| format!("NOT {referred}")));
