@@ -62,7 +62,7 @@ async fn a_connection_lost_at_any_statement_of_a_page_costs_no_count(world: Arc<
     proxy.record();
     ground.erase_by(&behind, "reference", "1", &compiled).await.expect("erased");
     let count = proxy.count();
-    let (mut in_the_middle, mut unreached) = (0, 0);
+    let (mut in_the_middle, mut reached, mut missed) = (0, 0, Vec::new());
     for ordinal in 1..=count {
         for moment in [Moment::Before, Moment::After] {
             ground.execute(clean).await;
@@ -71,7 +71,10 @@ async fn a_connection_lost_at_any_statement_of_a_page_costs_no_count(world: Arc<
             let ended = ground.erase_by(&behind, "acme", "1", &compiled).await;
             // The last ROLLBACK of a connection that is given back may come or not.
             let fired = proxy.wait_fired(Duration::from_millis(500)).await;
-            unreached += u64::from(fired.is_none());
+            match fired {
+                Some(_) => reached = ordinal,
+                None => missed.push(ordinal),
+            }
             let what = format!("{moment:?} {fired:?}: {ended:?}");
             proxy.disarm();
             assert_eq!(ground.number(&sum(1)).await, mine, "{what}");
@@ -84,9 +87,12 @@ async fn a_connection_lost_at_any_statement_of_a_page_costs_no_count(world: Arc<
             assert_eq!(ground.number(&sum(2)).await, theirs, "{what}: the other organization's rows");
         }
     }
-    println!("{count} statements, {in_the_middle} times in the middle of the pages");
-    assert!(unreached <= 4, "{unreached} faults did not come up");
-    assert!(in_the_middle > 50, "{in_the_middle} of {count} statements were in the middle");
+    println!("{reached} of {count} statements, {in_the_middle} times in the middle of the pages");
+    // Where a transaction begins, a fault may not come up. Most do.
+    missed.retain(|ordinal| *ordinal < reached);
+    let faults = 2 * usize::try_from(reached).expect("a number");
+    assert!(missed.len() * 5 < faults, "of {faults} faults, these did not come up: {missed:?}");
+    assert!(in_the_middle > 50 && reached > 100, "{in_the_middle} of {reached} statements were in the middle");
 }
 
 const CHILD: &str = "DELETES_IN_PAGES";
