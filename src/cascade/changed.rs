@@ -21,34 +21,33 @@ pub(super) fn rows_left(left: &[(&PlanTable, i64)]) -> Failure {
 /// Rows that were found were not deleted and no longer belong to the organization. A trigger on the table can do that; they
 /// may also have moved away by themselves; then the next attempt finds fewer.
 pub(super) fn suppressed(table: &PlanTable, rows: i64) -> Failure {
-    Failure::new(
-        Reason::ContentChanged,
-        format!(
-            "{rows} rows of `{}` were found and not deleted, and they no longer belong to the organization; a trigger on the table can do that",
-            table.name
-        ),
-    )
-    .effect(Effect::RolledBack)
-    .table(&table.name)
-    .entity(&table.entity)
-    .rows(rows)
-    .remedy(stop_writers(&table.name))
+    let what =
+        "were found and not deleted, and they no longer belong to the organization; a trigger on the table can do that";
+    of_table(format!("{rows} rows of `{}` {what}", table.name), table, rows)
+        .effect(Effect::RolledBack)
+        .remedy(stop_writers(&table.name))
 }
 
 /// A partition that can hold only the organization's rows holds others.
 pub(super) fn not_only_ours(table: &PlanTable, rows: i64) -> Failure {
-    Failure::new(
-        Reason::ContentChanged,
-        format!(
-            "the partition of `{}` that should hold only this organization's rows holds {rows} others, so it was not removed",
-            table.name
-        ),
-    )
-    .effect(Effect::RolledBack)
-    .table(&table.name)
-    .entity(&table.entity)
-    .rows(rows)
-    .remedy("remove `partitions: drop` from this step of the plan (cascade), and check the partition's bound")
+    let message = format!(
+        "the partition of `{}` that should hold only this organization's rows holds {rows} others, so it was not removed",
+        table.name
+    );
+    of_table(message, table, rows)
+        .effect(Effect::RolledBack)
+        .remedy("remove `partitions: drop` from this step of the plan (cascade), and check the partition's bound")
+}
+
+/// Rows of a page were found by rows that have moved to another organization before the delete ended.
+pub(super) fn moved_away(table: &PlanTable, rows: i64) -> Failure {
+    let message = format!("{rows} rows of `{}` moved to another organization while they were deleted", table.name);
+    of_table(message, table, rows).remedy("wait for the next attempt, which does not delete the moved rows")
+}
+
+/// So many rows of a table changed.
+fn of_table(message: String, table: &PlanTable, rows: i64) -> Failure {
+    Failure::new(Reason::ContentChanged, message).table(&table.name).entity(&table.entity).rows(rows)
 }
 
 /// Parents whose children were deleted belong to another organization. If the children were found by part of a key, it may

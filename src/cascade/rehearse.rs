@@ -10,7 +10,7 @@ use crate::db::Database;
 use crate::db::error::{During, OrFailure as _};
 use crate::db::organization::{Found, find_by_id};
 use crate::db::statement::{Keys, counted};
-use crate::db::transaction::check_constraints;
+use crate::db::transaction::{check_constraints, rollback};
 use crate::domain::facts::Presence;
 use crate::domain::written::WrittenTable;
 use crate::domain::{Effect, Failure};
@@ -74,7 +74,7 @@ impl Database {
         check_constraints(&mut tx).await.map_err(|f| f.or_effect(Effect::RolledBack))?;
         let took = began.elapsed();
         let written = deleted.before.since(&mut tx, plan).await?;
-        tx.rollback().await.or_failure(During::action("rolling back"))?;
+        rollback(tx).await?;
         Ok(Some(Rehearsal { key, steps: deleted.steps, organizations: deleted.organizations, written, took }))
     }
 }

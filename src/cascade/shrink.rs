@@ -27,22 +27,6 @@ use crate::store::claim::lock_claim;
 use crate::store::{Actor, erasures, ledger};
 use page::{Page, not_begun};
 use planner::CompiledPlan;
-pub use size::Estimate;
-
-/// When an organization is deleted in pages, and in how large ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Batch {
-    /// Organizations with more rows are deleted in pages.
-    pub threshold: u64,
-    /// About how long a page takes. Zero makes pages of one block.
-    pub page: Duration,
-}
-
-impl Default for Batch {
-    fn default() -> Self {
-        Self { threshold: 1_000_000, page: Duration::from_millis(100) }
-    }
-}
 
 /// How a deletion in pages began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,30 +61,20 @@ pub struct Progress {
     pub estimated: i64,
     /// When it began, by the database's clock.
     pub started: Timestamp,
-    /// Bytes of write-ahead log that the server wrote during the pages of this slice, for whomever.
-    pub wal_bytes: u64,
     /// Pages of this slice.
     pub pages: u32,
 }
 
 impl Progress {
-    fn new(under_way: UnderWay, slice: &Slice) -> Self {
+    fn new(under_way: UnderWay, pages: u32) -> Self {
         Self {
             rows: under_way.rows(),
             deleted: under_way.deleted,
             estimated: under_way.estimated,
             started: under_way.started,
-            wal_bytes: slice.wal_bytes,
-            pages: slice.pages,
+            pages,
         }
     }
-}
-
-/// What the pages of a slice add up to.
-#[derive(Default)]
-struct Slice {
-    wal_bytes: u64,
-    pages: u32,
 }
 
 impl Database {
@@ -174,13 +148,13 @@ impl Database {
         mut until: impl FnMut(&PageDone) -> Next,
     ) -> Result<Shrunk, Failure> {
         plan.erase()?;
-        let mut slice = Slice::default();
+        let mut pages = 0;
         loop {
             let began = Instant::now();
             let ended = Box::pin(self.page(actor, plan, page)).await;
             let (mut done, under_way) = match ended {
                 Ok(Page::Deleted(done, under_way)) => (done, under_way),
-                Ok(Page::None(under_way)) => return Ok(Shrunk::Done(Progress::new(under_way, &slice))),
+                Ok(Page::None(under_way)) => return Ok(Shrunk::Done(Progress::new(under_way, pages))),
                 Ok(Page::PlanOutdated) => return Ok(Shrunk::PlanOutdated),
                 // The schema or the configuration has changed: the blockers of the first check may be others now.
                 Ok(Page::OtherPlan(estimated)) => match self.begin_shrinking(actor, None, plan, estimated).await? {
@@ -191,12 +165,11 @@ impl Database {
                 Err(failure) => return Err(self.explained(failure, actor.key, plan).await),
             };
             done.took = began.elapsed();
-            slice.pages += 1;
-            slice.wal_bytes += done.wal_bytes;
+            pages += 1;
             match until(&done) {
                 Next::Continue => {}
                 Next::Pause(pause) => tokio::time::sleep(pause).await,
-                Next::Stop => return Ok(Shrunk::More(Progress::new(under_way, &slice))),
+                Next::Stop => return Ok(Shrunk::More(Progress::new(under_way, pages))),
             }
         }
     }

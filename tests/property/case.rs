@@ -140,7 +140,7 @@ impl Ground {
     /// false if the plan is outdated.
     async fn shrink(&self, database: &Database, actor: Actor<'_>, compiled: &CompiledPlan) -> Result<bool, Failure> {
         let estimate = database.size_of(actor.key, compiled, 5).await?;
-        match database.begin_shrinking(actor, None, compiled, estimate.rows).await? {
+        match database.begin_shrinking(actor, None, compiled, estimate).await? {
             Begun::Ready => {}
             Begun::Recorded => return Ok(true),
             Begun::PlanOutdated => return Ok(false),
@@ -148,7 +148,7 @@ impl Ground {
         loop {
             match database.shrink(actor, compiled, Duration::ZERO, |_| Next::Stop).await? {
                 // What was estimated before the first page stays.
-                Shrunk::More(progress) => assert!(progress.pages == 1 && progress.estimated >= estimate.rows),
+                Shrunk::More(progress) => assert!(progress.pages == 1 && progress.estimated >= estimate),
                 Shrunk::Done(progress) => {
                     self.paged.fetch_add(progress.rows, Ordering::Relaxed);
                     return Ok(true);

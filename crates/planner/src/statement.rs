@@ -39,11 +39,6 @@ impl Statement {
         self.template.as_ref().map_or_else(|| self.sql.clone(), |text| text.replace(TABLE, captured_keys))
     }
 
-    /// Another text with the same parameters.
-    pub(crate) fn with_sql(&self, sql: String) -> Self {
-        Self { sql, template: None, params: self.params.clone() }
-    }
-
     /// What to bind, in order.
     #[must_use]
     pub fn params(&self) -> &[Param] {

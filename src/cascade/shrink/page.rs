@@ -6,7 +6,7 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row as _};
 
-use super::super::changed::classified;
+use super::super::changed::{classified, moved_away};
 use super::super::{schema, written};
 use crate::api::Reason;
 use crate::api::status::DeletionStep;
@@ -212,18 +212,6 @@ async fn lock(
 /// A statement of a page, with what all of them take.
 fn bound<'q>(sql: &str, key: &'q str, [from, to]: &'q [String; 2]) -> Query<'q, Postgres, PgArguments> {
     sqlx::query(AssertSqlSafe(sql.to_owned())).persistent(false).bind(key).bind(from).bind(to)
-}
-
-/// Rows were found by rows that have moved to another organization before the delete ended.
-fn moved_away(table: &PlanTable, rows: i64) -> Failure {
-    Failure::new(
-        Reason::ContentChanged,
-        format!("{rows} rows of `{}` moved to another organization while they were deleted", table.name),
-    )
-    .table(&table.name)
-    .entity(&table.entity)
-    .rows(rows)
-    .remedy("wait for the next attempt, which does not delete the moved rows")
 }
 
 /// Adds the rows of a page to what was deleted before.

@@ -5,51 +5,33 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use crate::db::Database;
 use crate::db::error::{During, OrFailure as _};
+use crate::db::transaction::rollback;
 use crate::domain::Failure;
 use planner::cascade::TableSize;
 use planner::{COUNT_LIMIT, CompiledPlan};
 
-/// About how many rows an organization has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Estimate {
-    /// The number of rows.
-    pub rows: i64,
-    /// They were counted.
-    pub exact: bool,
-}
-
 impl Database {
-    /// Counts the organization's rows, and no more than `limit` + 1 of them. If there are more, it asks the statistics of
-    /// `PostgreSQL` how many there are, which may be far from the truth. So the rows of each table are counted as well, up to
-    /// [`COUNT_LIMIT`].
+    /// About how many rows an organization has. It counts them, and no more than `limit` + 1 of them. If there are more, it asks
+    /// the statistics of `PostgreSQL` how many there are, which may be far from the truth. So at least [`COUNT_LIMIT`] rows of
+    /// each table are counted.
     ///
     /// # Errors
     /// Fails when the plan must not be used or the database cannot be read.
-    pub async fn size_of(&self, key: &str, plan: &CompiledPlan, limit: i64) -> Result<Estimate, Failure> {
+    pub async fn size_of(&self, key: &str, plan: &CompiledPlan, limit: i64) -> Result<i64, Failure> {
         let erase = plan.erase()?;
         let during = During::action("estimating the number of rows");
         let mut tx = self.begin().await?;
-        let (mut counted, mut left) = (Vec::new(), limit.max(0).saturating_add(1));
+        let mut sum: i64 = 0;
         for size in &erase.sizes {
-            let rows = if left > 0 { count(&mut tx, size, key, left).await.or_failure(during)? } else { 0 };
-            left -= rows;
-            counted.push((size, rows));
-        }
-        let mut sum = counted.iter().map(|(_, rows)| rows).sum();
-        if left > 0 {
-            tx.rollback().await.or_failure(during)?;
-            return Ok(Estimate { rows: sum, exact: true });
-        }
-        sum = 0;
-        for (size, mut rows) in counted {
-            if rows <= COUNT_LIMIT {
-                rows = count(&mut tx, size, key, COUNT_LIMIT + 1).await.or_failure(during)?;
+            let most = limit.saturating_sub(sum).max(COUNT_LIMIT).saturating_add(1);
+            let mut rows = count(&mut tx, size, key, most).await.or_failure(during)?;
+            if rows == most {
+                rows = explain(&mut tx, size, key).await.or_failure(during)?.max(rows);
             }
-            let all = rows <= COUNT_LIMIT;
-            sum += if all { rows } else { explain(&mut tx, size, key).await.or_failure(during)?.max(rows) };
+            sum = sum.saturating_add(rows);
         }
-        tx.rollback().await.or_failure(during)?;
-        Ok(Estimate { rows: sum, exact: false })
+        rollback(tx).await?;
+        Ok(sum)
     }
 }
 

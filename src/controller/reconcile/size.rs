@@ -32,8 +32,8 @@ pub(super) async fn size(
         size
     } else {
         let limit = i64::try_from(threshold).unwrap_or(i64::MAX);
-        let estimate = context.database.size_of(&facts.key, plan, limit).await?;
-        let size = KnownSize::new(estimate.rows, estimate.rows >= limit);
+        let rows = context.database.size_of(&facts.key, plan, limit).await?;
+        let size = KnownSize::new(rows, rows >= limit);
         context.memory.with(&subject.uid, |object| object.size = Some(size));
         size
     };

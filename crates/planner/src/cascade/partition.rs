@@ -1,9 +1,9 @@
 //! Partitions that can hold only one organization's rows, and that go with them.
 
 use super::table::PlanTable;
-use crate::catalog::TableId;
 use crate::identifier::Table;
-use crate::statement::Statement;
+use crate::row_set::{KeySource, RowSet};
+use crate::statement::{Statement, Writer};
 use crate::step::StepId;
 
 /// A table whose rows of an organization go with their partition, if it has one that can hold only this organization's rows.
@@ -21,10 +21,8 @@ pub struct OwnPartition {
     pub removal: Removal,
     /// Returns one row if the table has such a partition and the operator's role may remove it: schema and name.
     pub find: Statement,
-    /// Which rows of the partition, known as `t`, are the organization's. Its only parameter is the key.
-    pub(crate) condition: String,
-    /// The parameters of the condition.
-    pub(crate) counted: Statement,
+    /// Which rows of the partition are the organization's.
+    pub(crate) rows: RowSet,
 }
 
 /// How a partition goes.
@@ -37,12 +35,6 @@ pub enum Removal {
 }
 
 impl OwnPartition {
-    /// The identity of the partitioned table.
-    #[must_use]
-    pub fn id(&self) -> TableId {
-        self.table.id
-    }
-
     /// Keeps everybody else out of the partition until the transaction ends.
     #[must_use]
     pub fn lock(&self, partition: &Table) -> String {
@@ -52,8 +44,9 @@ impl OwnPartition {
     /// Returns one row: how many rows the partition has, and how many of them are the organization's.
     #[must_use]
     pub fn count(&self, partition: &Table) -> Statement {
-        let sql = format!("SELECT count(*), count(*) FILTER (WHERE {}) FROM {partition} t", self.condition);
-        self.counted.with_sql(sql)
+        let mut writer = Writer::default();
+        let ours = self.rows.condition("t", &KeySource::Bound, &mut writer);
+        writer.finish(format!("SELECT count(*), count(*) FILTER (WHERE {ours}) FROM {partition} t"))
     }
 
     /// The statements that remove the partition with all its rows.

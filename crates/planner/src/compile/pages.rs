@@ -73,7 +73,7 @@ impl<'a> Paging<'_, 'a> {
         if self.sequence.broken.iter().any(|(key, _)| key.child == table || key.parent == table) {
             return Some(Because::Detached);
         }
-        if self.partitions.iter().any(|partition| partition.id() == table) {
+        if self.partitions.iter().any(|partition| partition.table.id == table) {
             return Some(Because::WithPartition);
         }
         if self.is_view(table) {

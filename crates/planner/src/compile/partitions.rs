@@ -9,7 +9,7 @@ use crate::catalog::{Catalog, Enforcement, ForeignKey, TableId, TableInfo};
 use crate::identifier::literal;
 use crate::plan::Partitions;
 use crate::root::Root;
-use crate::row_set::{KeySource, RowSet};
+use crate::row_set::RowSet;
 use crate::statement::{Param, Statement, Writer};
 use crate::step::{PerStep, StepId};
 
@@ -40,8 +40,6 @@ pub(super) fn partitions(
             continue;
         }
         let removal = removal(step.info.id, catalog);
-        let mut writer = Writer::default();
-        let condition = held[id].condition("t", &KeySource::Bound, &mut writer);
         let mut search = Writer::default();
         let key = search.value(Param::Key, &type_of(step.info, column));
         let may = match removal {
@@ -68,8 +66,7 @@ pub(super) fn partitions(
                       AND {may}",
                 parent = literal(&step.info.table.to_string()),
             )),
-            counted: writer.finish(String::new()),
-            condition,
+            rows: held[id].clone(),
         });
     }
     found
