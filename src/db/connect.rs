@@ -31,9 +31,10 @@ pub struct Settings {
 impl Settings {
     /// The statement with which every transaction begins.
     pub(crate) fn begin(&self) -> String {
-        // What triggers tell their client (NOTICE, WARNING) may hold values of rows, and the driver logs it.
+        // What triggers tell their client (NOTICE, WARNING) may hold values of rows, and the driver logs it. Every statement runs
+        // once in its transaction: compiling it (`jit`) takes longer than it saves.
         format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL client_min_messages = error; SET LOCAL row_security = off; \
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL client_min_messages = error; SET LOCAL row_security = off; SET LOCAL jit = off; \
              SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}; \
              SET LOCAL idle_in_transaction_session_timeout = {statement}",
             lock = self.lock_timeout.as_millis(),

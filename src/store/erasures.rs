@@ -31,7 +31,7 @@ FOR UPDATE OF c, e";
 
 const ADVANCE: &str = "UPDATE organization_operator.erasures
 SET deleted = $3, written = $4, paged_table = $5, next_block = $6, rows_of_pass = $7, page_blocks = $8,
-    updated_at = clock_timestamp()
+    page_rows = $9, updated_at = clock_timestamp()
 WHERE cluster_id = $1 AND object_uid = $2
 RETURNING pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint AS wal";
 
@@ -54,6 +54,8 @@ pub(crate) struct Cursor {
     pub(crate) rows_of_pass: i64,
     /// How many blocks a page has.
     pub(crate) page_blocks: i64,
+    /// The most rows of a page, where pages are found by the rows to which theirs belong.
+    pub(crate) page_rows: i64,
 }
 
 /// What triggers wrote: each table once. `None` if that was not counted.
@@ -123,6 +125,7 @@ fn locked_in(row: &PgRow) -> Result<Option<Locked>, sqlx::Error> {
             next_block: row.try_get("next_block")?,
             rows_of_pass: row.try_get("rows_of_pass")?,
             page_blocks: row.try_get("page_blocks")?,
+            page_rows: row.try_get("page_rows")?,
         },
         wal: row.try_get("wal")?,
     }))
@@ -144,6 +147,7 @@ pub(crate) async fn advance(
         .bind(cursor.next_block)
         .bind(cursor.rows_of_pass)
         .bind(cursor.page_blocks)
+        .bind(cursor.page_rows)
         .fetch_one(connection)
         .await
         .and_then(|row| row.try_get("wal"))

@@ -155,7 +155,7 @@ pub(super) struct Pair {
 
 impl Pair {
     /// The parent's column as the child's type, for a parent known as `alias`.
-    fn parent_value(&self, alias: &str) -> String {
+    pub(super) fn parent_value(&self, alias: &str) -> String {
         if self.child_type == self.parent_type {
             format!("{alias}.{}", self.parent)
         } else {

@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row as _};
 
 use super::super::changed::{classified, moved_away};
 use super::super::{schema, written};
+use super::size::count;
 use crate::api::Reason;
 use crate::api::status::DeletionStep;
 use crate::db::Database;
@@ -20,13 +21,22 @@ use crate::pace::PageDone;
 use crate::store::Actor;
 use crate::store::claim::lock_claim;
 use crate::store::erasures::{self, Cursor, Locked, Written};
-use planner::cascade::{Guard, PagedTable, PlanTable};
+use planner::cascade::{Guard, PagedTable, PlanTable, Walk};
 use planner::{CompiledPlan, ErasePlan};
 
-/// Blocks of the first page of a table.
-const FIRST: i64 = 8;
-/// Most blocks of a page: 1 GiB.
-const MOST: i64 = 1 << 17;
+/// Blocks and rows of the first page of a table. Pages double, and what a row costs is known only from the first one: a trigger
+/// may take long.
+const FIRST: (i64, i64) = (1, 100);
+/// Most blocks of a page: 8 MiB. Pages in which the organization has nothing are quick, and the next one may be full of its rows.
+const MOST: i64 = 1 << 10;
+/// The same where the operator holds the places of the rows in memory.
+const MOST_LOCKED: i64 = 1 << 8;
+/// Most rows of a page, where that can be limited.
+const MOST_ROWS: i64 = 1 << 17;
+/// A table of which the organization has no more rows is not worth a walk: they wait for the last transaction.
+const FEW: i64 = 10_000;
+/// Nor is one that has no more than this part of all its rows.
+const SMALL_PART: i64 = 100;
 
 /// How the transaction of a page ended.
 pub(super) enum Page {
@@ -45,6 +55,8 @@ struct Place<'p> {
     table: &'p PagedTable,
     /// The first block, and the first one of the next page.
     blocks: (i64, i64),
+    /// The most rows that go, where that has to be limited.
+    rows: i64,
     /// Rows deleted since block 0.
     rows_of_pass: i64,
 }
@@ -79,20 +91,16 @@ impl Database {
             }
             let erase = plan.erase()?;
             let began = Instant::now();
-            let Some(place) = next_place(&mut tx, erase, &locked.cursor, page).await? else {
+            let few = FEW.min(locked.under_way.estimated / SMALL_PART);
+            let Some(place) = next_place(&mut tx, erase, actor.key, (&locked.cursor, page, few)).await? else {
                 rollback(tx).await?;
                 return Ok(Page::None(locked.under_way));
             };
             let Locked { mut under_way, written, wal, .. } = locked;
-            let (rows, since) = delete(&mut tx, actor.key, plan, &place).await?;
+            let Deleted { rows, full, written: since } = delete(&mut tx, actor.key, plan, &place).await?;
             let written = if place.table.triggers { sums::sum(written, since) } else { written };
             count_in(&mut under_way.deleted, erase, &place.table.table, rows);
-            let cursor = Cursor {
-                table: Some(place.table.table.name.clone()),
-                next_block: place.blocks.1,
-                rows_of_pass: place.rows_of_pass + rows,
-                page_blocks: adapted(place.blocks.1 - place.blocks.0, page, began.elapsed()),
-            };
+            let cursor = place.followed_by(rows, full, (page, began.elapsed()));
             let end = erasures::advance(&mut tx, actor, &under_way.deleted, written.as_deref(), &cursor).await?;
             commit(tx).await?;
             let wal_bytes = u64::try_from(end - wal).unwrap_or_default();
@@ -103,21 +111,44 @@ impl Database {
     }
 }
 
+impl Place<'_> {
+    /// Where the next page begins after this one, which deleted so many rows, and how large it should be. A full page may have
+    /// left rows: then it is the same place again, unless nothing went there.
+    fn followed_by(&self, rows: i64, full: bool, (page, took): (Duration, Duration)) -> Cursor {
+        let (first, next) = self.blocks;
+        let (page_blocks, page_rows) = if full {
+            (next - first, adapted(self.rows, MOST_ROWS, page, took))
+        } else {
+            (adapted(next - first, most_blocks(self.table), page, took), self.rows)
+        };
+        Cursor {
+            table: Some(self.table.table.name.clone()),
+            next_block: if full && rows > 0 { first } else { next },
+            rows_of_pass: self.rows_of_pass + rows,
+            page_blocks,
+            page_rows,
+        }
+    }
+}
+
 /// Where the next page is. Returns `None` if there is none.
 async fn next_place<'p>(
     connection: &mut PgConnection,
     erase: &'p ErasePlan,
-    cursor: &Cursor,
-    page: Duration,
+    key: &str,
+    (cursor, page, few): (&Cursor, Duration, i64),
 ) -> Result<Option<Place<'p>>, Failure> {
     let tables = &erase.pages;
     let at = cursor.table.as_ref().and_then(|name| tables.iter().position(|paged| paged.table.name == *name));
-    let first = if page.is_zero() { 1 } else { FIRST };
+    let first = if page.is_zero() { (1, 1) } else { FIRST };
     let (mut next, mut rows_of_pass, mut width) = match at {
-        Some(_) => (cursor.next_block, cursor.rows_of_pass, cursor.page_blocks.clamp(1, MOST)),
+        Some(_) => (cursor.next_block, cursor.rows_of_pass, (cursor.page_blocks, cursor.page_rows)),
         None => (0, 0, first),
     };
-    for table in tables.iter().skip(at.unwrap_or_default()) {
+    for (i, table) in tables.iter().enumerate().skip(at.unwrap_or_default()) {
+        if at != Some(i) && !is_worth_a_walk(connection, erase, key, (table, few)).await? {
+            continue;
+        }
         let during = During::table("reading the size of", Some(&table.table.entity), &table.table.name);
         let row = sqlx::query(AssertSqlSafe(table.blocks.clone())).persistent(false).fetch_one(&mut *connection).await;
         let blocks: i64 = row.and_then(|row| row.try_get(0)).or_failure(during)?;
@@ -127,57 +158,82 @@ async fn next_place<'p>(
             (next, rows_of_pass) = (0, 0);
         }
         if next < blocks {
-            return Ok(Some(Place { table, blocks: (next, (next + width).min(blocks)), rows_of_pass }));
+            let (width, rows) = (width.0.clamp(1, most_blocks(table)), width.1.clamp(1, MOST_ROWS));
+            return Ok(Some(Place { table, blocks: (next, (next + width).min(blocks)), rows, rows_of_pass }));
         }
         (next, rows_of_pass, width) = (0, 0, first);
     }
     Ok(None)
 }
 
-/// How many blocks the next page should have. A page of the last blocks may be narrower, and says little.
-fn adapted(blocks: i64, page: Duration, took: Duration) -> i64 {
-    let (wanted, took) = (page.as_micros(), took.as_micros().max(1));
-    let blocks = u128::from(blocks.unsigned_abs());
-    let fitting = (blocks * wanted / took).clamp(blocks / 2, blocks * 2);
-    i64::try_from(fitting).unwrap_or(MOST).clamp(1, MOST)
+/// Whether the organization has more than a few rows of the table. Each page of a walk reads rows of all organizations.
+async fn is_worth_a_walk(
+    connection: &mut PgConnection,
+    erase: &ErasePlan,
+    key: &str,
+    (table, few): (&PagedTable, i64),
+) -> Result<bool, Failure> {
+    let Some(size) = erase.sizes.iter().find(|size| size.table.name == table.table.name) else { return Ok(true) };
+    let during = During::table("counting rows of", Some(&table.table.entity), &table.table.name);
+    Ok(count(connection, size, key, few + 1).await.or_failure(during)? > few)
 }
 
-/// Deletes the rows of a page. Returns their number, and what triggers wrote if the table has triggers.
+fn most_blocks(table: &PagedTable) -> i64 {
+    if matches!(table.walk, Walk::Own(Some(_))) { MOST_LOCKED } else { MOST }
+}
+
+/// How many blocks or rows the next page should have. A page of the last blocks may be narrower, and says little.
+fn adapted(amount: i64, most: i64, page: Duration, took: Duration) -> i64 {
+    let (wanted, took) = (page.as_micros(), took.as_micros().max(1));
+    let amount = u128::from(amount.unsigned_abs());
+    let fitting = (amount * wanted / took).clamp(amount / 2, amount * 2);
+    i64::try_from(fitting).unwrap_or(most).clamp(1, most)
+}
+
+/// What a page deleted.
+struct Deleted {
+    rows: i64,
+    /// There may be more rows in its place.
+    full: bool,
+    /// What triggers wrote, if the table has triggers.
+    written: Written,
+}
+
+/// Deletes the rows of a page.
 async fn delete(
     connection: &mut PgConnection,
     key: &str,
     plan: &CompiledPlan,
     place: &Place<'_>,
-) -> Result<(i64, Written), Failure> {
+) -> Result<Deleted, Failure> {
     let erase = plan.erase()?;
-    let PagedTable { table, guard, delete, triggers, .. } = place.table;
+    let PagedTable { table, walk, delete, triggers, .. } = place.table;
     let tids = [place.blocks.0, place.blocks.1].map(|block| format!("({block},0)"));
-    let locked = match guard {
-        None => None,
-        Some(guard) => {
-            let locked = lock(connection, key, (table, guard), &tids).await?;
-            if locked.1.is_empty() {
-                return Ok((0, Some(Vec::new())));
-            }
-            Some(locked)
-        }
-    };
-    let before = if *triggers { Some(written::before(connection).await?) } else { None };
     let mut query = bound(delete, key, &tids);
-    if let Some((tables, rows)) = locked {
-        query = query.bind(tables).bind(rows);
+    match walk {
+        Walk::Own(None) => {}
+        Walk::Own(Some(guard)) => {
+            let (tables, rows) = lock(connection, key, (table, guard), &tids).await?;
+            if rows.is_empty() {
+                return Ok(Deleted { rows: 0, full: false, written: Some(Vec::new()) });
+            }
+            query = query.bind(tables).bind(rows);
+        }
+        Walk::Parents { .. } => query = query.bind(place.rows),
     }
+    let before = if *triggers { Some(written::before(connection).await?) } else { None };
     let during = During::change("deleting from", Some(&table.entity), &table.name);
     let row = query.fetch_one(&mut *connection).await.or_failure(during).map_err(|f| classified(f, erase))?;
-    let (rows, moved): (i64, i64) = row.try_get(0).and_then(|rows| Ok((rows, row.try_get(1)?))).or_failure(during)?;
+    let read = || Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+    let (rows, moved, full): (i64, i64, bool) = read().or_failure(during)?;
     if moved > 0 {
         return Err(moved_away(table, moved));
     }
-    let since = match before {
+    let written = match before {
         Some(before) => before.since_all(connection, plan).await?,
         None => Some(Vec::new()),
     };
-    Ok((rows, since))
+    Ok(Deleted { rows, full, written })
 }
 
 /// Locks the rows of a page, and fails if something refers to them that the delete would change.
@@ -252,7 +308,7 @@ mod tests {
             (1, ms(0), ms(5), 1),
             (MOST, ms(100), ms(1), MOST),
         ] {
-            assert_eq!(adapted(blocks, page, took), expected, "{blocks} blocks in {took:?}");
+            assert_eq!(adapted(blocks, MOST, page, took), expected, "{blocks} blocks in {took:?}");
         }
     }
 }

@@ -35,7 +35,13 @@ impl Database {
     }
 }
 
-async fn count(connection: &mut PgConnection, size: &TableSize, key: &str, limit: i64) -> Result<i64, sqlx::Error> {
+/// Counts the rows of a table, at most `limit` of them.
+pub(super) async fn count(
+    connection: &mut PgConnection,
+    size: &TableSize,
+    key: &str,
+    limit: i64,
+) -> Result<i64, sqlx::Error> {
     let sql = format!("SELECT count(*) FROM ({} LIMIT {limit}) s", size.rows.sql());
     let query = sqlx::query(AssertSqlSafe(sql)).persistent(false).bind(key);
     query.fetch_one(connection).await?.try_get(0)

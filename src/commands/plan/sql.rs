@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use planner::cascade::Walk;
 use planner::statement::{Param, Statement};
 use planner::{Cascade, CompiledPlan};
 
@@ -24,16 +25,24 @@ pub(super) fn in_pages(erase: &Cascade) -> Vec<Sql<'_>> {
             ["the organization's key", "ctid with which the page begins", "ctid with which the next page begins"];
         let locked = ["tableoid of each locked row, in an array", "ctid of each locked row, in an array"];
         let with_locked = || page.into_iter().chain(locked);
-        all.push(sql(format!("in pages: the number of blocks of {table}"), &paged.blocks, [].into_iter()));
-        if let Some(guard) = &paged.guard {
-            all.push(sql(format!("in pages: lock rows of {table}"), &guard.lock, page.into_iter()));
-            let what = format!("in pages: references from outside to the locked rows of {table}");
-            all.push(sql(what, &guard.check, with_locked()));
-        }
+        let walked = match &paged.walk {
+            Walk::Own(_) => table,
+            Walk::Parents { table } => table,
+        };
+        all.push(sql(format!("in pages: the number of blocks of {walked}"), &paged.blocks, [].into_iter()));
         let what = format!("in pages: delete from {table}, and lock the rows to which the deleted rows belong");
-        match paged.guard {
-            Some(_) => all.push(sql(what, &paged.delete, with_locked())),
-            None => all.push(sql(what, &paged.delete, page.into_iter())),
+        match &paged.walk {
+            Walk::Own(None) => all.push(sql(what, &paged.delete, page.into_iter())),
+            Walk::Own(Some(guard)) => {
+                all.push(sql(format!("in pages: lock rows of {table}"), &guard.lock, page.into_iter()));
+                let references = format!("in pages: references from outside to the locked rows of {table}");
+                all.push(sql(references, &guard.check, with_locked()));
+                all.push(sql(what, &paged.delete, with_locked()));
+            }
+            Walk::Parents { .. } => {
+                let most = page.into_iter().chain(["the most rows of the page"]);
+                all.push(sql(what, &paged.delete, most));
+            }
         }
     }
     all

@@ -3,27 +3,40 @@
 use super::table::PlanTable;
 use crate::statement::Statement;
 
-/// A table from which rows are deleted page by page. A page is a range of blocks of the table, of each of its partitions at
-/// once, and the rows of the organization in it. Its statements take `$1`, the organization's key; where they are about a
-/// page, `$2` and `$3`, the `ctid` with which the page begins and the one with which the next begins, as text; and where they
-/// are about the locked rows, `$4` and `$5`, arrays of their `tableoid` and of their `ctid`, as text.
+/// A table from which rows are deleted page by page. A page is a range of blocks of the walked table, of each of its partitions
+/// at once, and what the organization has there. Its statements take `$1`, the organization's key, and where they are about a
+/// page, `$2` and `$3`, the `ctid` with which the page begins and the one with which the next begins, as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PagedTable {
     /// The table.
     pub table: PlanTable,
-    /// Returns one row: the number of blocks, of the largest partition if there are several. No parameters.
+    /// Whose blocks are walked.
+    pub walk: Walk,
+    /// Returns one row: the number of blocks of the walked table, of the largest partition if there are several. No parameters.
     pub blocks: String,
-    /// What to run before the delete. `None` if a delete alone can neither change rows that refer to its rows nor delete a row
-    /// of two organizations.
-    pub guard: Option<Guard>,
-    /// Deletes the page (`$1` to `$3`, with a guard to `$5`) and returns one row: the number of rows, and how many of them
-    /// belonged to no row that is the organization's now. If there are any, the page must be rolled back. The rows to which they
+    /// Deletes the page and returns one row: the number of rows; how many of them belonged to no row that is the organization's
+    /// now; and whether the page may have more. If any row belonged to none, the page must be rolled back. The rows to which they
     /// belong are locked, so they stay the organization's until the transaction ends.
     pub delete: String,
     /// Rows of the table refer to others of it: the table is paged again while a whole pass deletes enough.
     pub repeats: bool,
     /// A trigger may run, and may write elsewhere.
     pub triggers: bool,
+}
+
+/// Whose blocks a page is a range of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Walk {
+    /// Those of the table itself. With a guard, the delete also takes `$4` and `$5`, arrays of the locked rows' `tableoid` and
+    /// `ctid`, as text. There is no guard if a delete alone can neither change rows that refer to its rows nor delete a row of
+    /// two organizations.
+    Own(Option<Guard>),
+    /// Those of the table to which the rows belong: an index finds the rows of each parent, so that each parent is looked up
+    /// and locked once, and no row of another organization is read. The delete also takes `$4`, the most rows of the page.
+    Parents {
+        /// The parents' table.
+        table: String,
+    },
 }
 
 /// What to run before the delete of a page.

@@ -7,7 +7,7 @@ use super::super::exclusive;
 use super::super::sequence::TableSteps;
 use super::super::shared;
 use super::Paging;
-use crate::cascade::{Guard, PagedTable, TableSize};
+use crate::cascade::{Guard, PagedTable, TableSize, Walk};
 use crate::catalog::{ForeignKey, Relation, TableInfo, TableProperties};
 use crate::identifier::Column;
 use crate::row_set::{KeySource, Link, RowSet, any_of};
@@ -45,14 +45,40 @@ impl<'a> Paging<'_, 'a> {
 
     pub(super) fn paged(&self, same: &TableSteps<'a>) -> PagedTable {
         let info = same.info;
+        let repeats = self.keys_to(info.id).any(|key| key.child == info.id);
+        let only_path = self.only_path(same).filter(|_| !repeats && !self.needs_lock(info.id));
+        let by_parents = only_path.and_then(|path| self.by_parents(same, path));
+        let (walk, blocks, delete) = by_parents.unwrap_or_else(|| {
+            let guard = self.needs_lock(info.id).then(|| self.guard(same));
+            (Walk::Own(guard), self.blocks(info), self.delete(same))
+        });
         PagedTable {
             table: self.steps.plan_table(same.first),
-            blocks: self.blocks(info),
-            guard: self.needs_lock(info.id).then(|| self.guard(same)),
-            delete: self.delete(same),
-            repeats: self.keys_to(info.id).any(|key| key.child == info.id),
+            walk,
+            blocks,
+            delete,
+            repeats,
             triggers: self.catalog.properties(info.id).is_some_and(|t| t.triggers.iter().any(|trigger| trigger.fires)),
         }
+    }
+
+    /// The way from the rows of these steps to the organization, if there is one only and it leads to other rows.
+    fn only_path(&self, same: &TableSteps<'_>) -> Option<Path> {
+        let mut paths = same.steps.iter().flat_map(|step| paths(&self.live[*step]));
+        let path = paths.next().filter(|path| !path.links.is_empty())?;
+        paths.next().is_none().then_some(path)
+    }
+
+    /// How to walk the parents instead of the table. Returns `None` if no index finds the rows of a parent.
+    fn by_parents(&self, same: &TableSteps<'a>, mut path: Path) -> Option<(Walk, String, String)> {
+        let link = path.links.remove(0);
+        let parent = self.steps[link.parent].info;
+        let columns: Vec<String> = link.pairs.iter().map(|pair| pair.child.name().to_owned()).collect();
+        let properties = self.catalog.properties(same.info.id)?;
+        (properties.indexed(&columns) && parent.id != same.info.id).then(|| {
+            let walk = Walk::Parents { table: parent.table.name() };
+            (walk, self.blocks(parent), self.delete_by_parents(same, &link, &path))
+        })
     }
 
     fn blocks(&self, info: &TableInfo) -> String {
@@ -89,23 +115,19 @@ impl<'a> Paging<'_, 'a> {
             conditions.push(LOCKED.to_owned());
         }
         let inside = self.inside(same, &mut writer);
-        let also = self.of_others(same, &mut writer);
-        let mut stays: Vec<String> = also.into_iter().map(|also| format!("({also}) IS NOT TRUE")).collect();
-        let by_plan = self.keys_to(same.info.id).filter(|key| self.is_of_plan(key.child));
-        let still: BTreeSet<String> = by_plan.filter_map(|key| self.referred(key)).collect();
-        stays.extend(still.into_iter().map(|referred| format!("NOT {referred}")));
-        conditions.push(if stays.is_empty() {
+        let also = self.go_now(same, &mut writer);
+        conditions.push(if also.is_empty() {
             inside
         } else {
             // In this order: the rest is not asked of the rows of others, which may be most of the page.
-            format!("CASE WHEN {inside} THEN {} ELSE false END", stays.join(" AND "))
+            format!("CASE WHEN {inside} THEN {} ELSE false END", also.join(" AND "))
         });
         let delete = format!("DELETE FROM {} t WHERE {}", same.info.table, conditions.join(" AND "));
 
         let paths: Vec<Path> = same.steps.iter().flat_map(|step| paths(&self.live[*step])).collect();
         if paths.iter().all(|path| path.links.is_empty()) {
             // PostgreSQL checks the column again on a row that changed meanwhile.
-            return format!("WITH d AS ({delete} RETURNING 1) SELECT count(*), 0::bigint FROM d");
+            return format!("WITH d AS ({delete} RETURNING 1) SELECT count(*), 0::bigint, false FROM d");
         }
         let mut returned = BTreeSet::new();
         let (mut locks, mut belongs) = (Vec::new(), Vec::new());
@@ -115,18 +137,71 @@ impl<'a> Paging<'_, 'a> {
                 returned.insert(format!("COALESCE({direct}, false) AS \"?{i}\""));
                 belongs.push(format!("d.\"?{i}\""));
             } else {
-                let (lock, found) = path.locked(&format!("l{i}"), &mut writer);
+                let (lock, found) = path.locked("d", &format!("l{i}"), &mut writer);
                 returned.extend(path.first_columns().map(|column| format!("t.{column}")));
                 locks.push(format!(", l{i} AS MATERIALIZED ({lock})"));
                 belongs.push(found);
             }
         }
         format!(
-            "WITH d AS ({delete} RETURNING {}){} SELECT (SELECT count(*) FROM d), (SELECT count(*) FROM d WHERE NOT ({}))",
+            "WITH d AS ({delete} RETURNING {}){} SELECT (SELECT count(*) FROM d), (SELECT count(*) FROM d WHERE NOT ({})), false",
             returned.into_iter().collect::<Vec<_>>().join(", "),
             locks.concat(),
             belongs.join(" OR "),
         )
+    }
+
+    /// The same by parents in a range of blocks, which are locked before their rows are looked for.
+    fn delete_by_parents(&self, same: &TableSteps<'a>, link: &Link, rest: &Path) -> String {
+        let (table, mut writer) = (&same.info.table, bound());
+        let inside = looked_up(&link.rows, "p", &KeySource::Bound, &mut writer);
+        let keys: BTreeSet<String> = link.pairs.iter().map(|pair| pair.parent.to_string()).collect();
+        let on: BTreeSet<String> = rest.first_columns().collect();
+        let columns = |of: &str, columns: &BTreeSet<String>| {
+            columns.iter().map(|column| format!("{of}.{column}")).collect::<Vec<_>>().join(", ")
+        };
+        let both = keys.union(&on).cloned().collect();
+        let parents = format!(
+            "SELECT {} FROM {} p WHERE p.ctid >= $2::text::tid AND p.ctid < $3::text::tid AND {inside} FOR SHARE",
+            columns("p", &both),
+            link.table
+        );
+        let (locked, theirs) = if rest.links.is_empty() {
+            (String::new(), String::new())
+        } else {
+            let (lock, found) = rest.locked("c", "l0", &mut writer);
+            (format!(", l0 AS MATERIALIZED ({lock})"), format!(" WHERE {found}"))
+        };
+        let joined = RowSet::Through(vec![link.clone()]).joined("t", "k").unwrap_or_default();
+        let found = [vec![joined], self.go_now(same, &mut writer)].concat().join(" AND ");
+        let child: Vec<String> = link.pairs.iter().map(|pair| format!("t.{}", pair.child)).collect();
+        let parent: Vec<String> = link.pairs.iter().map(|pair| pair.parent_value("k")).collect();
+        let belongs = found_in(&child.join(", "), &parent.join(", "), "k");
+        // Asked again of a row that changed meanwhile.
+        let again = [vec![belongs], self.of_no_other(same, &mut writer)].concat().join(" AND ");
+        format!(
+            "WITH c AS MATERIALIZED ({parents}){locked}, k AS MATERIALIZED (SELECT {} FROM c{theirs}), \
+             r AS MATERIALIZED (SELECT r.o, r.c FROM k CROSS JOIN LATERAL \
+             (SELECT t.tableoid AS o, t.ctid AS c FROM {table} t WHERE {found} OFFSET 0) r LIMIT $4), \
+             d AS (DELETE FROM {table} t WHERE t.ctid = ANY (ARRAY(SELECT r.c FROM r)) AND {} AND {again} RETURNING 1) \
+             SELECT (SELECT count(*) FROM d), 0::bigint, (SELECT count(*) FROM r) >= $4",
+            columns("c", &keys),
+            found_in("t.tableoid, t.ctid", "r.o, r.c", "r"),
+        )
+    }
+
+    /// The conditions for rows of the table known as `t` that belong to no other organization.
+    fn of_no_other(&self, same: &TableSteps<'_>, writer: &mut Writer) -> Vec<String> {
+        self.of_others(same, writer).into_iter().map(|others| format!("({others}) IS NOT TRUE")).collect()
+    }
+
+    /// The conditions for rows of the table known as `t` that do not wait for the last transaction.
+    fn go_now(&self, same: &TableSteps<'_>, writer: &mut Writer) -> Vec<String> {
+        let mut conditions = self.of_no_other(same, writer);
+        let by_plan = self.keys_to(same.info.id).filter(|key| self.is_of_plan(key.child));
+        let still: BTreeSet<String> = by_plan.filter_map(|key| self.referred(key)).collect();
+        conditions.extend(still.into_iter().map(|referred| format!("NOT {referred}")));
+        conditions
     }
 
     /// The tenant predicate for the table known as `t`.
@@ -215,13 +290,13 @@ impl Path {
         self.links.iter().take(1).flat_map(|link| link.pairs.iter().map(|pair| pair.child.to_string()))
     }
 
-    /// A query that locks the parents of the deleted rows `d` and their parents, up to the organization, as far as they are
+    /// A query that locks the parents of the rows of `source` and their parents, up to the organization, as far as they are
     /// the organization's now: PostgreSQL checks that again on a parent that changed meanwhile. And the condition that a row
-    /// of `d` belongs to one of them. `FOR SHARE` keeps a parent from moving to another organization before COMMIT.
-    fn locked(&self, name: &str, writer: &mut Writer) -> (String, String) {
+    /// of `source` belongs to one of them. `FOR SHARE` keeps a parent from moving to another organization before COMMIT.
+    fn locked(&self, source: &str, name: &str, writer: &mut Writer) -> (String, String) {
         let columns: Vec<String> = self.first_columns().collect();
         let listed = |of: &str| columns.iter().map(|c| format!("{of}.{c}")).collect::<Vec<_>>().join(", ");
-        let mut from = format!("(SELECT DISTINCT {} FROM d) p0", listed("d"));
+        let mut from = format!("(SELECT DISTINCT {} FROM {source}) p0", listed(source));
         for (i, link) in self.links.iter().enumerate() {
             let joined = RowSet::Through(vec![link.clone()]).joined(&format!("p{i}"), "p").unwrap_or_default();
             let (selected, last) = if let Some(next) = self.links.get(i + 1) {
@@ -237,10 +312,12 @@ impl Path {
                 i + 1
             )]);
         }
-        let same: Vec<String> = columns.iter().map(|c| format!("{name}.{c} = d.{c}")).collect();
-        (
-            format!("SELECT {} FROM {from}", listed("p0")),
-            format!("EXISTS (SELECT FROM {name} WHERE {})", same.join(" AND ")),
-        )
+        (format!("SELECT {} FROM {from}", listed("p0")), found_in(&listed(source), &listed(name), name))
     }
+}
+
+/// The condition that these values are a row of a query with a name, to be looked up in a hash table: PostgreSQL cannot know how
+/// many rows it has, and may not turn that into a loop over all of them.
+fn found_in(values: &str, columns: &str, query: &str) -> String {
+    format!("COALESCE(({values}) IN (SELECT {columns} FROM {query}), false)")
 }
