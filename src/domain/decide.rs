@@ -383,7 +383,7 @@ pub fn interrupted(subject: &Subject, begun: &UnderWay, left: &str) -> Failure {
     .rows(begun.rows())
     .effect(Effect::Partial(begun.rows()))
     .remedy(format!(
-        "to erase the rest: {}; to keep the rest for good: kubectl annotate organization {name} {KEEP_REMAINDER}={uid}",
+        "to erase the remainder: {}; to keep the remainder for good: kubectl annotate organization {name} {KEEP_REMAINDER}={uid}",
         set_policy(name, DeletionPolicy::Delete)
     ))
 }
@@ -398,7 +398,7 @@ fn left_by_another(begun: &UnderWay, key: &str) -> Failure {
     .rows(begun.rows())
     .effect(Effect::Partial(begun.rows()))
     .remedy(format!(
-        "to erase the rest: delete this object with deletionPolicy Delete; to use what is left: DELETE FROM organization_operator.erasures WHERE organization_key = {key};"
+        "to erase the remainder: delete this object with deletionPolicy Delete; to use what is left: DELETE FROM organization_operator.erasures WHERE organization_key = {key};"
     ))
 }
 
