@@ -398,7 +398,7 @@ fn left_by_another(begun: &UnderWay, key: &str) -> Failure {
     .rows(begun.rows())
     .effect(Effect::Partial(begun.rows()))
     .remedy(format!(
-        "to erase the remainder: delete this object with deletionPolicy Delete; to use what is left: DELETE FROM organization_operator.erasures WHERE organization_key = {key};"
+        "to erase the rest: delete this object with deletionPolicy Delete; to use what is left: DELETE FROM organization_operator.erasures WHERE organization_key = {key};"
     ))
 }
 

@@ -62,7 +62,7 @@ impl Database {
             if *because == KeepBecause::Policy {
                 return Err(interrupted(subject, begun, "a remainder that was not counted yet"));
             }
-            let detail = format!("{}; the remainder was not counted", kept(because));
+            let detail = format!("{}; nobody counted it", kept(because));
             let record =
                 Record { steps: &begun.deleted, ..Record::kept(Outcome::Interrupted, subject.policy, &detail) };
             ledger::write(&mut tx, actor, &record).await?;
