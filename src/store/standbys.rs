@@ -66,15 +66,16 @@ impl Database {
         Ok(load)
     }
 
-    /// Whether the operator's role may see how far standbys are.
+    /// The operator's role, if it may not see the replication lag of standbys. `None` if it may.
     ///
     /// # Errors
     /// Fails if the database cannot be read.
-    pub async fn sees_replay_lag(&self) -> Result<bool, Failure> {
+    pub async fn role_without_replay_lag(&self) -> Result<Option<String>, Failure> {
         let mut tx = self.begin().await?;
         let sees = sees(&mut tx).await.or_failure(DURING)?;
+        let role = if sees { None } else { Some(role(&mut tx).await.or_failure(DURING)?) };
         tx.rollback().await.or_failure(DURING)?;
-        Ok(sees)
+        Ok(role)
     }
 
     /// Which of these names the server does not know: no standby of that name is connected, has a slot, is synchronous, or was
@@ -119,6 +120,10 @@ const DURING: During<'static> = During {
 
 async fn sees(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     own(SEES).fetch_one(connection).await?.try_get(0)
+}
+
+async fn role(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
+    own("SELECT current_user::text").fetch_one(connection).await?.try_get(0)
 }
 
 /// In a transaction, which nothing follows.
