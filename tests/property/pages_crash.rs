@@ -9,7 +9,7 @@ use organization_operator::db::UrlSource;
 use testbed::proxy::{Fault, Moment, SqlProxy};
 
 use super::case::{Ground, open};
-use crate::support::World;
+use crate::support::{World, eventually};
 use crate::tests;
 
 tests![
@@ -63,36 +63,35 @@ async fn a_connection_lost_at_any_statement_of_a_page_costs_no_count(world: Arc<
     ground.erase_by(&behind, "reference", "1", &compiled).await.expect("erased");
     let count = proxy.count();
     let (mut in_the_middle, mut reached, mut missed) = (0, 0, Vec::new());
+    // Lost before a statement is lost after the one before it.
     for ordinal in 1..=count {
-        for moment in [Moment::Before, Moment::After] {
-            ground.execute(clean).await;
-            let compiled = ground.prepare(&tables(10), PLAN).await.expect("compiled");
-            proxy.arm(Fault { ordinal, moment }, || {});
-            let ended = ground.erase_by(&behind, "acme", "1", &compiled).await;
-            // The last ROLLBACK of a connection that is given back may come or not.
-            let fired = proxy.wait_fired(Duration::from_millis(500)).await;
-            match fired {
-                Some(_) => reached = ordinal,
-                None => missed.push(ordinal),
-            }
-            let what = format!("{moment:?} {fired:?}: {ended:?}");
-            proxy.disarm();
-            assert_eq!(ground.number(&sum(1)).await, mine, "{what}");
-            let paged = "SELECT count(*) FROM organization_operator.erasures WHERE deleted <> '[]'";
-            in_the_middle += ground.number(paged).await;
-            let again = ground.erase_by(ground.database(), "acme", "1", &compiled).await;
-            assert!(matches!(again, Ok(Erasure::Completed(_))), "{what}: {again:?}");
-            assert_eq!(ground.number(&sum(1)).await, mine, "{what}");
-            assert_eq!(ground.number("SELECT count(*) FROM organizations WHERE id = 1").await, 0, "{what}");
-            assert_eq!(ground.number(&sum(2)).await, theirs, "{what}: the other organization's rows");
+        ground.execute(clean).await;
+        let compiled = ground.prepare(&tables(10), PLAN).await.expect("compiled");
+        // A connection that failed is not tried again for a while.
+        eventually("it connects again", || async { behind.begin().await.ok()?.rollback().await.ok() }).await;
+        proxy.arm(Fault { ordinal, moment: Moment::After }, || {});
+        let ended = ground.erase_by(&behind, "acme", "1", &compiled).await;
+        // The last ROLLBACK of a connection that is given back may come or not.
+        let fired = proxy.wait_fired(Duration::from_millis(500)).await;
+        match fired {
+            Some(_) => reached = ordinal,
+            None => missed.push(ordinal),
         }
+        let what = format!("{fired:?}: {ended:?}");
+        proxy.disarm();
+        assert_eq!(ground.number(&sum(1)).await, mine, "{what}");
+        let paged = "SELECT count(*) FROM organization_operator.erasures WHERE deleted <> '[]'";
+        in_the_middle += ground.number(paged).await;
+        let again = ground.erase_by(ground.database(), "acme", "1", &compiled).await;
+        assert!(matches!(again, Ok(Erasure::Completed(_))), "{what}: {again:?}");
+        assert_eq!(ground.number(&sum(1)).await, mine, "{what}");
+        assert_eq!(ground.number("SELECT count(*) FROM organizations WHERE id = 1").await, 0, "{what}");
+        assert_eq!(ground.number(&sum(2)).await, theirs, "{what}: the other organization's rows");
     }
     println!("{reached} of {count} statements, {in_the_middle} times in the middle of the pages");
-    // Where a transaction begins, a fault may not come up. Most do.
     missed.retain(|ordinal| *ordinal < reached);
-    let faults = 2 * usize::try_from(reached).expect("a number");
-    assert!(missed.len() * 5 < faults, "of {faults} faults, these did not come up: {missed:?}");
-    assert!(in_the_middle > 50 && reached > 100, "{in_the_middle} of {reached} statements were in the middle");
+    assert!(missed.is_empty(), "these faults did not come up: {missed:?}");
+    assert!(in_the_middle > 25 && reached > 100, "{in_the_middle} of {reached} statements were in the middle");
 }
 
 const CHILD: &str = "DELETES_IN_PAGES";
