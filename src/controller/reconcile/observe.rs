@@ -144,7 +144,7 @@ async fn tenant(subject: &Subject, context: &Context) -> (Observed, Result<Tenan
         Ok(facts) => facts,
         Err(failure) => return (Observed::default(), Err(failure.explained_by(&plan))),
     };
-    let observed = Observed::of(&facts, &plan);
+    let observed = Observed::of(subject, &facts, &plan);
     if facts.organization == Presence::Absent && subject.terminating_since.is_none() {
         context.memory.saw_tenant(subject, &facts.key, None);
     }
