@@ -7,7 +7,6 @@ use crate::db::transaction::commit;
 use crate::domain::completion::CompletionProof;
 use crate::domain::facts::UnderWay;
 use crate::domain::{Effect, Failure};
-use crate::store::claim::of_organization;
 use crate::store::ledger::{self, Record};
 use crate::store::{Actor, erasures};
 use planner::CompiledPlan;
@@ -75,7 +74,7 @@ impl Database {
     /// Fails when the database cannot be read.
     pub async fn erasure_under_way(&self, key: &str) -> Result<Option<UnderWay>, Failure> {
         let mut tx = self.begin().await?;
-        Ok(of_organization(&mut tx, key).await?.and_then(|claim| claim.under_way))
+        erasures::of_organization(&mut tx, key).await
     }
 
     /// What is left of an organization, in words. That an erasure stopped must be told also where nobody can count.

@@ -22,6 +22,8 @@ pub struct Facts {
     pub organization: Presence,
     /// Who claimed the key.
     pub claim: Option<Claim>,
+    /// The organization's erasure in pages, if one has begun and not ended: whoever began it, and whoever has the claim.
+    pub under_way: Option<UnderWay>,
     /// How this object's deletion ended, if it did.
     pub ledger: Option<LedgerEntry>,
 }
@@ -71,7 +73,7 @@ impl Facts {
     /// The organization's erasure in pages, if one has begun and not ended.
     #[must_use]
     pub fn under_way(&self) -> Option<&UnderWay> {
-        self.claim.as_ref().and_then(|claim| claim.under_way.as_ref())
+        self.under_way.as_ref()
     }
 }
 
@@ -102,16 +104,6 @@ pub struct Claim {
     pub expiration: Option<Timestamp>,
     /// The deactivation that precedes an erasure.
     pub window: Option<Window>,
-    /// An erasure of the organization in pages, of this owner or of an earlier one.
-    pub under_way: Option<UnderWay>,
-}
-
-impl Claim {
-    /// Rows of the organization that pages have deleted.
-    #[must_use]
-    pub fn rows_gone(&self) -> i64 {
-        self.under_way.as_ref().map_or(0, UnderWay::rows)
-    }
 }
 
 /// The deactivation that precedes an erasure.

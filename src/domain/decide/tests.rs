@@ -54,8 +54,8 @@ fn case() -> Case {
                 policy: DeletionPolicy::Delete,
                 expiration: None,
                 window: None,
-                under_way: None,
             }),
+            under_way: None,
             ledger: None,
         },
         owner: ClaimOwner::ThisObject,
@@ -84,8 +84,7 @@ impl Case {
     fn shrunk(self, uid: &str, rows: i64) -> Self {
         self.with(|c| {
             let deleted = vec![DeletionStep { entity: "users".into(), tables: Vec::new(), found: rows, deleted: rows }];
-            let claim = c.facts.claim.as_mut().expect("a claim");
-            claim.under_way = Some(UnderWay {
+            c.facts.under_way = Some(UnderWay {
                 uid: uid.into(),
                 started: at(1),
                 updated: at(2),

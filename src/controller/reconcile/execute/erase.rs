@@ -72,7 +72,7 @@ pub(super) async fn explained(removal: &Removal<'_>, failure: Failure) -> Failur
 async fn cascade(removal: &Removal<'_>, take_from: Option<&str>) -> Result<Erasure, Failure> {
     let database = &removal.context.database;
     if !removal.owns_claim() {
-        database.claim(removal.actor(), take_from).await?;
+        database.claim_to_erase(removal.actor(), take_from).await?;
     }
     let mut erasing = Box::pin(database.erase(removal.actor(), removal.plan, still_wanted(removal)));
     tokio::select! {

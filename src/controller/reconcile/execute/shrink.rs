@@ -86,7 +86,7 @@ async fn turn(removal: &Removal<'_>, take_from: Option<&str>, estimated: i64) ->
         }
         announce(removal, estimated).await?;
         if removal.facts.under_way().is_some() && begun.is_none() {
-            database.adopt_erasure(removal.actor(), take_from).await?;
+            database.claim_to_erase(removal.actor(), take_from).await?;
         }
         match database.begin_shrinking(removal.actor(), take_from, removal.plan, estimated).await? {
             Begun::Ready => {}
