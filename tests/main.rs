@@ -107,6 +107,7 @@ fn main() -> ExitCode {
         property::own_partitions::tests(),
         property::pages::tests(),
         property::pages_crash::tests(),
+        property::pages_end::tests(),
         property::pages_meanwhile::tests(),
         property::partial_keys::tests(),
         property::people::tests(),

@@ -20,6 +20,7 @@ mod memberships;
 pub mod own_partitions;
 pub mod pages;
 pub mod pages_crash;
+pub mod pages_end;
 pub mod pages_meanwhile;
 pub mod partial_keys;
 pub mod people;

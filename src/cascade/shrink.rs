@@ -156,9 +156,13 @@ impl Database {
                 Ok(Page::Deleted(done, under_way)) => (done, under_way),
                 Ok(Page::None(under_way)) => return Ok(Shrunk::Done(Progress::new(under_way, pages))),
                 Ok(Page::PlanOutdated) => return Ok(Shrunk::PlanOutdated),
-                // The schema or the configuration has changed: the blockers of the first check may be others now.
+                // The schema or the configuration has changed: the blockers of the first check may be others now. That check may
+                // take long, and another process may have another configuration, so the caller reads the object again first.
                 Ok(Page::OtherPlan(estimated)) => match self.begin_shrinking(actor, None, plan, estimated).await? {
-                    Begun::Ready => continue,
+                    Begun::Ready => {
+                        let begun = self.erasure_under_way(actor.key).await?.ok_or_else(not_begun)?;
+                        return Ok(Shrunk::More(Progress::new(begun, pages)));
+                    }
                     Begun::PlanOutdated => return Ok(Shrunk::PlanOutdated),
                     Begun::Recorded => return Err(not_begun()),
                 },

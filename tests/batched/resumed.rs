@@ -1,12 +1,15 @@
 //! An object whose deletion had begun is gone: its finalizer was taken away by force.
 
-use super::{Arc, Large, Variant, World};
+use super::{Arc, Large, Variant, World, launch};
 use crate::tests;
 
-tests![what_a_gone_object_left_is_not_used_and_can_be_finished];
+tests![
+    what_a_gone_object_left_is_not_used_and_can_be_finished,
+    what_a_gone_object_left_is_counted_by_one_that_was_never_live,
+];
 
-async fn what_a_gone_object_left_is_not_used_and_can_be_finished(world: Arc<World>) {
-    let large = Large::ready(world, Variant::Ordinary).await;
+/// The object is lowered to `Retain` in the middle of its pages, and then its finalizer is taken away.
+async fn removed_by_force(large: &Large) {
     let scene = &large.scene;
     let holder = large.held().await;
     large.lower("Retain").await;
@@ -26,6 +29,12 @@ async fn what_a_gone_object_left_is_not_used_and_can_be_finished(world: Arc<Worl
         .await;
     scene.gone("acme").await;
     large.release(holder).await;
+}
+
+async fn what_a_gone_object_left_is_not_used_and_can_be_finished(world: Arc<World>) {
+    let large = Large::ready(world, Variant::Ordinary).await;
+    let scene = &large.scene;
+    removed_by_force(&large).await;
     let gone = large.gone().await;
 
     // A live object takes over, and does not undo the deactivation as it would after a recovery window.
@@ -45,12 +54,44 @@ async fn what_a_gone_object_left_is_not_used_and_can_be_finished(world: Arc<Worl
     scene.gone("next").await;
     assert_eq!(large.gone().await, gone);
     assert!(!scene.active(&large.acme).await);
+    // Nobody has the claim any more. What is left is not used by the next one either, from its first reconciliation on.
+    assert_eq!(scene.owner(&large.acme).await, None);
+    scene.sql("CREATE TABLE switched (active boolean)").await;
+    scene
+        .sql(
+            "CREATE FUNCTION switched() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$ BEGIN \
+             INSERT INTO switched VALUES (NEW.is_active); RETURN NEW; END $$; \
+             CREATE TRIGGER switched AFTER UPDATE ON organizations FOR EACH ROW EXECUTE FUNCTION switched()",
+        )
+        .await;
+    scene.apply(&scene.org("third", &large.acme).policy("Retain").state("Active")).await;
+    scene.until("third", "refused", |s| s.reason("Ready") == "ErasureInterrupted").await;
+    assert_eq!(scene.value::<i64>("SELECT count(*) FROM switched WHERE active").await, 0, "what is left was used");
+    scene.sql("DROP TRIGGER switched ON organizations; DROP FUNCTION switched; DROP TABLE switched").await;
+    scene.delete("third").await;
+    scene.gone("third").await;
 
     // Delete finishes it, and counts what the first object had deleted.
     scene.sql("TRUNCATE organization_operator.ledger").await;
     scene.apply(&scene.org("acme", &large.acme).policy("Delete")).await;
     scene.ready("acme").await;
     scene.delete("acme").await;
+    large.erased().await;
+    large.stop().await;
+}
+
+/// No object has the claim, and the one that erases the rest was deleted before the operator saw it.
+async fn what_a_gone_object_left_is_counted_by_one_that_was_never_live(world: Arc<World>) {
+    let large = Large::ready(world, Variant::Ordinary).await;
+    let scene = &large.scene;
+    removed_by_force(&large).await;
+    scene.sql("TRUNCATE organization_operator.ledger, organization_operator.claims").await;
+    let Large { scene, acme, rows, others, operator } = large;
+    operator.stop().await;
+    scene.apply(&scene.org("acme", &acme).policy("Delete").with_finalizer()).await;
+    scene.delete("acme").await;
+    let operator = launch(&scene).start().await;
+    let large = Large { scene, acme, rows, others, operator };
     large.erased().await;
     large.stop().await;
 }
