@@ -135,7 +135,7 @@ impl Database {
     }
 
     /// Deletes page after page, each in a transaction of its own, until there are no more or `until` says to stop: it is asked
-    /// after each page. [`Database::begin_shrinking`] must have been called for this plan.
+    /// after each page, and told what is gone by then. [`Database::begin_shrinking`] must have been called for this plan.
     ///
     /// # Errors
     /// Fails when something blocks the deletion now, when the object has lost its claim, and when the database refuses. The
@@ -145,7 +145,7 @@ impl Database {
         actor: Actor<'_>,
         plan: &CompiledPlan,
         page: Duration,
-        mut until: impl FnMut(&PageDone) -> Next,
+        mut until: impl FnMut(&PageDone, &UnderWay) -> Next,
     ) -> Result<Shrunk, Failure> {
         plan.erase()?;
         let mut pages = 0;
@@ -170,7 +170,7 @@ impl Database {
             };
             done.took = began.elapsed();
             pages += 1;
-            match until(&done) {
+            match until(&done, &under_way) {
                 Next::Continue => {}
                 Next::Pause(pause) => tokio::time::sleep(pause).await,
                 Next::Stop => return Ok(Shrunk::More(Progress::new(under_way, pages))),

@@ -6,10 +6,12 @@ use crate::tests;
 tests![
     what_a_gone_object_left_is_not_used_and_can_be_finished,
     what_a_gone_object_left_is_counted_by_one_that_was_never_live,
+    what_a_gone_object_left_is_no_permission_to_erase_it,
 ];
 
-/// The object is lowered to `Retain` in the middle of its pages, and then its finalizer is taken away.
-async fn removed_by_force(large: &Large) {
+/// A large tenant whose object is gone in the middle of its deletion.
+async fn left(world: Arc<World>) -> Large {
+    let large = Large::ready(world, Variant::Ordinary).await;
     let scene = &large.scene;
     let holder = large.held().await;
     large.lower("Retain").await;
@@ -29,18 +31,24 @@ async fn removed_by_force(large: &Large) {
         .await;
     scene.gone("acme").await;
     large.release(holder).await;
+    large
 }
 
 async fn what_a_gone_object_left_is_not_used_and_can_be_finished(world: Arc<World>) {
-    let large = Large::ready(world, Variant::Ordinary).await;
+    let large = left(world).await;
     let scene = &large.scene;
-    removed_by_force(&large).await;
     let gone = large.gone().await;
 
     // A live object takes over, and does not undo the deactivation as it would after a recovery window.
     scene.apply(&scene.org("next", &large.acme).policy("Retain")).await;
     let seen = scene.ready("next").await;
     assert_eq!(seen.reason("Ready"), "Deactivated", "{}", seen.yaml());
+    for condition in ["Ready", "DeletionReady"] {
+        let message = seen.message(condition);
+        for part in ["erased 1000 rows of this organization", "DELETE FROM organization_operator.erasures"] {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+    }
     assert!(!scene.active(&large.acme).await);
     scene.patch("next", r#"{"state":"Active"}"#).await;
     let seen = scene.until("next", "refused", |s| s.reason("Ready") == "ErasureInterrupted").await;
@@ -82,9 +90,8 @@ async fn what_a_gone_object_left_is_not_used_and_can_be_finished(world: Arc<Worl
 
 /// No object has the claim, and the one that erases the rest was deleted before the operator saw it.
 async fn what_a_gone_object_left_is_counted_by_one_that_was_never_live(world: Arc<World>) {
-    let large = Large::ready(world, Variant::Ordinary).await;
+    let large = left(world).await;
     let scene = &large.scene;
-    removed_by_force(&large).await;
     scene.sql("TRUNCATE organization_operator.ledger, organization_operator.claims").await;
     let Large { scene, acme, rows, others, operator } = large;
     operator.stop().await;
@@ -93,5 +100,30 @@ async fn what_a_gone_object_left_is_counted_by_one_that_was_never_live(world: Ar
     let operator = launch(&scene).start().await;
     let large = Large { scene, acme, rows, others, operator };
     large.erased().await;
+    large.stop().await;
+}
+
+/// Renames and recovery windows of the objects that come later are what they always are: they never began to erase it.
+async fn what_a_gone_object_left_is_no_permission_to_erase_it(world: Arc<World>) {
+    let large = left(world).await;
+    let (scene, gone) = (&large.scene, large.gone().await);
+    scene.apply(&scene.org("next", &large.acme).policy("Delete").window(3600)).await;
+    scene.ready("next").await;
+    scene.apply(&scene.org("renamed", &large.acme).policy("Delete").window(3600)).await;
+    scene.until("renamed", "refused", |s| s.reason("Ready") == "OrganizationClaimed").await;
+    scene.delete("next").await;
+    scene.gone("next").await;
+    scene.event("next", "Transferred").await;
+    let seen = scene.ready("renamed").await;
+    assert!(seen.message("Ready").contains("erased 1000 rows"), "{}", seen.yaml());
+    assert_eq!(large.gone().await, gone, "the rename erased rows");
+    scene.delete("renamed").await;
+    scene.until("renamed", "the window", |s| s.reason("Deleting") == "RecoveryWindow").await;
+    assert_eq!(large.gone().await, gone, "rows went before the window ended");
+    assert!(!scene.active(&large.acme).await, "what is left of it is used");
+    scene.patch("renamed", r#"{"deletionPolicy":"Retain"}"#).await;
+    scene.gone("renamed").await;
+    assert_eq!(large.gone().await, gone, "Retain keeps it");
+    assert!(!scene.active(&large.acme).await, "what is left of it is used");
     large.stop().await;
 }

@@ -26,9 +26,6 @@ const RECORD_LIMIT: Duration = Duration::from_secs(10);
 
 pub(super) async fn remove(removal: &Removal<'_>, decision: Remove) -> Result<Reconciliation, Failure> {
     let (database, plan) = (&removal.context.database, removal.plan);
-    if !matches!(decision, Remove::Erase { .. }) {
-        removal.context.places.leave(&removal.subject().uid);
-    }
     let proof = match decision {
         Remove::Refuse(failure) => return Err(failure),
         Remove::Release(proof) => proof,

@@ -19,7 +19,7 @@ use crate::domain::reconciliation::{Ended, Observed, Reconciliation};
 use crate::domain::report::deletion::Deletion;
 use crate::domain::report::progress::Progress;
 use crate::domain::report::status::{status, worth_writing};
-use crate::pace::{Slice, Wait, WaitingFor};
+use crate::pace::{PageDone, Slice, Wait, WaitingFor};
 
 /// How long pages are deleted before the object is read again and the progress is shown.
 const SLICE: Duration = Duration::from_secs(5);
@@ -102,7 +102,11 @@ async fn turn(removal: &Removal<'_>, take_from: Option<&str>, estimated: i64) ->
         Err(wait) => return Ok(Some(Turn::Waits(wait))),
     };
     let page = removal.context.pacing.page();
-    let shrinking = Box::pin(database.shrink(removal.actor(), removal.plan, page, |page| pages.after(page)));
+    let after = |page: &PageDone, begun: &UnderWay| {
+        removal.gone.note(begun);
+        pages.after(page)
+    };
+    let shrinking = Box::pin(database.shrink(removal.actor(), removal.plan, page, after));
     Ok(match pages.with_standbys(shrinking).await? {
         Shrunk::More(shown) => Some(Turn::More(shown, pages.ended())),
         Shrunk::Done(_) => Some(Turn::Done),
