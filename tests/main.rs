@@ -105,6 +105,7 @@ fn main() -> ExitCode {
         property::equality::tests(),
         property::meanwhile::tests(),
         property::own_partitions::tests(),
+        property::page_sizes::tests(),
         property::pages::tests(),
         property::pages_crash::tests(),
         property::pages_end::tests(),

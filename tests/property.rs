@@ -18,6 +18,7 @@ mod kinds;
 pub mod meanwhile;
 mod memberships;
 pub mod own_partitions;
+pub mod page_sizes;
 pub mod pages;
 pub mod pages_crash;
 pub mod pages_end;

@@ -11,6 +11,7 @@ mod size;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
+use tracing::warn;
 
 use super::exclusive;
 use super::preflight::some_blockers;
@@ -166,7 +167,14 @@ impl Database {
                     Begun::PlanOutdated => return Ok(Shrunk::PlanOutdated),
                     Begun::Recorded => return Err(not_begun()),
                 },
-                Err(failure) => return Err(self.explained(failure, actor.key, plan).await),
+                Err(failure) => {
+                    if failure.reason == Reason::StatementTimeout
+                        && let Err(cause) = self.narrow(actor).await
+                    {
+                        warn!(%cause, "the next page will be as large as the one that took too long");
+                    }
+                    return Err(self.explained(failure, actor.key, plan).await);
+                }
             };
             done.took = began.elapsed();
             pages += 1;
@@ -176,6 +184,13 @@ impl Database {
                 Next::Stop => return Ok(Shrunk::More(Progress::new(under_way, pages))),
             }
         }
+    }
+
+    /// Without that, a page that takes too long would take too long in every attempt.
+    async fn narrow(&self, actor: Actor<'_>) -> Result<(), Failure> {
+        let mut tx = self.begin().await?;
+        erasures::narrow(&mut tx, actor).await?;
+        commit(tx).await
     }
 
     /// What refers to a page or moves rows may block the whole deletion: then that is said, with its remedy.
