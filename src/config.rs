@@ -33,7 +33,7 @@ pub struct Config {
     pub reconcile_timeout_seconds: u64,
     /// How long an erasure waits for another object that takes over the organization, in seconds. With 0 it does not wait.
     pub handover_seconds: u32,
-    /// How long open transactions drain if tables are not protected by a foreign key, in seconds.
+    /// How long open transactions drain if tables are not protected by a foreign key, or the tenant is large, in seconds.
     pub drain_seconds: u64,
     /// Bounds of the retries.
     pub retry: RetryBounds,

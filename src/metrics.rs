@@ -166,22 +166,22 @@ impl Metrics {
     fn register_pages(&self, registry: &mut Registry) {
         registry.register(
             "batch_rows_deleted",
-            "Rows of an organization that are gone while it is deleted in pages",
+            "Rows deleted so far of an organization that is deleted in pages",
             self.paged_rows.clone(),
         );
         registry.register(
             "batch_rows_estimated",
-            "Rows that it had before the first page",
+            "Estimated number of rows of that organization before the first page",
             self.paged_estimate.clone(),
         );
         registry.register(
             "batch_rows_per_second",
-            "Rows of it that are deleted in a second, pauses included",
+            "Recent rate of that deletion in rows per second, pauses included",
             self.paged_rate.clone(),
         );
         registry.register(
             "batch_waiting",
-            "1 while its pages wait or are slowed down, with what they wait for",
+            "1 while that deletion waits or is slowed down, with the cause",
             self.paged_wait.clone(),
         );
     }

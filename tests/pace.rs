@@ -102,7 +102,7 @@ async fn the_rate_is_kept_and_shown(world: Arc<World>) {
     let end = first.estimated_end_time.as_ref().expect("an end").0;
     let observed = first.observed_time.as_ref().expect("a time").0;
     assert!(end > observed && end < observed + 60.seconds(), "{first:?}");
-    waits(&scene, "limited to 1000 rows a second (cascade.batch.maxRowsPerSecond)").await;
+    waits(&scene, "limited to 1000 rows per second (cascade.batch.maxRowsPerSecond)").await;
     metric(&operator, &format!("batch_waiting{{object=\"{}\",waiting_for=\"RowsPerSecond\"}} 1\n", scene.name("acme")))
         .await;
     let shown = scene.ok(&["get", "organization", &scene.name("acme")]).await;

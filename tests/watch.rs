@@ -184,7 +184,7 @@ async fn a_large_deletion_shows_how_far_it_is(world: Arc<World>) {
     let mut watching = Watching::start(&scene, &[&name]);
     scene.delete("acme").await;
     watching.until("Shrinking 0%: 0 of about ").await;
-    let line = watching.until("rows a second, until about ").await;
+    let line = watching.until("rows a second, ends at about ").await;
     assert!(line.contains("Shrinking ") && line.contains("%: ") && line.contains("maxRowsPerSecond"), "{line}");
     let (code, lines, _) = watching.ended().await;
     let last = lines.last().expect("a line");
@@ -211,7 +211,7 @@ async fn a_terminal_shows_a_bar(world: Arc<World>) {
         assert!(shown.contains(part), "{part} is missing: {shown}");
     }
     // Only the stages stay above the bar.
-    assert!(!shown.contains("rows a second, until about"), "{shown}");
+    assert!(!shown.contains("rows a second, ends at about"), "{shown}");
     operator.stop().await;
 }
 
@@ -240,7 +240,7 @@ async fn what_cannot_be_watched_is_said(world: Arc<World>) {
     let Said { code, err, .. } = run(&scene, &["watch", "no-such-object"]).await;
     assert!(code == 2 && err.contains("there is no Organization `no-such-object`"), "{code} {err}");
     let Said { code, out, err } = run(&scene, &["watch", &name, "--timeout", "1"]).await;
-    assert!(code == 2 && out.contains("Live: ") && err.contains("not completed after 1 s"), "{code} {out}{err}");
+    assert!(code == 2 && out.contains("Live: ") && err.contains("not completed within 1 s"), "{code} {out}{err}");
     let nowhere = scene.file("nowhere", &scene.world.control_plane().kubeconfig("x", Some("https://127.0.0.1:1")));
     let mut command = Command::new(binary());
     let output = command.args(["watch", &name]).env("KUBECONFIG", nowhere).kill_on_drop(true).output().await;

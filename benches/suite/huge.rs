@@ -1,4 +1,4 @@
-//! A tenant for which one transaction is no way: it goes in pages, in the background.
+//! A tenant for which one transaction is no way: it is deleted in pages.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub async fn measure(world: &Arc<World>, sizes: &Sizes) -> (Vec<Row>, Vec<Curve>
     let row = |what: String, ours: Ours, target: Target| Row { what, ours, instead: Vec::new(), target };
     let words = sizes.huge.words();
     let rows = vec![
-        row(format!("tenant of {words} rows, in the background"), seconds, Target::Nothing),
+        row(format!("tenant of {words} rows, in pages"), seconds, Target::Nothing),
         row(format!("the operator's memory, tenant of {words} rows"), memory, Target::AtMost(MEMORY)),
     ];
     (rows, Vec::new())

@@ -16,7 +16,7 @@ pub enum Scale {
     Small,
     /// The table of docs/benchmarks.md: up to 11 million rows and 10,000 objects. About an hour.
     Full,
-    /// One tenant of 110 million rows, deleted in the background, and nothing else. Needs 40 GB of disk and about two hours.
+    /// One tenant of 110 million rows, deleted in pages, and nothing else. Needs 40 GB of disk and about two hours.
     Huge,
 }
 

@@ -59,8 +59,8 @@ pub struct OrganizationSpec {
 
     /// What the removal of this object does to the data: `Retain` keeps everything, `Deactivate` deactivates the
     /// organization and keeps its data, `Delete` erases it permanently. The operator reads the policy again at every stage,
-    /// so you can lower it while the object is terminating: that stops a deletion that has not erased anything yet. The
-    /// policy cannot be raised while the object is terminating.
+    /// so you can lower it while the object is terminating: that stops a deletion that has not erased anything yet. While
+    /// the object is terminating, you cannot raise the policy, except back to `Delete` after `ErasureInterrupted`.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 

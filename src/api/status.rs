@@ -118,11 +118,11 @@ pub struct DeletionStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub steps: Vec<DeletionStep>,
-    /// Where the deletion stands, in a word: `63%` while rows go in pages, `Blocked`, or the stage.
+    /// Where the deletion stands, in a word: `63%` while rows are deleted in pages, `Blocked`, or the stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub summary: Option<String>,
-    /// How far a deletion in pages is. Absent if everything goes in one transaction, and once the deletion is completed.
+    /// The progress of a deletion in pages. Absent if everything goes in one transaction, and once the deletion is completed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<DeletionProgress>,
     /// When the operator first worked on the deletion.
@@ -143,24 +143,23 @@ pub struct DeletionStatus {
     pub next_attempt_time: Option<Time>,
 }
 
-/// How far a deletion in pages is.
+/// The progress of a deletion in pages.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeletionProgress {
-    /// Rows that are gone.
+    /// Rows deleted so far.
     pub rows_deleted: i64,
-    /// How many rows the organization had before the first of them was deleted, as the server's statistics and a count
-    /// estimate it.
+    /// Number of rows of the organization before the first page, estimated from a count and the server's statistics.
     pub rows_estimated: i64,
-    /// The one in percent of the other; 99 until the last row is gone.
+    /// Rows deleted as a percentage of the estimate, at most 99.
     pub percent: i32,
-    /// Rows deleted in a second lately, pauses included. Absent while nothing is deleted.
+    /// The recent rate in rows per second, pauses included. Absent while no rows are deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows_per_second: Option<i64>,
-    /// When the last row will be gone at this rate. Absent while nothing is deleted.
+    /// When the last row will be gone at this rate. Absent while no rows are deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimated_end_time: Option<Time>,
-    /// What the deletion waits for, or what slows it down, in one sentence. Absent if nothing does.
+    /// What the deletion waits for, or what slows it down, in words. Absent if nothing does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub waiting_for: Option<String>,

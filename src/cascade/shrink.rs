@@ -11,6 +11,7 @@ mod size;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
+use tracing::warn;
 
 use super::exclusive;
 use super::preflight::some_blockers;
@@ -156,13 +157,24 @@ impl Database {
                 Ok(Page::Deleted(done, under_way)) => (done, under_way),
                 Ok(Page::None(under_way)) => return Ok(Shrunk::Done(Progress::new(under_way, pages))),
                 Ok(Page::PlanOutdated) => return Ok(Shrunk::PlanOutdated),
-                // The schema or the configuration has changed: the blockers of the first check may be others now.
+                // The schema or the configuration has changed: the blockers of the first check may be others now. That check may
+                // take long, and another process may have another configuration, so the caller reads the object again first.
                 Ok(Page::OtherPlan(estimated)) => match self.begin_shrinking(actor, None, plan, estimated).await? {
-                    Begun::Ready => continue,
+                    Begun::Ready => {
+                        let begun = self.erasure_under_way(actor.key).await?.ok_or_else(not_begun)?;
+                        return Ok(Shrunk::More(Progress::new(begun, pages)));
+                    }
                     Begun::PlanOutdated => return Ok(Shrunk::PlanOutdated),
                     Begun::Recorded => return Err(not_begun()),
                 },
-                Err(failure) => return Err(self.explained(failure, actor.key, plan).await),
+                Err(failure) => {
+                    if failure.reason == Reason::StatementTimeout
+                        && let Err(cause) = self.narrow(actor).await
+                    {
+                        warn!(%cause, "the next page will be as large as the one that took too long");
+                    }
+                    return Err(self.explained(failure, actor.key, plan).await);
+                }
             };
             done.took = began.elapsed();
             pages += 1;
@@ -172,6 +184,13 @@ impl Database {
                 Next::Stop => return Ok(Shrunk::More(Progress::new(under_way, pages))),
             }
         }
+    }
+
+    /// Without that, a page that takes too long would take too long in every attempt.
+    async fn narrow(&self, actor: Actor<'_>) -> Result<(), Failure> {
+        let mut tx = self.begin().await?;
+        erasures::narrow(&mut tx, actor).await?;
+        commit(tx).await
     }
 
     /// What refers to a page or moves rows may block the whole deletion: then that is said, with its remedy.

@@ -18,6 +18,7 @@ use crate::domain::{Blame, Failure, PlanError};
 use crate::store::standbys::UNKNOWN_REMEDY;
 use planner::CompiledPlan;
 use planner::finding::{Finding, Kind, Severity};
+use planner::identifier::quote;
 use render::Checked;
 
 const HELP: &str = "\
@@ -138,9 +139,11 @@ async fn standbys(config: &Config, database: &Database) -> Result<Vec<Finding>, 
         let remedy = Some(UNKNOWN_REMEDY.to_owned());
         findings.push(Finding { remedy, ..Finding::new(Severity::Blocks, Kind::UnknownStandby, message) });
     }
-    if pace.max_replay_lag_seconds.is_some() && !database.sees_replay_lag().await? {
-        let message = "the operator's role may not see how far standbys are (`cascade.batch.maxReplayLagSeconds`), so the deletion of a large organization waits while a standby is connected";
-        let remedy = Some("GRANT pg_monitor TO the operator's role; pg_read_all_stats is enough".to_owned());
+    if pace.max_replay_lag_seconds.is_some()
+        && let Some(role) = database.role_without_replay_lag().await?
+    {
+        let message = "the operator's role may not see the replication lag of standbys (`cascade.batch.maxReplayLagSeconds`), so the deletion of a large organization waits while a standby is connected";
+        let remedy = Some(format!("GRANT pg_monitor TO {}; -- pg_read_all_stats is enough", quote(&role)));
         findings.push(Finding { remedy, ..Finding::new(Severity::Blocks, Kind::MissingPrivilege, message) });
     }
     Ok(findings)

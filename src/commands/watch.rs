@@ -37,8 +37,8 @@ const TICK: Duration = Duration::from_secs(1);
   1  a person has to act: the last lines say why, and what clears it; or the erasure was interrupted
   2  the object cannot be watched, or nothing says how its deletion ended, or --timeout has passed
 
-The command needs the rights to get, list and watch organizations; and to list events, to say how a deletion ended that was
-over before the command began.
+The command needs the rights to get, list and watch organizations, and to list Events in the namespace default: if the
+deletion ended before the command began, only its Event says how.
 
 Examples:
   organization-operator watch acme
@@ -48,10 +48,10 @@ pub struct Watch {
     /// Name of an Organization object; KUBECONFIG names the API server
     #[arg(value_name = "NAME")]
     name: String,
-    /// Go on if a person has to act, until the object is gone
+    /// Keep watching until the object is gone, even if a person has to act
     #[arg(long)]
     keep_watching: bool,
-    /// End after so many seconds, with exit code 2; 0 means never
+    /// Stop after this many seconds, with exit code 2; 0 means no limit
     #[arg(long, default_value_t = 0, value_name = "SECONDS")]
     timeout: u64,
 }
@@ -79,7 +79,7 @@ impl Watch {
         } else {
             let limit = Duration::from_secs(self.timeout);
             tokio::time::timeout(limit, followed).await.unwrap_or_else(|_| {
-                Err(CommandError(format!("the deletion of {} is not completed after {} s", self.name, self.timeout)))
+                Err(CommandError(format!("the deletion of {} was not completed within {} s", self.name, self.timeout)))
             })
         };
         display.close();
@@ -150,7 +150,7 @@ impl Watch {
                     "there is no Organization `{name}` in this cluster; list them with: kubectl get organizations"
                 ),
                 Some(_) => format!(
-                    "the object {name} is gone, and nothing says how its deletion ended: if somebody removed its finalizer, its data may still be there; the ledger knows: SELECT * FROM organization_operator.ledger WHERE object_name = '{name}'"
+                    "the object {name} is gone, and nothing says how its deletion ended: if somebody removed its finalizer, its data may still be there; to find out, query the ledger: SELECT * FROM organization_operator.ledger WHERE object_name = '{name}'"
                 ),
             }));
         };

@@ -216,7 +216,8 @@ impl PaceConfig {
         };
         if self.time_zone.is_some() && self.hours.is_none() {
             problems.push(
-                "`cascade.batch.timeZone` is the time zone of `cascade.batch.hours`, which is missing".to_owned(),
+                "`cascade.batch.timeZone` has no effect without `cascade.batch.hours`: set the hours, or remove the time zone"
+                    .to_owned(),
             );
         }
         for (index, name) in self.standbys.iter().enumerate() {

@@ -384,7 +384,7 @@ pub fn interrupted(subject: &Subject, begun: &UnderWay, left: &str) -> Failure {
     .rows(begun.rows())
     .effect(Effect::Partial(begun.rows()))
     .remedy(format!(
-        "to erase the rest: {}; to keep the rest for good: kubectl annotate organization {name} {KEEP_REMAINDER}={uid}",
+        "to erase the remainder: {}; to keep the remainder for good: kubectl annotate organization {name} {KEEP_REMAINDER}={uid}",
         set_policy(name, DeletionPolicy::Delete)
     ))
 }

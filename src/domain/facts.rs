@@ -89,6 +89,14 @@ impl Facts {
     pub fn under_way(&self) -> Option<&UnderWay> {
         self.under_way.as_ref()
     }
+
+    /// What an interrupted erasure has left, in words, if that was recorded and the erasure has not gone on since.
+    #[must_use]
+    pub fn interrupted(&self) -> Option<&str> {
+        let entry = self.ledger.as_ref().filter(|entry| entry.may_go_on())?;
+        self.under_way().filter(|begun| begun.interrupted.is_some())?;
+        entry.detail.as_deref()
+    }
 }
 
 /// Whether the organization is there.

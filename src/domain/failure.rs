@@ -76,9 +76,11 @@ impl Effect {
                 "It is not known whether the transaction was committed; the next attempt checks the ledger first"
             }
             Self::Erased => "The organization was erased, and its unprotected tables still have to be counted again",
-            Self::Partial(1) => return Cow::Borrowed("1 row was deleted before; the rest is unchanged"),
+            Self::Partial(1) => "1 row had already been deleted in pages; the remainder is unchanged",
             Self::Partial(rows) => {
-                return Cow::Owned(format!("{rows} rows were deleted before; the rest is unchanged"));
+                return Cow::Owned(format!(
+                    "{rows} rows had already been deleted in pages; the remainder is unchanged"
+                ));
             }
         })
     }

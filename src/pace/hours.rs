@@ -21,13 +21,13 @@ pub struct Hours {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HoursError {
     /// They are not two times of the day.
-    #[error("must be two times of the day as `22:00-06:00`, not `{0}`")]
+    #[error("must be two times of day, such as `22:00-06:00`, not `{0}`")]
     Form(String),
     /// They end when they begin.
-    #[error("never come: `{0}` ends when it begins. For the whole day omit the field")]
+    #[error("never come: `{0}` ends when it begins; for the whole day, omit the field")]
     Never(String),
     /// There is no such time zone.
-    #[error("must be a time zone of the IANA database as `Europe/Berlin`, not `{0}`")]
+    #[error("must be a time zone of the IANA database, such as `Europe/Berlin`, not `{0}`")]
     Zone(String),
 }
 

@@ -99,40 +99,43 @@ impl WaitingFor {
         }
     }
 
-    /// One sentence for the status. It holds no number that moves: each new sentence is a write of the status.
+    /// One or two sentences for the status. They hold no number that moves: each new sentence is a write of the status.
     #[must_use]
     pub fn sentence(&self) -> String {
         match self {
             Self::Hours { hours, opens } => {
-                format!("The operator deletes pages only at {hours} (cascade.batch.hours): it goes on at {opens:.0}.")
+                format!(
+                    "Pages run only in the hours {hours} (cascade.batch.hours). The deletion continues at {opens:.0}."
+                )
             }
             Self::Standby { name } => format!(
-                "The standby `{name}` (cascade.batch.standbys) is not connected to the server: the deletion goes on when it is."
+                "The standby `{name}` (cascade.batch.standbys) is not connected to the server. The deletion continues when it is."
             ),
             Self::ReplayLag { name, limit } => format!(
-                "The standby `{name}` is more than {limit} s behind (cascade.batch.maxReplayLagSeconds): the deletion goes on when it has caught up."
+                "The standby `{name}` is more than {limit} s behind (cascade.batch.maxReplayLagSeconds). The deletion continues when it has caught up."
             ),
             Self::CatchingUp { name } => format!(
-                "The standby `{name}` copies what it missed: the deletion goes on when it has caught up (cascade.batch.maxReplayLagSeconds)."
+                "The standby `{name}` is catching up after an absence (cascade.batch.maxReplayLagSeconds). The deletion continues when it has caught up."
             ),
             Self::Privilege { name } => format!(
-                "The operator's role may not see how far the standby `{name}` is (cascade.batch.maxReplayLagSeconds): GRANT pg_monitor TO the role."
+                "The operator's role may not see the replication lag of the standby `{name}` (cascade.batch.maxReplayLagSeconds). GRANT pg_monitor TO the operator's role."
             ),
             Self::Unreadable => {
-                "The database server does not say how its standbys are: the deletion goes on when it does.".to_owned()
+                "The operator cannot read the state of the standbys. The deletion continues when it can.".to_owned()
             }
             Self::Rows { limit } => {
-                format!("The deletion is limited to {limit} rows a second (cascade.batch.maxRowsPerSecond).")
+                format!("The deletion is limited to {limit} rows per second (cascade.batch.maxRowsPerSecond).")
             }
             Self::Wal { limit } => format!(
-                "The deletion is limited to {limit} bytes of the write-ahead log a second (cascade.batch.maxWalBytesPerSecond)."
+                "The deletion is limited to {limit} bytes of write-ahead log per second (cascade.batch.maxWalBytesPerSecond)."
             ),
             Self::Others { at_once: 1 } => {
-                "Another large organization is being deleted; one goes at a time (cascade.batch.atOnce).".to_owned()
+                "Another large organization is being deleted, and only one runs at a time (cascade.batch.atOnce)."
+                    .to_owned()
             }
-            Self::Others { at_once } => {
-                format!("Other large organizations are being deleted; {at_once} go at a time (cascade.batch.atOnce).")
-            }
+            Self::Others { at_once } => format!(
+                "Other large organizations are being deleted, and only {at_once} run at a time (cascade.batch.atOnce)."
+            ),
         }
     }
 

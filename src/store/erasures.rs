@@ -43,6 +43,10 @@ SET deleted = $3, written = $4, paged_table = $5, next_block = $6, rows_of_pass 
 WHERE cluster_id = $1 AND object_uid = $2
 RETURNING pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint AS wal";
 
+const NARROW: &str = "UPDATE organization_operator.erasures
+SET page_blocks = GREATEST(page_blocks / 2, 1), page_rows = GREATEST(page_rows / 2, 1)
+WHERE cluster_id = $1 AND object_uid = $2";
+
 const INTERRUPT: &str = "UPDATE organization_operator.erasures SET interrupted_at = clock_timestamp()
 WHERE cluster_id = $1 AND object_uid = $2";
 
@@ -169,6 +173,12 @@ pub(crate) async fn advance(
         .await
         .and_then(|row| row.try_get("wal"))
         .or_failure(during())
+}
+
+/// Halves the next page, because this one took too long.
+pub(crate) async fn narrow(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
+    actor.own(NARROW).execute(connection).await.or_failure(during())?;
+    Ok(())
 }
 
 /// Records that a lowered policy stopped the erasure.

@@ -60,7 +60,7 @@ impl Database {
         let begun = mine.as_ref().and_then(|mine| mine.under_way.as_ref());
         if let Some(begun) = begun.filter(|begun| begun.uid == subject.uid && begun.rows() > 0) {
             if *because == KeepBecause::Policy {
-                return Err(interrupted(subject, begun, "the rest, which was not counted yet"));
+                return Err(interrupted(subject, begun, "a remainder that was not counted yet"));
             }
             let detail = format!("{}; nobody counted it", kept(because));
             let pages = erasures::end_with_claim(&mut tx, actor).await?;

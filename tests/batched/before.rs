@@ -4,12 +4,13 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use k8s_openapi::jiff::{Timestamp, ToSpan as _};
+use sqlx::Executor as _;
 use testbed::Signal;
 use testbed::proxy::SqlProxy;
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
-use super::{Arc, Executor as _, Large, PgConnection, Scene, Seen, Variant, World, json, launch};
+use super::{Arc, Large, PgConnection, Scene, Seen, Variant, World, json, launch};
 use crate::support::{PATIENCE, eventually};
 use crate::tests;
 
@@ -135,7 +136,8 @@ async fn what_blocks_is_not_checked_again_before_each_page_that_finds_nothing(wo
         let slow = launch(scene).url(&scene.url_through(&proxy));
         slow.configure("database.lockTimeoutSeconds", json!(18))
     };
-    let large = Large::launched(scene, behind(&scene), 0).await;
+    let launch = behind(&scene);
+    let large = Large::launched(scene, launch, 0).await;
     let mut holder = large.scene.connect().await;
     holder.execute("BEGIN; SELECT FROM task_outputs FOR UPDATE").await.expect("locks");
     proxy.record();

@@ -1,9 +1,13 @@
 //! An object whose deletion had begun is gone: its finalizer was taken away by force.
 
-use super::{Arc, Large, Variant, World};
+use super::{Arc, Large, Variant, World, launch};
 use crate::tests;
 
-tests![what_a_gone_object_left_is_not_used_and_can_be_finished, what_a_gone_object_left_is_no_permission_to_erase_it,];
+tests![
+    what_a_gone_object_left_is_not_used_and_can_be_finished,
+    what_a_gone_object_left_is_counted_by_one_that_was_never_live,
+    what_a_gone_object_left_is_no_permission_to_erase_it,
+];
 
 /// A large tenant whose object is gone in the middle of its deletion.
 async fn left(world: Arc<World>) -> Large {
@@ -45,12 +49,43 @@ async fn what_a_gone_object_left_is_not_used_and_can_be_finished(world: Arc<Worl
     scene.gone("next").await;
     assert_eq!(large.gone().await, gone);
     assert!(!scene.active(&large.acme).await);
+    // Nobody has the claim any more. What is left is not used by the next one either, from its first reconciliation on.
+    assert_eq!(scene.owner(&large.acme).await, None);
+    scene.sql("CREATE TABLE switched (active boolean)").await;
+    scene
+        .sql(
+            "CREATE FUNCTION switched() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$ BEGIN \
+             INSERT INTO switched VALUES (NEW.is_active); RETURN NEW; END $$; \
+             CREATE TRIGGER switched AFTER UPDATE ON organizations FOR EACH ROW EXECUTE FUNCTION switched()",
+        )
+        .await;
+    scene.apply(&scene.org("third", &large.acme).policy("Retain").state("Active")).await;
+    scene.until("third", "refused", |s| s.reason("Ready") == "ErasureInterrupted").await;
+    assert_eq!(scene.value::<i64>("SELECT count(*) FROM switched WHERE active").await, 0, "what is left was used");
+    scene.sql("DROP TRIGGER switched ON organizations; DROP FUNCTION switched; DROP TABLE switched").await;
+    scene.delete("third").await;
+    scene.gone("third").await;
 
     // Delete finishes it, and counts what the first object had deleted.
     scene.sql("TRUNCATE organization_operator.ledger").await;
     scene.apply(&scene.org("acme", &large.acme).policy("Delete")).await;
     scene.ready("acme").await;
     scene.delete("acme").await;
+    large.erased().await;
+    large.stop().await;
+}
+
+/// No object has the claim, and the one that erases the rest was deleted before the operator saw it.
+async fn what_a_gone_object_left_is_counted_by_one_that_was_never_live(world: Arc<World>) {
+    let large = left(world).await;
+    let scene = &large.scene;
+    scene.sql("TRUNCATE organization_operator.ledger, organization_operator.claims").await;
+    let Large { scene, acme, rows, others, operator } = large;
+    operator.stop().await;
+    scene.apply(&scene.org("acme", &acme).policy("Delete").with_finalizer()).await;
+    scene.delete("acme").await;
+    let operator = launch(&scene).start().await;
+    let large = Large { scene, acme, rows, others, operator };
     large.erased().await;
     large.stop().await;
 }

@@ -24,7 +24,7 @@ async fn a_large_organization_goes_in_pages_and_says_so(world: Arc<World>) {
         assert!(progress.rows_estimated >= 1000 && progress.percent < 100, "{yaml}");
         assert_eq!(numbers(&json!(deletion.steps)), [("taskOutputs".into(), BEFORE)]);
         for text in [seen.message("DeletionBlocked"), seen.error().expect("an error").message] {
-            assert!(text.contains("1000 rows were deleted before; the rest is unchanged"), "{text}");
+            assert!(text.contains("1000 rows had already been deleted in pages; the remainder is unchanged"), "{text}");
         }
         assert_eq!(large.scene.ledger().await, [], "nothing has ended");
         large.release(holder).await;
@@ -47,7 +47,7 @@ async fn a_blocker_in_the_middle_says_how_far_the_deletion_got(world: Arc<World>
     let seen = scene.until("acme", "the blocker", |s| s.reason("DeletionBlocked") == "ForeignKeyViolation").await;
     let error = seen.error().expect("an error");
     let gone: i64 = large.gone().await.iter().map(|r| r.1).sum();
-    assert!(error.message.contains(&format!("{gone} rows were deleted before")), "{gone}: {error:?}");
+    assert!(error.message.contains(&format!("{gone} rows had already been deleted in pages")), "{gone}: {error:?}");
     assert_eq!(error.causes.len(), 1, "{error:?}");
     assert_eq!(error.causes[0].table.as_deref(), Some("public.contracts"), "{error:?}");
     assert!(!scene.active(acme).await, "what is left of it is not used");

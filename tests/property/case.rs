@@ -20,9 +20,9 @@ use testbed::proxy::SqlProxy;
 use super::judge::drops_partitions;
 use crate::support::{World, subject};
 
-const CLUSTER: &str = "property";
+pub(super) const CLUSTER: &str = "property";
 
-const SETTINGS: Settings = Settings {
+pub(super) const SETTINGS: Settings = Settings {
     max_connections: 4,
     connect_timeout: Duration::from_secs(20),
     lock_timeout: Duration::from_secs(20),

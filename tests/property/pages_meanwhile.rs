@@ -5,6 +5,7 @@ use std::sync::Arc;
 use organization_operator::api::Reason;
 use organization_operator::cascade::erase::Erasure;
 use planner::ErasePlan;
+use planner::cascade::Walk;
 
 use super::case::Ground;
 use super::writers::{Run, Scenario, Statements, Writer};
@@ -13,6 +14,7 @@ use crate::tests;
 
 tests![
     a_parent_that_moves_takes_its_rows_with_it,
+    a_parent_that_moves_takes_rows_that_no_index_finds,
     pages_without_the_lock_on_parents_are_caught,
     pages_delete_no_row_that_another_organization_has_as_well,
     pages_that_delete_shared_rows_are_caught,
@@ -51,7 +53,21 @@ const LOST: &str = "SELECT count(*) FROM seen s WHERE NOT EXISTS (SELECT FROM ru
     AND NOT EXISTS (SELECT FROM outputs o WHERE s.kind = 'output' AND o.id = s.id)";
 
 async fn a_parent_that_moves_takes_its_rows_with_it(world: Arc<World>) {
-    let statements = Statements::in_pages(&world, MOVES, |_| {}).await;
+    a_parent_moves(&world, MOVES).await;
+}
+
+/// The same where no index finds the rows of a parent: the blocks of the table itself are walked.
+fn moves_without_indexes() -> Scenario {
+    let sql = MOVES.sql.replace("CREATE INDEX ON runs (flow_id);", "").replace("CREATE INDEX ON outputs (run_id);", "");
+    Scenario { sql: sql.leak(), ..MOVES }
+}
+
+async fn a_parent_that_moves_takes_rows_that_no_index_finds(world: Arc<World>) {
+    a_parent_moves(&world, moves_without_indexes()).await;
+}
+
+async fn a_parent_moves(world: &Arc<World>, scenario: Scenario) {
+    let statements = Statements::in_pages(world, scenario, |_| {}).await;
     let (mut moved, mut waited) = (0, 0);
     for ordinal in 1..=statements.count {
         let run = statements.run(ordinal, Writer::Sql(MOVE)).await;
@@ -118,6 +134,7 @@ fn no_lock(erase: &mut ErasePlan) {
 
 async fn pages_without_the_lock_on_parents_are_caught(world: Arc<World>) {
     is_caught(&world, MOVES, MOVE, LOST, no_lock).await;
+    is_caught(&world, moves_without_indexes(), MOVE, LOST, no_lock).await;
 }
 
 /// A key belongs to the organization of its project, or by its own column.
@@ -182,7 +199,8 @@ async fn pages_change_no_row_that_refers_to_them(world: Arc<World>) {
 
 async fn pages_without_the_check_of_references_are_caught(world: Arc<World>) {
     is_caught(&world, REFERRED, REFER, REFERRED_LOST, |erase| {
-        for guard in erase.pages.iter_mut().filter_map(|paged| paged.guard.as_mut()) {
+        for paged in &mut erase.pages {
+            let Walk::Own(Some(guard)) = &mut paged.walk else { continue };
             guard.check = String::from(
                 "SELECT 0::bigint WHERE $1::text || $2 || $3 IS NOT NULL AND $4::text[] || $5::text[] IS NOT NULL",
             );

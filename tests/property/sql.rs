@@ -36,6 +36,11 @@ impl Schema {
                 constraint.on_delete,
             ))
         }));
+        // An index finds the rows of a parent, by some of the references.
+        sql.extend(self.references.iter().step_by(2).map(|reference| {
+            let child = names(&self.tables[reference.child], &reference.child_columns);
+            format!("CREATE INDEX ON {} ({child})", self.table_name(reference.child))
+        }));
         sql.extend(self.triggers());
         sql.join(";\n")
     }

@@ -256,7 +256,10 @@ async fn lock(
     if referred > 0 {
         return Err(Failure::new(
             Reason::ForeignKeyViolation,
-            format!("rows outside the plan refer to {referred} rows of `{}` since the deletion began", table.name),
+            format!(
+                "since the deletion began, rows outside the plan have come to refer to {referred} rows of `{}`",
+                table.name
+            ),
         )
         .table(&table.name)
         .entity(&table.entity)

@@ -67,11 +67,11 @@ impl View<'_> {
             } else {
                 self.pages.join(", ")
             };
-            text.extend([format!("\nA large organization is deleted in pages, from: {from}.\n")]);
+            text.extend([format!("\nIf the organization is large, rows are deleted in pages from: {from}.\n")]);
         }
         if !self.not_paged.is_empty() {
             let named = if self.grouped() { NAMED } else { usize::MAX };
-            text += "\nNot in pages, but all at once at the end:\n";
+            text += "\nNot deleted in pages, but in the last transaction:\n";
             let lines = self.not_paged.iter().take(named);
             text.extend(lines.map(|not| format!("  {}: {}\n", not.table, not.because)));
             if self.not_paged.len() > named {

@@ -88,7 +88,7 @@ impl View {
             None => format!("{}: {}", self.word, self.text),
             Some(progress) => {
                 let rate = progress.rows_per_second.zip(self.until);
-                let rate = rate.map(|(rate, end)| format!(", {} rows a second, until about {end:.0}", grouped(rate)));
+                let rate = rate.map(|(rate, end)| format!(", {} rows a second, ends at about {end:.0}", grouped(rate)));
                 let (rate, waits) = (rate.unwrap_or_default(), waits(progress));
                 format!("{} {}%: {}{rate}{waits}", self.word, progress.percent, amounts(progress))
             }

@@ -484,7 +484,9 @@ fn an_interruption_says_how_to_go_on_and_how_to_stop_for_good() {
     let begun = facts.under_way().expect("rows are gone");
     let failure = interrupted(&subject, begun, "12 users");
     let text = failure.message();
-    for part in ["set to Retain", "stopped after 7 rows (7 users). Left: 12 users. 7 rows were deleted before"] {
+    for part in
+        ["set to Retain", "stopped after 7 rows (7 users). Left: 12 users. 7 rows had already been deleted in pages"]
+    {
         assert!(text.contains(part), "{part}: {text}");
     }
     let remedy = failure.remedy.expect("a remedy");

@@ -193,8 +193,8 @@ fn every_sentence_names_the_field_that_changes_it() {
         (WaitingFor::Unreadable, &["standbys"]),
         (WaitingFor::Rows { limit: 5 }, &["5 rows", "maxRowsPerSecond"]),
         (WaitingFor::Wal { limit: 5 }, &["5 bytes", "maxWalBytesPerSecond"]),
-        (WaitingFor::Others { at_once: 1 }, &["one goes at a time", "batch.atOnce"]),
-        (WaitingFor::Others { at_once: 2 }, &["2 go at a time", "batch.atOnce"]),
+        (WaitingFor::Others { at_once: 1 }, &["only one runs at a time", "batch.atOnce"]),
+        (WaitingFor::Others { at_once: 2 }, &["only 2 run at a time", "batch.atOnce"]),
     ] {
         let sentence = waits.sentence();
         assert!(WaitingFor::LABELS.contains(&waits.label()), "{waits:?}");

@@ -45,8 +45,8 @@ pub struct Guard {
     /// Locks the page's rows (`$1` to `$3`), so that nobody can refer to them or change them. Returns one row with an array of
     /// text of their `tableoid` and one of their `ctid`.
     pub lock: String,
-    /// Counts what blocks the locked rows (`$1`, then `$2` and `$3` instead of `$4` and `$5`): rows outside that refer to them, and
-    /// those of them that also belong to another organization. Returns one row with one number, 0 if nothing does.
+    /// Counts those of the locked rows to which rows outside refer (`$1` to `$3`, and the arrays as `$4` and `$5`). Returns one row
+    /// with one number, 0 if nothing refers to them. Rows that also belong to another organization, the delete itself leaves.
     pub check: String,
 }
 
@@ -59,11 +59,11 @@ pub struct NotPaged {
     pub because: Because,
 }
 
-/// Why the rows of a table are not deleted page by page. `Display` writes a clause that begins with "it" or "its".
+/// Why the rows of a table are not deleted page by page. `Display` writes a clause in which "it" and "its" stand for the table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Because {
     /// Tables that refer to each other in a cycle go by one statement.
-    #[error("it is deleted from together with other tables, because they refer to each other")]
+    #[error("one statement deletes its rows and those of other tables, because the tables refer to each other")]
     Cycle,
     /// References of its rows, or to its rows, are set to NULL first.
     #[error("references to or from its rows are set to NULL before the first delete")]
@@ -78,22 +78,22 @@ pub enum Because {
     #[error("its rows go only if nothing else refers to them")]
     ReferencedBy,
     /// People are found by its rows.
-    #[error("rows of `{0}` are found by its rows, which refer to them")]
+    #[error("the operator finds rows of `{0}` through its rows")]
     Refers(String),
     /// Its parents are known only by captured keys.
-    #[error("its rows are found by rows of `{0}`, which go only if nothing else refers to them")]
+    #[error("the operator finds its rows through `{0}`, whose rows go only if nothing else refers to them")]
     OfReferenced(String),
     /// A view's rows cannot be kept from changing.
-    #[error("its rows are found by rows of the view `{0}`")]
+    #[error("the operator finds its rows through the view `{0}`")]
     OfView(String),
     /// The last count after COMMIT needs the keys of all its rows.
-    #[error("rows of `{0}` are found by its rows, and no foreign key protects them")]
+    #[error("the operator finds rows of `{0}` through its rows, and no foreign key protects those")]
     Unprotected(String),
     /// A table that refers to it is not paged before it.
-    #[error("rows of `{0}` refer to its rows, and are not deleted in pages")]
+    #[error("rows of `{0}` refer to its rows and are not deleted in pages")]
     Referred(String),
     /// Part of a parent's key finds its rows.
-    #[error("its rows are found by part of a key")]
+    #[error("the operator finds its rows by part of a key")]
     PartOfKey,
     /// The role may not lock the rows of a parent.
     #[error("the operator's role may not lock rows of `{0}`, for which it needs UPDATE on one of its columns")]

@@ -65,7 +65,7 @@ pub(super) async fn remove(removal: &Removal<'_>, decision: Remove) -> Result<Re
             Err(failure) => return Err(activated_again(removal, failure).await),
         },
         Remove::Interrupt(begun) => {
-            let left = database.interrupt(removal.actor(), plan, present(removal)).await?;
+            let left = database.interrupt(removal.actor(), plan, removal.facts).await?;
             return Err(interrupted(removal.subject(), &begun, &left));
         }
         Remove::KeepRemainder => database.keep_remainder(removal.actor(), plan, present(removal)).await?,

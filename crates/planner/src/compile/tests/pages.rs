@@ -1,7 +1,7 @@
 //! From which tables a large deletion may delete in pages.
 
 use super::*;
-use crate::cascade::Because;
+use crate::cascade::{Because, Walk};
 use crate::catalog::{Relation, TableProperties, Timing, Trigger};
 
 fn paged(erase: &ErasePlan) -> Vec<&str> {
@@ -160,7 +160,7 @@ fn a_page_has_the_tenant_in_its_where_and_locks_the_way_to_the_organization() {
             let is_parent = !name.starts_with("public.task");
             assert_eq!(paged.delete.contains("NOT EXISTS"), is_parent, "{name}: {}", paged.delete);
             let guarded = is_parent && flavour == Flavour::Cascade;
-            assert_eq!(paged.guard.is_some(), guarded, "{flavour:?} {name}");
+            assert_eq!(matches!(paged.walk, Walk::Own(Some(_))), guarded, "{flavour:?} {name}");
             assert_eq!(paged.delete.contains("$5"), guarded, "{flavour:?} {name}");
         }
     }
@@ -190,4 +190,65 @@ fn a_partitioned_table_has_as_many_blocks_as_its_largest_partition() {
         paged.blocks.contains("pg_partition_tree")
     };
     assert!(blocks("public.task_outputs") && !blocks("public.task_statuses"));
+}
+
+#[test]
+fn parents_are_walked_where_an_index_finds_their_rows() {
+    let mut catalog = platform(Flavour::Ordinary);
+    let index = |columns: &[&str]| properties(|p| p.indexes.push(columns.iter().map(|c| (*c).to_owned()).collect()));
+    catalog.properties.insert(OUTPUTS, index(&["flow_execution_id"]));
+    catalog.properties.insert(STATUSES, index(&["id", "flow_execution_id"]));
+    catalog.properties.insert(USERS, index(&["organization_id"]));
+    let erase = super::erase(&catalog);
+    let by_parents: Vec<&str> = erase
+        .pages
+        .iter()
+        .filter(|paged| matches!(paged.walk, Walk::Parents { .. }))
+        .map(|p| p.table.name.as_str())
+        .collect();
+    assert_eq!(
+        by_parents,
+        ["public.task_outputs"],
+        "another column comes first, or the key stands in the table itself"
+    );
+    let paged = erase.pages.iter().find(|paged| paged.table.name == "public.task_outputs").expect("paged");
+    assert_eq!(paged.walk, Walk::Parents { table: "public.flow_executions".into() });
+    assert_eq!(
+        paged.blocks,
+        format!("SELECT pg_relation_size({}) / current_setting('block_size')::bigint", EXECUTIONS.0)
+    );
+    let (parents, rest) =
+        paged.delete.split_once("DELETE FROM \"public\".\"task_outputs\" t WHERE ").expect("a DELETE");
+    assert!(parents.contains("\"organization_id\" = $1::text::uuid"), "{parents}");
+    assert_eq!(parents.matches(" FOR SHARE)").count(), 2, "both parents are locked before the delete: {parents}");
+    assert!(rest.contains("AND COALESCE((t.\"flow_execution_id\") IN (SELECT k.\"id\" FROM k), false)"), "{rest}");
+    // A reference that changes rows needs the locks on the table's own rows.
+    for action in [OnDelete::Cascade, OnDelete::SetNull] {
+        let mut catalog = catalog.clone();
+        catalog.properties.insert(EXECUTIONS, index(&["flow_id"]));
+        catalog.foreign_keys.iter_mut().filter(|k| k.parent == EXECUTIONS).for_each(|k| k.on_delete = action);
+        let erase = super::erase(&catalog);
+        let executions = erase.pages.iter().find(|paged| paged.table.name == "public.flow_executions").expect("paged");
+        assert!(matches!(executions.walk, Walk::Own(Some(_))), "{action:?}");
+    }
+}
+
+#[test]
+fn a_table_of_two_ways_is_walked_itself() {
+    let mut catalog = platform(Flavour::Ordinary);
+    catalog.tables[3] = table(EXECUTIONS, "flow_executions", &["id", "flow_id", "started_by", "organization_id"]);
+    catalog.properties.insert(
+        EXECUTIONS,
+        properties(|p| p.indexes.extend(["flow_id", "organization_id"].map(|column| vec![column.to_owned()]))),
+    );
+    let both = plan(
+        "{organization: {table: organizations, key: id}, steps: [{entity: users, table: users, organization: organization_id}, \
+         {entity: flows, table: flows, organization: organization_id}, \
+         {entity: flowExecutions, table: flow_executions, parent: flows, column: flow_id}, \
+         {entity: flowExecutions, table: flow_executions, organization: organization_id}]}",
+    );
+    let compiled = compile(&both, &catalog);
+    let cascade = compiled.cascade().expect("statements");
+    let paged = cascade.pages.iter().find(|paged| paged.table.name == "public.flow_executions");
+    assert!(paged.is_none_or(|paged| matches!(paged.walk, Walk::Own(_))), "{paged:?}");
 }
