@@ -13,8 +13,7 @@ use crate::domain::facts::UnderWay;
 use crate::domain::written::WrittenTable;
 
 /// What reads an erasure without its cursor.
-pub(super) const COLUMNS: &str =
-    "e.object_uid AS erasure_uid, e.started_at, e.updated_at, e.estimated_rows, e.deleted, e.interrupted_at";
+pub(super) const COLUMNS: &str = "e.object_uid AS erasure_uid, e.started_at, e.updated_at, e.estimated_rows, e.deleted, e.interrupted_at, e.paged_table";
 
 const OF_ORGANIZATION: &str =
     "SELECT e.*, e.object_uid AS erasure_uid FROM organization_operator.erasures e WHERE e.organization_key = $1";
@@ -110,6 +109,7 @@ pub(super) fn under_way_in(row: &PgRow) -> Result<Option<UnderWay>, sqlx::Error>
         estimated: row.try_get("estimated_rows")?,
         deleted: deleted.0,
         interrupted: time(row, "interrupted_at")?,
+        paged: row.try_get::<Option<&str>, _>("paged_table")?.is_some(),
     }))
 }
 

@@ -119,12 +119,14 @@ pub fn kept_without_record(because: &KeepBecause, subject: &Subject, failed: Opt
     };
     let before = match subject.stage.as_deref() {
         _ if subject.rows_may_be_gone => {
-            "; rows were deleted in pages before, and the organization is still deactivated"
+            "; rows may have been deleted in pages before, and the organization may still be deactivated: check \
+             organization_operator.erasures"
         }
         Some(stage::ERASING | stage::VERIFYING) => {
             "; an erasure was under way before and may have been committed: check the ledger"
         }
         Some(stage::RECOVERY_WINDOW | stage::DRAINING) => "; it is still deactivated: activate it in the platform",
+        Some(stage::SHRINKING) => "; it may still be deactivated: activate it in the platform",
         _ => "",
     };
     CompletionProof::retained(format!("{}; {why}, so the ledger has no record{before}", kept(because)))

@@ -15,20 +15,7 @@ async fn left(world: Arc<World>) -> Large {
     let scene = &large.scene;
     let holder = large.held().await;
     large.lower("Retain").await;
-    let body = r#"{"metadata":{"finalizers":null}}"#;
-    let name = scene.name("acme");
-    scene
-        .ok(&[
-            "patch",
-            "organization",
-            &name,
-            "--type=merge",
-            "-p",
-            body,
-            "--as=system:admin",
-            "--as-group=system:masters",
-        ])
-        .await;
+    scene.force_release("acme").await;
     scene.gone("acme").await;
     large.release(holder).await;
     large

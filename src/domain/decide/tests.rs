@@ -91,6 +91,7 @@ impl Case {
                 estimated: 100,
                 deleted,
                 interrupted: None,
+                paged: true,
             });
             c.subject.rows_may_be_gone = true;
         })

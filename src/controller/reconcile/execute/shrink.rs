@@ -79,12 +79,15 @@ pub(super) async fn shrink(removal: &Removal<'_>, take_from: Option<&str>, estim
 async fn turn(removal: &Removal<'_>, take_from: Option<&str>, estimated: i64) -> Result<Option<Turn>, Failure> {
     let database = &removal.context.database;
     let begun = removal.facts.under_way().filter(|begun| begun.uid == removal.subject().uid);
-    if !begun.is_some_and(|begun| begun.rows() > 0 && begun.interrupted.is_none()) {
-        // Nothing is checked while no page may be deleted.
+    let checked = begun.is_some_and(|begun| begun.checked(removal.facts.now));
+    if !checked || !removal.subject().rows_may_be_gone {
+        // Nothing is checked or announced while no page may be deleted.
         if let Err(wait) = removal.context.pacing.begin(database, SLICE).await {
             return Ok(Some(Turn::Waits(wait)));
         }
         announce(removal, estimated).await?;
+    }
+    if !checked {
         if removal.facts.under_way().is_some() && begun.is_none() {
             database.claim_to_erase(removal.actor(), take_from).await?;
         }
