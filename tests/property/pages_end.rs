@@ -74,7 +74,7 @@ async fn an_organization_is_not_activated_if_a_page_went_meanwhile(world: Arc<Wo
     let compiled = prepared(&ground).await;
     let subject = subject("acme", "1");
     let actor = Actor { cluster: CLUSTER, subject: &subject, key: "1" };
-    let undone = meanwhile(&ground, ground.database().end_window(actor, &compiled)).await;
+    let undone = meanwhile(&ground, Box::pin(ground.database().end_window(actor, &compiled))).await;
     assert!(matches!(undone, Ok(false)), "{undone:?}");
     assert_eq!(ground.number("SELECT count(*) FROM organizations WHERE is_active").await, 0, "it is in use again");
 }
@@ -96,7 +96,7 @@ async fn what_an_uninstallation_records_has_the_last_page(world: Arc<World>) {
     let compiled = prepared(&ground).await;
     let lowered = Subject { policy: DeletionPolicy::Retain, ..subject("acme", "1") };
     let retained = ground.database().retain(CLUSTER, &lowered, &KeepBecause::Uninstall, Some(&compiled));
-    let ended: Result<_, Failure> = meanwhile(&ground, retained).await;
+    let ended: Result<_, Failure> = meanwhile(&ground, Box::pin(retained)).await;
     assert_eq!(ended.expect("released").steps()[0].deleted, 2);
     let expected = ["Interrupted", "the plan of the pages", "2020", "2 2"].map(String::from);
     assert_eq!(<[String; 4]>::from(recorded(&ground).await), expected);
