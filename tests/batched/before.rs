@@ -1,16 +1,11 @@
 //! What happens before the first row is gone.
 
-use std::sync::Mutex;
-use std::time::Duration;
-
 use k8s_openapi::jiff::{Timestamp, ToSpan as _};
 use sqlx::Executor as _;
 use testbed::Signal;
 use testbed::proxy::SqlProxy;
-use tokio::runtime::Handle;
-use tokio::task::block_in_place;
 
-use super::{Arc, Large, PgConnection, Scene, Seen, Variant, World, json, launch};
+use super::{Arc, Large, Scene, Seen, Variant, World, json, launch};
 use crate::support::{PATIENCE, eventually};
 use crate::tests;
 
@@ -28,44 +23,6 @@ const BEGINS: &str = "INSERT INTO organization_operator.erasures";
 /// How often everything that blocks was checked.
 fn checks(proxy: &SqlProxy) -> usize {
     proxy.log().iter().filter(|passed| passed.what.contains(BEGINS)).count()
-}
-
-/// From now on counting the tenant's outputs takes too long. What the statistics say is read at once.
-fn counts_too_slowly(proxy: &SqlProxy, holder: PgConnection, canceller: PgConnection) {
-    let sessions = Mutex::new((holder, false));
-    let canceller = Arc::new(tokio::sync::Mutex::new(canceller));
-    proxy.count_only(move |statement| {
-        let counts = statement.starts_with("SELECT count(*) FROM (SELECT") && statement.contains("task_outputs");
-        let explains = statement.starts_with("EXPLAIN");
-        let mut sessions = sessions.lock().expect("a lock");
-        let (holder, held) = &mut *sessions;
-        if counts && !*held {
-            *held = true;
-            block_in_place(|| Handle::current().block_on(holder.execute("BEGIN; LOCK TABLE task_outputs")))
-                .expect("a lock on the table");
-        } else if explains && *held {
-            *held = false;
-            block_in_place(|| Handle::current().block_on(holder.execute("ROLLBACK"))).expect("released");
-        }
-        if counts && *held {
-            // The server stops the statement as it does when its time is over.
-            tokio::spawn(cancel_the_count(canceller.clone()));
-        }
-        true
-    });
-}
-
-async fn cancel_the_count(session: Arc<tokio::sync::Mutex<PgConnection>>) {
-    const CANCEL: &str = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity \
-        WHERE wait_event_type = 'Lock' AND query LIKE 'SELECT count(*) FROM (SELECT%task_outputs%'";
-    let mut session = session.lock().await;
-    let end = std::time::Instant::now() + PATIENCE;
-    while std::time::Instant::now() < end {
-        if session.execute(CANCEL).await.is_ok_and(|done| done.rows_affected() > 0) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }
 
 /// A large tenant whose operator connects through a proxy.
@@ -100,12 +57,22 @@ async fn a_large_organization_is_not_rehearsed_in_one_transaction(world: Arc<Wor
 
 /// Pages are made for it.
 async fn what_takes_too_long_to_count_goes_in_pages(world: Arc<World>) {
+    // The server stops the statement as it does when its time is over.
+    const CANCEL: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+        AND wait_event_type = 'Lock' AND query LIKE 'SELECT count(*) FROM (SELECT%task_outputs%' AND pg_cancel_backend(pid)";
     let (large, proxy) = behind_a_proxy(world).await;
-    counts_too_slowly(&proxy, large.scene.connect().await, large.scene.connect().await);
+    let scene = &large.scene;
+    let mut holder = scene.connect().await;
+    holder.execute("BEGIN; LOCK TABLE task_outputs").await.expect("a lock");
     proxy.record();
-    large.scene.delete("acme").await;
+    scene.delete("acme").await;
+    eventually("a count that takes too long", || async { (scene.value::<i64>(CANCEL).await > 0).then_some(()) }).await;
+    holder.execute("ROLLBACK").await.expect("released");
     large.erased().await;
     assert!(checks(&proxy) > 0, "it did not go in pages");
+    let metrics = large.operator.metrics().await;
+    let failed = metrics.lines().find(|line| line.contains("failures_total{reason=\"StatementTimeout\"}"));
+    assert!(failed.is_none_or(|line| line.ends_with(" 0")), "{failed:?}");
     large.stop().await;
 }
 
@@ -143,7 +110,8 @@ async fn what_blocks_is_not_checked_again_before_each_page_that_finds_nothing(wo
     proxy.record();
     large.scene.delete("acme").await;
     let scene = &large.scene;
-    let moved = "SELECT count(*) FROM organization_operator.erasures WHERE paged_table IS NOT NULL AND deleted = '[]'";
+    let moved = "SELECT count(*) FROM organization_operator.erasures WHERE paged_table IS NOT NULL AND NOT EXISTS \
+        (SELECT FROM jsonb_array_elements(deleted) d WHERE (d->>'deleted')::bigint > 0)";
     eventually("a page that found nothing", || async { (scene.value::<i64>(moved).await == 1).then_some(()) }).await;
     assert_eq!(checks(&proxy), 1, "before the first page");
     large.operator.signal(Signal::Kill);

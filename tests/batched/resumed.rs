@@ -8,6 +8,7 @@ tests![
     what_a_gone_object_left_is_counted_by_one_that_was_never_live,
     what_a_gone_object_left_is_no_permission_to_erase_it,
     what_a_gone_object_left_is_told_and_can_be_kept,
+    what_somebody_finished_by_hand_is_recorded_and_forgotten,
 ];
 
 /// A large tenant whose object is gone in the middle of its deletion.
@@ -167,5 +168,34 @@ async fn what_a_gone_object_left_is_told_and_can_be_kept(world: Arc<World>) {
     scene.apply(&scene.org("rest", &large.acme).policy("Retain").state("Active")).await;
     scene.ready("rest").await;
     assert!(scene.active(&large.acme).await);
+    large.stop().await;
+}
+
+/// Otherwise the next organization with that key would inherit it.
+async fn what_somebody_finished_by_hand_is_recorded_and_forgotten(world: Arc<World>) {
+    let large = left(world).await;
+    let (scene, acme) = (&large.scene, &large.acme);
+    scene.apply(&scene.org("next", acme).policy("Delete")).await;
+    scene.ready("next").await;
+    let flows = format!("SELECT id FROM flows WHERE organization_id = '{acme}'");
+    let executions = format!("SELECT id FROM flow_executions WHERE flow_id IN ({flows})");
+    scene
+        .sql(&format!(
+            "DELETE FROM task_statuses WHERE flow_execution_id IN ({executions}); \
+             DELETE FROM task_outputs WHERE flow_execution_id IN ({executions}); \
+             DELETE FROM flow_executions WHERE flow_id IN ({flows}); \
+             DELETE FROM flows WHERE organization_id = '{acme}'; DELETE FROM users WHERE organization_id = '{acme}'; \
+             DELETE FROM organizations WHERE id = '{acme}'"
+        ))
+        .await;
+    scene.sql("TRUNCATE organization_operator.ledger").await;
+    scene.delete("next").await;
+    scene.gone("next").await;
+    let ledger = scene.ledger().await;
+    assert_eq!((ledger.len(), ledger[0].outcome.as_str()), (1, "Erased"), "{ledger:?}");
+    assert_eq!(ledger[0].organizations_deleted, 0, "{ledger:?}");
+    let outputs = ("taskOutputs".to_owned(), super::BEFORE);
+    assert!(super::numbers(&ledger[0].steps).contains(&outputs), "{ledger:?}");
+    super::nothing_under_way(scene).await;
     large.stop().await;
 }
