@@ -252,8 +252,9 @@ impl Lane {
         let list = |passed: Vec<Passed>| passed.iter().fold(String::new(), |text, p| text + &format!("\n  {p}"));
         assert!(self.sql.count() >= 5, "{what} takes more statements than{}", list(self.sql.log()));
         if self.story == Story::EraseInPages {
-            let pages = self.sql.log().iter().filter(|p| p.to_string().contains("UPDATE organization_operator.erasures"));
-            assert!(pages.count() > 3, "{what} has few pages:{}", list(self.sql.log()));
+            let log = self.sql.log();
+            let pages = log.iter().filter(|p| p.to_string().contains("UPDATE organization_operator.erasures")).count();
+            assert!(pages > 3, "{what} has few pages:{}", list(log));
         }
         assert!(self.api.count() >= 1, "{what} takes more writes than{}", list(self.api.log()));
         [(Proxy::Sql, self.sql.count()), (Proxy::Api, self.api.count())]
