@@ -25,6 +25,7 @@ tests![
     erasure_survives_a_kill_anywhere,
     erasure_survives_a_lost_connection_anywhere,
     erasure_without_foreign_keys_survives_a_kill_anywhere,
+    erasure_in_pages_survives_a_kill_anywhere,
     recovery_window_survives_a_kill_anywhere,
     undo_survives_a_kill_anywhere,
     deactivation_survives_a_kill_anywhere,
@@ -63,6 +64,11 @@ async fn erasure_without_foreign_keys_survives_a_kill_anywhere(world: Arc<World>
     matrix(&world, Story::EraseUnprotected, Blow::Kill).await;
 }
 
+/// Every page is a transaction, and the counts of all of them end in one row of the ledger.
+async fn erasure_in_pages_survives_a_kill_anywhere(world: Arc<World>) {
+    matrix(&world, Story::EraseInPages, Blow::Kill).await;
+}
+
 async fn recovery_window_survives_a_kill_anywhere(world: Arc<World>) {
     matrix(&world, Story::StartWindow, Blow::Kill).await;
 }
@@ -88,6 +94,8 @@ enum Story {
     Erase,
     /// `Delete` where no foreign key keeps late rows out.
     EraseUnprotected,
+    /// `Delete` of a tenant that is large enough for pages.
+    EraseInPages,
     /// `Delete` with a recovery window: up to the point where it waits.
     StartWindow,
     /// The policy is lowered to `Retain` within the recovery window.
@@ -135,7 +143,7 @@ async fn matrix(world: &Arc<World>, story: Story, blow: Blow) {
     };
     let mut plans = VecDeque::new();
     for (proxy, count) in counts {
-        plans.extend((1..=count).flat_map(|ordinal| both_moments(proxy, ordinal)));
+        plans.extend((1..=count).flat_map(|ordinal| moments(story, proxy, ordinal)));
     }
     let mut struck = plans.len();
     let mut missed = run_all(world, story, blow, plans).await;
@@ -148,7 +156,7 @@ async fn matrix(world: &Arc<World>, story: Story, blow: Blow) {
     // Another run may be longer: go on until the faults do not come up any more.
     for (proxy, count) in counts {
         for ordinal in count + 1.. {
-            let moments = both_moments(proxy, ordinal);
+            let moments = moments(story, proxy, ordinal);
             let more = moments.len() - run_all(world, story, blow, moments.into()).await.len();
             if more == 0 {
                 break;
@@ -163,8 +171,13 @@ async fn matrix(world: &Arc<World>, story: Story, blow: Blow) {
     );
 }
 
-fn both_moments(proxy: Proxy, ordinal: u64) -> [Plan; 2] {
-    [Moment::Before, Moment::After].map(|moment| Plan { proxy, fault: Fault { ordinal, moment } })
+/// A kill before a statement is one after the statement before it, so the longest story takes one moment only.
+fn moments(story: Story, proxy: Proxy, ordinal: u64) -> Vec<Plan> {
+    let moments: &[Moment] = match story {
+        Story::EraseInPages => &[Moment::After],
+        _ => &[Moment::Before, Moment::After],
+    };
+    moments.iter().map(|&moment| Plan { proxy, fault: Fault { ordinal, moment } }).collect()
 }
 
 /// Runs plans, several at the same time. Returns those whose fault did not come up.
@@ -207,12 +220,16 @@ struct Lane {
 
 impl Lane {
     async fn open(world: Arc<World>, story: Story, blow: Blow) -> Self {
-        let variant = if story == Story::EraseUnprotected { Variant::NoKeys } else { Variant::Platform };
+        let variant = match story {
+            Story::EraseUnprotected => Variant::NoKeys,
+            Story::EraseInPages => Variant::Ordinary,
+            _ => Variant::Platform,
+        };
         let scene = Arc::new(Scene::new(world, variant).await);
         let bystander = scene.key(0);
         scene.seed(&bystander).await;
         let (sql, api) = (scene.sql_proxy().await, scene.api_proxy().await);
-        let operator = Arc::new(launch(&scene, &sql, &api).start().await);
+        let operator = Arc::new(launch(&scene, story, &sql, &api).start().await);
         Self { scene, story, blow, sql, api, operator, runs: 0 }
     }
 
@@ -234,6 +251,11 @@ impl Lane {
         stage.check(&what).await;
         let list = |passed: Vec<Passed>| passed.iter().fold(String::new(), |text, p| text + &format!("\n  {p}"));
         assert!(self.sql.count() >= 5, "{what} takes more statements than{}", list(self.sql.log()));
+        if self.story == Story::EraseInPages {
+            let log = self.sql.log();
+            let pages = log.iter().filter(|p| p.to_string().contains("UPDATE organization_operator.erasures")).count();
+            assert!(pages > 3, "{what} has few pages:{}", list(log));
+        }
         assert!(self.api.count() >= 1, "{what} takes more writes than{}", list(self.api.log()));
         [(Proxy::Sql, self.sql.count()), (Proxy::Api, self.api.count())]
     }
@@ -291,7 +313,7 @@ impl Lane {
         if struck.is_some() && self.blow == Blow::Kill {
             let killed = self.operator.guard().wait_exit(PATIENCE).await;
             assert!(killed.is_some(), "{what}: it was not killed");
-            self.operator = Arc::new(launch(&self.scene, &self.sql, &self.api).start().await);
+            self.operator = Arc::new(launch(&self.scene, self.story, &self.sql, &self.api).start().await);
         }
         stage.wait_done(&what).await;
         stage.check(&what).await;
@@ -301,10 +323,12 @@ impl Lane {
 }
 
 /// An operator that does nothing by the clock, so that statements come in the same order each time.
-fn launch(scene: &Scene, sql: &SqlProxy, api: &ApiProxy) -> Launch {
+fn launch(scene: &Scene, story: Story, sql: &SqlProxy, api: &ApiProxy) -> Launch {
+    let batch = if story == Story::EraseInPages { json!({"rows": 1}) } else { json!("never") };
     scene
         .operator()
         .configure("pollIntervalSeconds", json!(3600))
+        .configure("cascade", json!({"batch": batch}))
         // A statement that waits asks what blocks it, after a quarter of this.
         .configure("database.lockTimeoutSeconds", json!(18))
         .configure("retry.slow", json!({"initialSeconds": 3600, "maxSeconds": 3600}))
@@ -355,7 +379,9 @@ impl Stage {
     fn org(&self, name: &str) -> Org {
         let org = self.scene.org(name, &self.key);
         match self.story {
-            Story::Create | Story::Erase | Story::EraseUnprotected | Story::Transfer => org.policy("Delete"),
+            Story::Create | Story::Erase | Story::EraseUnprotected | Story::EraseInPages | Story::Transfer => {
+                org.policy("Delete")
+            },
             Story::StartWindow | Story::Undo => org.policy("Delete").window(3600),
             Story::Deactivate => org.policy("Deactivate"),
         }
@@ -414,7 +440,7 @@ impl Stage {
     fn outcome(&self) -> Option<&'static str> {
         match self.story {
             Story::Create | Story::StartWindow => None,
-            Story::Erase | Story::EraseUnprotected => Some("Erased"),
+            Story::Erase | Story::EraseUnprotected | Story::EraseInPages => Some("Erased"),
             Story::Undo => Some("Retained"),
             Story::Deactivate => Some("Deactivated"),
             Story::Transfer => Some("Transferred"),
@@ -449,7 +475,9 @@ impl Stage {
             Story::Create => format!("{} false", self.scene.uid(&self.acme).await),
             Story::StartWindow => format!("{} true", self.uid),
             Story::Transfer => format!("{} false", self.scene.uid(&self.successor).await),
-            Story::Erase | Story::EraseUnprotected | Story::Undo | Story::Deactivate => String::new(),
+            Story::Erase | Story::EraseUnprotected | Story::EraseInPages | Story::Undo | Story::Deactivate => {
+                String::new()
+            },
         };
         assert_eq!(self.scene.value::<String>(&claims).await, expected, "{what}: claims");
         let kept: i64 = self.scene.value("SELECT count(*) FROM organization_operator.captured_keys").await;

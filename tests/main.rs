@@ -77,6 +77,7 @@ fn main() -> ExitCode {
         blocked::tests(),
         budget::tests(),
         check::tests(),
+        check::standby::tests(),
         claims::tests(),
         crash::tests(),
         crd::tests(),

@@ -8,6 +8,7 @@ mod context;
 mod drift;
 mod index;
 mod known_size;
+mod left_over;
 mod memory;
 mod pacing;
 mod places;

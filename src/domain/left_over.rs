@@ -21,20 +21,29 @@ pub(super) fn left_by_another(begun: &UnderWay, key: &str) -> Failure {
 pub fn left_over(subject: &Subject, facts: &Facts) -> Option<String> {
     let theirs = |begun: &&UnderWay| subject.terminating_since.is_none() || begun.uid != subject.uid;
     let begun = facts.under_way().filter(|begun| begun.rows() > 0).filter(theirs)?;
-    let rows = match begun.rows() {
-        1 => "1 row".to_owned(),
-        rows => format!("{rows} rows"),
-    };
     Some(format!(
-        "The deletion of another object has erased {rows} of this organization, and that object is gone; {}",
+        "The deletion of another object has erased {} of this organization, and that object is gone; {}",
+        rows(begun.rows()),
         finish_or_use(&facts.key)
     ))
 }
 
 /// What a person can do with what another object's erasure left.
 fn finish_or_use(key: &str) -> String {
-    let key = planner::identifier::literal(key);
     format!(
-        "to erase the rest: delete this object with deletionPolicy Delete; to use what is left: DELETE FROM organization_operator.erasures WHERE organization_key = {key};"
+        "to erase the rest: delete this object with deletionPolicy Delete; to use what is left: {}",
+        keep_remainder(key)
     )
+}
+
+/// The SQL that keeps what is left of an organization for good. The ledger then says what is gone.
+#[must_use]
+pub fn keep_remainder(key: &str) -> String {
+    format!("SELECT * FROM organization_operator.keep_remainder({});", planner::identifier::literal(key))
+}
+
+/// So many rows, in words.
+#[must_use]
+pub fn rows(rows: i64) -> String {
+    if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") }
 }

@@ -6,6 +6,7 @@ tests![
     a_lowered_policy_stops_and_delete_again_goes_on,
     the_rest_is_kept_for_good_by_uid,
     retain_waits_for_the_database_where_rows_may_be_gone,
+    what_is_left_is_counted_once,
     a_database_lost_in_the_first_slice_hides_no_row_that_is_gone,
     an_uninstallation_releases_and_says_what_is_gone,
     an_uninstallation_waits_for_nothing_that_deletions_wait_for,
@@ -132,6 +133,42 @@ async fn retain_waits_for_the_database_where_rows_may_be_gone(world: Arc<World>)
     proxy.restore().await.expect("the database is back");
     scene.until("acme", "stopped", |s| s.reason("DeletionBlocked") == "ErasureInterrupted").await;
     assert_eq!(scene.ledger().await[0].outcome, "Interrupted");
+    holder.execute("ROLLBACK").await.expect("released");
+    operator.stop().await;
+}
+
+/// Somebody may decide only after weeks, and each count of a large organization costs others.
+async fn what_is_left_is_counted_once(world: Arc<World>) {
+    let scene = super::scene(world, Variant::Ordinary).await;
+    let acme = scene.key(1);
+    seed(&scene, &acme).await;
+    let proxy = scene.sql_proxy().await;
+    let operator = launch(&scene).url(&scene.url_through(&proxy)).start().await;
+    scene.apply(&scene.org("acme", &acme).policy("Delete")).await;
+    scene.ready("acme").await;
+    let mut holder = hold(&scene, &acme).await;
+    scene.delete("acme").await;
+    scene.until("acme", "pages before the held row", partly).await;
+    let interrupted = |s: &Seen| s.reason("DeletionBlocked") == "ErasureInterrupted";
+    proxy.record();
+    let counts = || proxy.log().iter().filter(|statement| statement.what.contains("\"flow_executions\"")).count();
+    scene.patch("acme", r#"{"deletionPolicy":"Retain"}"#).await;
+    let before = scene.until("acme", "the interruption", interrupted).await.error().expect("an error").message;
+    assert!(counts() > 0, "it was counted to say what is left");
+    proxy.record();
+    for again in ["1", "2"] {
+        let failures = async || {
+            let metrics = operator.metrics().await;
+            let line = metrics.lines().find(|line| line.contains("failures_total{reason=\"ErasureInterrupted\"}"));
+            line.map(str::to_owned)
+        };
+        let seen = failures().await;
+        scene.retry("acme", again).await;
+        eventually("another reconciliation", || async { (failures().await != seen).then_some(()) }).await;
+    }
+    assert_eq!(counts(), 0, "{:?}", proxy.log());
+    let message = scene.until("acme", "the interruption", interrupted).await.error().expect("an error").message;
+    assert_eq!(message, before);
     holder.execute("ROLLBACK").await.expect("released");
     operator.stop().await;
 }

@@ -1,12 +1,13 @@
 //! An object whose deletion had begun is gone: its finalizer was taken away by force.
 
-use super::{Arc, Large, Variant, World, launch};
-use crate::tests;
+use super::{Arc, Large, Variant, World, eventually, json, launch, nothing_under_way, numbers, numbers_of};
+use crate::{check, tests};
 
 tests![
     what_a_gone_object_left_is_not_used_and_can_be_finished,
     what_a_gone_object_left_is_counted_by_one_that_was_never_live,
     what_a_gone_object_left_is_no_permission_to_erase_it,
+    what_a_gone_object_left_is_told_and_can_be_kept,
     what_somebody_finished_by_hand_is_recorded_and_forgotten,
 ];
 
@@ -33,7 +34,7 @@ async fn what_a_gone_object_left_is_not_used_and_can_be_finished(world: Arc<Worl
     assert_eq!(seen.reason("Ready"), "Deactivated", "{}", seen.yaml());
     for condition in ["Ready", "DeletionReady"] {
         let message = seen.message(condition);
-        for part in ["erased 1000 rows of this organization", "DELETE FROM organization_operator.erasures"] {
+        for part in ["erased 1000 rows of this organization", "SELECT * FROM organization_operator.keep_remainder("] {
             assert!(message.contains(part), "{part}: {message}");
         }
     }
@@ -41,7 +42,7 @@ async fn what_a_gone_object_left_is_not_used_and_can_be_finished(world: Arc<Worl
     scene.patch("next", r#"{"state":"Active"}"#).await;
     let seen = scene.until("next", "refused", |s| s.reason("Ready") == "ErasureInterrupted").await;
     let remedy = seen.error().and_then(|e| e.remedy).expect("a remedy");
-    assert!(remedy.contains("DELETE FROM organization_operator.erasures"), "{remedy}");
+    assert!(remedy.contains("SELECT * FROM organization_operator.keep_remainder("), "{remedy}");
     assert!(!scene.active(&large.acme).await, "what is left of it is used");
     // Its own Retain deletes nothing and is not stopped by what was deleted before.
     scene.patch("next", r#"{"state":null}"#).await;
@@ -113,6 +114,60 @@ async fn what_a_gone_object_left_is_no_permission_to_erase_it(world: Arc<World>)
     scene.gone("renamed").await;
     assert_eq!(large.gone().await, gone, "Retain keeps it");
     assert!(!scene.active(&large.acme).await, "what is left of it is used");
+    large.stop().await;
+}
+
+/// Nobody takes the organization over, so no object says anything.
+async fn what_a_gone_object_left_is_told_and_can_be_kept(world: Arc<World>) {
+    let large = left(world).await;
+    let (scene, gone) = (&large.scene, large.gone().await);
+    let shown = async |number: &str| {
+        let line = format!("organization_operator_partly_erased_organizations {number}\n");
+        eventually(&line, || async { large.operator.metrics().await.contains(&line).then_some(()) }).await;
+    };
+    shown("1").await;
+    let check = async || check::run(scene, &json!({}), &["-o", "json"], &scene.url()).await;
+    let answer = check().await;
+    let found = answer.of("PartlyErased");
+    assert_eq!((answer.code, found.len(), answer.kinds().len()), (Some(0), 1, 1), "{}", answer.text);
+    assert!(answer.text.contains("has erased 1000 rows of the organization"), "{}", answer.text);
+    let (_, keep) = found[0].3.split_once("to keep the rest: ").expect("the SQL");
+    // Before that the ledger says that it may go on, and nobody's deletion has ended.
+    let before = scene.ledger().await;
+    assert!(before.len() == 1 && before[0].outcome == "Interrupted" && !before[0].verified, "{before:?}");
+    let detail = "SELECT detail FROM organization_operator.ledger";
+    let counted: String = scene.value(detail).await;
+    for recorded in [true, false] {
+        if !recorded {
+            // The finalizer was removed before the interruption was recorded.
+            scene
+                .sql(
+                    "INSERT INTO organization_operator.erasures (cluster_id, object_uid, organization_key, estimated_rows, \
+                     deleted, plan_digest, started_at) SELECT cluster_id, object_uid, organization_key, 1, steps, plan_digest, \
+                     started_at FROM organization_operator.ledger; TRUNCATE organization_operator.ledger",
+                )
+                .await;
+        }
+        scene.sql(keep).await;
+        let ledger = scene.ledger().await;
+        assert_eq!(ledger.len(), 1, "{ledger:?}");
+        assert_eq!((ledger[0].outcome.as_str(), ledger[0].policy.as_str()), ("Interrupted", "Retain"), "{ledger:?}");
+        assert!(ledger[0].verified && ledger[0].object_uid == before[0].object_uid, "{ledger:?}");
+        assert_eq!(numbers(&ledger[0].steps), numbers_of(&gone));
+        nothing_under_way(scene).await;
+        let left: String = scene.value(detail).await;
+        assert_eq!(left, if recorded { counted.as_str() } else { "the rest, which nobody counted" });
+        // Once more, or with another key, it does nothing.
+        scene.sql(keep).await;
+        assert_eq!(scene.ledger().await, ledger);
+    }
+    assert_eq!(check().await.kinds(), Vec::<String>::new());
+    shown("0").await;
+    assert_eq!(large.gone().await, gone);
+    // Whoever wants to use what is left may.
+    scene.apply(&scene.org("rest", &large.acme).policy("Retain").state("Active")).await;
+    scene.ready("rest").await;
+    assert!(scene.active(&large.acme).await);
     large.stop().await;
 }
 

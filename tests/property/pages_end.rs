@@ -1,10 +1,13 @@
 //! What ends a deletion in pages while another process commits one more page.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use organization_operator::api::DeletionPolicy;
+use organization_operator::cascade::shrink::{Begun, Shrunk};
 use organization_operator::domain::decide::KeepBecause;
 use organization_operator::domain::{Failure, Subject};
+use organization_operator::pace::Next;
 use organization_operator::store::Actor;
 use planner::CompiledPlan;
 use sqlx::{Executor as _, PgConnection, Row as _};
@@ -17,6 +20,7 @@ tests![
     an_organization_is_not_activated_if_a_page_went_meanwhile,
     what_an_uninstallation_records_has_the_last_page,
     the_end_of_an_erasure_has_what_others_began,
+    another_plan_ends_the_slice,
 ];
 
 const CLUSTER: &str = "property";
@@ -70,7 +74,7 @@ async fn an_organization_is_not_activated_if_a_page_went_meanwhile(world: Arc<Wo
     let compiled = prepared(&ground).await;
     let subject = subject("acme", "1");
     let actor = Actor { cluster: CLUSTER, subject: &subject, key: "1" };
-    let undone = meanwhile(&ground, ground.database().end_window(actor, &compiled)).await;
+    let undone = meanwhile(&ground, Box::pin(ground.database().end_window(actor, &compiled))).await;
     assert!(matches!(undone, Ok(false)), "{undone:?}");
     assert_eq!(ground.number("SELECT count(*) FROM organizations WHERE is_active").await, 0, "it is in use again");
 }
@@ -92,7 +96,7 @@ async fn what_an_uninstallation_records_has_the_last_page(world: Arc<World>) {
     let compiled = prepared(&ground).await;
     let lowered = Subject { policy: DeletionPolicy::Retain, ..subject("acme", "1") };
     let retained = ground.database().retain(CLUSTER, &lowered, &KeepBecause::Uninstall, Some(&compiled));
-    let ended: Result<_, Failure> = meanwhile(&ground, retained).await;
+    let ended: Result<_, Failure> = meanwhile(&ground, Box::pin(retained)).await;
     assert_eq!(ended.expect("released").steps()[0].deleted, 2);
     let expected = ["Interrupted", "the plan of the pages", "2020", "2 2"].map(String::from);
     assert_eq!(<[String; 4]>::from(recorded(&ground).await), expected);
@@ -132,4 +136,31 @@ async fn the_end_of_an_erasure_has_what_others_began(world: Arc<World>) {
             assert_eq!(left, 0, "{claims}: {table}");
         }
     }
+}
+
+/// Two processes may have two configurations. Each checks what blocks the deletion by its own, which may take long, so the object
+/// is read again before the next page.
+async fn another_plan_ends_the_slice(world: Arc<World>) {
+    let ground = Ground::new(&world).await;
+    let compiled = prepared(&ground).await;
+    let subject = subject("acme", "1");
+    let actor = Actor { cluster: CLUSTER, subject: &subject, key: "1" };
+    let shrink = async || {
+        let mut asked = 0;
+        let pages = ground.database().shrink(actor, &compiled, Duration::from_millis(100), |_, _| {
+            asked += 1;
+            Next::Continue
+        });
+        (pages.await.expect("no failure"), asked)
+    };
+    assert_eq!(ground.number("SELECT count(*) FROM users").await, 5);
+    let (ended, asked) = shrink().await;
+    assert!(matches!(&ended, Shrunk::More(progress) if progress.pages == 0 && progress.estimated == 7), "{ended:?}");
+    assert_eq!((asked, ground.number("SELECT count(*) FROM users").await), (0, 5), "a page of another plan");
+    let digest = ground.text("SELECT plan_digest FROM organization_operator.erasures").await;
+    assert_ne!(digest, "the plan of the pages");
+    let begun = ground.database().begin_shrinking(actor, None, &compiled, 7).await;
+    assert!(matches!(begun, Ok(Begun::Ready)), "{begun:?}");
+    let (ended, _) = shrink().await;
+    assert!(matches!(&ended, Shrunk::Done(_)), "{ended:?}");
 }
