@@ -381,7 +381,7 @@ impl Stage {
         match self.story {
             Story::Create | Story::Erase | Story::EraseUnprotected | Story::EraseInPages | Story::Transfer => {
                 org.policy("Delete")
-            },
+            }
             Story::StartWindow | Story::Undo => org.policy("Delete").window(3600),
             Story::Deactivate => org.policy("Deactivate"),
         }
@@ -477,7 +477,7 @@ impl Stage {
             Story::Transfer => format!("{} false", self.scene.uid(&self.successor).await),
             Story::Erase | Story::EraseUnprotected | Story::EraseInPages | Story::Undo | Story::Deactivate => {
                 String::new()
-            },
+            }
         };
         assert_eq!(self.scene.value::<String>(&claims).await, expected, "{what}: claims");
         let kept: i64 = self.scene.value("SELECT count(*) FROM organization_operator.captured_keys").await;
