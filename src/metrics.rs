@@ -72,6 +72,7 @@ pub struct Metrics {
     api_calls: Family<VerbLabel, Counter>,
     oldest: Gauge<f64, AtomicU64>,
     unfinished: Gauge<i64, AtomicI64>,
+    partly_erased: Gauge<i64, AtomicI64>,
     plan_fault: Family<ReasonLabel, Gauge>,
     findings: Family<FindingLabel, Gauge>,
     paged_rows: Family<ObjectLabel, Gauge>,
@@ -107,6 +108,7 @@ impl Metrics {
             api_calls: Family::default(),
             oldest: Gauge::default(),
             unfinished: Gauge::default(),
+            partly_erased: Gauge::default(),
             plan_fault: Family::default(),
             findings: Family::default(),
             paged_rows: Family::default(),
@@ -144,6 +146,11 @@ impl Metrics {
             metrics.oldest.clone(),
         );
         registry.register("unfinished_deletions", "Terminating objects", metrics.unfinished.clone());
+        registry.register(
+            "partly_erased_organizations",
+            "Organizations of which a deletion has erased a part, and whose object is gone",
+            metrics.partly_erased.clone(),
+        );
         registry.register(
             "plan_fault",
             "1 while the operator can delete nothing because the plan does not fit, with the reason",
@@ -244,6 +251,11 @@ impl Metrics {
         if let Some(since) = since {
             self.duration.observe(now.duration_since(since).as_secs_f64().max(0.0));
         }
+    }
+
+    /// Records of how many organizations a deletion has erased a part whose object is gone.
+    pub fn partly_erased(&self, organizations: usize) {
+        self.partly_erased.set(i64::try_from(organizations).unwrap_or(i64::MAX));
     }
 
     /// Records whether the database answered.

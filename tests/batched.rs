@@ -2,10 +2,12 @@
 //!
 //! The tests hold a row in the middle of a deletion: the pages before it are committed, and its own cannot be.
 
+mod before;
 mod interrupted;
 mod kill;
 mod places;
 mod resumed;
+mod slow;
 mod stories;
 
 use std::sync::Arc;
@@ -18,7 +20,16 @@ use crate::tests;
 
 /// The tests of this module.
 pub fn tests() -> Vec<Test> {
-    [stories::tests(), interrupted::tests(), kill::tests(), places::tests(), resumed::tests()].concat()
+    [
+        stories::tests(),
+        before::tests(),
+        interrupted::tests(),
+        kill::tests(),
+        places::tests(),
+        resumed::tests(),
+        slow::tests(),
+    ]
+    .concat()
 }
 
 /// Rows that pages delete before they come to the held row, of a tenant that [`seed`] makes: its outputs.
@@ -45,11 +56,17 @@ impl Large {
 
     async fn with_window(world: Arc<World>, variant: Variant, seconds: i64) -> Self {
         let scene = self::scene(world, variant).await;
+        let launch = launch(&scene);
+        Self::launched(scene, launch, seconds).await
+    }
+
+    /// With this operator.
+    async fn launched(scene: Scene, launch: Launch, seconds: i64) -> Self {
         let acme = scene.key(1);
         scene.seed(&scene.key(99)).await;
         seed(&scene, &acme).await;
         let (rows, others) = (scene.rows(&acme).await, scene.others(&[&acme]).await);
-        let operator = launch(&scene).start().await;
+        let operator = launch.start().await;
         scene.apply(&scene.org("acme", &acme).policy("Delete").window(seconds)).await;
         scene.ready("acme").await;
         Self { scene, acme, rows, others, operator }

@@ -1,6 +1,8 @@
 //! "It tells me before anybody deletes": findings about a live schema, in `organization-operator check`, in `DeletionReady` and
 //! in the metrics, and what a fault of the plan costs the API server.
 
+pub mod standby;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -15,6 +15,7 @@ tests![
     another_spelling_hands_over_at_the_end_of_the_wait,
     a_rename_that_deletes_first_hands_over_without_a_wait_if_the_watch_lags,
     a_watch_that_begins_anew_hides_no_successor,
+    a_name_that_was_used_again_for_another_organization_takes_nothing_over,
     a_burst_lists_for_the_first_few_only,
 ];
 
@@ -111,6 +112,41 @@ async fn a_watch_that_begins_anew_hides_no_successor(world: Arc<World>) {
     assert_eq!(scene.others(&[]).await, others, "something was erased or changed");
     proxy.release_watches();
     taken_over(&scene, &acme, &others).await;
+    operator.stop().await;
+}
+
+/// The cache still has the object that had the name before, of another spelling, for which no list asks.
+async fn a_name_that_was_used_again_for_another_organization_takes_nothing_over(world: Arc<World>) {
+    let scene = Scene::new(world, Variant::Platform).await;
+    let (acme, beta) = (scene.key(0xacde), scene.key(0xbeda));
+    scene.seed(&acme).await;
+    scene.seed(&beta).await;
+    let others = scene.others(&[&acme]).await;
+    let (watch, database) = (scene.api_proxy().await, scene.sql_proxy().await);
+    let launch = scene.operator().through(&scene, &watch).url(&scene.url_through(&database));
+    let operator = launch.configure("database.connectTimeoutSeconds", json!(1)).start().await;
+    scene.apply(&scene.org("old", &acme).policy("Delete")).await;
+    scene.ready("old").await;
+    scene.apply(&scene.org("new", &acme.to_uppercase()).policy("Delete")).await;
+    scene.until("new", "refused", |s| s.reason("Ready") == "OrganizationClaimed").await;
+    // The deletion waits, and no event is needed for its next attempt.
+    database.sever().await;
+    scene.delete("old").await;
+    scene.until("old", "no database", |s| s.reason("DeletionBlocked") == "DatabaseUnavailable").await;
+    watch.hold_watches();
+    scene.delete("new").await;
+    scene.force_release("new").await;
+    scene.gone("new").await;
+    scene.apply(&scene.org("new", &beta).policy("Delete")).await;
+    database.restore().await.expect("the database is back");
+    scene.gone("old").await;
+    let outcomes: Vec<String> = scene.ledger().await.into_iter().map(|r| r.outcome).collect();
+    assert_eq!(outcomes, ["Erased"]);
+    assert_eq!((scene.total(&acme).await, scene.owner(&acme).await), (0, None));
+    watch.release_watches();
+    let new = scene.ready("new").await;
+    assert_eq!(scene.owner(&beta).await, new.0.metadata.uid);
+    assert_eq!(scene.others(&[&acme]).await, others, "another tenant changed");
     operator.stop().await;
 }
 

@@ -1,6 +1,8 @@
 //! "It does not hurt the others": how fast a large organization is deleted, what its deletion waits for, and where that is
 //! shown.
 
+mod sight;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +16,7 @@ use crate::support::{Launch, Need, Operator, ROLE, Scene, Seen, Test, Variant, W
 
 /// All tests of this module.
 pub fn tests() -> Vec<Test> {
-    [rates::tests(), standbys::tests()].concat()
+    [rates::tests(), sight::tests(), standbys::tests()].concat()
 }
 
 /// Those that need no standby.

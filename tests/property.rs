@@ -21,6 +21,7 @@ pub mod own_partitions;
 pub mod page_sizes;
 pub mod pages;
 pub mod pages_crash;
+pub mod pages_end;
 pub mod pages_meanwhile;
 pub mod partial_keys;
 pub mod people;

@@ -168,6 +168,15 @@ pub struct DeletionProgress {
     pub observed_time: Option<Time>,
 }
 
+impl DeletionProgress {
+    /// Rows may be gone. As long as none is and something is waited for, no page has begun: before the first page the operator
+    /// shows that nothing is waited for any more.
+    #[must_use]
+    pub fn rows_may_be_gone(&self) -> bool {
+        self.rows_deleted > 0 || self.waiting_for.is_none()
+    }
+}
+
 /// How a deletion ended. The same word is the reason of the Event and the outcome in the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema, EnumString, IntoStaticStr)]
 pub enum Outcome {

@@ -87,10 +87,10 @@ async fn erase_and_record(
     }
     let mut written = before.since_all(&mut tx, plan).await?;
     let pages = erasures::end_with_claim(&mut tx, actor).await?;
-    let started = pages.as_ref().map(|(under_way, _)| under_way.started);
-    if let Some((under_way, earlier)) = pages {
-        steps = under_way.and_then(steps);
-        written = sums::sum(earlier, written);
+    let started = pages.as_ref().map(|pages| pages.under_way.started);
+    if let Some(pages) = pages {
+        steps = pages.under_way.and_then(steps);
+        written = sums::sum(pages.written, written);
     }
     let record = Record {
         outcome: Outcome::Erased,

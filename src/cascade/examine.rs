@@ -6,6 +6,7 @@ use crate::db::Database;
 use crate::db::error::{During, OrFailure as _};
 use crate::db::organization::{Found, find};
 use crate::db::statement::{counted, own};
+use crate::db::transaction::server;
 use crate::domain::Failure;
 use crate::domain::facts::Presence;
 use planner::{CompiledPlan, Finding};
@@ -19,7 +20,10 @@ pub struct Examined {
     pub organization: Presence,
     /// Rows outside that refer to its rows, and rows that belong, or could belong, to another organization as well.
     pub blockers: Vec<Finding>,
-    /// The blockers are complete. They are not if the plan has no statements.
+    /// Tables of steps with `referencedBy` whose rows a standby cannot find, because that takes a table for the keys. Then nothing
+    /// else was checked either: without these rows, what they refer to would seem to be referred to from outside.
+    pub unfound: Vec<String>,
+    /// The blockers are complete. They are not if the plan has no statements, or on a standby.
     pub complete: bool,
 }
 
@@ -35,6 +39,11 @@ impl Database {
         let Found { key, presence } = find(&mut tx, id, plan, during).await.map_err(|f| f.explained_by(plan))?;
         let mut found = Vec::new();
         if let Some(cascade) = plan.cascade() {
+            if !cascade.exclusive.is_empty() && server(&mut tx).await?.standby {
+                tx.rollback().await.or_failure(during)?;
+                let unfound = cascade.exclusive.iter().map(|exclusive| exclusive.table.name.clone()).collect();
+                return Ok(Examined { key, organization: presence, blockers: Vec::new(), unfound, complete: false });
+            }
             // It writes keys, and nothing to the platform's tables.
             let captured = exclusive::find(&mut tx, cascade, &key).await;
             let captured = captured
@@ -48,6 +57,12 @@ impl Database {
             rows.or_failure(During::action("counting")).map_err(|f| f.explained_by(plan))?;
         }
         tx.rollback().await.or_failure(during)?;
-        Ok(Examined { key, organization: presence, blockers: found, complete: plan.cascade().is_some() })
+        Ok(Examined {
+            key,
+            organization: presence,
+            blockers: found,
+            unfound: Vec::new(),
+            complete: plan.cascade().is_some(),
+        })
     }
 }

@@ -5,21 +5,24 @@ use crate::api::status::{Inventory, Outcome};
 use crate::db::Database;
 use crate::db::transaction::commit;
 use crate::domain::completion::CompletionProof;
-use crate::domain::facts::UnderWay;
+use crate::domain::facts::{Facts, Presence, UnderWay};
 use crate::domain::{Effect, Failure};
-use crate::store::claim::of_organization;
 use crate::store::ledger::{self, Record};
 use crate::store::{Actor, erasures};
 use planner::CompiledPlan;
 
 impl Database {
     /// Records that the policy was lowered after rows had been deleted: once, until the erasure goes on. Returns what is
-    /// left, in words. `present`: the organization's own row is there.
+    /// left, in words. Where the facts have that record already, nothing is asked: an interrupted erasure may wait for weeks, and
+    /// counting it each time would cost others.
     ///
     /// # Errors
     /// Fails when the object has no erasure under way, or the database refuses.
-    pub async fn interrupt(&self, actor: Actor<'_>, plan: &CompiledPlan, present: bool) -> Result<String, Failure> {
-        let left = self.left(actor, plan, present).await?;
+    pub async fn interrupt(&self, actor: Actor<'_>, plan: &CompiledPlan, facts: &Facts) -> Result<String, Failure> {
+        if let Some(left) = facts.interrupted() {
+            return Ok(left.to_owned());
+        }
+        let left = self.left(actor, plan, facts.organization != Presence::Absent).await?;
         let mut tx = self.begin().await?;
         let locked = erasures::lock(&mut tx, actor).await?.ok_or_else(ended_meanwhile)?;
         let recorded = ledger::entry_of(&mut tx, actor.cluster, &actor.subject.uid).await?;
@@ -75,7 +78,7 @@ impl Database {
     /// Fails when the database cannot be read.
     pub async fn erasure_under_way(&self, key: &str) -> Result<Option<UnderWay>, Failure> {
         let mut tx = self.begin().await?;
-        Ok(of_organization(&mut tx, key).await?.and_then(|claim| claim.under_way))
+        erasures::of_organization(&mut tx, key).await
     }
 
     /// What is left of an organization, in words. That an erasure stopped must be told also where nobody can count.

@@ -10,6 +10,7 @@ use crate::db::transaction::{commit, server};
 use crate::domain::Failure;
 use crate::domain::completion::{CompletionProof, NothingLeft};
 use crate::domain::facts::Presence;
+use crate::store::claim::lock_claim_of_organization;
 use crate::store::ledger::{self, Record};
 use crate::store::{Actor, erasures};
 use planner::CompiledPlan;
@@ -26,7 +27,11 @@ impl Database {
         if let Some(done) = ledger::completion_of(&mut tx, actor).await? {
             return Ok(Some(done));
         }
-        if server(&mut tx).await?.standby || lock(&mut tx, actor.key, plan).await? != Presence::Absent {
+        if server(&mut tx).await?.standby {
+            return Ok(None);
+        }
+        lock_claim_of_organization(&mut tx, actor.key).await?;
+        if lock(&mut tx, actor.key, plan).await? != Presence::Absent {
             return Ok(None);
         }
         let during = During::action("counting");
@@ -35,8 +40,7 @@ impl Database {
         let Some(proof) = NothingLeft::prove(rows.iter().map(|(_, rows)| rows)) else { return Ok(None) };
         // What pages deleted before somebody else deleted the rest.
         let pages = erasures::end_with_claim(&mut tx, actor).await?;
-        let steps = pages.as_ref().map(|(under_way, _)| under_way.deleted.as_slice()).unwrap_or_default();
-        let record = Record { steps, ..Record::kept(Outcome::NotFound, actor.subject.policy, "") };
+        let record = Record::kept(Outcome::NotFound, actor.subject.policy, "").after(pages.as_ref());
         ledger::write(&mut tx, actor, &record).await?;
         commit(tx).await?;
         Ok(Some(CompletionProof::not_found(proof)))

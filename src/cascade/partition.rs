@@ -17,8 +17,8 @@ pub(super) struct Locked<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// Finds these partitions and locks them, so that no row appears in them any more. The plan's tables are locked already:
-    /// nobody can attach a partition or give it another bound.
+    /// Finds these partitions and locks them, so that no row appears in them any more, and so that nobody detaches one: without
+    /// that it keeps its bound. Others may be attached meanwhile.
     pub(super) async fn lock_partitions(&mut self) -> Result<Vec<Locked<'a>>, Failure> {
         let mut locked = Vec::new();
         for of in &self.erase.partitions {

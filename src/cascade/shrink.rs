@@ -136,7 +136,7 @@ impl Database {
     }
 
     /// Deletes page after page, each in a transaction of its own, until there are no more or `until` says to stop: it is asked
-    /// after each page. [`Database::begin_shrinking`] must have been called for this plan.
+    /// after each page, and told what is gone by then. [`Database::begin_shrinking`] must have been called for this plan.
     ///
     /// # Errors
     /// Fails when something blocks the deletion now, when the object has lost its claim, and when the database refuses. The
@@ -146,7 +146,7 @@ impl Database {
         actor: Actor<'_>,
         plan: &CompiledPlan,
         page: Duration,
-        mut until: impl FnMut(&PageDone) -> Next,
+        mut until: impl FnMut(&PageDone, &UnderWay) -> Next,
     ) -> Result<Shrunk, Failure> {
         plan.erase()?;
         let mut pages = 0;
@@ -157,9 +157,13 @@ impl Database {
                 Ok(Page::Deleted(done, under_way)) => (done, under_way),
                 Ok(Page::None(under_way)) => return Ok(Shrunk::Done(Progress::new(under_way, pages))),
                 Ok(Page::PlanOutdated) => return Ok(Shrunk::PlanOutdated),
-                // The schema or the configuration has changed: the blockers of the first check may be others now.
+                // The schema or the configuration has changed: the blockers of the first check may be others now. That check may
+                // take long, and another process may have another configuration, so the caller reads the object again first.
                 Ok(Page::OtherPlan(estimated)) => match self.begin_shrinking(actor, None, plan, estimated).await? {
-                    Begun::Ready => continue,
+                    Begun::Ready => {
+                        let begun = self.erasure_under_way(actor.key).await?.ok_or_else(not_begun)?;
+                        return Ok(Shrunk::More(Progress::new(begun, pages)));
+                    }
                     Begun::PlanOutdated => return Ok(Shrunk::PlanOutdated),
                     Begun::Recorded => return Err(not_begun()),
                 },
@@ -174,7 +178,7 @@ impl Database {
             };
             done.took = began.elapsed();
             pages += 1;
-            match until(&done) {
+            match until(&done, &under_way) {
                 Next::Continue => {}
                 Next::Pause(pause) => tokio::time::sleep(pause).await,
                 Next::Stop => return Ok(Shrunk::More(Progress::new(under_way, pages))),

@@ -14,7 +14,9 @@ use crate::api::Reason;
 use crate::config::Config;
 use crate::db::Database;
 use crate::domain::facts::Presence;
+use crate::domain::left_over::{keep_remainder, rows};
 use crate::domain::{Blame, Failure, PlanError};
+use crate::store::partly_erased::PartlyErased;
 use crate::store::standbys::UNKNOWN_REMEDY;
 use planner::CompiledPlan;
 use planner::finding::{Finding, Kind, Severity};
@@ -100,6 +102,7 @@ async fn check(config: &Config, database: &Database, target: &Target) -> Result<
         (Some(plan), Some(subject)) => Some(check_organization(database, plan, subject, &mut findings).await?),
     };
     findings.extend(standbys(config, database).await?);
+    findings.extend(partly_erased(database).await);
     findings.extend(of_plan);
     if let Some(plan) = &plan {
         findings.extend(database.nobodys_rows(plan).await?);
@@ -128,6 +131,32 @@ async fn own_schema(config: &Config, database: &Database) -> Result<Vec<Finding>
         }
         Err(failure) => Err(failure),
     }
+}
+
+/// Findings about deletions that have erased a part of an organization. Without a cluster nobody knows whether their objects are
+/// there. What cannot be read, other findings say.
+async fn partly_erased(database: &Database) -> Vec<Finding> {
+    let all = database.partly_erased().await.unwrap_or_default();
+    let finding = |of: PartlyErased| {
+        let message = format!(
+            "the deletion of the object with the uid {} has erased {} of the organization {}, and has not ended",
+            of.uid,
+            rows(of.rows),
+            of.key
+        );
+        let remedy = format!(
+            "nothing, if the object is there: its deletion goes on, or its status says what to do\n\
+             otherwise, to erase the rest: create an object for the organization and delete it with deletionPolicy Delete\n\
+             otherwise, to keep the rest: {}",
+            keep_remainder(&of.key)
+        );
+        Finding {
+            rows: Some(of.rows),
+            remedy: Some(remedy),
+            ..Finding::new(Severity::Warning, Kind::PartlyErased, message)
+        }
+    };
+    all.into_iter().map(finding).collect()
 }
 
 /// Findings about the standbys on which large deletions wait.
@@ -180,12 +209,26 @@ async fn check_organization(
         ));
     }
     findings.extend(examined.blockers);
+    if !examined.unfound.is_empty() {
+        findings.push(on_a_standby(&examined.unfound));
+    }
     Ok(render::Organization {
         name: subject.name,
         key: examined.key,
         presence: Some(examined.organization),
         references_checked: examined.complete,
     })
+}
+
+/// What a standby cannot say.
+fn on_a_standby(tables: &[String]) -> Finding {
+    let tables: Vec<String> = tables.iter().map(|table| format!("`{table}`")).collect();
+    let message = format!(
+        "the server is a standby, where the operator cannot find the rows of {} (`referencedBy`), so the rows of this organization, and references to them, were not checked",
+        tables.join(", ")
+    );
+    let remedy = Some("run the command with the URL of the primary server".to_owned());
+    Finding { remedy, ..Finding::new(Severity::Blocks, Kind::Standby, message) }
 }
 
 fn blocking(kind: Kind, failure: &Failure) -> Finding {

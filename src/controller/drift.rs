@@ -9,6 +9,7 @@ use kube::{Resource as _, ResourceExt as _};
 
 use super::cached::Cached;
 use super::context::Context;
+use super::left_over::LeftOver;
 use crate::api::Reason;
 use crate::domain::{Blame, Failure, PlanError};
 
@@ -16,11 +17,12 @@ use crate::domain::{Blame, Failure, PlanError};
 pub(super) struct DriftPoller {
     context: Arc<Context>,
     reported: Reported,
+    left_over: LeftOver,
 }
 
 impl DriftPoller {
     pub(super) fn new(context: Arc<Context>) -> Self {
-        Self { context, reported: Reported::default() }
+        Self { context, reported: Reported::default(), left_over: LeftOver::default() }
     }
 
     /// Polls for ever.
@@ -56,6 +58,7 @@ impl DriftPoller {
         let objects = context.store.state();
         let uids: HashSet<&str> = objects.iter().filter_map(|o| o.meta().uid.as_deref()).collect();
         context.memory.keep_only(|uid| uids.contains(uid));
+        self.left_over.check(context, &uids).await;
 
         let refreshed = context.plan.refresh().await;
         match &refreshed {

@@ -8,6 +8,7 @@ mod context;
 mod drift;
 mod index;
 mod known_size;
+mod left_over;
 mod memory;
 mod pacing;
 mod places;
@@ -15,6 +16,7 @@ mod plan_cache;
 mod quick_check;
 mod reconcile;
 mod status_cache;
+mod uninstallation;
 mod watch;
 
 pub use context::{Inputs, Settings};
@@ -41,7 +43,8 @@ use places::Places;
 /// Runs until `stop` turns true. Reconciliations that have begun end first: a cascade commits or rolls back.
 ///
 /// # Errors
-/// Fails when the drift poller is lost: without it the operator notices nothing that changes in the database.
+/// Fails when a background task is lost: without the drift poller the operator notices nothing that changes in the database, and
+/// without the other one it does not notice that it is being uninstalled.
 pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) -> Result<(), Lost> {
     let Inputs { cluster, client, database, plan, metrics, settings } = inputs;
     let (store, writer) = reflector::store();
@@ -85,6 +88,8 @@ pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) -> Result<(),
     });
     let polling = stop_when(stop.clone(), DriftPoller::new(context.clone()).run());
     let mut polling = Background::spawn("drift poller", stop.clone(), polling);
+    let noticing = stop_when(stop.clone(), uninstallation::notice(context.clone()));
+    let mut noticing = Background::spawn("uninstallation", stop.clone(), noticing);
     let controller = Controller::for_stream(objects, store)
         .with_config(Config::default().concurrency(concurrency))
         .reconcile_on(requeued.map(|object| ObjectRef::new(&object.name)))
@@ -99,7 +104,7 @@ pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) -> Result<(),
                 tracing::debug!(error = chain(&e), "a queued reconciliation did not take place");
             }
         });
-    polling.guard(controller).await
+    polling.guard(noticing.guard(controller)).await?
 }
 
 /// Does `work` until `stop` turns true.

@@ -6,6 +6,7 @@ use super::completion::CompletionProof;
 use super::completion::deleted;
 use super::facts::{ClaimOwner, Facts, LedgerEntry, Presence, Successor, UnderWay, Window};
 use super::failure::{Effect, Failure};
+use super::left_over::left_by_another;
 use super::replacement::ForceSetting;
 use super::subject::{KEEP_REMAINDER, Subject};
 use crate::api::reason::Reason;
@@ -275,29 +276,29 @@ pub fn remove(subject: &Subject, facts: &Facts, owner: &ClaimOwner, with: &Circu
         ClaimOwner::OtherCluster { adoptable: None, .. } => return Remove::Refuse(claimed(owner)),
     };
     let noted = facts.claim.as_ref().filter(|_| *owner == ClaimOwner::ThisObject);
-    // 4. Rows are gone: only the rest can be erased or kept. That `Delete` was in effect, the database has proven.
-    if let Some(begun) = facts.under_way().filter(|begun| begun.rows() > 0) {
-        let own = begun.uid == subject.uid;
-        let policy = if own { subject.asked } else { subject.effective_policy(noted.map(|c| c.policy)) };
-        match policy {
-            DeletionPolicy::Delete => return go_on(subject, take_from, begun),
-            _ if own && subject.keeps_remainder => return Remove::KeepRemainder,
-            _ if own => return Remove::Interrupt(begun.clone()),
-            DeletionPolicy::Retain => return Remove::Retain(KeepBecause::RaiseRefused),
-            DeletionPolicy::Deactivate => {}
-        }
+    // 4. Rows of this object's erasure are gone: only the rest can be erased or kept. That `Delete` was in effect, the database
+    // has proven. What another object's erasure left proves nothing of the kind: this deletion is like any other.
+    if let Some(begun) = facts.under_way().filter(|begun| begun.uid == subject.uid && begun.rows() > 0) {
+        return match subject.asked {
+            DeletionPolicy::Delete => go_on(subject, take_from, begun),
+            _ if subject.keeps_remainder => Remove::KeepRemainder,
+            _ => Remove::Interrupt(begun.clone()),
+        };
     }
     // 5. A rename hands over instead of deleting.
     if let Some(successor) = &with.successor {
         return Remove::Transfer(successor.clone());
     }
     let absent = facts.organization == Presence::Absent;
+    let begun = facts.under_way().is_some_and(|begun| begun.rows() > 0);
     match subject.effective_policy(noted.map(|c| c.policy)) {
         // 6. A policy that was raised while terminating is not followed. Without a raise, the database was only asked whether
         // rows are gone.
         DeletionPolicy::Retain if subject.asked == DeletionPolicy::Retain => Remove::Retain(KeepBecause::Policy),
         DeletionPolicy::Retain => Remove::Retain(KeepBecause::RaiseRefused),
-        _ if absent && !with.rows_left => Remove::NotFound,
+        // What another object's erasure left is finished, also if it is only its record.
+        DeletionPolicy::Delete if absent && !with.rows_left && !begun => Remove::NotFound,
+        DeletionPolicy::Deactivate if absent && !with.rows_left => Remove::NotFound,
         DeletionPolicy::Deactivate if absent => Remove::Retain(KeepBecause::Policy),
         DeletionPolicy::Deactivate if !with.activation_supported => Remove::Refuse(deactivation_unsupported()),
         DeletionPolicy::Deactivate => Remove::Deactivate { take_from },
@@ -385,20 +386,6 @@ pub fn interrupted(subject: &Subject, begun: &UnderWay, left: &str) -> Failure {
     .remedy(format!(
         "to erase the remainder: {}; to keep the remainder for good: kubectl annotate organization {name} {KEEP_REMAINDER}={uid}",
         set_policy(name, DeletionPolicy::Delete)
-    ))
-}
-
-/// An organization of which another object's erasure has deleted rows must not be used.
-fn left_by_another(begun: &UnderWay, key: &str) -> Failure {
-    let key = planner::identifier::literal(key);
-    Failure::new(
-        Reason::ErasureInterrupted,
-        "the deletion of another object has erased a part of this organization, and that object is gone",
-    )
-    .rows(begun.rows())
-    .effect(Effect::Partial(begun.rows()))
-    .remedy(format!(
-        "to erase the rest: delete this object with deletionPolicy Delete; to use what is left: DELETE FROM organization_operator.erasures WHERE organization_key = {key};"
     ))
 }
 

@@ -1,9 +1,12 @@
 //! What was observed: in the database, and of the other objects.
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use crate::api::DeletionPolicy;
 use crate::api::status::{DeletionStep, Outcome};
+
+/// So long after a page that found no row, everything that may block is checked again.
+const CHECKED_LATELY: SignedDuration = SignedDuration::from_mins(15);
 
 /// What one query of the database says about an object and its organization.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub struct Facts {
     pub organization: Presence,
     /// Who claimed the key.
     pub claim: Option<Claim>,
+    /// The organization's erasure in pages, if one has begun and not ended: whoever began it, and whoever has the claim.
+    pub under_way: Option<UnderWay>,
     /// How this object's deletion ended, if it did.
     pub ledger: Option<LedgerEntry>,
 }
@@ -41,6 +46,8 @@ pub struct UnderWay {
     pub deleted: Vec<DeletionStep>,
     /// When a lowered policy stopped it. `None` if it goes on.
     pub interrupted: Option<Timestamp>,
+    /// A page was committed since it began or the plan changed, also if the organization had no row there.
+    pub paged: bool,
 }
 
 impl UnderWay {
@@ -60,6 +67,15 @@ impl UnderWay {
         steps
     }
 
+    /// Whether pages go on without another check of everything that may block them. The check reads all rows of a large
+    /// organization, so it must not precede each slice while the first table's pages find nothing; but what blocks may have come
+    /// since the last page, and nothing is gone yet.
+    #[must_use]
+    pub fn checked(&self, now: Timestamp) -> bool {
+        let lately = || self.paged && now.duration_since(self.updated) < CHECKED_LATELY;
+        self.interrupted.is_none() && (self.rows() > 0 || lately())
+    }
+
     /// Rows that pages have deleted.
     #[must_use]
     pub fn rows(&self) -> i64 {
@@ -71,7 +87,15 @@ impl Facts {
     /// The organization's erasure in pages, if one has begun and not ended.
     #[must_use]
     pub fn under_way(&self) -> Option<&UnderWay> {
-        self.claim.as_ref().and_then(|claim| claim.under_way.as_ref())
+        self.under_way.as_ref()
+    }
+
+    /// What an interrupted erasure has left, in words, if that was recorded and the erasure has not gone on since.
+    #[must_use]
+    pub fn interrupted(&self) -> Option<&str> {
+        let entry = self.ledger.as_ref().filter(|entry| entry.may_go_on())?;
+        self.under_way().filter(|begun| begun.interrupted.is_some())?;
+        entry.detail.as_deref()
     }
 }
 
@@ -102,16 +126,6 @@ pub struct Claim {
     pub expiration: Option<Timestamp>,
     /// The deactivation that precedes an erasure.
     pub window: Option<Window>,
-    /// An erasure of the organization in pages, of this owner or of an earlier one.
-    pub under_way: Option<UnderWay>,
-}
-
-impl Claim {
-    /// Rows of the organization that pages have deleted.
-    #[must_use]
-    pub fn rows_gone(&self) -> i64 {
-        self.under_way.as_ref().map_or(0, UnderWay::rows)
-    }
 }
 
 /// The deactivation that precedes an erasure.
@@ -183,4 +197,28 @@ pub struct Successor {
     pub uid: String,
     /// Its policy.
     pub policy: DeletionPolicy,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_block_is_checked_before_the_first_page_and_not_before_each_slice() {
+        let at = |second| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second);
+        for (name, rows, paged, interrupted, updated, checked) in [
+            ("it has just begun", 0, false, None, 999, false),
+            ("pages found no row yet", 0, true, None, 999, true),
+            ("that was long ago", 0, true, None, 99, false),
+            ("rows are gone", 7, true, None, 0, true),
+            ("rows are gone, and the plan has changed", 7, false, None, 0, true),
+            ("it goes on after an interruption", 7, true, Some(at(999)), 999, false),
+        ] {
+            let step = DeletionStep { found: rows, deleted: rows, ..DeletionStep::default() };
+            let (uid, started, estimated) = (String::new(), at(0), 100);
+            let begun =
+                UnderWay { uid, started, updated: at(updated), estimated, deleted: vec![step], interrupted, paged };
+            assert_eq!(begun.checked(at(1000)), checked, "{name}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ pub mod completion;
 pub mod decide;
 pub mod facts;
 pub mod failure;
+pub mod left_over;
 pub mod publish;
 pub mod reconciliation;
 pub mod replacement;

@@ -9,6 +9,7 @@ use super::announcement::Announcement;
 use super::completion::CompletionProof;
 use super::facts::{Facts, Presence, UnderWay};
 use super::failure::{Effect, Failure};
+use super::left_over::left_over;
 use super::report::deletion::Deletion;
 use super::report::progress::Progress;
 use super::subject::Subject;
@@ -113,6 +114,8 @@ pub struct Observed {
     pub inventory: Option<Inventory>,
     /// Whether a deletion would work today. If it would: what could block it without anybody changing the plan.
     pub deletion_ready: Option<Result<Option<String>, Failure>>,
+    /// What another object's erasure has deleted of the organization, and what to do, in a sentence.
+    pub left_over: Option<String>,
     /// The ledger says that it was erased.
     pub erased: bool,
 }
@@ -120,8 +123,9 @@ pub struct Observed {
 impl Observed {
     /// What the facts say, whatever is decided.
     #[must_use]
-    pub fn of(facts: &Facts, plan: &CompiledPlan) -> Self {
+    pub fn of(subject: &Subject, facts: &Facts, plan: &CompiledPlan) -> Self {
         Self {
+            left_over: left_over(subject, facts),
             state: Some(state(facts.organization)),
             deletion_ready: Some(plan.erase().map(|_| finding::caveat(&plan.warnings)).map_err(Failure::from)),
             erased: facts.ledger.as_ref().is_some_and(|entry| entry.outcome == Outcome::Erased),

@@ -5,7 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::replacement::ForceSetting;
 use crate::api::condition;
-use crate::api::status::{ClaimStatus, OrganizationStatus};
+use crate::api::status::{ClaimStatus, DeletionProgress, OrganizationStatus};
 use crate::api::{Activation, DeletionPolicy, FINALIZER, Organization};
 
 /// The annotation that releases an object whose erasure was interrupted, and keeps what is left: its value is the uid.
@@ -27,7 +27,7 @@ pub struct Subject {
     pub policy: DeletionPolicy,
     /// What spec says now. It counts only where the database proves that rows were deleted under `Delete` already.
     pub asked: DeletionPolicy,
-    /// Status shows that rows were deleted in pages. It can only make the operator ask the database first.
+    /// Status shows that rows may have been deleted in pages. It can only make the operator ask the database first.
     pub rows_may_be_gone: bool,
     /// Whoever is responsible keeps for good what an interrupted erasure left: the annotation names this object's uid.
     pub keeps_remainder: bool,
@@ -88,7 +88,9 @@ impl Subject {
             organization_id: spec.organization_id.clone(),
             policy,
             asked: spec.deletion_policy,
-            rows_may_be_gone: status.and_then(|s| s.deletion.as_ref()).is_some_and(|d| d.progress.is_some()),
+            rows_may_be_gone: status
+                .and_then(|s| s.deletion.as_ref()?.progress.as_ref())
+                .is_some_and(DeletionProgress::rows_may_be_gone),
             keeps_remainder: meta
                 .annotations
                 .as_ref()

@@ -10,32 +10,12 @@ use crate::api::{DeletionPolicy, Reason};
 use crate::db::Database;
 use crate::db::error::{During, OrFailure as _, Unreadable};
 use crate::db::statement::{own, time};
-use crate::domain::facts::{Claim, Successor, Window};
+use crate::domain::facts::{Claim, Successor, UnderWay, Window};
 use crate::domain::{Effect, Failure};
 
-/// The columns of the erasure of an organization that is under way.
-macro_rules! of_erasure {
-    () => {
-        "e.object_uid AS erasure_uid, e.started_at, e.updated_at, e.estimated_rows, e.deleted, e.interrupted_at"
-    };
-}
+const OF_ORGANIZATION: &str = "SELECT * FROM organization_operator.claims WHERE organization_key = $1";
 
-/// A query of claims, each with the erasure of its organization that is under way.
-macro_rules! claims {
-    ($condition:literal) => {
-        concat!(
-            "SELECT c.*, ",
-            of_erasure!(),
-            " FROM organization_operator.claims c LEFT JOIN organization_operator.erasures e \
-             ON e.organization_key = c.organization_key WHERE ",
-            $condition
-        )
-    };
-}
-
-const OF_ORGANIZATION: &str = claims!("c.organization_key = $1");
-
-const LOCK: &str = claims!("c.organization_key = $1 FOR UPDATE OF c");
+const LOCK: &str = "SELECT * FROM organization_operator.claims WHERE organization_key = $1 FOR UPDATE";
 
 /// Locks the claim if this object has it, nobody else has it locked, and the server is the primary.
 const LOCK_OWN: &str = "WITH c AS MATERIALIZED (
@@ -48,7 +28,8 @@ SELECT pg_backend_pid(), EXISTS (
 ) AS recorded
 FROM c";
 
-const LOCK_OF_OBJECT: &str = claims!("c.cluster_id = $1 AND c.object_uid = $2 FOR UPDATE OF c");
+const LOCK_OF_OBJECT: &str =
+    "SELECT * FROM organization_operator.claims WHERE cluster_id = $1 AND object_uid = $2 FOR UPDATE";
 
 const INSERT: &str = "INSERT INTO organization_operator.claims
     (organization_key, cluster_id, object_uid, object_name, policy)
@@ -79,14 +60,9 @@ SET object_uid = $3, object_name = $4, policy = $5, expiration_time = NULL, wind
 WHERE organization_key = $1 AND cluster_id = $2
     AND NOT EXISTS (SELECT 1 FROM organization_operator.claims c WHERE c.cluster_id = $2 AND c.object_uid = $3)";
 
-const ADOPT: &str =
-    "UPDATE organization_operator.erasures SET cluster_id = $1, object_uid = $2 WHERE organization_key = $3";
-
 /// What [`claim_in`] reads.
-pub(super) const COLUMNS: &str = concat!(
-    "c.cluster_id, c.object_uid, c.object_name, c.policy, c.expiration_time, c.window_started_at, c.window_was_active, ",
-    of_erasure!()
-);
+pub(super) const COLUMNS: &str =
+    "c.cluster_id, c.object_uid, c.object_name, c.policy, c.expiration_time, c.window_started_at, c.window_was_active";
 
 pub(super) fn claim_in(row: &PgRow) -> Result<Claim, sqlx::Error> {
     let window = match (time(row, "window_started_at")?, row.try_get("window_was_active")?) {
@@ -104,7 +80,6 @@ pub(super) fn claim_in(row: &PgRow) -> Result<Claim, sqlx::Error> {
         policy: policy.parse::<DeletionPolicy>().map_err(|_| Unreadable("the policy of a claim"))?,
         expiration: time(row, "expiration_time")?,
         window,
-        under_way: erasures::under_way_in(row)?,
     })
 }
 
@@ -115,15 +90,43 @@ pub(crate) async fn of_organization(connection: &mut PgConnection, key: &str) ->
     row.and_then(|row| row.as_ref().map(claim_in).transpose()).or_failure(during)
 }
 
-/// Locks this object's claim. Returns it with its key, or `None` if the object has no claim.
+/// A claim that this transaction has locked.
+pub(super) struct Locked {
+    /// The organization's key.
+    pub(super) key: String,
+    pub(super) claim: Claim,
+    /// The organization's erasure in pages, whoever began it.
+    pub(super) under_way: Option<UnderWay>,
+}
+
+impl Locked {
+    /// Rows of the organization that pages have deleted.
+    pub(super) fn rows_gone(&self) -> i64 {
+        self.under_way.as_ref().map_or(0, UnderWay::rows)
+    }
+}
+
+/// Locks this object's claim. Returns `None` if the object has no claim.
+///
+/// The erasure is read by a second statement: the first may have waited for a page, and does not see what that committed. No
+/// page is committed after it, because each locks the claim.
 pub(super) async fn lock_claim_of_object(
     connection: &mut PgConnection,
     cluster: &str,
     uid: &str,
-) -> Result<Option<(String, Claim)>, Failure> {
-    let row = own(LOCK_OF_OBJECT).bind(cluster).bind(uid).fetch_optional(connection).await;
-    row.and_then(|row| row.map(|row| Ok((row.try_get("organization_key")?, claim_in(&row)?))).transpose())
-        .or_failure(During::action("locking the claim"))
+) -> Result<Option<Locked>, Failure> {
+    let row = own(LOCK_OF_OBJECT).bind(cluster).bind(uid).fetch_optional(&mut *connection).await;
+    let found = row
+        .and_then(|row| row.map(|row| Ok((row.try_get::<String, _>("organization_key")?, claim_in(&row)?))).transpose())
+        .or_failure(During::action("locking the claim"))?;
+    let Some((key, claim)) = found else { return Ok(None) };
+    let under_way = erasures::of_organization(connection, &key).await?;
+    Ok(Some(Locked { key, claim, under_way }))
+}
+
+/// Locks the claim on an organization, whoever has it: no page of it is committed until this transaction ends.
+pub(crate) async fn lock_claim_of_organization(connection: &mut PgConnection, key: &str) -> Result<(), Failure> {
+    lock_claim_on(connection, key).await.map(drop)
 }
 
 /// A statement whose values are the organization's key and what a claim says of its owner.
@@ -185,7 +188,6 @@ pub(crate) async fn lock_claim(
         policy: actor.subject.policy,
         expiration: None,
         window: claim.window,
-        under_way: claim.under_way,
     })
 }
 
@@ -247,30 +249,23 @@ pub(super) async fn hand_over(
     Ok(())
 }
 
-/// Lets the object go on with an erasure that another one began, whose claim it has by now.
-async fn adopt_erasure(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
-    let adopted = actor.own(ADOPT).bind(actor.key).execute(connection).await;
-    adopted.or_failure(During::action("taking over the erasure"))?;
-    Ok(())
-}
-
 impl Database {
-    /// Takes over the claim on an organization, and the erasure of it that another object began.
+    /// Takes over the claim on an organization for an object that erases it, and its erasure that another object began.
     ///
     /// # Errors
     /// Fails when the claim cannot be obtained, or the database refuses.
-    pub async fn adopt_erasure(&self, actor: Actor<'_>, take_from: Option<&str>) -> Result<(), Failure> {
+    pub async fn claim_to_erase(&self, actor: Actor<'_>, take_from: Option<&str>) -> Result<(), Failure> {
         let mut tx = self.begin().await?;
         lock_claim(&mut tx, actor, take_from).await?;
-        adopt_erasure(&mut tx, actor).await?;
+        erasures::adopt(&mut tx, actor).await?;
         tx.commit().await.or_failure(During::action("committing"))
     }
 }
 
-/// Drops the object's claim. What is recorded with it must be true, so this fails if pages have deleted rows meanwhile.
+/// Drops the object's claim, and its erasure if no page has deleted anything. What is recorded with it must be true, so this
+/// fails if pages have deleted rows meanwhile. The erasure of another object stays: it says that rows are gone.
 pub(crate) async fn drop_claim(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
-    let begun = erasures::end_with_claim(connection, actor).await?;
-    if begun.is_none_or(|(begun, _)| begun.rows() == 0) {
+    if erasures::drop_with_claim(connection, actor).await? == 0 {
         return Ok(());
     }
     Err(Failure::new(

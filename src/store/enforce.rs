@@ -11,16 +11,6 @@ use crate::domain::decide::Enforce;
 use planner::CompiledPlan;
 
 impl Database {
-    /// Claims the organization for a terminating object that has no claim.
-    ///
-    /// # Errors
-    /// Fails when the claim cannot be obtained, or the database refuses.
-    pub async fn claim(&self, actor: Actor<'_>, take_from: Option<&str>) -> Result<(), Failure> {
-        let mut tx = self.begin().await?;
-        lock_claim(&mut tx, actor, take_from).await?;
-        tx.commit().await.or_failure(During::action("committing"))
-    }
-
     /// Brings claim and activation in line with the spec.
     ///
     /// # Errors

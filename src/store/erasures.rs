@@ -7,16 +7,24 @@ use sqlx::{PgConnection, Row as _};
 use super::Actor;
 use crate::api::status::DeletionStep;
 use crate::db::error::{During, OrFailure as _, Unreadable};
-use crate::db::statement::time;
+use crate::db::statement::{own, time};
 use crate::domain::Failure;
 use crate::domain::facts::UnderWay;
 use crate::domain::written::WrittenTable;
 
-/// It goes on where it was if the plan is the same; with another plan it begins anew, and keeps what it has counted.
+/// What reads an erasure without its cursor.
+pub(super) const COLUMNS: &str = "e.object_uid AS erasure_uid, e.started_at, e.updated_at, e.estimated_rows, e.deleted, e.interrupted_at, e.paged_table";
+
+const OF_ORGANIZATION: &str =
+    "SELECT e.*, e.object_uid AS erasure_uid FROM organization_operator.erasures e WHERE e.organization_key = $1";
+
+/// It goes on where it was if the plan is the same; with another plan it begins anew, and keeps what it has counted. It belongs
+/// to the organization: the object that has the claim goes on with what another one began.
 const BEGIN: &str = "INSERT INTO organization_operator.erasures AS e
     (cluster_id, object_uid, organization_key, plan_digest, estimated_rows)
 VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (cluster_id, object_uid) DO UPDATE SET plan_digest = EXCLUDED.plan_digest, interrupted_at = NULL,
+ON CONFLICT (organization_key) DO UPDATE SET cluster_id = EXCLUDED.cluster_id, object_uid = EXCLUDED.object_uid,
+    plan_digest = EXCLUDED.plan_digest, interrupted_at = NULL,
     paged_table = CASE WHEN e.plan_digest = EXCLUDED.plan_digest THEN e.paged_table END,
     next_block = CASE WHEN e.plan_digest = EXCLUDED.plan_digest THEN e.next_block ELSE 0 END,
     rows_of_pass = CASE WHEN e.plan_digest = EXCLUDED.plan_digest THEN e.rows_of_pass ELSE 0 END";
@@ -42,8 +50,16 @@ WHERE cluster_id = $1 AND object_uid = $2";
 const INTERRUPT: &str = "UPDATE organization_operator.erasures SET interrupted_at = clock_timestamp()
 WHERE cluster_id = $1 AND object_uid = $2";
 
+const ADOPT: &str =
+    "UPDATE organization_operator.erasures SET cluster_id = $1, object_uid = $2 WHERE organization_key = $3";
+
 /// In one statement: almost no deletion has pages, and none should wait for the answer.
 const END: &str = "WITH c AS (DELETE FROM organization_operator.claims WHERE cluster_id = $1 AND object_uid = $2),
+    e AS (DELETE FROM organization_operator.erasures WHERE organization_key = $3 RETURNING *)
+SELECT *, object_uid AS erasure_uid FROM e";
+
+/// The same, but only the erasure that this object began.
+const DROP: &str = "WITH c AS (DELETE FROM organization_operator.claims WHERE cluster_id = $1 AND object_uid = $2),
     e AS (DELETE FROM organization_operator.erasures WHERE cluster_id = $1 AND object_uid = $2 RETURNING *)
 SELECT *, object_uid AS erasure_uid FROM e";
 
@@ -93,6 +109,7 @@ pub(super) fn under_way_in(row: &PgRow) -> Result<Option<UnderWay>, sqlx::Error>
         estimated: row.try_get("estimated_rows")?,
         deleted: deleted.0,
         interrupted: time(row, "interrupted_at")?,
+        paged: row.try_get::<Option<&str>, _>("paged_table")?.is_some(),
     }))
 }
 
@@ -170,16 +187,44 @@ pub(crate) async fn interrupt(connection: &mut PgConnection, actor: Actor<'_>) -
     Ok(())
 }
 
-/// Drops the object's claim, and forgets its pages. Returns what they deleted and wrote, or `None` if it had none.
-pub(crate) async fn end_with_claim(
-    connection: &mut PgConnection,
-    actor: Actor<'_>,
-) -> Result<Option<(UnderWay, Written)>, Failure> {
-    let row = actor.own(END).fetch_optional(connection).await.or_failure(during())?;
-    let Some(row) = row else { return Ok(None) };
-    let read = || Ok::<_, sqlx::Error>(under_way_in(&row)?.map(|under_way| (under_way, written_in(&row))));
-    match read().or_failure(during())? {
-        Some((under_way, written)) => Ok(Some((under_way, written.or_failure(during())?))),
-        None => Ok(None),
-    }
+/// The erasure of an organization, whoever began it, without a lock.
+pub(crate) async fn of_organization(connection: &mut PgConnection, key: &str) -> Result<Option<UnderWay>, Failure> {
+    let row = own(OF_ORGANIZATION).bind(key).fetch_optional(connection).await;
+    let during = During::table("observing", None, "organization_operator.erasures");
+    row.and_then(|row| row.as_ref().map_or(Ok(None), under_way_in)).or_failure(during)
+}
+
+/// Lets the object go on with an erasure that another one began, whose claim it has by now.
+pub(super) async fn adopt(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
+    let adopted = actor.own(ADOPT).bind(actor.key).execute(connection).await;
+    adopted.or_failure(During::action("taking over the erasure"))?;
+    Ok(())
+}
+
+/// What pages of an erasure did that has ended now.
+pub(crate) struct Pages {
+    pub(crate) under_way: UnderWay,
+    /// What triggers wrote.
+    pub(crate) written: Written,
+    /// The plan of the last page.
+    pub(crate) plan_digest: String,
+}
+
+/// Drops the object's claim, and ends the erasure of its organization, whoever began it. Returns what pages did, or `None` if
+/// there were none. What they deleted must be recorded in the same transaction.
+pub(crate) async fn end_with_claim(connection: &mut PgConnection, actor: Actor<'_>) -> Result<Option<Pages>, Failure> {
+    let row = actor.own(END).bind(actor.key).fetch_optional(connection).await.or_failure(during())?;
+    row.map_or(Ok(None), |row| pages_in(&row)).or_failure(during())
+}
+
+fn pages_in(row: &PgRow) -> Result<Option<Pages>, sqlx::Error> {
+    let Some(under_way) = under_way_in(row)? else { return Ok(None) };
+    Ok(Some(Pages { under_way, written: written_in(row)?, plan_digest: row.try_get("plan_digest")? }))
+}
+
+/// Drops the object's claim and its own erasure. Returns how many rows its pages had deleted.
+pub(super) async fn drop_with_claim(connection: &mut PgConnection, actor: Actor<'_>) -> Result<i64, Failure> {
+    let row = actor.own(DROP).fetch_optional(connection).await;
+    let begun = row.and_then(|row| row.as_ref().map_or(Ok(None), under_way_in)).or_failure(during())?;
+    Ok(begun.map_or(0, |begun| begun.rows()))
 }

@@ -5,6 +5,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
 use super::Actor;
+use super::erasures::Pages;
 use crate::api::status::{DeletionStep, Outcome};
 use crate::api::{DeletionPolicy, Reason};
 use crate::db::error::{During, OrFailure as _, Unreadable};
@@ -75,6 +76,18 @@ impl<'a> Record<'a> {
             verified: true,
             written: None,
             started: None,
+        }
+    }
+
+    /// The same after what pages did, if there were any.
+    pub(crate) fn after(self, pages: Option<&'a Pages>) -> Self {
+        let Some(pages) = pages else { return self };
+        Self {
+            steps: &pages.under_way.deleted,
+            started: Some(pages.under_way.started),
+            plan_digest: &pages.plan_digest,
+            written: pages.written.as_deref(),
+            ..self
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod installation;
 pub(crate) mod ledger;
 pub mod migrations;
 mod observe;
+pub mod partly_erased;
 mod recovery_window;
 pub mod retain;
 pub mod standbys;

@@ -4,14 +4,14 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::migrations::out_of_date;
-use super::{claim, ledger};
+use super::{claim, erasures, ledger};
 use crate::api::Reason;
 use crate::db::Database;
 use crate::db::error::{During, OrFailure as _, Unreadable};
 use crate::db::organization::{canonical, find};
 use crate::db::statement::{own, time};
 use crate::db::transaction::rollback;
-use crate::domain::facts::{Claim, Facts, Presence};
+use crate::domain::facts::{Claim, Facts, Presence, UnderWay};
 use crate::domain::{Failure, Subject};
 use planner::CompiledPlan;
 use planner::statement::Param;
@@ -60,11 +60,12 @@ async fn at_once(
     // The first value of both is another one.
     let records = OBJECT.replace("$2", "$3").replace("$1", "$2");
     let sql = format!(
-        "SELECT r.*, o.key, o.present, o.active, c.organization_key IS NOT NULL AS owned, {columns}
+        "SELECT r.*, o.key, o.present, o.active, c.organization_key IS NOT NULL AS owned, {claim}, {erasure}
 FROM ({records}) r CROSS JOIN ({observe}) o
 LEFT JOIN organization_operator.claims c ON c.organization_key = o.key
-LEFT JOIN organization_operator.erasures e ON e.organization_key = c.organization_key",
-        columns = claim::COLUMNS,
+LEFT JOIN organization_operator.erasures e ON e.organization_key = o.key",
+        claim = claim::COLUMNS,
+        erasure = erasures::COLUMNS,
         observe = observe.sql()
     );
     let query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
@@ -79,17 +80,21 @@ LEFT JOIN organization_operator.erasures e ON e.organization_key = c.organizatio
         if row.try_get("present")? { Presence::Present { active: row.try_get("active")? } } else { Presence::Absent };
     let claim = if row.try_get("owned")? { Some(claim::claim_in(&row)?) } else { None };
     // Another spelling of the same id is no change.
-    facts_in(&row, key, false, organization, claim).map(Some)
+    let found = Found { key, organization, claim, under_way: erasures::under_way_in(&row)? };
+    facts_in(&row, false, found).map(Some)
+}
+
+/// What was found of an organization.
+struct Found {
+    key: String,
+    organization: Presence,
+    claim: Option<Claim>,
+    under_way: Option<UnderWay>,
 }
 
 /// The facts of a row with the object's records.
-fn facts_in(
-    records: &PgRow,
-    key: String,
-    id_changed: bool,
-    organization: Presence,
-    claim: Option<Claim>,
-) -> Result<Facts, sqlx::Error> {
+fn facts_in(records: &PgRow, id_changed: bool, found: Found) -> Result<Facts, sqlx::Error> {
+    let Found { key, organization, claim, under_way } = found;
     Ok(Facts {
         installation: records.try_get("installation")?,
         standby: records.try_get("standby")?,
@@ -98,6 +103,7 @@ fn facts_in(
         key,
         id_changed,
         organization,
+        under_way,
         ledger: ledger::entry_in(records)?,
     })
 }
@@ -143,5 +149,7 @@ async fn facts(
         _ => false,
     };
     let claim = claim::of_organization(connection, &organization.key).await?;
-    facts_in(&records, organization.key, id_changed, organization.presence, claim).or_failure(own_schema)
+    let under_way = erasures::of_organization(connection, &organization.key).await?;
+    let found = Found { key: organization.key, organization: organization.presence, claim, under_way };
+    facts_in(&records, id_changed, found).or_failure(own_schema)
 }

@@ -4,12 +4,12 @@ use k8s_openapi::jiff::Timestamp;
 use sqlx::PgConnection;
 
 use super::Actor;
-use super::claim::{self, lock_claim, lock_claim_of_object};
+use super::claim::{self, Locked, lock_claim, lock_claim_of_object};
 use crate::api::{Activation, Reason};
 use crate::db::Database;
 use crate::db::organization::{lock, switch};
 use crate::db::transaction::{commit, server};
-use crate::domain::facts::{Claim, Presence};
+use crate::domain::facts::Presence;
 use crate::domain::{Effect, Failure};
 use planner::CompiledPlan;
 
@@ -59,11 +59,11 @@ impl Database {
         let mut tx = self.begin().await?;
         let pid = server(&mut tx).await?.pid;
         let work = async move {
-            if let Some((_, claim)) = lock_claim_of_object(&mut tx, actor.cluster, &actor.subject.uid).await? {
-                if claim.rows_gone() > 0 {
+            if let Some(locked) = lock_claim_of_object(&mut tx, actor.cluster, &actor.subject.uid).await? {
+                if locked.rows_gone() > 0 {
                     return Ok(false);
                 }
-                restore(&mut tx, actor.key, &claim, plan).await?;
+                restore(&mut tx, &locked, plan).await?;
                 claim::end_window(&mut tx, actor).await?;
             }
             commit(tx).await.map(|()| true)
@@ -75,13 +75,12 @@ impl Database {
 /// Switches an organization on again that was active before its recovery window, unless rows of it are gone.
 pub(super) async fn restore(
     connection: &mut PgConnection,
-    key: &str,
-    claim: &Claim,
+    locked: &Locked,
     plan: &CompiledPlan,
 ) -> Result<(), Failure> {
-    match claim.window {
-        Some(window) if window.was_active && claim.rows_gone() == 0 => {
-            switch(connection, key, Activation::Active, plan).await
+    match locked.claim.window {
+        Some(window) if window.was_active && locked.rows_gone() == 0 => {
+            switch(connection, &locked.key, Activation::Active, plan).await
         }
         _ => Ok(()),
     }

@@ -51,33 +51,32 @@ impl Database {
     ) -> Result<CompletionProof, Failure> {
         let mut tx = self.begin().await?;
         let mine = lock_claim_of_object(&mut tx, cluster, &subject.uid).await?;
-        let key = mine.as_ref().map_or(subject.organization_id.as_str(), |(key, _)| key.as_str());
+        let key = mine.as_ref().map_or(subject.organization_id.as_str(), |mine| mine.key.as_str());
         let actor = Actor { cluster, subject, key };
         let entry = ledger::entry_of(&mut tx, cluster, &subject.uid).await?;
         if let Some(entry) = entry.filter(|entry| !entry.may_go_on()) {
             return Ok(CompletionProof::recorded(&entry).unwrap_or_else(|| CompletionProof::unverified(&entry)));
         }
-        let begun = mine.as_ref().and_then(|(_, claim)| claim.under_way.as_ref());
+        let begun = mine.as_ref().and_then(|mine| mine.under_way.as_ref());
         if let Some(begun) = begun.filter(|begun| begun.uid == subject.uid && begun.rows() > 0) {
             if *because == KeepBecause::Policy {
                 return Err(interrupted(subject, begun, "a remainder that was not counted yet"));
             }
             let detail = format!("{}; nobody counted it", kept(because));
-            let record =
-                Record { steps: &begun.deleted, ..Record::kept(Outcome::Interrupted, subject.policy, &detail) };
+            let pages = erasures::end_with_claim(&mut tx, actor).await?;
+            let record = Record::kept(Outcome::Interrupted, subject.policy, &detail).after(pages.as_ref());
             ledger::write(&mut tx, actor, &record).await?;
-            erasures::end_with_claim(&mut tx, actor).await?;
             commit(tx).await?;
             return Ok(CompletionProof::interrupted(begun.deleted.clone(), detail));
         }
         let mut detail = kept(because);
-        if let Some((_, claim)) = &mine
-            && claim.window.is_some_and(|w| w.was_active)
+        if let Some(mine) = &mine
+            && mine.claim.window.is_some_and(|w| w.was_active)
         {
             // The data is kept whether or not the organization can be switched on again.
             let mut savepoint = tx.begin().await.or_failure(During::action("restoring the activation"))?;
             let refused = match plan {
-                Some(plan) => restore(&mut savepoint, key, claim, plan).await.err().map(|f| f.reason),
+                Some(plan) => restore(&mut savepoint, mine, plan).await.err().map(|f| f.reason),
                 None => Some(Reason::SchemaMismatch),
             };
             let ended = if refused.is_some() { savepoint.rollback().await } else { savepoint.commit().await };
@@ -120,12 +119,14 @@ pub fn kept_without_record(because: &KeepBecause, subject: &Subject, failed: Opt
     };
     let before = match subject.stage.as_deref() {
         _ if subject.rows_may_be_gone => {
-            "; rows were deleted in pages before, and the organization is still deactivated"
+            "; rows may have been deleted in pages before, and the organization may still be deactivated: check \
+             organization_operator.erasures"
         }
         Some(stage::ERASING | stage::VERIFYING) => {
             "; an erasure was under way before and may have been committed: check the ledger"
         }
         Some(stage::RECOVERY_WINDOW | stage::DRAINING) => "; it is still deactivated: activate it in the platform",
+        Some(stage::SHRINKING) => "; it may still be deactivated: activate it in the platform",
         _ => "",
     };
     CompletionProof::retained(format!("{}; {why}, so the ledger has no record{before}", kept(because)))

@@ -18,8 +18,11 @@ const LOAD: &str = "SELECT current_setting('cluster_name') AS server, r.applicat
     pg_wal_lsn_diff(pg_current_wal_insert_lsn(), r.replay_lsn)::bigint AS behind
 FROM (SELECT) one LEFT JOIN pg_stat_replication r ON true";
 
-/// Who may see how far standbys are. A role with `NOINHERIT` may act as this one if it is a member.
-const SEES: &str = "SELECT pg_has_role('pg_read_all_stats', 'MEMBER')";
+/// Who may see how far standbys are, or may act as the role that does: one with `NOINHERIT`, for example. Since PostgreSQL 16, a
+/// member may be one `WITH SET FALSE`.
+const SEES: &str = "SELECT current_user::text AS role, pg_has_role('pg_read_all_stats', 'USAGE') AS sees,
+    CASE WHEN current_setting('server_version_num')::int >= 160000 THEN pg_has_role('pg_read_all_stats', 'SET')
+        ELSE pg_has_role('pg_read_all_stats', 'MEMBER') END AS acts";
 
 /// A physical slot usually has the name of its standby, and remains while the standby is away.
 const KNOWN: &str = "SELECT application_name FROM pg_stat_replication
@@ -72,10 +75,9 @@ impl Database {
     /// Fails if the database cannot be read.
     pub async fn role_without_replay_lag(&self) -> Result<Option<String>, Failure> {
         let mut tx = self.begin().await?;
-        let sees = sees(&mut tx).await.or_failure(DURING)?;
-        let role = if sees { None } else { Some(role(&mut tx).await.or_failure(DURING)?) };
+        let Sight { sees, acts, role } = sight(&mut tx).await.or_failure(DURING)?;
         tx.rollback().await.or_failure(DURING)?;
-        Ok(role)
+        Ok((!sees && !acts).then_some(role))
     }
 
     /// Which of these names the server does not know: no standby of that name is connected, has a slot, is synchronous, or was
@@ -118,17 +120,25 @@ const DURING: During<'static> = During {
     values: crate::db::error::Values::Columns,
 };
 
-async fn sees(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    own(SEES).fetch_one(connection).await?.try_get(0)
+/// Whether the operator's role sees how far standbys are.
+struct Sight {
+    /// It does.
+    sees: bool,
+    /// It may act as a role that does.
+    acts: bool,
+    /// Its name.
+    role: String,
 }
 
-async fn role(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
-    own("SELECT current_user::text").fetch_one(connection).await?.try_get(0)
+async fn sight(connection: &mut PgConnection) -> Result<Sight, sqlx::Error> {
+    let row = own(SEES).fetch_one(connection).await?;
+    Ok(Sight { sees: row.try_get("sees")?, acts: row.try_get("acts")?, role: row.try_get("role")? })
 }
 
 /// In a transaction, which nothing follows.
 async fn load(connection: &mut PgConnection) -> Result<Load, sqlx::Error> {
-    if sees(&mut *connection).await? {
+    let sight = sight(&mut *connection).await?;
+    if !sight.sees && sight.acts {
         own("SET LOCAL ROLE pg_read_all_stats").execute(&mut *connection).await?;
     }
     let mut load = Load::default();

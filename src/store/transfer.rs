@@ -27,8 +27,8 @@ impl Database {
         if let Some(done) = ledger::completion_of(&mut tx, actor).await? {
             return Ok(done);
         }
-        if let Some((_, claim)) = lock_claim_of_object(&mut tx, actor.cluster, &actor.subject.uid).await? {
-            restore(&mut tx, actor.key, &claim, plan).await?;
+        if let Some(locked) = lock_claim_of_object(&mut tx, actor.cluster, &actor.subject.uid).await? {
+            restore(&mut tx, &locked, plan).await?;
             hand_over(&mut tx, actor, successor).await?;
             drop_claim(&mut tx, actor).await?;
         }

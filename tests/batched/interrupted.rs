@@ -6,7 +6,10 @@ tests![
     a_lowered_policy_stops_and_delete_again_goes_on,
     the_rest_is_kept_for_good_by_uid,
     retain_waits_for_the_database_where_rows_may_be_gone,
+    what_is_left_is_counted_once,
+    a_database_lost_in_the_first_slice_hides_no_row_that_is_gone,
     an_uninstallation_releases_and_says_what_is_gone,
+    an_uninstallation_waits_for_nothing_that_deletions_wait_for,
     before_the_first_page_retain_undoes,
 ];
 
@@ -134,6 +137,72 @@ async fn retain_waits_for_the_database_where_rows_may_be_gone(world: Arc<World>)
     operator.stop().await;
 }
 
+/// Somebody may decide only after weeks, and each count of a large organization costs others.
+async fn what_is_left_is_counted_once(world: Arc<World>) {
+    let scene = super::scene(world, Variant::Ordinary).await;
+    let acme = scene.key(1);
+    seed(&scene, &acme).await;
+    let proxy = scene.sql_proxy().await;
+    let operator = launch(&scene).url(&scene.url_through(&proxy)).start().await;
+    scene.apply(&scene.org("acme", &acme).policy("Delete")).await;
+    scene.ready("acme").await;
+    let mut holder = hold(&scene, &acme).await;
+    scene.delete("acme").await;
+    scene.until("acme", "pages before the held row", partly).await;
+    let interrupted = |s: &Seen| s.reason("DeletionBlocked") == "ErasureInterrupted";
+    proxy.record();
+    let counts = || proxy.log().iter().filter(|statement| statement.what.contains("\"flow_executions\"")).count();
+    scene.patch("acme", r#"{"deletionPolicy":"Retain"}"#).await;
+    let before = scene.until("acme", "the interruption", interrupted).await.error().expect("an error").message;
+    assert!(counts() > 0, "it was counted to say what is left");
+    proxy.record();
+    for again in ["1", "2"] {
+        let failures = async || {
+            let metrics = operator.metrics().await;
+            let line = metrics.lines().find(|line| line.contains("failures_total{reason=\"ErasureInterrupted\"}"));
+            line.map(str::to_owned)
+        };
+        let seen = failures().await;
+        scene.retry("acme", again).await;
+        eventually("another reconciliation", || async { (failures().await != seen).then_some(()) }).await;
+    }
+    assert_eq!(counts(), 0, "{:?}", proxy.log());
+    let message = scene.until("acme", "the interruption", interrupted).await.error().expect("an error").message;
+    assert_eq!(message, before);
+    holder.execute("ROLLBACK").await.expect("released");
+    operator.stop().await;
+}
+
+/// When the database goes, the operator has not observed the pages yet that it has just deleted.
+async fn a_database_lost_in_the_first_slice_hides_no_row_that_is_gone(world: Arc<World>) {
+    let scene = super::scene(world, Variant::Ordinary).await;
+    let proxy = scene.sql_proxy().await;
+    let launch = launch(&scene).url(&scene.url_through(&proxy));
+    let launch = launch.configure("database.lockTimeoutSeconds", json!(18));
+    let launch = launch.configure("database.connectTimeoutSeconds", json!(1));
+    let large = Large::launched(scene, launch, 0).await;
+    let scene = &large.scene;
+    let holder = hold(scene, &large.acme).await;
+    scene.delete("acme").await;
+    let waits = format!(
+        "SELECT count(*) FROM organization_operator.erasures, pg_stat_activity a, jsonb_array_elements(deleted) d \
+         WHERE (d->>'deleted')::bigint = {BEFORE} AND a.wait_event_type = 'Lock' AND a.datname = current_database()"
+    );
+    eventually("the page with the held row", || async { (scene.value::<i64>(&waits).await > 0).then_some(()) }).await;
+    proxy.sever().await;
+    let lost = |s: &Seen| s.is("DeletionBlocked", "True") && s.reason("DeletionBlocked") == "DatabaseUnavailable";
+    let seen = scene.until("acme", "no database", lost).await;
+    let message = seen.message("DeletionBlocked");
+    assert!(message.contains("1000 rows had already been deleted in pages"), "{message}");
+    let deletion = seen.deletion().expect("a deletion");
+    assert_eq!(deletion.progress.map(|p| p.rows_deleted), Some(BEFORE));
+    assert_eq!(numbers(&json!(deletion.steps)), [("taskOutputs".into(), BEFORE)]);
+    large.release(holder).await;
+    proxy.restore().await.expect("the database is back");
+    large.erased().await;
+    large.stop().await;
+}
+
 async fn an_uninstallation_releases_and_says_what_is_gone(world: Arc<World>) {
     const CRD: &str = "organizations.organization-operator.io";
     let world = Arc::new(world.apart().await);
@@ -152,6 +221,22 @@ async fn an_uninstallation_releases_and_says_what_is_gone(world: Arc<World>) {
     assert!(ledger[0].verified, "{ledger:?}");
     assert_eq!(numbers(&ledger[0].steps), numbers_of(&gone));
     assert!(!scene.active(&large.acme).await);
+}
+
+/// Terminating objects are told nothing when the CRD is deleted, and one of them waits for an hour.
+async fn an_uninstallation_waits_for_nothing_that_deletions_wait_for(world: Arc<World>) {
+    const CRD: &str = "organizations.organization-operator.io";
+    let world = Arc::new(world.apart().await);
+    let large = Large::with_window(world, Variant::Ordinary, 3600).await;
+    let scene = &large.scene;
+    scene.delete("acme").await;
+    scene.until("acme", "the window", |s| s.reason("Deleting") == "RecoveryWindow").await;
+    scene.ok(&["annotate", "crd", CRD, "organization-operator.io/allow-crd-deletion=true"]).await;
+    scene.ok(&["delete", "crd", CRD, "--timeout=60s"]).await;
+    assert_eq!(large.gone().await, []);
+    let ledger = scene.ledger().await;
+    assert_eq!((ledger.len(), ledger[0].outcome.as_str()), (1, "Retained"), "{ledger:?}");
+    assert!(scene.active(&large.acme).await, "the recovery window is undone");
 }
 
 /// The first page waits for a lock: nothing is gone yet.

@@ -41,7 +41,7 @@ async fn pages(database: &Database, compiled: &CompiledPlan, page: Duration, est
     database.begin_shrinking(actor, None, compiled, estimated).await.expect("begun");
     let (mut pages, mut too_long) = (Vec::new(), 0);
     loop {
-        let shrunk = database.shrink(actor, compiled, page, |done| {
+        let shrunk = database.shrink(actor, compiled, page, |done, _| {
             pages.push(done.clone());
             Next::Continue
         });

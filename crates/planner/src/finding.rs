@@ -59,6 +59,10 @@ pub enum Kind {
     OwnSchema,
     /// The configuration names a standby that the database server has never had.
     UnknownStandby,
+    /// A deletion has erased a part of an organization, and has not ended.
+    PartlyErased,
+    /// The server is a standby, where rows of steps with `referencedBy` cannot be found.
+    Standby,
     /// The database has no such organization.
     OrganizationNotFound,
     /// The id is not a value of the key's type.

@@ -33,6 +33,23 @@ impl Database {
         rollback(tx).await?;
         Ok(sum)
     }
+
+    /// How many rows an organization has by the statistics of `PostgreSQL` alone, which may be far from the truth: for one whose
+    /// rows take too long to be counted.
+    ///
+    /// # Errors
+    /// Fails when the plan must not be used or the database cannot be read.
+    pub async fn expected_size_of(&self, key: &str, plan: &CompiledPlan) -> Result<i64, Failure> {
+        let erase = plan.erase()?;
+        let during = During::action("estimating the number of rows");
+        let mut tx = self.begin().await?;
+        let mut sum: i64 = 0;
+        for size in &erase.sizes {
+            sum = sum.saturating_add(explain(&mut tx, size, key).await.or_failure(during)?);
+        }
+        rollback(tx).await?;
+        Ok(sum)
+    }
 }
 
 /// Counts the rows of a table, at most `limit` of them.

@@ -13,20 +13,25 @@ use super::decide::Decision;
 use super::observe::Observation;
 use crate::controller::backoff::{AFTER_A_CHANGE, resync};
 use crate::controller::context::Context;
+use crate::domain::decide::Remove;
 use crate::domain::reconciliation::{Ended, Reconciliation};
 use crate::domain::{Blame, Failure};
 use blocked::blocked;
-use removal::Removal;
+use removal::{Gone, Removal};
 
 /// Carries a decision out.
 pub(super) async fn execute(observation: &Observation, decision: Decision<'_>, context: &Context) -> Reconciliation {
     let (subject, observed) = (&observation.subject, &observation.observed);
+    if !goes_on(&decision) {
+        context.places.leave(&subject.uid);
+    }
     let failed = match decision {
         Decision::Apply(tenant, apply) => {
             return cured_for_all(live::apply(observation, tenant, apply, context).await);
         }
         Decision::Remove(tenant, with, remove) => {
-            let removal = Removal { observation, context, plan: &tenant.plan, facts: &tenant.facts, with };
+            let gone = Gone::default();
+            let removal = Removal { observation, context, plan: &tenant.plan, facts: &tenant.facts, with, gone: &gone };
             match remove::remove(&removal, remove).await {
                 Ok(reconciliation) => return reconciliation,
                 Err(failure) => return removal.failed(failure).await,
@@ -44,6 +49,11 @@ pub(super) async fn execute(observation: &Observation, decision: Decision<'_>, c
     blocked(observation, failed)
 }
 
+/// Whether a large deletion goes on: else another one may have its place.
+const fn goes_on(decision: &Decision<'_>) -> bool {
+    matches!(decision, Decision::Remove(_, _, Remove::Erase { .. }))
+}
+
 /// The database says that rows are gone, and the status did not say so.
 fn rows_gone_unseen(observation: &Observation, failure: Failure) -> Reconciliation {
     let rows = failure.rows.unwrap_or_default();
@@ -56,4 +66,23 @@ fn rows_gone_unseen(observation: &Observation, failure: Failure) -> Reconciliati
 fn cured_for_all(reconciliation: Reconciliation) -> Reconciliation {
     let of_the_plan = reconciliation.failure().is_some_and(|f| f.blame == Blame::Plan);
     Reconciliation { again: if of_the_plan { Some(resync()) } else { reconciliation.again }, ..reconciliation }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Reason;
+    use crate::domain::decide::KeepBecause;
+
+    #[test]
+    fn a_deletion_that_does_not_go_on_gives_its_place_back() {
+        let failure = Failure::new(Reason::SchemaMismatch, "a table is missing");
+        for (name, decision) in [
+            ("the plan has a fault, or something cannot be read", Decision::Fail(&failure)),
+            ("the policy was lowered", Decision::Keep(&KeepBecause::Policy)),
+            ("the operator is uninstalled", Decision::Keep(&KeepBecause::Uninstall)),
+        ] {
+            assert!(!goes_on(&decision), "{name}");
+        }
+    }
 }

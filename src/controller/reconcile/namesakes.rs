@@ -57,11 +57,16 @@ pub(super) async fn successor(
         candidates.extend(context.cluster.objects_naming(id, &context.settings.database).await?);
     }
     for object in contenders(context, &facts.key, &subject.uid) {
-        let id = object.organization_id();
-        let among = |ids: &[String]| ids.iter().any(|known| known == id);
-        if !among(listed) && (among(asked) || context.database.canonical(id, plan).await?.as_ref() == Some(&facts.key))
+        if among(listed, object.organization_id()) {
+            continue;
+        }
+        // The name may have been used again meanwhile, for an object of another organization or database.
+        let Some(live) = context.cluster.live(&object.name_any()).await? else { continue };
+        let id = &live.spec.organization_id;
+        if live.spec.database == context.settings.database
+            && (among(asked, id) || context.database.canonical(id, plan).await?.as_ref() == Some(&facts.key))
         {
-            candidates.extend(context.cluster.live(&object.name_any()).await?);
+            candidates.push(live);
         }
     }
     candidates.retain(|o| o.uid().as_deref() != Some(subject.uid.as_str()) && o.metadata.deletion_timestamp.is_none());
@@ -71,6 +76,10 @@ pub(super) async fn successor(
         uid: o.uid().unwrap_or_default(),
         policy: o.spec.deletion_policy,
     }))
+}
+
+fn among(ids: &[String], id: &str) -> bool {
+    ids.iter().any(|known| known == id)
 }
 
 /// Whether the cache has every object that has to be known.

@@ -119,7 +119,7 @@ async fn deletion(subject: &Subject, context: &Context) -> (Observed, Result<Fou
         let rows_left = facts.ledger.is_none()
             && facts.organization == Presence::Absent
             && context.database.rows(&facts.key, plan).await? > 0;
-        let size = size(subject, facts, plan, context).await?;
+        let size = size(subject, facts, successor.is_some(), plan, context).await?;
         let circumstances = Circumstances {
             successor,
             rows_left,
@@ -144,7 +144,7 @@ async fn tenant(subject: &Subject, context: &Context) -> (Observed, Result<Tenan
         Ok(facts) => facts,
         Err(failure) => return (Observed::default(), Err(failure.explained_by(&plan))),
     };
-    let observed = Observed::of(&facts, &plan);
+    let observed = Observed::of(subject, &facts, &plan);
     if facts.organization == Presence::Absent && subject.terminating_since.is_none() {
         context.memory.saw_tenant(subject, &facts.key, None);
     }

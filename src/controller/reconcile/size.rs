@@ -9,17 +9,19 @@ use crate::domain::facts::{Facts, Presence};
 use crate::domain::{Effect, Failure, Subject};
 use planner::{CompiledPlan, ErasePlan};
 
-/// How large an organization is whose deletion may erase. A small one that was counted lately costs no query.
+/// How large an organization is whose deletion may erase. A small one that was counted lately costs no query, and one that is
+/// handed over (`succeeded`) need not be counted at all.
 pub(super) async fn size(
     subject: &Subject,
     facts: &Facts,
+    succeeded: bool,
     plan: &CompiledPlan,
     context: &Context,
 ) -> Result<Size, Failure> {
     if let Some(begun) = facts.under_way() {
         return Ok(Size::Large { estimated: begun.estimated });
     }
-    let Some(threshold) = context.settings.batch.rows.filter(|_| may_erase(subject, facts)) else {
+    let Some(threshold) = context.settings.batch.rows.filter(|_| may_erase(subject, facts) && !succeeded) else {
         return Ok(Size::Small);
     };
     let Ok(erase) = plan.erase() else { return Ok(Size::Small) };
@@ -32,8 +34,13 @@ pub(super) async fn size(
         size
     } else {
         let limit = i64::try_from(threshold).unwrap_or(i64::MAX);
-        let rows = context.database.size_of(&facts.key, plan, limit).await?;
-        let size = KnownSize::new(rows, rows >= limit);
+        let size = match context.database.size_of(&facts.key, plan, limit).await {
+            // What takes too long to be counted takes too long to be deleted in one transaction.
+            Err(failure) if failure.reason == Reason::StatementTimeout && !erase.pages.is_empty() => {
+                KnownSize::new(context.database.expected_size_of(&facts.key, plan).await?, true)
+            }
+            counted => counted.map(|rows| KnownSize::new(rows, rows >= limit))?,
+        };
         context.memory.with(&subject.uid, |object| object.size = Some(size));
         size
     };

@@ -7,6 +7,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use super::*;
 use crate::api::status::{ClaimStatus, DeletionStep, Outcome};
 use crate::domain::facts::Claim;
+use crate::domain::left_over::left_over;
 use crate::domain::subject::example;
 
 const MINE: &str = "uid-of-this";
@@ -53,8 +54,8 @@ fn case() -> Case {
                 policy: DeletionPolicy::Delete,
                 expiration: None,
                 window: None,
-                under_way: None,
             }),
+            under_way: None,
             ledger: None,
         },
         owner: ClaimOwner::ThisObject,
@@ -83,14 +84,14 @@ impl Case {
     fn shrunk(self, uid: &str, rows: i64) -> Self {
         self.with(|c| {
             let deleted = vec![DeletionStep { entity: "users".into(), tables: Vec::new(), found: rows, deleted: rows }];
-            let claim = c.facts.claim.as_mut().expect("a claim");
-            claim.under_way = Some(UnderWay {
+            c.facts.under_way = Some(UnderWay {
                 uid: uid.into(),
                 started: at(1),
                 updated: at(2),
                 estimated: 100,
                 deleted,
                 interrupted: None,
+                paged: true,
             });
             c.subject.rows_may_be_gone = true;
         })
@@ -405,6 +406,7 @@ fn a_deletion_in_pages() {
     use DeletionPolicy::{Deactivate, Retain};
     let (begun, case) = (case().inactive().window(50).shrunk(MINE, 7), case());
     let (b, c) = (|| begun.clone(), || case.clone());
+    let l = || b().shrunk("uid-of-gone", 7).owned_by(gone());
     check(
         &[
             ("it goes on", b(), "erase"),
@@ -452,20 +454,25 @@ fn a_deletion_in_pages() {
             ("not of one that goes on", b().keeps_remainder(), "erase"),
             ("nor of one that deleted nothing", c().shrunk(MINE, 0).policy(Deactivate).keeps_remainder(), "deactivate"),
             ("what was kept is released", c().recorded(Outcome::Interrupted, true), "release, Interrupted"),
-            // Left behind by an object that is gone.
-            (
-                "Delete finishes what a gone object began",
-                b().shrunk("uid-of-gone", 7).owned_by(gone()),
-                "erase, taking the claim of uid-of-gone",
-            ),
+            // Left behind by an object that is gone: a deletion like any other.
+            ("Delete finishes what a gone object began", l(), "erase, taking the claim of uid-of-gone"),
             ("also with the claim taken", b().shrunk("uid-of-gone", 7), "erase"),
+            ("a successor inherits it", l().successor(), "hand over to newer"),
+            ("also with the claim taken", b().shrunk("uid-of-gone", 7).successor(), "hand over to newer"),
+            ("it waits for one", c().shrunk("uid-of-gone", 7).handover(4), "wait 6 s for a successor"),
+            ("it has a recovery window", c().shrunk("uid-of-gone", 7).recovery(50), "start window"),
+            ("which it waits for", b().shrunk("uid-of-gone", 7).recovery(500), "wait 450 s"),
+            ("it drains", c().shrunk("uid-of-gone", 7).with(|c| c.drain_seconds = 5), "start window"),
+            ("it may be half of a replacement", l().forced(), "refuse: ReplacementSuspected"),
+            ("a raise is no permission", b().shrunk("uid-of-gone", 7).raised(Retain), "keep, raise refused"),
+            ("Retain keeps it, as it says", b().shrunk("uid-of-gone", 7).policy(Retain), "keep"),
+            ("Deactivate deactivates", b().shrunk("uid-of-gone", 7).policy(Deactivate), "deactivate"),
             (
-                "no successor inherits it",
-                b().shrunk("uid-of-gone", 7).owned_by(gone()).successor(),
+                "where nothing else is left, the record is finished",
+                l().absent(),
                 "erase, taking the claim of uid-of-gone",
             ),
-            ("a raise is no permission", b().shrunk("uid-of-gone", 7).raised(Retain), "keep, raise refused"),
-            ("Deactivate deactivates", b().shrunk("uid-of-gone", 7).policy(Deactivate), "deactivate"),
+            ("not by Deactivate", l().absent().policy(Deactivate), "nothing there"),
         ],
         Case::remove,
     );
@@ -485,6 +492,25 @@ fn an_interruption_says_how_to_go_on_and_how_to_stop_for_good() {
     let remedy = failure.remedy.expect("a remedy");
     for part in [r#"'{"spec":{"deletionPolicy":"Delete"}}'"#, "organization-operator.io/keep-remainder=uid-of-this"] {
         assert!(remedy.contains(part), "{part}: {remedy}");
+    }
+}
+
+#[test]
+fn what_another_object_left_is_told_with_what_to_do() {
+    let (live, terminating) = (case().with(|c| c.subject.terminating_since = None), case());
+    for (name, case, told) in [
+        ("nothing", live.clone(), false),
+        ("no row", live.clone().shrunk("uid-of-gone", 0), false),
+        ("to a live object", live.clone().shrunk("uid-of-gone", 7), true),
+        ("to a live object that a restored backup brought back", live.shrunk(MINE, 7), true),
+        ("to a terminating one", terminating.clone().shrunk("uid-of-gone", 7), true),
+        ("its own is no left-over", terminating.shrunk(MINE, 7), false),
+    ] {
+        let text = left_over(&case.subject, &case.facts);
+        assert_eq!(text.is_some(), told, "{name}: {text:?}");
+        for part in ["erased 7 rows", "deletionPolicy Delete", "keep_remainder('1')"] {
+            assert!(text.as_ref().is_none_or(|text| text.contains(part)), "{name}: {part}: {text:?}");
+        }
     }
 }
 

@@ -22,6 +22,8 @@ pub(super) struct Situation<'a> {
     pub(super) state: Option<ObservedState>,
     /// Whether a deletion would work today. `None` if that was not observed.
     pub(super) deletion_ready: Option<&'a Result<Option<String>, Failure>>,
+    /// What another object's erasure has deleted of the organization, in a sentence.
+    pub(super) left_over: Option<&'a str>,
     /// The conditions of the previous status.
     pub(super) before: &'a [Condition],
 }
@@ -57,12 +59,13 @@ impl Situation<'_> {
             (None, None) => {
                 let deactivated =
                     self.state == Some(ObservedState::Deactivated) && self.subject.state != Some(Activation::Active);
-                let (reason, message) = if deactivated {
-                    (condition::DEACTIVATED, "The organization is deactivated; its data is kept.")
-                } else {
-                    (condition::RECONCILED, "The organization matches the spec.")
+                let (reason, message) = match (deactivated, self.left_over) {
+                    (true, None) => (condition::DEACTIVATED, "The organization is deactivated; its data is kept."),
+                    (true, Some(_)) => (condition::DEACTIVATED, "The organization is deactivated."),
+                    (false, _) => (condition::RECONCILED, "The organization matches the spec."),
                 };
-                wanted(condition::READY, Status::True, reason, message)
+                let message: Vec<&str> = [message].into_iter().chain(self.left_over).collect();
+                wanted(condition::READY, Status::True, reason, message.join(" "))
             }
         }
     }
@@ -93,7 +96,7 @@ impl Situation<'_> {
         match ready {
             Some(Ok(caveat)) => {
                 let sentence = ["Nothing is known to block a deletion."];
-                let message: Vec<&str> = sentence.into_iter().chain(caveat.as_deref()).collect();
+                let message: Vec<&str> = sentence.into_iter().chain(self.left_over).chain(caveat.as_deref()).collect();
                 wanted(condition::DELETION_READY, Status::True, condition::PLAN_COMPLETE, message.join(" "))
             }
             Some(Err(f)) => {

@@ -126,7 +126,7 @@ fn progress_of(deletion: &Deletion, previous: Option<&DeletionProgress>, now: Ti
     }
     match &deletion.progress {
         Some(progress) => Some(progress_status(progress, previous, now)),
-        None => previous.map(standing),
+        None => previous.and_then(standing),
     }
 }
 

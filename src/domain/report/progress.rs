@@ -51,9 +51,14 @@ pub(super) fn progress_status(
     }
 }
 
-/// The same after something else than a page: the numbers without what moves.
-pub(super) fn standing(progress: &DeletionProgress) -> DeletionProgress {
-    DeletionProgress { rows_per_second: None, estimated_end_time: None, waiting_for: None, ..progress.clone() }
+/// The same after something else than a page: the numbers without what moves. Returns `None` if no page has begun.
+pub(super) fn standing(progress: &DeletionProgress) -> Option<DeletionProgress> {
+    progress.rows_may_be_gone().then(|| DeletionProgress {
+        rows_per_second: None,
+        estimated_end_time: None,
+        waiting_for: None,
+        ..progress.clone()
+    })
 }
 
 /// What is compared with the previous status: not what follows from time alone.
@@ -140,6 +145,23 @@ mod tests {
         let other = progress_status(&pages(9000, 10_000), None, at(10));
         let begun = progress_status(&Progress { since: at(100), ..pages(50, 10_000) }, Some(&other), at(110));
         assert_eq!((begun.rows_deleted, begun.rows_per_second), (50, Some(452)));
+    }
+
+    #[test]
+    fn a_deletion_that_waited_for_its_first_page_shows_no_numbers_when_it_waits_no_more() {
+        let waits = |rows, waiting_for| progress_status(&Progress { waiting_for, ..pages(rows, 100) }, None, at(1));
+        let others = || Some(WaitingFor::Others { at_once: 1 });
+        for (name, rows, waiting_for, gone) in [
+            ("the first page waits", 0, others(), false),
+            ("the first page may have begun", 0, None, true),
+            ("a later page waits", 7, others(), true),
+        ] {
+            let shown = waits(rows, waiting_for);
+            assert_eq!(shown.rows_may_be_gone(), gone, "{name}");
+            let stands = standing(&shown);
+            assert_eq!(stands.is_some(), gone, "{name}");
+            assert!(stands.is_none_or(|s| s.rows_deleted == rows && s.rows_may_be_gone()), "{name}");
+        }
     }
 
     #[test]

@@ -45,6 +45,7 @@ pub fn status(
         deletion,
         state,
         deletion_ready: observed.deletion_ready.as_ref(),
+        left_over: observed.left_over.as_deref(),
         before: &before.conditions,
     };
     OrganizationStatus {

@@ -268,3 +268,20 @@ fn after_an_erasure_no_failure_says_that_nothing_was_deleted() {
         assert_eq!(says_nothing, expected == "Nothing was deleted", "{}", deleting.message);
     }
 }
+
+#[test]
+fn what_another_object_left_is_told_of_a_live_object_whatever_it_asks_for() {
+    for (state, expected) in [
+        (ObservedState::Active, "The organization matches the spec. Look."),
+        (ObservedState::Deactivated, "The organization is deactivated. Look."),
+    ] {
+        let observed = Observed { left_over: Some("Look.".into()), ..observed(state) };
+        let reconciliation = Reconciliation::new(Ended::InSync, observed);
+        let status = status(&subject(), None, &reconciliation, Attempts::default(), &WAITS, at(1));
+        let message = |kind: &str| {
+            status.conditions.iter().find(|c| c.type_ == kind).map(|c| c.message.clone()).unwrap_or_default()
+        };
+        assert_eq!(message("Ready"), expected);
+        assert_eq!(message("DeletionReady"), "Nothing is known to block a deletion. Look.");
+    }
+}

@@ -45,8 +45,8 @@ pub struct Guard {
     /// Locks the page's rows (`$1` to `$3`), so that nobody can refer to them or change them. Returns one row with an array of
     /// text of their `tableoid` and one of their `ctid`.
     pub lock: String,
-    /// Counts what blocks the locked rows (`$1`, then `$2` and `$3` instead of `$4` and `$5`): rows outside that refer to them, and
-    /// those of them that also belong to another organization. Returns one row with one number, 0 if nothing does.
+    /// Counts those of the locked rows to which rows outside refer (`$1` to `$3`, and the arrays as `$4` and `$5`). Returns one row
+    /// with one number, 0 if nothing refers to them. Rows that also belong to another organization, the delete itself leaves.
     pub check: String,
 }
 

@@ -7,6 +7,7 @@ use crate::api::{Organization, Reason};
 use crate::controller::context::Context;
 use crate::controller::quick_check::{QuickCheck, fingerprint};
 use crate::domain::Failure;
+use crate::domain::decide::Size;
 use planner::CompiledPlan;
 
 /// What would block the object's deletion, by a quick check if one is due. Returns `None` if nothing is known that would; a
@@ -49,14 +50,15 @@ pub(super) async fn known(removal: &Removal<'_>) -> Option<Failure> {
 }
 
 /// Fails with what would block the erasure. An attempt that failed before for a reason that only the deletes themselves
-/// show, such as a trigger, is rehearsed, so that the organization is not deactivated repeatedly for nothing.
+/// show, such as a trigger, is rehearsed, so that the organization is not deactivated repeatedly for nothing. A large
+/// organization is not: all its rows in one transaction are what its pages avoid. The first page finds what only deletes show.
 pub(super) async fn examine(removal: &Removal<'_>) -> Result<(), Failure> {
     // The current schema: a table that was created since the last poll may be what blocks.
     let plan = removal.context.plan.refresh().await?;
     plan.erase()?;
     let (database, key) = (&removal.context.database, removal.facts.key.as_str());
     let error = removal.observation.object.status.as_ref().and_then(|s| s.error.as_ref());
-    if !error.is_some_and(|e| lasts(e.reason)) {
+    if removal.with.size != Size::Small || !error.is_some_and(|e| lasts(e.reason)) {
         let examined = database.examine(key, &plan).await?;
         return Failure::blocked_by(&examined.blockers).map_or(Ok(()), Err);
     }

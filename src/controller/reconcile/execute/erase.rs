@@ -72,7 +72,7 @@ pub(super) async fn explained(removal: &Removal<'_>, failure: Failure) -> Failur
 async fn cascade(removal: &Removal<'_>, take_from: Option<&str>) -> Result<Erasure, Failure> {
     let database = &removal.context.database;
     if !removal.owns_claim() {
-        database.claim(removal.actor(), take_from).await?;
+        database.claim_to_erase(removal.actor(), take_from).await?;
     }
     let mut erasing = Box::pin(database.erase(removal.actor(), removal.plan, still_wanted(removal)));
     tokio::select! {
@@ -105,7 +105,8 @@ async fn show_stage(removal: &Removal<'_>) {
 }
 
 /// Whether the object still asks for the erasure, and no other has come that takes the organization over. What changed
-/// while locks were waited for, or rows were counted, counts until the first row is gone.
+/// while locks were waited for, or rows were counted, counts until the first row is gone. Once rows are gone nobody takes it
+/// over any more: another object must not stop the rest.
 pub(super) async fn still_wanted(removal: &Removal<'_>) -> Result<bool, Failure> {
     if removal.observation.read.elapsed() < FRESH {
         return Ok(true);
@@ -119,6 +120,10 @@ pub(super) async fn still_wanted(removal: &Removal<'_>) -> Result<bool, Failure>
         || now.recovery_window_seconds > before.recovery_window_seconds
     {
         return Ok(false);
+    }
+    let begun = removal.facts.under_way().filter(|begun| begun.uid == before.uid);
+    if begun.is_some_and(|begun| begun.rows() > 0) {
+        return Ok(true);
     }
     let fresh = Freshness::Within(FRESH);
     Ok(successor(removal.facts, &now, fresh, removal.context, removal.plan).await?.is_none())

@@ -1,5 +1,6 @@
 //! What a decision about a terminating object is carried out with.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::blocked::blocked;
@@ -10,16 +11,12 @@ use crate::controller::backoff::AFTER_A_CHANGE;
 use crate::controller::context::Context;
 use crate::controller::reconcile::observe::Observation;
 use crate::domain::decide::{Circumstances, Size};
-use crate::domain::facts::Facts;
+use crate::domain::facts::{Facts, UnderWay};
 use crate::domain::reconciliation::{Ended, Reconciliation};
 use crate::domain::report::deletion::Deletion;
 use crate::domain::{Effect, Failure, Subject};
 use crate::store::Actor;
 use planner::CompiledPlan;
-
-/// How often an object whose erasure was interrupted is reconciled although nobody changed it: nothing tells the operator that
-/// the CRD is being deleted, which must not wait for it.
-const INTERRUPTED: Duration = Duration::from_secs(30);
 
 /// A terminating object, and what was found of it.
 #[derive(Clone, Copy)]
@@ -29,6 +26,23 @@ pub(super) struct Removal<'a> {
     pub(super) plan: &'a CompiledPlan,
     pub(super) facts: &'a Facts,
     pub(super) with: &'a Circumstances,
+    /// What pages have deleted by now, if this reconciliation deleted some.
+    pub(super) gone: &'a Gone,
+}
+
+/// The last that is known of the rows that pages have deleted.
+#[derive(Default)]
+pub(super) struct Gone(Mutex<Option<UnderWay>>);
+
+impl Gone {
+    /// Notes what is gone after a page.
+    pub(super) fn note(&self, begun: &UnderWay) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun.clone());
+    }
+
+    fn last(&self) -> Option<UnderWay> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl<'a> Removal<'a> {
@@ -53,15 +67,14 @@ impl<'a> Removal<'a> {
         }
         let now = self.context.database.erasure_under_way(&self.facts.key).await;
         // The last that is known is no more than is gone.
-        let begun = now.unwrap_or_else(|_| self.facts.under_way().cloned()).filter(|begun| begun.rows() > 0);
+        let last = || self.gone.last().or_else(|| self.facts.under_way().cloned());
+        let begun = now.unwrap_or_else(|_| last()).filter(|begun| begun.rows() > 0);
         let Some(begun) = begun else { return blocked(self.observation, failure) };
         let failure = match failure.effect {
             Some(Effect::Open | Effect::Erased) => failure,
             _ => failure.effect(Effect::Partial(begun.rows())),
         };
-        let interrupted = failure.reason == Reason::ErasureInterrupted;
-        let reconciliation = blocked(self.observation, failure).after_pages(&begun);
-        Reconciliation { again: interrupted.then_some(INTERRUPTED).or(reconciliation.again), ..reconciliation }
+        blocked(self.observation, failure).after_pages(&begun)
     }
 
     /// An erasure that is not wanted any more: the object changed.

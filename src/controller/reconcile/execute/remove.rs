@@ -26,9 +26,6 @@ const RECORD_LIMIT: Duration = Duration::from_secs(10);
 
 pub(super) async fn remove(removal: &Removal<'_>, decision: Remove) -> Result<Reconciliation, Failure> {
     let (database, plan) = (&removal.context.database, removal.plan);
-    if !matches!(decision, Remove::Erase { .. }) {
-        removal.context.places.leave(&removal.subject().uid);
-    }
     let proof = match decision {
         Remove::Refuse(failure) => return Err(failure),
         Remove::Release(proof) => proof,
@@ -68,7 +65,7 @@ pub(super) async fn remove(removal: &Removal<'_>, decision: Remove) -> Result<Re
             Err(failure) => return Err(activated_again(removal, failure).await),
         },
         Remove::Interrupt(begun) => {
-            let left = database.interrupt(removal.actor(), plan, present(removal)).await?;
+            let left = database.interrupt(removal.actor(), plan, removal.facts).await?;
             return Err(interrupted(removal.subject(), &begun, &left));
         }
         Remove::KeepRemainder => database.keep_remainder(removal.actor(), plan, present(removal)).await?,

@@ -19,7 +19,7 @@ use crate::domain::reconciliation::{Ended, Observed, Reconciliation};
 use crate::domain::report::deletion::Deletion;
 use crate::domain::report::progress::Progress;
 use crate::domain::report::status::{status, worth_writing};
-use crate::pace::{Slice, Wait, WaitingFor};
+use crate::pace::{PageDone, Slice, Wait, WaitingFor};
 
 /// How long pages are deleted before the object is read again and the progress is shown.
 const SLICE: Duration = Duration::from_secs(5);
@@ -79,14 +79,17 @@ pub(super) async fn shrink(removal: &Removal<'_>, take_from: Option<&str>, estim
 async fn turn(removal: &Removal<'_>, take_from: Option<&str>, estimated: i64) -> Result<Option<Turn>, Failure> {
     let database = &removal.context.database;
     let begun = removal.facts.under_way().filter(|begun| begun.uid == removal.subject().uid);
-    if !begun.is_some_and(|begun| begun.rows() > 0 && begun.interrupted.is_none()) {
-        // Nothing is checked while no page may be deleted.
+    let checked = begun.is_some_and(|begun| begun.checked(removal.facts.now));
+    if !checked || !removal.subject().rows_may_be_gone {
+        // Nothing is checked or announced while no page may be deleted.
         if let Err(wait) = removal.context.pacing.begin(database, SLICE).await {
             return Ok(Some(Turn::Waits(wait)));
         }
         announce(removal, estimated).await?;
+    }
+    if !checked {
         if removal.facts.under_way().is_some() && begun.is_none() {
-            database.adopt_erasure(removal.actor(), take_from).await?;
+            database.claim_to_erase(removal.actor(), take_from).await?;
         }
         match database.begin_shrinking(removal.actor(), take_from, removal.plan, estimated).await? {
             Begun::Ready => {}
@@ -102,7 +105,11 @@ async fn turn(removal: &Removal<'_>, take_from: Option<&str>, estimated: i64) ->
         Err(wait) => return Ok(Some(Turn::Waits(wait))),
     };
     let page = removal.context.pacing.page();
-    let shrinking = Box::pin(database.shrink(removal.actor(), removal.plan, page, |page| pages.after(page)));
+    let after = |page: &PageDone, begun: &UnderWay| {
+        removal.gone.note(begun);
+        pages.after(page)
+    };
+    let shrinking = Box::pin(database.shrink(removal.actor(), removal.plan, page, after));
     Ok(match pages.with_standbys(shrinking).await? {
         Shrunk::More(shown) => Some(Turn::More(shown, pages.ended())),
         Shrunk::Done(_) => Some(Turn::Done),

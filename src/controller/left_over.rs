@@ -1,0 +1,40 @@
+//! Deletions that have erased a part of an organization, and whose object is gone: somebody removed its finalizer by force. No
+//! object shows that, so the log and a metric do.
+
+use std::collections::HashSet;
+
+use super::context::Context;
+use crate::domain::left_over::{keep_remainder, rows};
+
+/// Those that were logged.
+#[derive(Debug, Default)]
+pub(super) struct LeftOver {
+    told: HashSet<String>,
+}
+
+impl LeftOver {
+    /// Counts them, and logs each once. `uids` are those of all objects in the cache.
+    pub(super) async fn check(&mut self, context: &Context, uids: &HashSet<&str>) {
+        // Before the first list has ended, each object seems to be gone.
+        if context.index.complete_as_of().is_none() {
+            return;
+        }
+        // Whoever polls the database reports that it cannot be read.
+        let Ok(mut left) = context.database.partly_erased().await else { return };
+        left.retain(|of| of.cluster == context.settings.cluster_id && !uids.contains(of.uid.as_str()));
+        context.metrics.partly_erased(left.len());
+        self.told.retain(|uid| left.iter().any(|of| of.uid == *uid));
+        for of in left {
+            if self.told.insert(of.uid.clone()) {
+                tracing::warn!(
+                    organization = of.key,
+                    uid = of.uid,
+                    "the deletion of an object has erased {} of this organization, and that object is gone; to erase the rest: create \
+                     an object for the organization and delete it with deletionPolicy Delete; to keep the rest: {}",
+                    rows(of.rows),
+                    keep_remainder(&of.key)
+                );
+            }
+        }
+    }
+}
