@@ -59,7 +59,7 @@ async fn the_rows_of_one_parent_go_in_many_pages(world: Arc<World>) {
     let compiled = ground.prepare(&tables(40), PLAN).await.expect("compiled");
     let (pages, _) = pages(ground.database(), &compiled, Duration::ZERO, 0).await;
     let of_runs: Vec<i64> = pages.iter().filter(|page| page.table == "public.runs").map(|page| page.rows).collect();
-    assert_eq!((of_runs.iter().max(), of_runs.iter().sum::<i64>()), (Some(&1), 40), "one row a page: {of_runs:?}");
+    assert_eq!((of_runs.iter().max(), of_runs.iter().sum::<i64>()), (Some(&5), 40), "five rows a page: {of_runs:?}");
     assert_eq!(ground.number("SELECT count(*) FROM runs").await, 499, "those of the other organization");
     assert_eq!(ground.number("SELECT count(*) FROM flows WHERE organization_id = 1").await, 0);
 }
