@@ -387,6 +387,7 @@ const FIRST_VERSION: &str = r"ALTER TABLE organization_operator.earlier_captured
             'keys', jsonb_build_array(COALESCE(jsonb_agg(k.key) FILTER (WHERE k.key IS NOT NULL), '[]')))
     FROM organization_operator.captured_keys c LEFT JOIN LATERAL unnest(c.keys) k(key) ON true
     GROUP BY c.erasure, c.key_set;
+    DROP FUNCTION organization_operator.keep_remainder;
     DROP TABLE organization_operator.captured_keys;
     DROP TABLE organization_operator.erasures, organization_operator.standbys;
     ALTER TABLE organization_operator.ledger DROP COLUMN written, DROP CONSTRAINT ledger_outcome_check,
