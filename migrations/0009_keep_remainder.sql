@@ -19,7 +19,7 @@ AS $keep$
             (cluster_id, object_uid, object_name, organization_key, outcome, policy, steps, detail, plan_digest,
             operator_version, started_at, finished_at, verified_at, written)
         SELECT e.cluster_id, e.object_uid, COALESCE((SELECT c.object_name FROM claim c), ''), e.organization_key,
-            'Interrupted', 'Retain', e.deleted, 'the rest, which nobody counted', e.plan_digest, '', e.started_at,
+            'Interrupted', 'Retain', e.deleted, 'the remainder, which was not counted', e.plan_digest, '', e.started_at,
             clock_timestamp(), clock_timestamp(), e.written
         FROM erasure e
         ON CONFLICT (cluster_id, object_uid) DO UPDATE

@@ -15,6 +15,9 @@ pub use batch::{BatchConfig, PaceConfig, Unpageable};
 pub use cascade::Cascade;
 pub use retry::{Bounds, RetryBounds};
 
+/// Connections for the regular query of all organizations, and for queries about locks.
+const OTHERS: u32 = 2;
+
 /// What an administrator configures. Every field has a default. Unknown fields are refused.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -25,8 +28,9 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// Claims of other clusters.
     pub claims: ClaimsConfig,
-    /// How many objects the operator reconciles at the same time.
-    pub concurrency: u16,
+    /// How many objects the operator reconciles at the same time. [`Config::concurrency`] says how many by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u16>,
     /// How often the operator queries all organizations and the schema, in seconds.
     pub poll_interval_seconds: u64,
     /// The longest reconciliation of one object, in seconds.
@@ -87,7 +91,7 @@ impl Default for Config {
             cluster_id: String::new(),
             database: DatabaseConfig::default(),
             claims: ClaimsConfig::default(),
-            concurrency: 4,
+            concurrency: None,
             poll_interval_seconds: 15,
             reconcile_timeout_seconds: 300,
             handover_seconds: 10,
@@ -152,7 +156,7 @@ impl Config {
                 problems.push(format!("`{field}` must be at least 1"));
             }
         };
-        at_least_one("concurrency", u64::from(self.concurrency));
+        at_least_one("concurrency", u64::from(self.concurrency()));
         at_least_one("pollIntervalSeconds", self.poll_interval_seconds);
         at_least_one("reconcileTimeoutSeconds", self.reconcile_timeout_seconds);
         at_least_one("drainSeconds", self.drain_seconds);
@@ -170,14 +174,22 @@ impl Config {
             // Otherwise a wait for a lock would be reported as a slow statement.
             problems.push("`database.lockTimeoutSeconds` must be less than `database.statementTimeoutSeconds`".into());
         }
-        let places = u32::from(self.concurrency) + u32::from(self.cascade.batch.places());
-        if database.max_connections < places + 2 {
+        let places = u32::from(self.concurrency()) + u32::from(self.cascade.batch.places());
+        if database.max_connections < places + OTHERS {
             problems.push(format!(
                 "`database.maxConnections` must be at least {}: `concurrency` + `cascade.batch.atOnce` + 2, one for each object that the operator reconciles, one for each organization that it deletes in pages, one for the regular query of all organizations, and one for queries about locks",
-                places + 2
+                places + OTHERS
             ));
         }
         if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }
+    }
+
+    /// How many objects the operator reconciles at the same time: by default as many as `database.maxConnections` allows.
+    #[must_use]
+    pub fn concurrency(&self) -> u16 {
+        let others = u32::from(self.cascade.batch.places()) + OTHERS;
+        let rest = || self.database.max_connections.saturating_sub(others).max(1);
+        self.concurrency.unwrap_or_else(|| u16::try_from(rest()).unwrap_or(u16::MAX))
     }
 
     /// Where the database URL comes from. The environment takes precedence over the file.
@@ -241,6 +253,18 @@ mod tests {
         {
             assert!(text.contains(field), "{field} is missing in: {text}");
         }
+    }
+
+    #[test]
+    fn concurrency_follows_the_connections() {
+        let of = |yaml: &str| serde_yaml::from_str::<Config>(yaml).expect("parses").concurrency();
+        assert_eq!(of("{}"), 5, "docs/configuration.md says so");
+        assert_eq!(of("database: {maxConnections: 20}"), 17);
+        assert_eq!(of("database: {maxConnections: 20}\ncascade: {batch: {atOnce: 4}}"), 14);
+        assert_eq!(of("database: {maxConnections: 20}\nconcurrency: 2"), 2);
+        let few: Config = serde_yaml::from_str("database: {maxConnections: 3}").expect("parses");
+        let refused = few.validate().expect_err("no connection for the pages").to_string();
+        assert!(refused.contains("`database.maxConnections` must be at least 4"), "{refused}");
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::db::error::{During, OrFailure as _};
 use crate::db::transaction::{commit, rollback, server};
 use crate::domain::facts::UnderWay;
 use crate::domain::{Effect, Failure, decide};
-pub use crate::pace::{Next, PageDone};
+pub use crate::pace::{Next, PageDone, PageSize};
 use crate::store::claim::lock_claim;
 use crate::store::{Actor, erasures, ledger};
 use page::{Page, not_begun};
@@ -145,14 +145,14 @@ impl Database {
         &self,
         actor: Actor<'_>,
         plan: &CompiledPlan,
-        page: Duration,
+        page: impl Fn() -> PageSize,
         mut until: impl FnMut(&PageDone, &UnderWay) -> Next,
     ) -> Result<Shrunk, Failure> {
         plan.erase()?;
         let mut pages = 0;
         loop {
             let began = Instant::now();
-            let ended = Box::pin(self.page(actor, plan, page)).await;
+            let ended = Box::pin(self.page(actor, plan, page())).await;
             let (mut done, under_way) = match ended {
                 Ok(Page::Deleted(done, under_way)) => (done, under_way),
                 Ok(Page::None(under_way)) => return Ok(Shrunk::Done(Progress::new(under_way, pages))),

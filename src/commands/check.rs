@@ -146,7 +146,7 @@ async fn partly_erased(database: &Database) -> Vec<Finding> {
         );
         let remedy = format!(
             "nothing, if the object is there: its deletion goes on, or its status says what to do\n\
-             otherwise, to erase the rest: create an object for the organization and delete it with deletionPolicy Delete\n\
+             otherwise, to erase the remainder: create an object for the organization and delete it with deletionPolicy Delete\n\
              otherwise, to keep the rest: {}",
             keep_remainder(&of.key)
         );

@@ -126,7 +126,7 @@ async fn operate(
         database: serve,
         cluster_id,
         adopt_from: config.claims.adopt_from.clone(),
-        concurrency: config.concurrency,
+        concurrency: config.concurrency(),
         poll_interval: Duration::from_secs(config.poll_interval_seconds),
         reconcile_timeout: Duration::from_secs(config.reconcile_timeout_seconds),
         handover: Duration::from_secs(u64::from(config.handover_seconds)),

@@ -29,8 +29,8 @@ impl LeftOver {
                 tracing::warn!(
                     organization = of.key,
                     uid = of.uid,
-                    "the deletion of an object has erased {} of this organization, and that object is gone; to erase the rest: create \
-                     an object for the organization and delete it with deletionPolicy Delete; to keep the rest: {}",
+                    "the deletion of an object has erased {} of this organization, and that object is gone; to erase the remainder: create \
+                     an object for the organization and delete it with deletionPolicy Delete; to keep the remainder: {}",
                     rows(of.rows),
                     keep_remainder(&of.key)
                 );

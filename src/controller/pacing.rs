@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::db::Database;
-use crate::pace::{Load, Moment, Next, Pace, Pacer, PageDone, Slice, Wait};
+use crate::pace::{Load, Moment, Next, Pace, Pacer, PageDone, PageSize, Slice, Wait};
 
 /// How often the standbys are read while pages are deleted.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -43,8 +43,8 @@ impl Pacing {
         Ok(Pages { pacing: self, database, load: Mutex::new(load), slice: Mutex::new(Slice::until(now.at + length)) })
     }
 
-    /// How long a page should take.
-    pub(super) fn page(&self) -> Duration {
+    /// How large the next page should be.
+    pub(super) fn page(&self) -> PageSize {
         locked(&self.pacer).page()
     }
 

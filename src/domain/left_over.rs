@@ -31,7 +31,7 @@ pub fn left_over(subject: &Subject, facts: &Facts) -> Option<String> {
 /// What a person can do with what another object's erasure left.
 fn finish_or_use(key: &str) -> String {
     format!(
-        "to erase the rest: delete this object with deletionPolicy Delete; to use what is left: {}",
+        "to erase the remainder: delete this object with deletionPolicy Delete; to use what is left: {}",
         keep_remainder(key)
     )
 }

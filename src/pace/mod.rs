@@ -12,5 +12,5 @@ mod waiting;
 pub use hours::{Hours, HoursError};
 pub use load::{Load, Standby};
 pub use pacer::{Pace, Pacer, Slice};
-pub use page::{Moment, Next, PageDone};
+pub use page::{Moment, Next, PageDone, PageSize};
 pub use waiting::{Wait, WaitingFor};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::hours::Hours;
 use super::load::{Load, Stand};
-use super::page::{Moment, Next, PageDone};
+use super::page::{Moment, Next, PageDone, PageSize};
 use super::waiting::{Wait, WaitingFor};
 
 /// How long pages rest, in percent of the time that they took, so that others get the processor and the disk.
@@ -13,6 +13,8 @@ const REST_PERCENT: u32 = 100;
 const PAGE: Duration = Duration::from_millis(100);
 /// How long a page takes under a limit before it is known how many rows it has, and the shortest page.
 const SHORTEST_PAGE: Duration = Duration::from_millis(1);
+/// Pages in a second that has as much as the limits allow, so that rows go evenly.
+const PAGES_PER_SECOND: u32 = 4;
 
 /// The limits.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -80,6 +82,10 @@ impl Pace {
     }
 }
 
+fn rows_of_a_page(limit: u64) -> i64 {
+    i64::try_from(limit / u64::from(PAGES_PER_SECOND)).unwrap_or(i64::MAX).max(1)
+}
+
 /// How long `amount` takes at `limit` a second.
 fn at_most(amount: u64, limit: u64) -> Duration {
     let nanoseconds = u128::from(amount) * 1_000_000_000 / u128::from(limit.max(1));
@@ -94,7 +100,7 @@ pub struct Pacer {
     free_at: Duration,
     /// The limit that decided.
     limited_by: Option<WaitingFor>,
-    page: Duration,
+    page: PageSize,
 }
 
 /// The time that one reconciliation has for pages, and what happened in it.
@@ -121,7 +127,10 @@ impl Pacer {
     #[must_use]
     pub fn new(pace: Pace) -> Self {
         let limited = pace.max_rows_per_second.is_some() || pace.max_wal_bytes_per_second.is_some();
-        let page = if limited { SHORTEST_PAGE } else { PAGE };
+        let mut page = PageSize::from(if limited { SHORTEST_PAGE } else { PAGE });
+        if let Some(limit) = pace.max_rows_per_second {
+            page.rows = rows_of_a_page(limit);
+        }
         Self { pace, free_at: Duration::ZERO, limited_by: None, page }
     }
 
@@ -131,9 +140,9 @@ impl Pacer {
         &self.pace
     }
 
-    /// How long the next page should take. Under a rate limit pages are shorter, so that rows go evenly.
+    /// How large the next page should be. Under a rate limit pages are smaller, so that rows go evenly.
     #[must_use]
-    pub fn page(&self) -> Duration {
+    pub fn page(&self) -> PageSize {
         self.page
     }
 
@@ -177,9 +186,14 @@ impl Pacer {
         let began = now.at.saturating_sub(page.took);
         self.free_at = self.free_at.max(began) + costs;
         let pause = self.free_at.saturating_sub(now.at);
-        // A page that is worth a second of the limit, if the next one is like this one.
-        let share = 1.0 / costs.as_secs_f64().max(1e-3);
-        self.page = page.took.mul_f64(share.min(1e3)).clamp(SHORTEST_PAGE, PAGE);
+        // If the next page is like this one.
+        let share = 1.0 / (f64::from(PAGES_PER_SECOND) * costs.as_secs_f64()).max(1e-3);
+        self.page.takes = page.took.mul_f64(share).clamp(SHORTEST_PAGE, PAGE);
+        if page.rows > 0 {
+            let time = costs.as_micros().max(1) * u128::from(PAGES_PER_SECOND);
+            let fitting = u128::from(page.rows.unsigned_abs()) * 1_000_000 / time;
+            self.page.rows = i64::try_from(fitting).unwrap_or(i64::MAX).max(1);
+        }
         if pause <= rest {
             self.limited_by = None;
             return rest;

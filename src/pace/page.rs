@@ -17,6 +17,21 @@ pub struct PageDone {
     pub table: String,
 }
 
+/// How large a page should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageSize {
+    /// How long it should take. With zero, pages are as small as they can be.
+    pub takes: Duration,
+    /// The most rows, where that can be limited.
+    pub rows: i64,
+}
+
+impl From<Duration> for PageSize {
+    fn from(takes: Duration) -> Self {
+        Self { takes, rows: i64::MAX }
+    }
+}
+
 /// What follows a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {

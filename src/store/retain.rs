@@ -62,7 +62,7 @@ impl Database {
             if *because == KeepBecause::Policy {
                 return Err(interrupted(subject, begun, "a remainder that was not counted yet"));
             }
-            let detail = format!("{}; nobody counted it", kept(because));
+            let detail = format!("{}; the remainder was not counted", kept(because));
             let pages = erasures::end_with_claim(&mut tx, actor).await?;
             let record = Record::kept(Outcome::Interrupted, subject.policy, &detail).after(pages.as_ref());
             ledger::write(&mut tx, actor, &record).await?;

@@ -156,7 +156,7 @@ async fn what_a_gone_object_left_is_told_and_can_be_kept(world: Arc<World>) {
         assert_eq!(numbers(&ledger[0].steps), numbers_of(&gone));
         nothing_under_way(scene).await;
         let left: String = scene.value(detail).await;
-        assert_eq!(left, if recorded { counted.as_str() } else { "the rest, which nobody counted" });
+        assert_eq!(left, if recorded { counted.as_str() } else { "the remainder, which was not counted" });
         // Once more, or with another key, it does nothing.
         scene.sql(keep).await;
         assert_eq!(scene.ledger().await, ledger);

@@ -146,7 +146,7 @@ impl Ground {
             Begun::PlanOutdated => return Ok(false),
         }
         loop {
-            match database.shrink(actor, compiled, Duration::ZERO, |_, _| Next::Stop).await? {
+            match database.shrink(actor, compiled, || Duration::ZERO.into(), |_, _| Next::Stop).await? {
                 // What was estimated before the first page stays.
                 Shrunk::More(progress) => assert!(progress.pages == 1 && progress.estimated >= estimate),
                 Shrunk::Done(progress) => {
@@ -280,7 +280,7 @@ pub async fn erase_in_pages(
     let subject = subject(uid, key);
     let actor = Actor { cluster: CLUSTER, subject: &subject, key };
     database.begin_shrinking(actor, None, compiled, 0).await?;
-    database.shrink(actor, compiled, Duration::ZERO, |_, _| Next::Continue).await?;
+    database.shrink(actor, compiled, || Duration::ZERO.into(), |_, _| Next::Continue).await?;
     database.erase(actor, compiled, std::future::ready(Ok(true))).await
 }
 

@@ -41,10 +41,15 @@ async fn pages(database: &Database, compiled: &CompiledPlan, page: Duration, est
     database.begin_shrinking(actor, None, compiled, estimated).await.expect("begun");
     let (mut pages, mut too_long) = (Vec::new(), 0);
     loop {
-        let shrunk = database.shrink(actor, compiled, page, |done, _| {
-            pages.push(done.clone());
-            Next::Continue
-        });
+        let shrunk = database.shrink(
+            actor,
+            compiled,
+            || page.into(),
+            |done, _| {
+                pages.push(done.clone());
+                Next::Continue
+            },
+        );
         match shrunk.await {
             Ok(Shrunk::Done(_)) => return (pages, too_long),
             Err(failure) if failure.reason == Reason::StatementTimeout => too_long += 1,

@@ -147,10 +147,15 @@ async fn another_plan_ends_the_slice(world: Arc<World>) {
     let actor = Actor { cluster: CLUSTER, subject: &subject, key: "1" };
     let shrink = async || {
         let mut asked = 0;
-        let pages = ground.database().shrink(actor, &compiled, Duration::from_millis(100), |_, _| {
-            asked += 1;
-            Next::Continue
-        });
+        let pages = ground.database().shrink(
+            actor,
+            &compiled,
+            || Duration::from_millis(100),
+            |_, _| {
+                asked += 1;
+                Next::Continue
+            },
+        );
         (pages.await.expect("no failure"), asked)
     };
     assert_eq!(ground.number("SELECT count(*) FROM users").await, 5);

@@ -17,7 +17,7 @@ use crate::db::statement::own;
 use crate::db::transaction::{commit, rollback, server};
 use crate::domain::facts::UnderWay;
 use crate::domain::{Failure, decide, written as sums};
-use crate::pace::PageDone;
+use crate::pace::{PageDone, PageSize};
 use crate::store::Actor;
 use crate::store::claim::lock_claim;
 use crate::store::erasures::{self, Cursor, Locked, Written};
@@ -65,7 +65,7 @@ struct Place<'p> {
 
 impl Database {
     /// Deletes the next page.
-    pub(super) async fn page(&self, actor: Actor<'_>, plan: &CompiledPlan, page: Duration) -> Result<Page, Failure> {
+    pub(super) async fn page(&self, actor: Actor<'_>, plan: &CompiledPlan, page: PageSize) -> Result<Page, Failure> {
         plan.erase()?;
         let mut tx = self.begin().await?;
         let server = server(&mut tx).await?;
@@ -116,12 +116,12 @@ impl Database {
 impl Place<'_> {
     /// Where the next page begins after this one, which deleted so many rows, and how large it should be. A full page may have
     /// left rows: then it is the same place again, unless nothing went there.
-    fn followed_by(&self, rows: i64, full: bool, (page, took): (Duration, Duration)) -> Cursor {
+    fn followed_by(&self, rows: i64, full: bool, (page, took): (PageSize, Duration)) -> Cursor {
         let (first, next) = self.blocks;
         let (page_blocks, page_rows) = if full {
-            (next - first, adapted(self.rows, MOST_ROWS, page, took))
+            (next - first, adapted(self.rows, MOST_ROWS, page.takes, took))
         } else {
-            (adapted(next - first, most_blocks(self.table), page, took), self.rows)
+            (adapted(next - first, most_blocks(self.table), page.takes, took), self.rows)
         };
         Cursor {
             table: Some(self.table.table.name.clone()),
@@ -138,11 +138,11 @@ async fn next_place<'p>(
     connection: &mut PgConnection,
     erase: &'p ErasePlan,
     key: &str,
-    (cursor, page, few): (&Cursor, Duration, i64),
+    (cursor, page, few): (&Cursor, PageSize, i64),
 ) -> Result<Option<Place<'p>>, Failure> {
     let tables = &erase.pages;
     let at = cursor.table.as_ref().and_then(|name| tables.iter().position(|paged| paged.table.name == *name));
-    let first = if page.is_zero() { SMALLEST } else { FIRST };
+    let first = if page.takes.is_zero() { SMALLEST } else { FIRST };
     let (mut next, mut rows_of_pass, mut width) = match at {
         Some(_) => (cursor.next_block, cursor.rows_of_pass, (cursor.page_blocks, cursor.page_rows)),
         None => (0, 0, first),
@@ -160,7 +160,7 @@ async fn next_place<'p>(
             (next, rows_of_pass) = (0, 0);
         }
         if next < blocks {
-            let (width, rows) = (width.0.clamp(1, most_blocks(table)), width.1.clamp(1, MOST_ROWS));
+            let (width, rows) = (width.0.clamp(1, most_blocks(table)), width.1.min(page.rows).clamp(1, MOST_ROWS));
             return Ok(Some(Place { table, blocks: (next, (next + width).min(blocks)), rows, rows_of_pass }));
         }
         (next, rows_of_pass, width) = (0, 0, first);

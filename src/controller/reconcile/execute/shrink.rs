@@ -104,7 +104,8 @@ async fn turn(removal: &Removal<'_>, take_from: Option<&str>, estimated: i64) ->
         Ok(pages) => pages,
         Err(wait) => return Ok(Some(Turn::Waits(wait))),
     };
-    let page = removal.context.pacing.page();
+    // Each page tells how long the next one should take.
+    let page = || removal.context.pacing.page();
     let after = |page: &PageDone, begun: &UnderWay| {
         removal.gone.note(begun);
         pages.after(page)
