@@ -8,7 +8,7 @@
 mod page;
 mod size;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use k8s_openapi::jiff::Timestamp;
 use tracing::warn;

@@ -150,7 +150,7 @@ async fn another_plan_ends_the_slice(world: Arc<World>) {
         let pages = ground.database().shrink(
             actor,
             &compiled,
-            || Duration::from_millis(100),
+            || Duration::from_millis(100).into(),
             |_, _| {
                 asked += 1;
                 Next::Continue
