@@ -76,14 +76,20 @@ impl Effect {
                 "It is not known whether the transaction was committed; the next attempt checks the ledger first"
             }
             Self::Erased => "The organization was erased, and its unprotected tables still have to be counted again",
-            Self::Partial(1) => "1 row had already been deleted in pages; the remainder is unchanged",
             Self::Partial(rows) => {
                 return Cow::Owned(format!(
-                    "{rows} rows had already been deleted in pages; the remainder is unchanged"
+                    "{} had already been deleted in pages; the remainder is unchanged",
+                    rows_in_words(rows)
                 ));
             }
         })
     }
+}
+
+/// So many rows, in words.
+#[must_use]
+pub fn rows_in_words(rows: i64) -> String {
+    if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") }
 }
 
 impl fmt::Display for Failure {

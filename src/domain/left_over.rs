@@ -1,7 +1,7 @@
 //! What is left of an organization of which the deletion of an object that is gone has erased a part.
 
 use super::facts::{Facts, UnderWay};
-use super::failure::{Effect, Failure};
+use super::failure::{Effect, Failure, rows_in_words};
 use super::subject::Subject;
 use crate::api::reason::Reason;
 
@@ -23,7 +23,7 @@ pub fn left_over(subject: &Subject, facts: &Facts) -> Option<String> {
     let begun = facts.under_way().filter(|begun| begun.rows() > 0).filter(theirs)?;
     Some(format!(
         "The deletion of another object has erased {} of this organization, and that object is gone; {}",
-        rows(begun.rows()),
+        rows_in_words(begun.rows()),
         finish_or_use(&facts.key)
     ))
 }
@@ -40,10 +40,4 @@ fn finish_or_use(key: &str) -> String {
 #[must_use]
 pub fn keep_remainder(key: &str) -> String {
     format!("SELECT * FROM organization_operator.keep_remainder({});", planner::identifier::literal(key))
-}
-
-/// So many rows, in words.
-#[must_use]
-pub fn rows(rows: i64) -> String {
-    if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") }
 }

@@ -86,6 +86,12 @@ fn rows_of_a_page(limit: u64) -> i64 {
     i64::try_from(limit / u64::from(PAGES_PER_SECOND)).unwrap_or(i64::MAX).max(1)
 }
 
+/// How much of `amount` a page may have that is like one that `costs` this long.
+fn of_a_page(amount: u128, costs: Duration) -> u64 {
+    let pages = u128::from(PAGES_PER_SECOND) * costs.as_micros().max(1);
+    u64::try_from(amount * 1_000_000 / pages).unwrap_or(u64::MAX)
+}
+
 /// How long `amount` takes at `limit` a second.
 fn at_most(amount: u64, limit: u64) -> Duration {
     let nanoseconds = u128::from(amount) * 1_000_000_000 / u128::from(limit.max(1));
@@ -186,13 +192,10 @@ impl Pacer {
         let began = now.at.saturating_sub(page.took);
         self.free_at = self.free_at.max(began) + costs;
         let pause = self.free_at.saturating_sub(now.at);
-        // If the next page is like this one.
-        let share = 1.0 / (f64::from(PAGES_PER_SECOND) * costs.as_secs_f64()).max(1e-3);
-        self.page.takes = page.took.mul_f64(share).clamp(SHORTEST_PAGE, PAGE);
+        self.page.takes = Duration::from_micros(of_a_page(page.took.as_micros(), costs)).clamp(SHORTEST_PAGE, PAGE);
         if page.rows > 0 {
-            let time = costs.as_micros().max(1) * u128::from(PAGES_PER_SECOND);
-            let fitting = u128::from(page.rows.unsigned_abs()) * 1_000_000 / time;
-            self.page.rows = i64::try_from(fitting).unwrap_or(i64::MAX).max(1);
+            let rows = of_a_page(page.rows.unsigned_abs().into(), costs);
+            self.page.rows = i64::try_from(rows).unwrap_or(i64::MAX).max(1);
         }
         if pause <= rest {
             self.limited_by = None;

@@ -20,15 +20,17 @@ pub struct PageDone {
 /// How large a page should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageSize {
-    /// How long it should take. With zero, pages are as small as they can be.
+    /// How long it should take.
     pub takes: Duration,
+    /// The most blocks.
+    pub blocks: i64,
     /// The most rows, where that can be limited.
     pub rows: i64,
 }
 
 impl From<Duration> for PageSize {
     fn from(takes: Duration) -> Self {
-        Self { takes, rows: i64::MAX }
+        Self { takes, blocks: i64::MAX, rows: i64::MAX }
     }
 }
 

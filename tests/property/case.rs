@@ -10,7 +10,7 @@ use organization_operator::cascade::verify::Verification;
 use organization_operator::db::{Database, Settings, UrlSource};
 use organization_operator::domain::completion::CompletionProof;
 use organization_operator::domain::{Failure, Subject};
-use organization_operator::pace::Next;
+use organization_operator::pace::{Next, PageSize};
 use organization_operator::store::Actor;
 use planner::CompiledPlan;
 use planner::plan::Plan;
@@ -21,6 +21,9 @@ use super::judge::drops_partitions;
 use crate::support::{World, subject};
 
 pub(super) const CLUSTER: &str = "property";
+
+/// Pages of one block, or of five rows.
+pub(super) const SMALLEST: PageSize = PageSize { takes: Duration::from_millis(100), blocks: 1, rows: 5 };
 
 pub(super) const SETTINGS: Settings = Settings {
     max_connections: 4,
@@ -146,7 +149,7 @@ impl Ground {
             Begun::PlanOutdated => return Ok(false),
         }
         loop {
-            match database.shrink(actor, compiled, || Duration::ZERO.into(), |_, _| Next::Stop).await? {
+            match database.shrink(actor, compiled, || SMALLEST, |_, _| Next::Stop).await? {
                 // What was estimated before the first page stays.
                 Shrunk::More(progress) => assert!(progress.pages == 1 && progress.estimated >= estimate),
                 Shrunk::Done(progress) => {
@@ -280,7 +283,7 @@ pub async fn erase_in_pages(
     let subject = subject(uid, key);
     let actor = Actor { cluster: CLUSTER, subject: &subject, key };
     database.begin_shrinking(actor, None, compiled, 0).await?;
-    database.shrink(actor, compiled, || Duration::ZERO.into(), |_, _| Next::Continue).await?;
+    database.shrink(actor, compiled, || SMALLEST, |_, _| Next::Continue).await?;
     database.erase(actor, compiled, std::future::ready(Ok(true))).await
 }
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use organization_operator::api::Reason;
-use organization_operator::cascade::shrink::{Next, PageDone, Shrunk};
+use organization_operator::cascade::shrink::{Next, PageDone, PageSize, Shrunk};
 use organization_operator::db::{Database, Settings, UrlSource};
 use organization_operator::store::Actor;
 use planner::CompiledPlan;
 
-use super::case::{CLUSTER, Ground, SETTINGS};
+use super::case::{CLUSTER, Ground, SETTINGS, SMALLEST};
 use crate::support::{World, subject};
 use crate::tests;
 
@@ -18,6 +18,8 @@ tests![
     a_page_that_takes_too_long_is_halved,
     a_table_of_few_rows_waits_for_the_last_transaction,
 ];
+
+const PAGE: Duration = Duration::from_millis(100);
 
 const PLAN: &str = "{organization: {table: organizations, key: id}, steps: [{entity: flows, table: flows, organization: organization_id}, \
     {entity: runs, table: runs, parent: flows, column: flow_id}]}";
@@ -35,7 +37,7 @@ fn tables(runs: u32) -> String {
 }
 
 /// Deletes the pages, and returns them and how often the database ended a statement for its time.
-async fn pages(database: &Database, compiled: &CompiledPlan, page: Duration, estimated: i64) -> (Vec<PageDone>, u32) {
+async fn pages(database: &Database, compiled: &CompiledPlan, page: PageSize, estimated: i64) -> (Vec<PageDone>, u32) {
     let subject = subject("sizes", "1");
     let actor = Actor { cluster: CLUSTER, subject: &subject, key: "1" };
     database.begin_shrinking(actor, None, compiled, estimated).await.expect("begun");
@@ -44,7 +46,7 @@ async fn pages(database: &Database, compiled: &CompiledPlan, page: Duration, est
         let shrunk = database.shrink(
             actor,
             compiled,
-            || page.into(),
+            || page,
             |done, _| {
                 pages.push(done.clone());
                 Next::Continue
@@ -62,7 +64,7 @@ async fn pages(database: &Database, compiled: &CompiledPlan, page: Duration, est
 async fn the_rows_of_one_parent_go_in_many_pages(world: Arc<World>) {
     let ground = Ground::in_pages(&world).await;
     let compiled = ground.prepare(&tables(40), PLAN).await.expect("compiled");
-    let (pages, _) = pages(ground.database(), &compiled, Duration::ZERO, 0).await;
+    let (pages, _) = pages(ground.database(), &compiled, SMALLEST, 0).await;
     let of_runs: Vec<i64> = pages.iter().filter(|page| page.table == "public.runs").map(|page| page.rows).collect();
     assert_eq!((of_runs.iter().max(), of_runs.iter().sum::<i64>()), (Some(&5), 40), "five rows a page: {of_runs:?}");
     assert_eq!(ground.number("SELECT count(*) FROM runs").await, 499, "those of the other organization");
@@ -78,7 +80,7 @@ async fn a_page_that_takes_too_long_is_halved(world: Arc<World>) {
     let compiled = ground.prepare(&format!("{}; {slow}", tables(3300)), PLAN).await.expect("compiled");
     let settings = Settings { statement_timeout: Duration::from_millis(700), ..SETTINGS };
     let impatient = Database::new(UrlSource::Text(ground.url()), settings).expect("a URL");
-    let (pages, too_long) = pages(&impatient, &compiled, Duration::from_millis(100), 0).await;
+    let (pages, too_long) = pages(&impatient, &compiled, PAGE.into(), 0).await;
     assert!(too_long > 0, "no page met the slow rows at once: {pages:?}");
     let of_runs = pages.iter().filter(|page| page.table == "public.runs").map(|page| page.rows);
     assert_eq!(of_runs.sum::<i64>(), 3300, "every row, once");
@@ -87,7 +89,7 @@ async fn a_page_that_takes_too_long_is_halved(world: Arc<World>) {
 async fn a_table_of_few_rows_waits_for_the_last_transaction(world: Arc<World>) {
     let ground = Ground::in_pages(&world).await;
     let compiled = ground.prepare(&tables(300), PLAN).await.expect("compiled");
-    let (pages, _) = pages(ground.database(), &compiled, Duration::from_millis(100), 301).await;
+    let (pages, _) = pages(ground.database(), &compiled, PAGE.into(), 301).await;
     let of_flows = pages.iter().filter(|page| page.table == "public.flows").count();
     let of_runs: i64 = pages.iter().filter(|page| page.table == "public.runs").map(|page| page.rows).sum();
     assert_eq!((of_runs, of_flows), (300, 0), "one flow of 301 rows is not worth a walk: {pages:?}");

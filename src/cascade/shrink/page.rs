@@ -27,8 +27,6 @@ use planner::{CompiledPlan, ErasePlan};
 /// Blocks and rows of the first page of a table. Pages double, and what a row costs is known only from the first one: a trigger
 /// may take long.
 const FIRST: (i64, i64) = (1, 100);
-/// The same where a page should take no time at all, as in a test.
-const SMALLEST: (i64, i64) = (1, 5);
 /// Most blocks of a page: 8 MiB. Pages in which the organization has nothing are quick, and the next one may be full of its rows.
 const MOST: i64 = 1 << 10;
 /// The same where the operator holds the places of the rows in memory.
@@ -142,10 +140,9 @@ async fn next_place<'p>(
 ) -> Result<Option<Place<'p>>, Failure> {
     let tables = &erase.pages;
     let at = cursor.table.as_ref().and_then(|name| tables.iter().position(|paged| paged.table.name == *name));
-    let first = if page.takes.is_zero() { SMALLEST } else { FIRST };
-    let (mut next, mut rows_of_pass, mut width) = match at {
+    let (mut next, mut rows_of_pass, mut size) = match at {
         Some(_) => (cursor.next_block, cursor.rows_of_pass, (cursor.page_blocks, cursor.page_rows)),
-        None => (0, 0, first),
+        None => (0, 0, FIRST),
     };
     for (i, table) in tables.iter().enumerate().skip(at.unwrap_or_default()) {
         if at != Some(i) && !is_worth_a_walk(connection, erase, key, (table, few)).await? {
@@ -160,10 +157,11 @@ async fn next_place<'p>(
             (next, rows_of_pass) = (0, 0);
         }
         if next < blocks {
-            let (width, rows) = (width.0.clamp(1, most_blocks(table)), width.1.min(page.rows).clamp(1, MOST_ROWS));
+            let width = size.0.min(page.blocks).clamp(1, most_blocks(table));
+            let rows = size.1.min(page.rows).clamp(1, MOST_ROWS);
             return Ok(Some(Place { table, blocks: (next, (next + width).min(blocks)), rows, rows_of_pass }));
         }
-        (next, rows_of_pass, width) = (0, 0, first);
+        (next, rows_of_pass, size) = (0, 0, FIRST);
     }
     Ok(None)
 }
@@ -186,9 +184,6 @@ fn most_blocks(table: &PagedTable) -> i64 {
 
 /// How many blocks or rows the next page should have. A page of the last blocks may be narrower, and says little.
 fn adapted(amount: i64, most: i64, page: Duration, took: Duration) -> i64 {
-    if page.is_zero() {
-        return amount;
-    }
     let (wanted, took) = (page.as_micros(), took.as_micros().max(1));
     let amount = u128::from(amount.unsigned_abs());
     let fitting = (amount * wanted / took).clamp(amount / 2, amount * 2);
@@ -313,7 +308,7 @@ mod tests {
             (100, ms(100), ms(5000), 50),
             (1, ms(100), ms(5000), 1),
             (1, ms(0), ms(0), 1),
-            (5, ms(0), ms(5), 5),
+            (1, ms(0), ms(5), 1),
             (MOST, ms(100), ms(1), MOST),
         ] {
             assert_eq!(adapted(blocks, MOST, page, took), expected, "{blocks} blocks in {took:?}");

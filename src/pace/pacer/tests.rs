@@ -132,7 +132,7 @@ fn a_minute(pace: Pace, deletions: usize, of_page: impl Fn(PageSize) -> PageDone
 
 /// A table of which a second deletes so many rows, 100 bytes of the log each.
 fn table(rows_per_second: u64) -> impl Fn(PageSize) -> PageDone {
-    move |PageSize { takes: page, rows: most }: PageSize| {
+    move |PageSize { takes: page, rows: most, .. }: PageSize| {
         let rows = u64::try_from(page.as_millis()).expect("short") * rows_per_second / 1000;
         let rows = rows.max(1).min(most.unsigned_abs());
         let took = Duration::from_micros(rows * 1_000_000 / rows_per_second);
@@ -167,12 +167,12 @@ fn no_minute_has_more_than_the_limits() {
 #[test]
 fn under_a_limit_pages_are_short_and_come_evenly() {
     let mut pacer = Pacer::new(Pace { max_rows_per_second: Some(1000), ..Pace::default() });
-    assert_eq!(pacer.page(), PageSize { takes: SHORTEST_PAGE, rows: 250 });
+    assert_eq!(pacer.page(), PageSize { rows: 250, ..SHORTEST_PAGE.into() });
     assert_eq!(Pacer::new(Pace::default()).page(), PAGE.into());
     let mut slice = Slice::until(2 * SLICE);
     let next = pacer.after(&page(5000, 100, 0), None, &mut slice, moment(Duration::from_millis(100)));
     assert_eq!(next, Next::Pause(Duration::from_millis(4900)));
-    let quarter = PageSize { takes: Duration::from_millis(5), rows: 250 };
+    let quarter = PageSize { rows: 250, ..Duration::from_millis(5).into() };
     assert_eq!(pacer.page(), quarter, "a quarter of a second's rows");
     // Whoever asks too early waits for the rest.
     let wait = pacer.may_begin(None, moment(Duration::from_secs(2))).expect_err("too early");

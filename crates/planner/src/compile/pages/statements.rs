@@ -13,10 +13,18 @@ use crate::identifier::Column;
 use crate::row_set::{KeySource, Link, RowSet, any_of};
 use crate::statement::{Param, Writer};
 
-/// The rows of the page, of the table known as `t`.
-const RANGE: &str = "t.ctid >= $2::text::tid AND t.ctid < $3::text::tid";
 /// Those of them that were locked.
 const LOCKED: &str = "(t.tableoid, t.ctid) IN (SELECT l.o::oid, l.c::tid FROM unnest($4::text[], $5::text[]) l(o, c))";
+
+/// The condition that a row of the table known as `alias` lies in the blocks of the page.
+fn in_range(alias: &str) -> String {
+    format!("{alias}.ctid >= $2::text::tid AND {alias}.ctid < $3::text::tid")
+}
+
+/// These columns of a table or query known as `alias`.
+fn listed<'c>(alias: &str, columns: impl IntoIterator<Item = &'c String>) -> String {
+    columns.into_iter().map(|column| format!("{alias}.{column}")).collect::<Vec<_>>().join(", ")
+}
 
 /// One way from a row to the organization: through these parents, whose last one has the organization's key.
 struct Path {
@@ -93,24 +101,24 @@ impl<'a> Paging<'_, 'a> {
     }
 
     fn guard(&self, same: &TableSteps<'a>) -> Guard {
-        let table = &same.info.table;
+        let (table, range) = (&same.info.table, in_range("t"));
         let mut writer = bound();
         let inside = self.inside(same, &mut writer);
         let lock = format!(
             "SELECT COALESCE(array_agg(s.o::text), '{{}}'), COALESCE(array_agg(s.c::text), '{{}}') FROM \
-             (SELECT t.tableoid AS o, t.ctid AS c FROM {table} t WHERE {RANGE} AND {inside} FOR UPDATE) s"
+             (SELECT t.tableoid AS o, t.ctid AS c FROM {table} t WHERE {range} AND {inside} FOR UPDATE) s"
         );
         // Rows of the plan that refer to the page keep what they refer to, and the last transaction judges them.
         let outside = self.keys_to(same.info.id).filter(|key| !self.is_of_plan(key.child));
         let outside: Vec<String> = outside.filter_map(|key| self.referred(key)).collect();
         let any = if outside.is_empty() { "false".to_owned() } else { format!("({})", outside.join(" OR ")) };
-        let check = format!("SELECT count(*) FROM {table} t WHERE {RANGE} AND {LOCKED} AND {any}");
+        let check = format!("SELECT count(*) FROM {table} t WHERE {range} AND {LOCKED} AND {any}");
         Guard { lock, check }
     }
 
     fn delete(&self, same: &TableSteps<'a>) -> String {
         let mut writer = bound();
-        let mut conditions = vec![RANGE.to_owned()];
+        let mut conditions = vec![in_range("t")];
         if self.needs_lock(same.info.id) {
             conditions.push(LOCKED.to_owned());
         }
@@ -157,14 +165,11 @@ impl<'a> Paging<'_, 'a> {
         let inside = looked_up(&link.rows, "p", &KeySource::Bound, &mut writer);
         let keys: BTreeSet<String> = link.pairs.iter().map(|pair| pair.parent.to_string()).collect();
         let on: BTreeSet<String> = rest.first_columns().collect();
-        let columns = |of: &str, columns: &BTreeSet<String>| {
-            columns.iter().map(|column| format!("{of}.{column}")).collect::<Vec<_>>().join(", ")
-        };
-        let both = keys.union(&on).cloned().collect();
         let parents = format!(
-            "SELECT {} FROM {} p WHERE p.ctid >= $2::text::tid AND p.ctid < $3::text::tid AND {inside} FOR SHARE",
-            columns("p", &both),
-            link.table
+            "SELECT {} FROM {} p WHERE {} AND {inside} FOR SHARE",
+            listed("p", keys.union(&on)),
+            link.table,
+            in_range("p")
         );
         let (locked, theirs) = if rest.links.is_empty() {
             (String::new(), String::new())
@@ -185,7 +190,7 @@ impl<'a> Paging<'_, 'a> {
              (SELECT t.tableoid AS o, t.ctid AS c FROM {table} t WHERE {found} OFFSET 0) r LIMIT $4), \
              d AS (DELETE FROM {table} t WHERE t.ctid = ANY (ARRAY(SELECT r.c FROM r)) AND {} AND {again} RETURNING 1) \
              SELECT (SELECT count(*) FROM d), 0::bigint, (SELECT count(*) FROM r) >= $4",
-            columns("c", &keys),
+            listed("c", &keys),
             found_in("t.tableoid, t.ctid", "r.o, r.c", "r"),
         )
     }
@@ -295,8 +300,7 @@ impl Path {
     /// of `source` belongs to one of them. `FOR SHARE` keeps a parent from moving to another organization before COMMIT.
     fn locked(&self, source: &str, name: &str, writer: &mut Writer) -> (String, String) {
         let columns: Vec<String> = self.first_columns().collect();
-        let listed = |of: &str| columns.iter().map(|c| format!("{of}.{c}")).collect::<Vec<_>>().join(", ");
-        let mut from = format!("(SELECT DISTINCT {} FROM {source}) p0", listed(source));
+        let mut from = format!("(SELECT DISTINCT {} FROM {source}) p0", listed(source, &columns));
         for (i, link) in self.links.iter().enumerate() {
             let joined = RowSet::Through(vec![link.clone()]).joined(&format!("p{i}"), "p").unwrap_or_default();
             let (selected, last) = if let Some(next) = self.links.get(i + 1) {
@@ -312,7 +316,8 @@ impl Path {
                 i + 1
             )]);
         }
-        (format!("SELECT {} FROM {from}", listed("p0")), found_in(&listed(source), &listed(name), name))
+        let found = found_in(&listed(source, &columns), &listed(name, &columns), name);
+        (format!("SELECT {} FROM {from}", listed("p0", &columns)), found)
     }
 }
 
