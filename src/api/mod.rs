@@ -21,6 +21,10 @@ pub const GROUP: &str = "organization-operator.io";
 /// as the API server requires.
 pub const FINALIZER: &str = "organization-operator.io/cascade";
 
+/// Annotation by which a person confirms a deletion that a guard rail holds back. Its value is the object's uid, so it cannot
+/// confirm the deletion of an object that is created later under the same name.
+pub const CONFIRM_DELETION: &str = "organization-operator.io/confirm-deletion";
+
 /// Field manager of everything that the operator applies; also the controller name in Events.
 pub const FIELD_MANAGER: &str = "organization-operator";
 
