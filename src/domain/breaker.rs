@@ -53,6 +53,12 @@ impl Limit {
         counted.deletions > u64::from(self.deletions) && counted.deletions.saturating_mul(SHARE) >= counted.objects
     }
 
+    /// With fewer other deletions than this, however close together, there are not too many among so many objects.
+    #[must_use]
+    pub fn fewest_others(self, objects: u64) -> u64 {
+        u64::from(self.deletions).max(objects.saturating_sub(1) / SHARE)
+    }
+
     /// The deletions that began at once with one that was requested at `own`, if they are too many. All stretches of time count
     /// that contain `own`, so waiting does not make them fewer.
     #[must_use]
@@ -65,8 +71,7 @@ impl Limit {
         let mut worst: Option<Counted> = None;
         let (mut end, mut erased) = (0, 0);
         for (start, (first, gone)) in begun.iter().enumerate().take_while(|(_, (first, _))| *first <= own) {
-            while let Some((next, gone)) = begun.get(end).filter(|(next, _)| next.duration_since(*first) <= self.time()) {
-                debug_assert!(next >= first, "sorted");
+            while let Some((_, gone)) = begun.get(end).filter(|(next, _)| next.duration_since(*first) <= self.time()) {
                 (end, erased) = (end + 1, erased + gone);
             }
             let counted = Counted { deletions: number(end - start), objects: others.objects + erased };
@@ -184,6 +189,8 @@ mod tests {
                 .max();
             let found = limit.tripped(at(0), &others).map(|counted| counted.deletions);
             assert_eq!(found, expected, "case {case}: {limit:?} {others:?}");
+            let count = number(others.terminating.len() + others.erased.len());
+            assert!(found.is_none() || count >= limit.fewest_others(objects), "case {case}: {limit:?} {others:?}");
         }
     }
 
