@@ -160,7 +160,11 @@ impl Metrics {
             metrics.oldest.clone(),
         );
         registry.register("unfinished_deletions", "Terminating objects", metrics.unfinished.clone());
-        registry.register("suspended_objects", "Objects with spec.suspend, live or terminating", metrics.suspended.clone());
+        registry.register(
+            "suspended_objects",
+            "Objects with spec.suspend, live or terminating",
+            metrics.suspended.clone(),
+        );
         registry.register(
             "deletions_held",
             "Terminating objects that wait until a person confirms the deletion or lifts the suspension, by reason",

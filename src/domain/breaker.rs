@@ -149,8 +149,20 @@ mod tests {
             ("longer before", every(0, -601, 10), none(), 11, None),
             ("ten minutes after", every(0, 600, 10), none(), 11, Some((11, 11))),
             ("longer after", every(0, 601, 10), none(), 11, None),
-            ("half before, half after, not within ten minutes", [every(0, -400, 5), every(0, 400, 5)].concat(), none(), 11, None),
-            ("half before, half after, within ten minutes", [every(0, -300, 5), every(0, 300, 5)].concat(), none(), 11, Some((11, 11))),
+            (
+                "half before, half after, not within ten minutes",
+                [every(0, -400, 5), every(0, 400, 5)].concat(),
+                none(),
+                11,
+                None,
+            ),
+            (
+                "half before, half after, within ten minutes",
+                [every(0, -300, 5), every(0, 300, 5)].concat(),
+                none(),
+                11,
+                Some((11, 11)),
+            ),
             ("the worst of several", [every(0, -590, 12), every(0, 10, 14)].concat(), none(), 27, Some((27, 27))),
             ("a trickle that is slow enough", none(), every(-61, -61, 100), 5, None),
             ("a trickle that is not", none(), every(-59, -59, 100), 5, Some((11, 15))),
@@ -199,7 +211,9 @@ mod tests {
         let failure = breaker_tripped(&example(), LIMIT, Counted { deletions: 30, objects: 40 });
         assert!(failure.what().starts_with("30 deletions of 40 objects began within 10 minutes"), "{}", failure.what());
         let remedy = failure.remedy.expect("a remedy");
-        for part in ["acme --overwrite organization-operator.io/confirm-deletion=u;", "\"Retain\"", "organization confirm"] {
+        for part in
+            ["acme --overwrite organization-operator.io/confirm-deletion=u;", "\"Retain\"", "organization confirm"]
+        {
             assert!(remedy.contains(part), "{part} is missing: {remedy}");
         }
     }

@@ -85,7 +85,6 @@ pub fn begins(object: &Organization, subject: &Subject, message: &str) -> Option
         status.conditions.iter().any(|c| c.type_ == kind && c.reason == condition::SUSPENDED)
     };
     let shown = object.status.as_ref().is_some_and(conditions);
-    (!shown).then(|| {
-        Announcement::once(severity, condition::SUSPENDED, action, message).per_generation(subject.generation)
-    })
+    (!shown)
+        .then(|| Announcement::once(severity, condition::SUSPENDED, action, message).per_generation(subject.generation))
 }

@@ -33,12 +33,7 @@ pub(super) async fn let_pass(removal: &Removal<'_>) -> Result<(), Failure> {
 ///
 /// The cache is read before the ledger: an object leaves the cache after the ledger has its deletion, so none is in neither.
 /// What a watch that lags has not sent yet is missing, but the ledger has all that has erased: it stops the rest.
-async fn others(
-    context: &Context,
-    subject: &Subject,
-    own: Timestamp,
-    limit: Limit,
-) -> Result<Option<Others>, Failure> {
+async fn others(context: &Context, subject: &Subject, own: Timestamp, limit: Limit) -> Result<Option<Others>, Failure> {
     let (from, to) = (own - limit.time(), own + limit.time());
     let objects = context.store.len();
     let mut terminating = context.store.state_filter(|object| {
