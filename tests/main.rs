@@ -72,6 +72,8 @@ fn main() -> ExitCode {
     let tests = [
         activation::tests(),
         admission::tests(),
+        admission::expired::tests(),
+        admission::warning::tests(),
         batched::tests(),
         benchmarks::tests(),
         blocked::tests(),
