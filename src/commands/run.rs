@@ -21,7 +21,7 @@ use crate::cluster::{Cluster, chain};
 use crate::config::{Config, ConfigError};
 use crate::controller::{self, Inputs, PlanCache, Settings};
 use crate::db::Database;
-use crate::metrics::Metrics;
+use crate::metrics::{Connections, Metrics};
 use crate::pace::Pace;
 use crate::server;
 use crate::telemetry::{self, LogFormat};
@@ -63,12 +63,13 @@ impl Run {
             .map_err(|e| CommandError(format!("cannot listen on {}: {e}", self.listen)))?;
         let address = listener.local_addr().map_err(|e| CommandError(e.to_string()))?;
         let metrics = Arc::new(Metrics::new());
+        metrics.follow_connections(connections(&database, config.database.max_connections));
         let (mut signals, stop) = signals::stop()?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), database = self.database, %address, "starting");
         let mut serving =
             Background::spawn("HTTP server", stop.clone(), serve(listener, metrics.clone(), stop.clone()));
 
-        let client = client(metrics.clone()).await?;
+        let client = client(&metrics).await?;
         let mut stopping = stop.clone();
         let work = Box::pin(operate(&config, self.database, client, database.clone(), metrics, stop.clone()));
         tokio::select! {
@@ -91,6 +92,15 @@ impl Run {
 async fn serve(listener: TcpListener, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) {
     if let Err(e) = server::serve(listener, metrics, stop).await {
         tracing::warn!(error = %e, "the HTTP server failed");
+    }
+}
+
+/// Counts the connections to the database.
+fn connections(database: &Arc<Database>, max: u32) -> impl Fn() -> Connections + Send + 'static {
+    let database = database.clone();
+    move || {
+        let (in_use, idle) = database.connections();
+        Connections { in_use, idle, max }
     }
 }
 
@@ -146,22 +156,18 @@ fn pace(config: &Config) -> Result<Pace, CommandError> {
     config.cascade.batch.pace.checked().map_err(|problems| ConfigError::Invalid(problems).into())
 }
 
-/// A client that counts its requests.
-async fn client(metrics: Arc<Metrics>) -> Result<Client, CommandError> {
+/// A client that counts and times its requests.
+async fn client(metrics: &Metrics) -> Result<Client, CommandError> {
     let config = kube::Config::infer().await.map_err(|e| {
         CommandError(format!(
             "cannot connect to the API server: {}; set KUBECONFIG, or run the operator in a cluster",
             chain(&e)
         ))
     })?;
-    let counting = tower::util::MapRequestLayer::new(move |request: axum::http::Request<_>| {
-        metrics.api_call(request.method().as_str());
-        request
-    });
     let client = ClientBuilder::try_from(config)
         .map_err(|e| CommandError(format!("the API server's address or certificate cannot be used: {}", chain(&e))))?
         .with_layer(&TimeoutLayer::new(API_LIMIT))
-        .with_layer(&counting)
+        .with_layer(&metrics.metered())
         .build();
     Ok(client)
 }

@@ -33,6 +33,8 @@ use tokio::sync::watch as signal;
 
 use crate::background::{Background, Lost};
 use crate::cluster::chain;
+use crate::metrics::Unfinished;
+use cached::Cached;
 use context::Context;
 use drift::DriftPoller;
 use index::Index;
@@ -64,7 +66,11 @@ pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) -> Result<(),
     let terminating = store.clone();
     metrics.follow(move || {
         let objects = terminating.state_filter(|o| o.meta().deletion_timestamp.is_some());
-        objects.iter().filter_map(|o| o.meta().deletion_timestamp.as_ref().map(|t| t.0)).collect()
+        let unfinished = |o: &Arc<Cached>| {
+            let began = o.meta().deletion_timestamp.as_ref()?.0;
+            Some(Unfinished { began, blocked: o.error() })
+        };
+        objects.iter().filter_map(unfinished).collect()
     });
     let (requeue, requeued) = futures::channel::mpsc::unbounded();
     let large = settings.batch.places();

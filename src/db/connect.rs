@@ -107,6 +107,14 @@ impl Database {
         })
     }
 
+    /// Connections that are in use or being made, and those that nothing uses.
+    #[must_use]
+    pub fn connections(&self) -> (u32, u32) {
+        let (in_use, idle) = self.pool.counted();
+        let beside = u32::from(self.extra.available_permits() == 0);
+        (in_use + beside, idle)
+    }
+
     /// Reads the URL again. Returns whether it changed; new connections then use the new one.
     ///
     /// # Errors
