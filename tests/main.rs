@@ -29,6 +29,7 @@ mod handover;
 mod lagging_watch;
 mod layering;
 mod lifecycle;
+mod monitoring;
 mod needs;
 mod nobodys_rows;
 mod pace;
@@ -95,6 +96,7 @@ fn main() -> ExitCode {
         lagging_watch::tests(),
         layering::tests(),
         lifecycle::tests(),
+        monitoring::tests(),
         needs::tests(),
         nobodys_rows::tests(),
         pace::tests(),

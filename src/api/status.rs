@@ -178,7 +178,9 @@ impl DeletionProgress {
 }
 
 /// How a deletion ended. The same word is the reason of the Event and the outcome in the ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema, EnumString, IntoStaticStr, VariantArray)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema, EnumString, IntoStaticStr, VariantArray,
+)]
 pub enum Outcome {
     /// The organization and all its data are gone.
     Erased,

@@ -190,6 +190,11 @@ impl Operator {
         Some((status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()))
     }
 
+    /// Host and port of its HTTP server.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// The text of /metrics.
     pub async fn metrics(&self) -> String {
         self.fetch("/metrics").await.expect("the operator answers").1
