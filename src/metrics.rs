@@ -189,12 +189,12 @@ impl Metrics {
     /// Shows counters before they count: Prometheus sees no increase in one that begins at 1.
     fn zero(&self) {
         for outcome in Outcome::ALL {
-            self.deletions.get_or_create(&OutcomeLabel { outcome: outcome.as_str(), reason: "" });
+            drop(self.deletions.get_or_create(&OutcomeLabel { outcome: outcome.as_str(), reason: "" }));
         }
         for reason in Reason::ALL {
             let reason = reason.as_str();
-            self.deletions.get_or_create(&OutcomeLabel { outcome: "Blocked", reason });
-            self.failures.get_or_create(&ReasonLabel { reason });
+            drop(self.deletions.get_or_create(&OutcomeLabel { outcome: "Blocked", reason }));
+            drop(self.failures.get_or_create(&ReasonLabel { reason }));
         }
     }
 
@@ -341,9 +341,9 @@ mod tests {
         let since = Timestamp::UNIX_EPOCH;
         let waiting_for = Some(WaitingFor::Unreadable);
         metrics.pages("acme", Some((&Progress { rows: 7, estimated: 90, since, waiting_for }, None)));
-        metrics.plan_fault.get_or_create(&ReasonLabel { reason: "r" });
-        metrics.rows.get_or_create(&EntityLabel { entity: "users".to_owned() });
-        metrics.findings.get_or_create(&FindingLabel { kind: "k", severity: "s" });
+        drop(metrics.plan_fault.get_or_create(&ReasonLabel { reason: "r" }));
+        drop(metrics.rows.get_or_create(&EntityLabel { entity: "users".to_owned() }));
+        drop(metrics.findings.get_or_create(&FindingLabel { kind: "k", severity: "s" }));
         let shown = text(&metrics);
         let types = shown.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
         let names = types.map(|(name, kind)| match kind {
