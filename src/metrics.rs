@@ -7,7 +7,6 @@ mod requests;
 pub use database::Connections;
 pub use requests::Metered;
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -37,17 +36,20 @@ const REVISION: &str = match option_env!("REVISION") {
     _ => "unknown",
 };
 
-/// A deletion that is not completed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Unfinished {
-    /// When the deletion of the object was requested.
-    pub(crate) began: Timestamp,
-    /// What blocks it, if something does.
-    pub(crate) blocked: Option<Reason>,
+/// What the objects say at the moment.
+#[derive(Debug, Default)]
+pub(crate) struct Objects {
+    /// When the deletions began that are not completed.
+    pub(crate) began: Vec<Timestamp>,
+    /// What blocks those of them that are blocked.
+    pub(crate) blocked: Vec<Reason>,
+    /// How many objects are suspended.
+    pub(crate) suspended: usize,
+    /// How many deletions a guard rail holds back, by reason.
+    pub(crate) held: Vec<(&'static str, usize)>,
 }
 
-/// Returns the deletions that are not completed.
-type Deletions = dyn Fn() -> Vec<Unfinished> + Send;
+type Follow = dyn Fn() -> Objects + Send;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OutcomeLabel {
@@ -84,6 +86,8 @@ pub struct Metrics {
     oldest: Gauge<f64, AtomicU64>,
     unfinished: Gauge<i64, AtomicI64>,
     blocked_now: Family<ReasonLabel, Gauge>,
+    suspended: Gauge<i64, AtomicI64>,
+    held: Family<ReasonLabel, Gauge>,
     partly_erased: Gauge<i64, AtomicI64>,
     plan_fault: Family<ReasonLabel, Gauge>,
     findings: Family<FindingLabel, Gauge>,
@@ -92,7 +96,7 @@ pub struct Metrics {
     pub unreadable: Counter,
     database: DatabaseMetrics,
     compiled: AtomicBool,
-    terminating: Mutex<Option<Box<Deletions>>>,
+    objects: Mutex<Option<Box<Follow>>>,
 }
 
 impl Default for Metrics {
@@ -118,6 +122,8 @@ impl Metrics {
             oldest: Gauge::default(),
             unfinished: Gauge::default(),
             blocked_now: Family::default(),
+            suspended: Gauge::default(),
+            held: Family::default(),
             partly_erased: Gauge::default(),
             plan_fault: Family::default(),
             findings: Family::default(),
@@ -125,7 +131,7 @@ impl Metrics {
             unreadable: Counter::default(),
             database: DatabaseMetrics::default(),
             compiled: AtomicBool::new(false),
-            terminating: Mutex::new(None),
+            objects: Mutex::new(None),
             registry: Registry::default(),
         };
         registry.register(
@@ -153,6 +159,16 @@ impl Metrics {
             metrics.oldest.clone(),
         );
         registry.register("unfinished_deletions", "Terminating objects", metrics.unfinished.clone());
+        registry.register(
+            "suspended_objects",
+            "Objects with spec.suspend, live or terminating",
+            metrics.suspended.clone(),
+        );
+        registry.register(
+            "deletions_held",
+            "Terminating objects that wait until a person confirms the deletion or lifts the suspension, by reason",
+            metrics.held.clone(),
+        );
         registry.register(
             "blocked_deletions",
             "Terminating objects whose deletion is blocked, by reason",
@@ -203,9 +219,9 @@ impl Metrics {
         self.pages.show(object, shown);
     }
 
-    /// Sets where `encode` finds the deletions that are not completed.
-    pub(crate) fn follow(&self, terminating: impl Fn() -> Vec<Unfinished> + Send + 'static) {
-        *self.terminating.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(terminating));
+    /// Sets where `encode` finds what the objects say.
+    pub(crate) fn follow(&self, objects: impl Fn() -> Objects + Send + 'static) {
+        *self.objects.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(objects));
     }
 
     /// Sets where `encode` finds how many connections to the database there are.
@@ -303,18 +319,19 @@ impl Metrics {
     /// # Errors
     /// Fails only if the text cannot be written.
     pub fn encode(&self, now: Timestamp) -> Result<String, std::fmt::Error> {
-        let terminating = self.terminating.lock().unwrap_or_else(PoisonError::into_inner);
-        let unfinished = terminating.as_ref().map(|deletions| deletions()).unwrap_or_default();
-        drop(terminating);
-        let age = |deletion: &Unfinished| now.duration_since(deletion.began).as_secs_f64();
-        self.oldest.set(unfinished.iter().map(age).fold(0.0, f64::max));
-        self.unfinished.set(i64::try_from(unfinished.len()).unwrap_or(i64::MAX));
-        let mut blocked: BTreeMap<Reason, i64> = Reason::ALL.iter().map(|reason| (*reason, 0)).collect();
-        for reason in unfinished.iter().filter_map(|deletion| deletion.blocked) {
-            *blocked.entry(reason).or_default() += 1;
+        let objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|objects| objects());
+        let Objects { began, blocked, suspended, held } = objects.unwrap_or_default();
+        let ages: Vec<f64> = began.iter().map(|began| now.duration_since(*began).as_secs_f64()).collect();
+        let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        self.suspended.set(number(suspended));
+        for (reason, count) in held {
+            self.held.get_or_create(&ReasonLabel { reason }).set(number(count));
         }
-        for (reason, number) in blocked {
-            self.blocked_now.get_or_create(&ReasonLabel { reason: reason.as_str() }).set(number);
+        self.oldest.set(ages.iter().copied().fold(0.0, f64::max));
+        self.unfinished.set(number(ages.len()));
+        for reason in Reason::ALL {
+            let count = blocked.iter().filter(|blocks| *blocks == reason).count();
+            self.blocked_now.get_or_create(&ReasonLabel { reason: reason.as_str() }).set(number(count));
         }
         self.database.count();
         let mut text = String::new();
@@ -341,6 +358,7 @@ mod tests {
         let since = Timestamp::UNIX_EPOCH;
         let waiting_for = Some(WaitingFor::Unreadable);
         metrics.pages("acme", Some((&Progress { rows: 7, estimated: 90, since, waiting_for }, None)));
+        metrics.follow(|| Objects { held: vec![("Suspended", 1)], ..Objects::default() });
         drop(metrics.plan_fault.get_or_create(&ReasonLabel { reason: "r" }));
         drop(metrics.rows.get_or_create(&EntityLabel { entity: "users".to_owned() }));
         drop(metrics.findings.get_or_create(&FindingLabel { kind: "k", severity: "s" }));
@@ -372,13 +390,17 @@ mod tests {
             format!("organization_operator_blocked_deletions{{reason=\"{reason}\"}} {number}\n")
         };
         assert!(text(&metrics).contains(&line("ForeignKeyViolation", 0)), "an alert needs a number");
-        let began = Timestamp::UNIX_EPOCH;
-        let some = [Some(Reason::ForeignKeyViolation), None, Some(Reason::ForeignKeyViolation)];
-        metrics.follow(move || some.map(|blocked| Unfinished { began, blocked }).to_vec());
+        metrics.follow(|| Objects {
+            began: vec![Timestamp::UNIX_EPOCH; 3],
+            blocked: vec![Reason::ForeignKeyViolation; 2],
+            suspended: 4,
+            held: vec![("Suspended", 1)],
+        });
         let shown = text(&metrics);
         assert!(shown.contains(&line("ForeignKeyViolation", 2)) && shown.contains(&line("LockTimeout", 0)), "{shown}");
         assert!(shown.contains("organization_operator_unfinished_deletions 3\n"), "{shown}");
-        metrics.follow(Vec::new);
+        assert!(shown.contains("suspended_objects 4\n") && shown.contains("held{reason=\"Suspended\"} 1\n"), "{shown}");
+        metrics.follow(Objects::default);
         assert!(text(&metrics).contains(&line("ForeignKeyViolation", 0)));
     }
 
