@@ -2,6 +2,7 @@
 
 mod batch;
 mod cascade;
+mod election;
 mod retry;
 
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use crate::db::{Settings, UrlSource};
 
 pub use batch::{BatchConfig, PaceConfig, Unpageable};
 pub use cascade::Cascade;
+pub use election::{ElectionConfig, ElectionTimes};
 pub use retry::{Bounds, RetryBounds};
 
 /// Connections for the regular query of all organizations, and for queries about locks.
@@ -41,6 +43,8 @@ pub struct Config {
     pub drain_seconds: u64,
     /// Bounds of the retries.
     pub retry: RetryBounds,
+    /// How the replicas elect their leader.
+    pub leader_election: ElectionConfig,
     /// The plan of the cascade, and how large tenants are deleted.
     pub cascade: Cascade,
 }
@@ -97,6 +101,7 @@ impl Default for Config {
             handover_seconds: 10,
             drain_seconds: 5,
             retry: RetryBounds::default(),
+            leader_election: ElectionConfig::default(),
             cascade: Cascade::default(),
         }
     }
@@ -150,6 +155,7 @@ impl Config {
     fn validate(&self) -> Result<(), ConfigError> {
         let mut problems = self.cascade.plan.validate().err().unwrap_or_default();
         problems.extend(self.cascade.batch.problems());
+        problems.extend(self.leader_election.problems());
         let database = &self.database;
         let mut at_least_one = |field: &str, value: u64| {
             if value == 0 {
