@@ -95,6 +95,9 @@ pub struct Metrics {
     /// Events about objects that could not be read.
     pub unreadable: Counter,
     database: DatabaseMetrics,
+    leader: Gauge,
+    /// Whether the Lease could be read. True also where there is no election.
+    elects: AtomicBool,
     compiled: AtomicBool,
     objects: Mutex<Option<Box<Follow>>>,
 }
@@ -130,6 +133,8 @@ impl Metrics {
             pages: PageMetrics::default(),
             unreadable: Counter::default(),
             database: DatabaseMetrics::default(),
+            leader: Gauge::default(),
+            elects: AtomicBool::new(true),
             compiled: AtomicBool::new(false),
             objects: Mutex::new(None),
             registry: Registry::default(),
@@ -188,6 +193,11 @@ impl Metrics {
             "findings",
             "What `organization-operator check` finds in the schema, by kind and severity (Blocks, Warning)",
             metrics.findings.clone(),
+        );
+        registry.register(
+            "leader",
+            "1 if this replica leads, or if there is no election; 0 if it stands by",
+            metrics.leader.clone(),
         );
         metrics.pages.register(&mut registry);
         metrics.database.register(&mut registry);
@@ -261,6 +271,21 @@ impl Metrics {
         }
     }
 
+    /// Records whether this replica leads.
+    pub fn leads(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+    }
+
+    /// Records whether the Lease could be read.
+    pub fn lease_seen(&self, seen: bool) {
+        self.elects.store(seen, Ordering::Relaxed);
+    }
+
+    /// Records whether a plan could be used, for a replica that stands by: what is wrong with it is the leader's to say.
+    pub fn plan_usable(&self, usable: bool) {
+        self.compiled.store(usable, Ordering::Relaxed);
+    }
+
     /// Records of how many organizations a deletion has erased a part whose object is gone.
     pub fn partly_erased(&self, organizations: usize) {
         self.partly_erased.set(i64::try_from(organizations).unwrap_or(i64::MAX));
@@ -300,11 +325,15 @@ impl Metrics {
         }
     }
 
-    /// Whether the database answers and the plan can be used.
+    /// Whether this replica can lead: the API server lets it take part in the election, the database answers, and the plan can
+    /// be used.
     ///
     /// # Errors
     /// Fails with a sentence that says what is missing.
     pub fn ready(&self) -> Result<(), &'static str> {
+        if !self.elects.load(Ordering::Relaxed) {
+            return Err("the Lease of the leader cannot be read; see the log");
+        }
         if !self.database.answers() {
             return Err("the database does not answer; see the log");
         }
