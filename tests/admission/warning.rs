@@ -65,7 +65,7 @@ async fn kubectl_prints_what_a_deletion_will_do(world: Arc<World>) {
         "{} rows in all (users: {}), counted {}, id {}.",
         scene.total(&scene.key(1)).await - 1,
         3,
-        inventory.observed_time.expect("a time").0.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        inventory.observed_time.as_ref().expect("a time").0.strftime("%Y-%m-%dT%H:%M:%SZ"),
         scene.key(1)
     );
     let (acme, hooli, initech, globex) =
@@ -78,6 +78,11 @@ async fn kubectl_prints_what_a_deletion_will_do(world: Arc<World>) {
             keep(&acme)
         )
     );
+    // The documentation shows a real one.
+    let docs = std::fs::read_to_string(path("docs/organization.md")).expect("the documentation");
+    let counted = inventory.observed_time.as_ref().expect("a time").0.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let shown = warned(&scene, &acme).await.replace(&acme, "acme").replace(&counted, "2026-11-29T01:00:00Z");
+    assert!(docs.contains(&format!("{BEGINS}{shown}\n")), "{shown}");
     let text = warned(&scene, &hooli).await;
     assert!(text.starts_with(&format!("this erases {hooli} permanently in 7 d: ")), "{text}");
     assert!(
