@@ -137,11 +137,16 @@ async fn each_alert_says_what_to_do_and_leads_to_an_entry(_: Arc<World>) {
 }
 
 async fn the_component_fits_what_it_is_put_beside(world: Arc<World>) {
-    let directory = tempfile::tempdir_in(path("target")).expect("a directory");
-    let overlay = json!({
-        "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
-        "resources": ["../../deploy/base"], "components": ["../../deploy/components/monitoring"],
-    });
+    let directory = tempfile::tempdir().expect("a directory");
+    // kustomize takes no absolute paths.
+    let up = "../".repeat(directory.path().canonicalize().expect("a path").components().count() - 1);
+    let from_here = |file: &str| format!("{up}{}", path(file).trim_start_matches('/'));
+    // The overlay of the documentation.
+    let docs = read("docs/monitoring.md");
+    let shown = docs.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an overlay");
+    let mut overlay = yaml(shown);
+    overlay["resources"] = json!([from_here("deploy/base")]);
+    overlay["components"] = json!([from_here(COMPONENT)]);
     std::fs::write(directory.path().join("kustomization.yaml"), overlay.to_string()).expect("a file");
     let built = world.ok(&["kustomize", &directory.path().to_string_lossy()]).await.stdout;
     let built = String::from_utf8(built).expect("text");
@@ -166,7 +171,16 @@ async fn the_component_fits_what_it_is_put_beside(world: Arc<World>) {
     // The alerts that everything is down name this job.
     let down = alerts().into_iter().find(|alert| alert["alert"] == "OrganizationOperatorDown").expect("the alert");
     assert!(text(&down, "expr").contains(&format!("up{{job=\"{JOB}\"}}")));
-    assert_eq!(of("PrometheusRule", "organization-operator")["spec"], rule_file());
+    let rule = of("PrometheusRule", "organization-operator");
+    assert_eq!(
+        (&monitor["metadata"]["labels"]["release"], &rule["metadata"]["labels"]["release"]),
+        (&json!("prometheus"), &json!("prometheus"))
+    );
+    let mut rules = rule_file();
+    let overdue = rules["groups"][0]["rules"].as_array_mut().expect("rules").iter_mut();
+    let overdue = overdue.filter(|rule| rule["alert"] == "OrganizationDeletionOverdue");
+    overdue.for_each(|rule| rule["expr"] = json!(text(rule, "expr").replace("> 8 *", "> 31 *")));
+    assert_eq!(rule["spec"], rules, "the documentation raises the limit of one alert");
 }
 
 /// An operator with a deletion that is blocked and one that goes in pages, so that it shows as much as it can.
