@@ -8,13 +8,14 @@ use crate::api::{Reason, condition};
 use crate::metrics::Objects;
 
 /// Why a deletion waits for a person who confirms it, or lifts its suspension.
-const REASONS: [&str; 3] = ["BreakerTripped", "StaleDeletion", condition::SUSPENDED];
+const REASONS: [Reason; 2] = [Reason::BreakerTripped, Reason::StaleDeletion];
 
 /// Counts the objects of the cache each time that it is called.
 pub(super) fn following(store: Store<Cached>) -> impl Fn() -> Objects + Send + 'static {
     move || {
         let counted = store.state_filter(|o| o.meta().deletion_timestamp.is_some() || o.suspended());
-        let mut objects = Objects { held: REASONS.map(|reason| (reason, 0)).to_vec(), ..Objects::default() };
+        let reasons = REASONS.map(Reason::as_str).into_iter().chain([condition::SUSPENDED]);
+        let mut objects = Objects { held: reasons.map(|reason| (reason, 0)).collect(), ..Objects::default() };
         for object in counted {
             objects.suspended += usize::from(object.suspended());
             let Some(deleted) = &object.meta().deletion_timestamp else { continue };
