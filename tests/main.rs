@@ -40,6 +40,7 @@ mod rbac;
 mod readme;
 mod refused;
 mod remedies;
+mod replicas;
 mod stuck_shapes;
 #[path = "../benches/suite/mod.rs"]
 mod suite;
@@ -122,6 +123,7 @@ fn main() -> ExitCode {
         readme::versions::tests(),
         refused::tests(),
         remedies::tests(),
+        replicas::all(),
         drain::tests(),
         stuck_shapes::tests(),
         undo::tests(),
