@@ -42,6 +42,7 @@ mod rbac;
 mod readme;
 mod refused;
 mod remedies;
+mod replicas;
 mod stuck_shapes;
 #[path = "../benches/suite/mod.rs"]
 mod suite;
@@ -128,6 +129,7 @@ fn main() -> ExitCode {
         readme::versions::tests(),
         refused::tests(),
         remedies::tests(),
+        replicas::all(),
         drain::tests(),
         stuck_shapes::tests(),
         undo::tests(),

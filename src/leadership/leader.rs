@@ -69,8 +69,8 @@ impl Leader {
     /// Stops acting, and then gives the Lease back, so that the next replica need not wait until it expires.
     pub async fn release(mut self) {
         if let Some(release) = self.release.take() {
-            // It fails if the renewals have ended.
-            drop(release.send(()));
+            // The renewals may have ended by themselves.
+            let _ = release.send(());
         }
         // Whatever became of it is logged.
         drop((&mut self.renewing).await);

@@ -23,7 +23,10 @@ impl LeaseSettings {
             return None;
         };
         let given = namespace.map(str::trim).filter(|namespace| !namespace.is_empty()).map(str::to_owned);
-        let Some(namespace) = given.or_else(|| own_namespace(Path::new(NAMESPACE_FILE))) else {
+        // With a kubeconfig it talks to another cluster than that of its pod, or as somebody else.
+        let in_pod = std::env::var_os("KUBECONFIG").is_none();
+        let own = || in_pod.then(|| own_namespace(Path::new(NAMESPACE_FILE))).flatten();
+        let Some(namespace) = given.or_else(own) else {
             tracing::info!(
                 "this process leads without an election: it runs outside a cluster, and --lease-namespace is not set"
             );
