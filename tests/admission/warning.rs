@@ -18,8 +18,7 @@ const BEGINS: &str = "Warning: Validation failed for ValidatingAdmissionPolicy '
 const KEPT: usize = 256;
 const ID: &str = "00000000-0000-4000-8000-0000000000ff";
 /// What is shown if an expression fails.
-const FALLBACK: &str =
-    "what this deletion does to the data depends on spec.deletionPolicy; the object could not be read completely.";
+const FALLBACK: &str = "the object cannot be read completely; spec.deletionPolicy decides what this deletion does to the data (Delete erases it permanently).";
 
 /// Deletes with kubectl and insists on success. Returns the warnings of this policy, without their beginning.
 async fn deleted(world: &World, arguments: &[&str]) -> Vec<String> {
@@ -317,35 +316,31 @@ async fn an_object_that_nobody_can_read_is_not_denied_either(world: Arc<World>) 
     let file = scene.file("crd.json", &crd.to_string());
     scene.ok(&["replace", "-f", &file]).await;
 
+    let erasing = json!({"deletionPolicy": "Delete", "organizationId": "a"});
+    let erases = |field: &str, value: Value| {
+        let mut spec = erasing.clone();
+        spec[field] = value;
+        spec
+    };
+    let permanently = " permanently: its rows have not been counted yet";
     let shapes = [
         (Value::Null, Value::Null, "deletionPolicy is Retain: "),
-        (json!("text"), json!("text"), FALLBACK),
+        (json!("text"), json!("text"), "deletionPolicy is Retain: "),
         (json!([1]), json!([1]), FALLBACK),
         (json!({"deletionPolicy": 5}), Value::Null, "is 5, which this warning does not know"),
         (json!({"deletionPolicy": {"a": 1}}), Value::Null, FALLBACK),
         (json!({"deletionPolicy": "Archive"}), Value::Null, "is Archive, which this warning does not know"),
-        (json!({"deletionPolicy": "Delete", "organizationId": 7}), Value::Null, FALLBACK),
-        (
-            json!({"deletionPolicy": "Delete", "organizationId": "a", "recoveryWindowSeconds": "soon"}),
-            Value::Null,
-            FALLBACK,
-        ),
-        (json!({"deletionPolicy": "Delete", "organizationId": "a", "suspend": "yes"}), Value::Null, " permanently: "),
-        (json!({"deletionPolicy": "Delete", "organizationId": "a"}), json!("text"), FALLBACK),
-        (json!({"deletionPolicy": "Delete", "organizationId": "a"}), json!({"inventory": []}), FALLBACK),
-        (
-            json!({"deletionPolicy": "Delete", "organizationId": "a"}),
-            json!({"inventory": {"total": "many"}}),
-            "many rows in all",
-        ),
-        (json!({"deletionPolicy": "Delete", "organizationId": "a"}), json!({"inventory": {"total": {}}}), FALLBACK),
-        (
-            json!({"deletionPolicy": "Delete", "organizationId": "a"}),
-            json!({"conditions": [{"type": 1}, {"a": 2}, 3]}),
-            FALLBACK,
-        ),
-        (json!({"deletionPolicy": "Delete", "organizationId": "a"}), json!({"conditions": {"a": 1}}), ""),
-        (json!({"deletionPolicy": "Delete", "organizationId": "a"}), json!({"error": "text"}), FALLBACK),
+        (erases("organizationId", json!(7)), Value::Null, FALLBACK),
+        (erases("recoveryWindowSeconds", json!("soon")), Value::Null, FALLBACK),
+        (erases("suspend", json!("yes")), Value::Null, permanently),
+        (erasing.clone(), json!("text"), permanently),
+        (erasing.clone(), json!({"inventory": []}), FALLBACK),
+        (erasing.clone(), json!({"inventory": {"total": "many"}}), " permanently: many rows in all"),
+        (erasing.clone(), json!({"inventory": {"total": {}}}), FALLBACK),
+        (erasing.clone(), json!({"conditions": [{"type": 1}, {"a": 2}, 3]}), FALLBACK),
+        (erasing.clone(), json!({"conditions": {"a": 1}}), FALLBACK),
+        (erasing.clone(), json!({"error": "text"}), permanently),
+        (erasing.clone(), json!({"error": {"reason": {}}}), FALLBACK),
     ];
     for (number, (spec, status, text)) in shapes.into_iter().enumerate() {
         let name = format!("shape-{number}");
