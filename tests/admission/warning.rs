@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::*;
+use super::{Arc, ListParams, OURS, Org, Scene, Value, Variant, World, eventually, json, path, tests};
 
 tests![
     kubectl_prints_what_a_deletion_will_do,
@@ -130,10 +130,8 @@ async fn kubectl_prints_what_a_deletion_will_do(world: Arc<World>) {
     operator.stop().await;
 }
 
-/// Nobody serves these objects. Each shape is a spec, a status, and what is printed.
-async fn whatever_is_in_the_object_the_warning_fits_and_denies_nothing(world: Arc<World>) {
-    let scene = Scene::new(world, Variant::Platform).await;
-    let name = scene.name("acme");
+/// Shapes of an object that may be stored, with the name `name`: its spec, its status, and what the warning contains.
+fn shapes(name: &str) -> Vec<(Value, Value, String)> {
     let delete = |spec: Value| {
         let mut all = json!({"deletionPolicy": "Delete", "organizationId": ID});
         all.as_object_mut().expect("a spec").extend(spec.as_object().expect("a spec").clone());
@@ -141,10 +139,13 @@ async fn whatever_is_in_the_object_the_warning_fits_and_denies_nothing(world: Ar
     };
     let uncounted = format!("this erases {name} permanently: its rows have not been counted yet, id {ID}.");
     let window = |text: &str| format!("this erases {name} permanently in {text}: its rows have not been counted yet");
-    let failing = json!({"type": "DeletionReady", "status": "False", "reason": "ForeignKeyViolation", "message": "m", "lastTransitionTime": "2026-01-01T00:00:00Z"});
-    let ready = json!({"type": "DeletionReady", "status": "True", "reason": "PlanComplete", "message": "m", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+    let condition = |status: &str, reason: &str| {
+        let since = "2026-01-01T00:00:00Z";
+        json!({"type": "DeletionReady", "status": status, "reason": reason, "message": "m", "lastTransitionTime": since})
+    };
+    let (failing, ready) = (condition("False", "ForeignKeyViolation"), condition("True", "PlanComplete"));
     let entities = json!([{"entity": "users", "rows": 3}, {"entity": "flows", "rows": 10000, "capped": true}]);
-    let shapes: Vec<(Value, Value, String)> = vec![
+    vec![
         (delete(json!({})), Value::Null, uncounted.clone()),
         (delete(json!({})), json!({"observedGeneration": -1}), uncounted.clone()),
         (delete(json!({})), json!({"conditions": []}), uncounted.clone()),
@@ -198,27 +199,31 @@ async fn whatever_is_in_the_object_the_warning_fits_and_denies_nothing(world: Ar
             format!("id {}.", "\u{1F600}".repeat(255)),
         ),
         (delete(json!({"organizationId": r#"'"\ "#})), Value::Null, r#"id '"\ ."#.to_owned()),
-    ];
-    let mut sealed = BTreeSet::new();
-    for (spec, status, text) in shapes {
+    ]
+}
+
+/// Nobody serves these objects.
+async fn whatever_is_in_the_object_the_warning_fits_and_denies_nothing(world: Arc<World>) {
+    let scene = Scene::new(world, Variant::Platform).await;
+    let name = scene.name("acme");
+    let mut seen = BTreeSet::new();
+    for (spec, status, text) in shapes(&name) {
         scene.fresh(&name, spec.clone(), &status).await;
         let shown = warned(&scene, &name).await;
         assert!(shown.contains(&text), "{spec} {status}: {shown}");
-        sealed.insert(shown);
+        seen.insert(shown);
         scene.forget(&name).await;
     }
-    assert!(!sealed.iter().any(|text| text == FALLBACK), "{sealed:?}");
+    assert!(!seen.iter().any(|text| text == FALLBACK), "{seen:?}");
+    again_and_again(&scene).await;
+}
 
-    // The longest name, deleted for real, and again.
+/// The longest name, deleted for real, and again.
+async fn again_and_again(scene: &Scene) {
     let long = format!("{}.{}", "n".repeat(248 - scene.class.len()), scene.class);
-    scene
-        .fresh(
-            &long,
-            delete(json!({"recoveryWindowSeconds": 1})),
-            &json!({"inventory": {"total": i64::MAX, "users": 0}}),
-        )
-        .await;
-    assert!(warned(&scene, &long).await.ends_with(&keep(&long)));
+    let spec = json!({"organizationId": ID, "deletionPolicy": "Delete", "recoveryWindowSeconds": 1});
+    scene.fresh(&long, spec, &json!({"inventory": {"total": i64::MAX, "users": 0}})).await;
+    assert!(warned(scene, &long).await.ends_with(&keep(&long)));
     scene.ok(&["delete", "organization", &long, "--wait=false"]).await;
     let again = format!("{long} is already being deleted; another delete changes nothing.");
     for (deletion, rest) in [
@@ -280,7 +285,7 @@ async fn many_at_once_are_warned_about_and_none_is_denied(world: Arc<World>) {
     let all = deleted(&scene.world, &["organizations", "--all", "--dry-run=server"]).await;
     assert_eq!(all.len(), MANY, "{all:?}");
     assert!(
-        all.iter().all(|text| text.contains(" permanently: 12345 rows in all (users: 3)") && text.ends_with("'")),
+        all.iter().all(|text| text.contains(" permanently: 12345 rows in all (users: 3)") && text.ends_with('\'')),
         "{all:?}"
     );
     // One request: the API server shortens, and then leaves out.
