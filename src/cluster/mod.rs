@@ -1,9 +1,12 @@
 //! The API server. This is the only place that writes to it.
 
+mod confirm;
+mod create;
 mod event;
 mod failure;
 mod finalizer;
 pub mod follow;
+mod list;
 mod status;
 
 pub(crate) use failure::chain;

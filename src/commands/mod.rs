@@ -2,10 +2,14 @@
 
 #![expect(clippy::doc_markdown, reason = "--help prints the doc comments of arguments, where backticks disturb")]
 
+mod amounts;
 pub mod check;
 pub mod config;
 pub mod crd;
 pub mod error;
+mod file;
+pub mod import;
+pub mod kubeconfig;
 pub mod migrate;
 pub mod output;
 pub mod plan;
@@ -39,6 +43,7 @@ pub enum Command {
     Run(run::Run),
     Check(check::Check),
     Crd(crd::Crd),
+    Import(import::Import),
     Migrate(migrate::Migrate),
     Plan(plan::Plan),
     Rehearse(rehearse::Rehearse),
@@ -53,6 +58,7 @@ impl Cli {
     pub async fn execute(self) -> Result<ExitCode, CommandError> {
         let done = match self.command {
             Command::Check(command) => return Ok(exit_code(command.execute().await)),
+            Command::Import(command) => return Ok(exit_code(command.execute().await)),
             Command::Plan(command) => return Ok(exit_code(command.execute().await)),
             Command::Rehearse(command) => return Ok(exit_code(command.execute().await)),
             Command::Watch(command) => return Ok(exit_code(command.execute().await)),

@@ -1,6 +1,5 @@
 //! `organization-operator watch`.
 
-mod amounts;
 mod display;
 mod view;
 

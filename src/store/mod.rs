@@ -7,6 +7,7 @@ pub(crate) mod claim;
 mod deactivate;
 mod enforce;
 pub(crate) mod erasures;
+pub mod history;
 pub mod installation;
 pub(crate) mod ledger;
 pub mod migrations;
