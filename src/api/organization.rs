@@ -105,6 +105,7 @@ impl OrganizationSpec {
             state: None,
             recovery_window_seconds: 0,
             expiration_time: None,
+            suspend: false,
             database: database.to_owned(),
         }
     }

@@ -6,7 +6,7 @@ mod event;
 mod failure;
 mod finalizer;
 pub mod follow;
-mod list;
+pub mod list;
 mod status;
 
 pub(crate) use failure::chain;

@@ -5,9 +5,13 @@
 mod amounts;
 pub mod check;
 pub mod config;
+pub mod confirm;
 pub mod crd;
 pub mod error;
+pub mod explain;
 mod file;
+mod guard_rail;
+pub mod history;
 pub mod import;
 pub mod kubeconfig;
 pub mod migrate;
@@ -42,7 +46,10 @@ pub struct Cli {
 pub enum Command {
     Run(run::Run),
     Check(check::Check),
+    Confirm(confirm::Confirm),
     Crd(crd::Crd),
+    Explain(explain::Explain),
+    History(history::History),
     Import(import::Import),
     Migrate(migrate::Migrate),
     Plan(plan::Plan),
@@ -58,6 +65,9 @@ impl Cli {
     pub async fn execute(self) -> Result<ExitCode, CommandError> {
         let done = match self.command {
             Command::Check(command) => return Ok(exit_code(command.execute().await)),
+            Command::Confirm(command) => return Ok(exit_code(command.execute().await)),
+            Command::Explain(command) => return Ok(exit_code(command.execute().await)),
+            Command::History(command) => return Ok(exit_code(command.execute().await)),
             Command::Import(command) => return Ok(exit_code(command.execute().await)),
             Command::Plan(command) => return Ok(exit_code(command.execute().await)),
             Command::Rehearse(command) => return Ok(exit_code(command.execute().await)),
