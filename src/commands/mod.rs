@@ -4,6 +4,7 @@
 
 mod amounts;
 pub mod check;
+pub mod completion;
 pub mod config;
 pub mod confirm;
 pub mod crd;
@@ -17,6 +18,7 @@ pub mod kubeconfig;
 pub mod migrate;
 pub mod output;
 pub mod plan;
+pub mod program;
 pub mod rehearse;
 pub mod run;
 pub mod target;
@@ -24,9 +26,10 @@ pub mod watch;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches as _, Parser, Subcommand};
 
 use error::{CommandError, exit_code};
+use program::Program;
 
 /// Deletes, deactivates or retains the tenants of a workflow platform kept in PostgreSQL, as Organization objects say.
 ///
@@ -46,6 +49,9 @@ pub struct Cli {
 pub enum Command {
     Run(run::Run),
     Check(check::Check),
+    #[command(name = "__complete", hide = true)]
+    Complete(completion::Complete),
+    Completion(completion::Completion),
     Confirm(confirm::Confirm),
     Crd(crd::Crd),
     Explain(explain::Explain),
@@ -58,6 +64,14 @@ pub enum Command {
 }
 
 impl Cli {
+    /// The command line of this process, under the name by which it was called. Ends the process if it asks for help, or cannot be
+    /// understood.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let mut matches = Program::of_process().command().get_matches();
+        Self::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit())
+    }
+
     /// Runs the command.
     ///
     /// # Errors
@@ -73,6 +87,8 @@ impl Cli {
             Command::Rehearse(command) => return Ok(exit_code(command.execute().await)),
             Command::Watch(command) => return Ok(exit_code(command.execute().await)),
             Command::Run(command) => command.execute().await,
+            Command::Complete(command) => command.execute().await,
+            Command::Completion(command) => command.execute(Program::of_process()),
             Command::Crd(command) => command.execute(),
             Command::Migrate(command) => command.execute().await,
         };

@@ -97,11 +97,6 @@ impl Directory {
         Ok(())
     }
 
-    /// The path, for a person.
-    pub(super) fn shown(&self) -> String {
-        self.path.display().to_string()
-    }
-
     /// Whether a file that is no manifest of this object has the name that its manifest would have.
     pub(super) fn has_file(&self, name: &str) -> bool {
         self.files.contains(&file_of(name))
