@@ -182,3 +182,65 @@ async fn confirm(cluster: &Cluster, open: &[(Organization, Held)]) -> Result<Exi
     }
     Err(CommandError(failed.join("\n")))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api::Reason;
+
+    fn object(change: impl Fn(&mut Value)) -> Organization {
+        let mut object = json!({
+            "apiVersion": "organization-operator.io/v1alpha1", "kind": "Organization",
+            "metadata": {"name": "acme", "uid": "u", "deletionTimestamp": "2026-11-29T00:00:00Z"},
+            "spec": {"organizationId": "042", "deletionPolicy": "Delete", "database": "eu"},
+            "status": {
+                "claim": {"installation": "i", "organizationKey": "42"},
+                "inventory": {"total": 12_000, "entities": [{"entity": "users", "rows": 10_000, "capped": true}]},
+                "conditions": [{"type": "DeletionBlocked", "status": "True", "reason": "BreakerTripped", "message": "m",
+                    "lastTransitionTime": "2026-11-29T00:00:00Z"}],
+            },
+        });
+        change(&mut object);
+        serde_json::from_value(object).expect("an object")
+    }
+
+    #[test]
+    fn only_what_a_guard_rail_holds_back_can_be_confirmed() {
+        let confirmation = |uid: &str| json!({"organization-operator.io/confirm-deletion": uid});
+        let expected = Held { reason: Reason::BreakerTripped, confirmed: false };
+        assert_eq!(held(&object(|_| {})), Some(expected));
+        assert_eq!(held(&object(|o| o["metadata"]["annotations"] = confirmation("other"))), Some(expected));
+        let confirmed = held(&object(|o| o["metadata"]["annotations"] = confirmation("u")));
+        assert_eq!(confirmed, Some(Held { confirmed: true, ..expected }));
+        let stale = held(&object(|o| o["status"]["conditions"][0]["reason"] = json!("StaleDeletion")));
+        assert_eq!(stale, Some(Held { reason: Reason::StaleDeletion, ..expected }));
+        for (name, object) in [
+            ("live", object(|o| o["metadata"]["deletionTimestamp"] = json!(null))),
+            ("not blocked", object(|o| o["status"]["conditions"][0]["status"] = json!("False"))),
+            ("blocked otherwise", object(|o| o["status"]["conditions"][0]["reason"] = json!("LockTimeout"))),
+            ("another condition", object(|o| o["status"]["conditions"][0]["type"] = json!("Ready"))),
+            ("no status", object(|o| o["status"] = json!(null))),
+        ] {
+            assert_eq!(held(&object), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_person_sees_what_would_be_erased() {
+        let object = object(|_| {});
+        let held = held(&object).expect("held");
+        let now = "2026-11-29T01:30:00Z".parse().expect("a time");
+        let expected = "\
+NAME  ORGANIZATION  DATABASE  ROWS    DELETED         HELD BY
+acme            42  eu        12000+  1 h 30 min ago  BreakerTripped
+
+A confirmation ERASES this organization and all its data permanently. It cannot be undone.
+";
+        assert_eq!(shown(&[(object.clone(), held)], now), expected);
+        assert!(
+            shown(&[(object.clone(), held), (object, held)], now).contains("these organizations and all their data")
+        );
+    }
+}
