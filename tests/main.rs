@@ -25,6 +25,7 @@ mod expiration;
 mod failure_shapes;
 mod foreseen;
 mod gitops;
+mod guard_rails;
 mod handover;
 mod lagging_watch;
 mod layering;
@@ -89,6 +90,7 @@ fn main() -> ExitCode {
         protection::tests(),
         foreseen::tests(),
         gitops::tests(),
+        guard_rails::tests(),
         handover::tests(),
         lagging_watch::tests(),
         layering::tests(),

@@ -53,6 +53,12 @@ impl Limit {
         counted.deletions > u64::from(self.deletions) && counted.deletions.saturating_mul(SHARE) >= counted.objects
     }
 
+    /// With fewer other deletions than this, however close together, there are not too many among so many objects.
+    #[must_use]
+    pub fn fewest_others(self, objects: u64) -> u64 {
+        u64::from(self.deletions).max(objects.saturating_sub(1) / SHARE)
+    }
+
     /// The deletions that began at once with one that was requested at `own`, if they are too many. All stretches of time count
     /// that contain `own`, so waiting does not make them fewer.
     #[must_use]
@@ -65,8 +71,7 @@ impl Limit {
         let mut worst: Option<Counted> = None;
         let (mut end, mut erased) = (0, 0);
         for (start, (first, gone)) in begun.iter().enumerate().take_while(|(_, (first, _))| *first <= own) {
-            while let Some((next, gone)) = begun.get(end).filter(|(next, _)| next.duration_since(*first) <= self.time()) {
-                debug_assert!(next >= first, "sorted");
+            while let Some((_, gone)) = begun.get(end).filter(|(next, _)| next.duration_since(*first) <= self.time()) {
                 (end, erased) = (end + 1, erased + gone);
             }
             let counted = Counted { deletions: number(end - start), objects: others.objects + erased };
@@ -144,8 +149,20 @@ mod tests {
             ("longer before", every(0, -601, 10), none(), 11, None),
             ("ten minutes after", every(0, 600, 10), none(), 11, Some((11, 11))),
             ("longer after", every(0, 601, 10), none(), 11, None),
-            ("half before, half after, not within ten minutes", [every(0, -400, 5), every(0, 400, 5)].concat(), none(), 11, None),
-            ("half before, half after, within ten minutes", [every(0, -300, 5), every(0, 300, 5)].concat(), none(), 11, Some((11, 11))),
+            (
+                "half before, half after, not within ten minutes",
+                [every(0, -400, 5), every(0, 400, 5)].concat(),
+                none(),
+                11,
+                None,
+            ),
+            (
+                "half before, half after, within ten minutes",
+                [every(0, -300, 5), every(0, 300, 5)].concat(),
+                none(),
+                11,
+                Some((11, 11)),
+            ),
             ("the worst of several", [every(0, -590, 12), every(0, 10, 14)].concat(), none(), 27, Some((27, 27))),
             ("a trickle that is slow enough", none(), every(-61, -61, 100), 5, None),
             ("a trickle that is not", none(), every(-59, -59, 100), 5, Some((11, 15))),
@@ -184,6 +201,8 @@ mod tests {
                 .max();
             let found = limit.tripped(at(0), &others).map(|counted| counted.deletions);
             assert_eq!(found, expected, "case {case}: {limit:?} {others:?}");
+            let count = number(others.terminating.len() + others.erased.len());
+            assert!(found.is_none() || count >= limit.fewest_others(objects), "case {case}: {limit:?} {others:?}");
         }
     }
 
@@ -192,7 +211,9 @@ mod tests {
         let failure = breaker_tripped(&example(), LIMIT, Counted { deletions: 30, objects: 40 });
         assert!(failure.what().starts_with("30 deletions of 40 objects began within 10 minutes"), "{}", failure.what());
         let remedy = failure.remedy.expect("a remedy");
-        for part in ["acme --overwrite organization-operator.io/confirm-deletion=u;", "\"Retain\"", "organization confirm"] {
+        for part in
+            ["acme --overwrite organization-operator.io/confirm-deletion=u;", "\"Retain\"", "organization confirm"]
+        {
             assert!(remedy.contains(part), "{part} is missing: {remedy}");
         }
     }
