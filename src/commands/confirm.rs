@@ -45,6 +45,9 @@ pub struct Confirm {
     /// Confirm every deletion of the cluster that a guard rail holds back
     #[arg(long)]
     all_held: bool,
+    /// With --all-held: only objects with this spec.database
+    #[arg(long, value_name = "DATABASE", requires = "all_held")]
+    database: Option<String>,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -59,7 +62,11 @@ impl Confirm {
     /// Fails if an object cannot be read or confirmed, or if no guard rail holds it back.
     pub async fn execute(self) -> Result<ExitCode, CommandError> {
         let cluster = self.cluster.cluster("set KUBECONFIG").await?;
-        let objects = if self.all_held { all_held(&cluster).await? } else { named(&cluster, &self.names).await? };
+        let objects = if self.all_held {
+            all_held(&cluster, self.database.as_deref()).await?
+        } else {
+            named(&cluster, &self.names).await?
+        };
         let (confirmed, open): (Vec<_>, Vec<_>) = objects.into_iter().partition(|(_, held)| held.confirmed);
         for (object, _) in &confirmed {
             println!("{} is confirmed already; the operator goes on soon.", object.name_any());
@@ -110,12 +117,13 @@ fn not_held(name: &str, object: &Organization) -> String {
     format!("{name} cannot be confirmed: {what}; see: kubectl organization explain {name}")
 }
 
-async fn all_held(cluster: &Cluster) -> Result<Vec<(Organization, Held)>, CommandError> {
+async fn all_held(cluster: &Cluster, database: Option<&str>) -> Result<Vec<(Organization, Held)>, CommandError> {
     let mut objects = Vec::new();
     let mut from = None;
     loop {
         let (page, next) = cluster.page(from.as_deref()).await?;
-        objects.extend(page.into_iter().filter_map(|object| held(&object).map(|held| (object, held))));
+        let meant = page.into_iter().filter(|object| database.is_none_or(|name| object.spec.database == name));
+        objects.extend(meant.filter_map(|object| held(&object).map(|held| (object, held))));
         from = next;
         if from.is_none() {
             return Ok(objects);
