@@ -21,7 +21,7 @@ impl Cluster {
     ///
     /// # Errors
     /// Fails when the API server refuses.
-    pub async fn create(&self, object: &Organization, manager: &str) -> Result<bool, Failure> {
+    pub async fn create_if_absent(&self, object: &Organization, manager: &str) -> Result<bool, Failure> {
         let params = PostParams { field_manager: Some(manager.to_owned()), ..PostParams::default() };
         for tried in 1.. {
             match self.organizations.create(&params, object).await {

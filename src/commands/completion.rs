@@ -5,7 +5,7 @@ mod candidates;
 use std::io::Write as _;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Command, ValueEnum};
 use clap_complete::Shell;
 use kube::ResourceExt as _;
 
@@ -60,11 +60,11 @@ pub struct Complete {
 }
 
 impl Completion {
-    /// Prints the script.
+    /// Prints the script for the commands of the program.
     ///
     /// # Errors
     /// Fails if standard output cannot be written.
-    pub fn execute(self, program: Program) -> Result<(), CommandError> {
+    pub fn execute(self, program: Program, commands: Command) -> Result<(), CommandError> {
         let shell = match self.shell {
             For::Bash => Shell::Bash,
             For::Zsh => Shell::Zsh,
@@ -73,19 +73,19 @@ impl Completion {
         };
         let mut script = Vec::new();
         // With the name that is typed: a name of two words is none for a shell.
-        let mut command = program.command().bin_name(program.file());
+        let mut command = commands.bin_name(program.file());
         clap_complete::generate(shell, &mut command, program.file(), &mut script);
         print(&script)
     }
 }
 
 impl Complete {
-    /// Prints the words that fit. Without an answer of the API server there are no names of objects.
+    /// Prints the words that fit among these commands. Without an answer of the API server there are no names of objects.
     ///
     /// # Errors
     /// Fails if standard output cannot be written.
-    pub async fn execute(self) -> Result<(), CommandError> {
-        let Candidates { mut words, objects, files } = candidates(&Program::Plugin.command(), &self.words);
+    pub async fn execute(self, commands: Command) -> Result<(), CommandError> {
+        let Candidates { mut words, objects, files } = candidates(&commands, &self.words);
         if let Some(begun) = objects {
             let names = tokio::time::timeout(PATIENCE, names(&self.words)).await.unwrap_or_default();
             words.extend(names.into_iter().filter(|name| name.starts_with(&begun)).map(|name| (name, String::new())));

@@ -241,7 +241,7 @@ mod tests {
         let held = held(&object).expect("held");
         let now = "2026-11-29T01:30:00Z".parse().expect("a time");
         let expected = "\
-NAME  ORGANIZATION  DATABASE  ROWS    DELETED         HELD BY
+NAME  ORGANIZATION  DATABASE    ROWS  DELETED         HELD BY
 acme            42  eu        12000+  1 h 30 min ago  BreakerTripped
 
 A confirmation ERASES this organization and all its data permanently. It cannot be undone.

@@ -7,6 +7,7 @@ mod existing;
 mod manifest;
 mod name;
 mod progress;
+mod report;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,11 +28,10 @@ use existing::Existing;
 use name::{Naming, can_begin};
 use planner::CompiledPlan;
 use progress::Progress;
+use report::{Report, SHOWN, in_the_way};
 
 /// So many organizations are written at a time, so that the bar moves.
 const AT_A_TIME: usize = 50;
-/// So many files are named in a message.
-const SHOWN: usize = 5;
 
 /// Write an Organization object for each organization of the database that has none.
 ///
@@ -40,7 +40,7 @@ const SHOWN: usize = 5;
 /// whatever spelling it writes the id. The command never changes an object or a file that is there.
 ///
 /// An object has the text of --name-column as its name, or else the organization's key. A text that is no name is made into one,
-/// with a suffix from the key, as in `acme-corp-zlwcp9lkmn` for `Acme Corp.`. A column without a unique index gives every name
+/// with a suffix from the key, as in `acme-corp-8b8bdf67s7` for `Acme Corp.`. A column without a unique index gives every name
 /// a suffix. So the name of an organization depends on its own row only, and stays the same whatever other rows there are.
 ///
 /// The policy is Retain, so the objects change nothing, and removing them erases nobody. The command reads the organizations'
@@ -126,19 +126,23 @@ impl Import {
 
     async fn import(&self, config: &Config, database: &Database) -> Result<ExitCode, CommandError> {
         let mut prepared = self.prepare(config, database).await?;
+        let report = self.report();
         let (new, left_out) = self.choose(database, &prepared).await?;
         if self.dry_run {
-            self.say(&format!("Would {}.", self.done(new, "write", "create", "print")));
-            self.say_left_out(&left_out);
+            report.say([report.would(new)].into_iter().chain(report.left_out(&left_out)));
             return Ok(exit_code(&left_out));
         }
         let (written, left_out) = self.write(database, &mut prepared, new).await?;
-        self.say(&format!("{}.", capital(&self.done(written, "wrote", "created", "printed"))));
-        self.say_left_out(&left_out);
+        report.say([report.done(written)].into_iter().chain(report.left_out(&left_out)));
         if written > 0 {
-            self.say(&self.advice(&prepared));
+            let shared = (!prepared.wanted.naming.unique).then_some(prepared.column.as_str());
+            report.say(report.advice(self.policy, shared));
         }
         Ok(exit_code(&left_out))
+    }
+
+    fn report(&self) -> Report<'_> {
+        Report { directory: self.output.as_deref(), apply: self.apply }
     }
 
     async fn prepare(&self, config: &Config, database: &Database) -> Result<Prepared, CommandError> {
@@ -252,88 +256,15 @@ impl Import {
         progress.close();
         let closed = destination.close();
         if let Err(CommandError(words)) = done.and(closed) {
-            return Err(CommandError(format!(
-                "{words}\nBefore that, the command {}. Run it again to go on.",
-                self.done(written.objects, "wrote", "created", "printed")
-            )));
+            let done = self.report().done(written.objects);
+            return Err(CommandError(format!("{words}\n{done} Run the command again to go on.")));
         }
         let mut left_out = chooser.left_out;
         written.taken.into_iter().for_each(|name| left_out.name_taken(name));
         Ok((written.objects, left_out))
     }
-
-    /// What the command does with so many objects.
-    fn done(&self, objects: u64, write: &str, create: &str, print: &str) -> String {
-        let (doing, one, many) = match &self.output {
-            Some(_) => (write, "manifest", "manifests"),
-            None if self.apply => (create, "object", "objects"),
-            None => (print, "manifest", "manifests"),
-        };
-        let place = self.output.as_ref().map(|path| format!(" in {}", path.display())).unwrap_or_default();
-        format!("{doing} {} {}{place}", objects, if objects == 1 { one } else { many })
-    }
-
-    fn say_left_out(&self, left_out: &LeftOut) {
-        if left_out.total() == 0 {
-            return;
-        }
-        let organizations = if left_out.total() == 1 { "organization" } else { "organizations" };
-        self.say(&format!("Left out {} {organizations}:", left_out.total()));
-        let directory = self.output.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
-        for line in left_out.lines(&directory) {
-            self.say(&format!("  {line}"));
-        }
-    }
-
-    /// What to know about the objects, and what to do next.
-    fn advice(&self, prepared: &Prepared) -> String {
-        let mut advice = vec![match self.policy {
-            DeletionPolicy::Retain => {
-                "Their deletionPolicy is Retain: removing one of them keeps its organization.".to_owned()
-            }
-            DeletionPolicy::Deactivate => {
-                "Their deletionPolicy is Deactivate: removing one of them deactivates its organization.".to_owned()
-            }
-            DeletionPolicy::Delete => {
-                "Their deletionPolicy is Delete: removing one of them ERASES its organization.".to_owned()
-            }
-        }];
-        if !prepared.wanted.naming.unique {
-            advice.push(format!(
-                "No index makes the column `{}` unique, so each name has a suffix from the key.",
-                prepared.column
-            ));
-        }
-        if let Some(path) = &self.output {
-            advice.push(format!(
-                "Read the files, commit them, and apply them: kubectl apply --server-side -k {}",
-                path.display()
-            ));
-        }
-        advice.join("\n")
-    }
-
-    /// Prints a line for a person, beside the manifests if they are printed.
-    fn say(&self, line: &str) {
-        if self.output.is_none() && !self.apply { eprintln!("{line}") } else { println!("{line}") }
-    }
-}
-
-/// Files that stand where manifests would be written.
-fn in_the_way(files: &[String]) -> CommandError {
-    let more = if files.len() > SHOWN { ", .." } else { "" };
-    let shown: Vec<&str> = files.iter().take(SHOWN).map(String::as_str).collect();
-    CommandError(format!(
-        "these files are in the way: {}{more}. They are not the manifests of the organizations that would get these names, so nothing was written: name another directory, or use --name-prefix",
-        shown.join(", ")
-    ))
 }
 
 fn exit_code(left_out: &LeftOut) -> ExitCode {
     ExitCode::from(u8::from(left_out.needs_a_person()))
-}
-
-fn capital(text: &str) -> String {
-    let mut characters = text.chars();
-    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }

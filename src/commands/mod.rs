@@ -26,7 +26,7 @@ pub mod watch;
 
 use std::process::ExitCode;
 
-use clap::{FromArgMatches as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use error::{CommandError, exit_code};
 use program::Program;
@@ -68,7 +68,7 @@ impl Cli {
     /// understood.
     #[must_use]
     pub fn of_process() -> Self {
-        let mut matches = Program::of_process().command().get_matches();
+        let mut matches = Program::of_process().named(Self::command()).get_matches();
         Self::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit())
     }
 
@@ -87,8 +87,11 @@ impl Cli {
             Command::Rehearse(command) => return Ok(exit_code(command.execute().await)),
             Command::Watch(command) => return Ok(exit_code(command.execute().await)),
             Command::Run(command) => command.execute().await,
-            Command::Complete(command) => command.execute().await,
-            Command::Completion(command) => command.execute(Program::of_process()),
+            Command::Complete(command) => command.execute(Program::Plugin.named(Self::command())).await,
+            Command::Completion(command) => {
+                let program = Program::of_process();
+                command.execute(program, program.named(Self::command()))
+            }
             Command::Crd(command) => command.execute(),
             Command::Migrate(command) => command.execute().await,
         };

@@ -3,9 +3,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use clap::{Command, CommandFactory as _};
-
-use super::Cli;
+use clap::Command;
 
 /// File name of the plugin: kubectl runs it for `kubectl organization`.
 const PLUGIN: &str = "kubectl-organization";
@@ -44,10 +42,9 @@ impl Program {
         }
     }
 
-    /// The commands and their help.
+    /// These commands with the name and the help of the program.
     #[must_use]
-    pub fn command(self) -> Command {
-        let command = Cli::command();
+    pub fn named(self, command: Command) -> Command {
         match self {
             Self::Operator => command,
             Self::Plugin => {
@@ -74,7 +71,10 @@ fn of_plugin(command: Command) -> Command {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
+    use crate::commands::Cli;
 
     #[test]
     fn the_file_name_decides() {
@@ -92,19 +92,19 @@ mod tests {
 
     #[test]
     fn the_commands_are_consistent() {
-        Program::Operator.command().debug_assert();
-        Program::Plugin.command().debug_assert();
+        Program::Operator.named(Cli::command()).debug_assert();
+        Program::Plugin.named(Cli::command()).debug_assert();
     }
 
     #[test]
     fn the_plugin_teaches_what_a_person_types() {
-        let mut plugin = Program::Plugin.command();
+        let mut plugin = Program::Plugin.named(Cli::command());
         let help = plugin.render_long_help().to_string();
         assert!(help.contains("Usage: kubectl organization <COMMAND>"), "{help}");
         assert!(help.contains("explain") && !help.contains("migrate"), "{help}");
         let watch = plugin.find_subcommand_mut("watch").expect("a command").render_long_help().to_string();
         assert!(watch.contains("\n  kubectl organization watch acme\n"), "{watch}");
-        let mut operator = Program::Operator.command();
+        let mut operator = Program::Operator.named(Cli::command());
         let help = operator.render_long_help().to_string();
         assert!(help.contains("explain") && help.contains("migrate"), "{help}");
     }

@@ -88,11 +88,17 @@ fn help(text: Option<&clap::builder::StyledStr>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
+    use crate::commands::Cli;
     use crate::commands::program::Program;
 
     fn words(line: &[&str]) -> Candidates {
-        candidates(&Program::Plugin.command(), &line.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
+        candidates(
+            &Program::Plugin.named(Cli::command()),
+            &line.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>(),
+        )
     }
 
     fn only(candidates: &Candidates) -> Vec<&str> {

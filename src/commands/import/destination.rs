@@ -67,7 +67,7 @@ impl Destination {
 
 async fn create(cluster: &Cluster, manifests: Vec<Manifest>, written: &mut Written) -> Result<(), CommandError> {
     let creations = manifests.into_iter().map(|manifest| async move {
-        let created = cluster.create(&manifest.object(), MANAGER).await;
+        let created = cluster.create_if_absent(&manifest.object(), MANAGER).await;
         (manifest.name, created)
     });
     let mut creations = stream::iter(creations).buffer_unordered(AT_ONCE);
