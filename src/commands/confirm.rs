@@ -13,6 +13,7 @@ use super::guard_rail::{Held, held};
 use super::kubeconfig::ClusterArgs;
 use super::output::table;
 use crate::api::Organization;
+use crate::api::status::Inventory;
 use crate::cluster::Cluster;
 
 /// Field manager of a confirmation.
@@ -138,7 +139,7 @@ fn shown(open: &[(Organization, Held)], now: Timestamp) -> String {
     for (object, held) in open {
         let status = object.status.as_ref();
         let key = status.and_then(|s| s.claim.as_ref()).map(|claim| claim.organization_key.clone());
-        let total = |inventory: &crate::api::status::Inventory| {
+        let total = |inventory: &Inventory| {
             let capped = if inventory.entities.iter().any(|entity| entity.capped) { "+" } else { "" };
             format!("{}{capped}", inventory.total)
         };

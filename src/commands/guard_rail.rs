@@ -1,5 +1,7 @@
 //! Which deletions a guard rail holds back, as their status says.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
 use crate::api::condition;
 use crate::api::{CONFIRM_DELETION, Organization, Reason};
 
@@ -16,14 +18,10 @@ pub(super) struct Held {
 pub(super) fn held(object: &Organization) -> Option<Held> {
     object.metadata.deletion_timestamp.as_ref()?;
     let status = object.status.as_ref()?;
-    let blocked = |c: &&_| is_blocked(c);
+    let blocked = |c: &&Condition| c.type_ == condition::DELETION_BLOCKED && c.status == "True";
     let condition = status.conditions.iter().find(blocked)?;
     let rails = [Reason::BreakerTripped, Reason::StaleDeletion];
     let reason = rails.into_iter().find(|reason| reason.as_str() == condition.reason)?;
     let confirmation = object.metadata.annotations.as_ref().and_then(|all| all.get(CONFIRM_DELETION));
     Some(Held { reason, confirmed: confirmation.is_some() && confirmation == object.metadata.uid.as_ref() })
-}
-
-fn is_blocked(c: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition) -> bool {
-    c.type_ == condition::DELETION_BLOCKED && c.status == "True"
 }

@@ -1,7 +1,7 @@
 //! Sentences that live and terminating objects share.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use crate::api::status::{Inventory, ObservedState, OrganizationStatus};
 use crate::api::{DeletionPolicy, Organization};
@@ -95,7 +95,7 @@ pub(super) fn would_do(object: &Organization) -> String {
         }
         DeletionPolicy::Delete if window > 0 => format!(
             "The operator deactivates the organization at once, and erases it and all its data permanently {} later (Delete).",
-            length(k8s_openapi::jiff::SignedDuration::from_secs(window))
+            length(SignedDuration::from_secs(window))
         ),
         DeletionPolicy::Delete => {
             "The operator erases the organization and all its data permanently (Delete).".to_owned()
