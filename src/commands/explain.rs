@@ -19,7 +19,7 @@ use crate::api::status::Outcome;
 use crate::cluster::Cluster;
 use crate::cluster::list::Noted;
 use explanation::Explanation;
-use sentences::{EVENTS, OTHERS, at, sentence};
+use sentences::{EVENTS, OTHERS, at, sentence, when};
 
 /// So many Events are told.
 const EVENTS_TOLD: usize = 5;
@@ -99,7 +99,7 @@ fn explain(object: &Organization, others: &[Organization], events: &[Noted], now
     let current = status.error.as_ref().map(|error| error.reason.as_str());
     let told = events.iter().filter(|event| Some(event.reason.as_str()) != current);
     let told: Vec<String> =
-        told.map(|event| format!("{}: {}: {}", at(event.time, now), event.reason, sentence(&event.note))).collect();
+        told.map(|event| format!("{}: {}: {}", when(event.time, now), event.reason, sentence(&event.note))).collect();
     explanation.add(EVENTS, told.into_iter().rev().take(EVENTS_TOLD).rev().collect(), Vec::new());
     explanation
 }

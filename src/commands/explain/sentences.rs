@@ -15,16 +15,21 @@ pub(super) const NEXT: &str = "What happens next";
 pub(super) const OTHERS: &str = "Other objects of the same organization";
 pub(super) const EVENTS: &str = "What happened";
 
-/// A time with its distance from now: `at 2026-11-29T00:15:25Z (in 3 min 2 s)`.
-pub(super) fn at(time: Timestamp, now: Timestamp) -> String {
+/// A time with its distance from now: `2026-11-29T00:15:25Z (in 3 min 2 s)`.
+pub(super) fn when(time: Timestamp, now: Timestamp) -> String {
     if time > now {
-        format!("at {time:.0} (in {})", length(time.duration_since(now)))
+        format!("{time:.0} (in {})", length(time.duration_since(now)))
     } else {
-        format!("at {time:.0} ({} ago)", length(now.duration_since(time)))
+        format!("{time:.0} ({})", ago(time, now))
     }
 }
 
-/// The same without the time of day.
+/// The same in a sentence.
+pub(super) fn at(time: Timestamp, now: Timestamp) -> String {
+    format!("at {}", when(time, now))
+}
+
+/// How long ago that was.
 pub(super) fn ago(time: Timestamp, now: Timestamp) -> String {
     format!("{} ago", length(now.duration_since(time)))
 }
