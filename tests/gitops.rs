@@ -1,5 +1,9 @@
 //! "I change the manifests in Git": removal, rename, many at once, delete and re-create, re-adding what was removed.
 
+pub mod argocd;
+pub mod flux;
+mod repository;
+
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;

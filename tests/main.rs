@@ -89,6 +89,8 @@ fn main() -> ExitCode {
         protection::tests(),
         foreseen::tests(),
         gitops::tests(),
+        gitops::argocd::tests(),
+        gitops::flux::tests(),
         handover::tests(),
         lagging_watch::tests(),
         layering::tests(),

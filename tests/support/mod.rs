@@ -1,5 +1,6 @@
 //! What the tests stand on. Nothing here asserts anything about the operator.
 
+mod engines;
 mod needs;
 mod operator;
 mod organization;
@@ -7,6 +8,7 @@ mod scene;
 mod subject;
 mod world;
 
+pub use engines::{ARGOCD_CM, Engines};
 pub use needs::{Need, Unmet, selected};
 pub use operator::{Launch, Operator};
 pub use organization::{Org, Seen};
