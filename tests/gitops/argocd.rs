@@ -6,21 +6,22 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use testbed::{Application, ArgoCdCommit};
 
-use crate::support::{Engines, Need, Operator, Org, PATIENCE, Scene, Variant, World, path};
+use crate::support::{Engines, Need, Operator, Org, PATIENCE, Scene, Seen, Variant, World, eventually, path};
 use crate::tests;
 
 tests![needs Need::ArgoCd;
-    a_manifest_that_is_removed_erases_and_the_sync_waits_for_it,
+    a_manifest_that_is_removed_erases,
     a_rename_in_one_commit_erases_nobody,
-    a_rename_in_one_commit_without_prune_last_erases_nobody,
     a_rename_that_adds_first_erases_nobody,
-    a_rename_that_removes_first_needs_the_first_sync_to_end,
-    a_blocked_deletion_of_a_removed_manifest_holds_the_sync,
+    a_rename_that_removes_first_erases_nobody,
+    with_prune_last_a_rename_does_not_end_and_erases_nobody,
+    a_blocked_deletion_of_a_removed_manifest_is_pending_deletion,
     a_blocked_deletion_of_what_git_still_has_is_pending_deletion,
+    a_blocked_deletion_holds_a_sync_of_several_waves,
     pruning_waits_for_a_confirmation_where_the_object_asks_for_it,
     an_object_that_must_not_be_pruned_stays,
     force_replaces_no_object_whose_identity_changes,
-    replace_is_refused,
+    what_replace_strips_the_operator_adds_again,
 ];
 
 /// What ships for Argo CD.
@@ -92,6 +93,12 @@ impl Tenants {
         .await
     }
 
+    /// Waits until Argo CD knows the newest version of an object. Its cache lags a moment behind the cluster.
+    async fn knows(&self, name: &str) {
+        let version = self.scene.ready(name).await.0.metadata.resource_version.expect("a version");
+        self.until("the newest version", |a| a.objects.iter().any(|o| o.version == version)).await;
+    }
+
     /// What the sync waits for.
     fn waiting_for(&self, what: &str, name: &str) -> String {
         format!("waiting for {what} organization-operator.io/Organization/{}", self.scene.name(name))
@@ -126,7 +133,7 @@ async fn contract(scene: &Scene, key: &str) {
         .await;
 }
 
-async fn a_manifest_that_is_removed_erases_and_the_sync_waits_for_it(world: Arc<World>) {
+async fn a_manifest_that_is_removed_erases(world: Arc<World>) {
     let (tenants, acme, operator) = synced(&world, "acme", 0).await;
     let scene = &tenants.scene;
     let globex = scene.key(2);
@@ -135,12 +142,11 @@ async fn a_manifest_that_is_removed_erases_and_the_sync_waits_for_it(world: Arc<
     let uid = scene.uid("acme").await;
     tenants.commit(&[org(scene, "globex", &globex)]).await;
     let shown = tenants.succeeded().await;
-    // Argo CD waits until the object is gone; so whoever sees the sync succeed knows that the tenant is erased.
-    assert!(scene.get("acme").await.is_none(), "{shown:#?}");
-    assert_eq!(scene.total(&acme).await, 0, "rows are left");
-    assert_eq!(scene.others(&[&acme]).await, others, "other tenants changed");
     let pruned = shown.resources.iter().find(|r| r.name == scene.name("acme")).expect("the object in the result");
     assert_eq!((pruned.status.as_str(), pruned.message.as_str()), ("Pruned", "pruned"), "{shown:#?}");
+    scene.gone("acme").await;
+    assert_eq!(scene.total(&acme).await, 0, "rows are left");
+    assert_eq!(scene.others(&[&acme]).await, others, "other tenants changed");
     assert!(scene.ready("globex").await.0.metadata.deletion_timestamp.is_none());
     let ledger = scene.ledger().await;
     assert_eq!(ledger.len(), 1, "{ledger:?}");
@@ -162,8 +168,8 @@ async fn handed_over(scene: &Scene, acme: &str, rows: &[(String, i64)], old: &st
 }
 
 async fn a_rename_in_one_commit_erases_nobody(world: Arc<World>) {
-    // Not even where the operator does not wait for a successor: with `PruneLast=true` the new object exists first.
-    let (tenants, acme, operator) = synced(&world, "old", 0).await;
+    // Argo CD prunes first, and creates at once: the operator waits for that.
+    let (tenants, acme, operator) = synced(&world, "old", 3600).await;
     let scene = &tenants.scene;
     let (rows, old) = (scene.rows(&acme).await, scene.uid("old").await);
     tenants.commit(&[org(scene, "new", &acme)]).await;
@@ -172,13 +178,28 @@ async fn a_rename_in_one_commit_erases_nobody(world: Arc<World>) {
     operator.stop().await;
 }
 
-async fn a_rename_in_one_commit_without_prune_last_erases_nobody(world: Arc<World>) {
-    // Argo CD then prunes first, and creates at once: the operator waits for that.
-    let (mut tenants, acme, operator) = synced(&world, "old", 3600).await;
-    tenants.options.retain(|option| option != "PruneLast=true");
+/// What an earlier version of `deploy/gitops` had.
+async fn with_prune_last_a_rename_does_not_end_and_erases_nobody(world: Arc<World>) {
+    let (mut tenants, acme, operator) = synced(&world, "old", 0).await;
+    assert!(!tenants.options.iter().any(|option| option.starts_with("PruneLast")), "{:?}", tenants.options);
+    tenants.options.push("PruneLast=true".to_owned());
     let scene = &tenants.scene;
     let (rows, old) = (scene.rows(&acme).await, scene.uid("old").await);
-    tenants.commit(&[org(scene, "new", &acme)]).await;
+    // Argo CD prunes when all else is healthy, and the new object is not before the old one is gone.
+    let renamed = [org(scene, "new", &acme)];
+    tenants.commit(&renamed).await;
+    let shown = tenants.failed().await;
+    assert_eq!(shown.message, "one or more synchronization tasks completed unsuccessfully", "{shown:#?}");
+    assert_eq!(
+        scene.until("new", "refused", |s| !s.reason("Ready").is_empty()).await.reason("Ready"),
+        "OrganizationClaimed"
+    );
+    assert!(scene.ready("old").await.0.metadata.deletion_timestamp.is_none());
+    assert_eq!(scene.rows(&acme).await, rows, "something was erased");
+
+    tenants.options.retain(|option| option != "PruneLast=true");
+    let scene = &tenants.scene;
+    tenants.commit(&renamed).await;
     handed_over(scene, &acme, &rows, &old).await;
     tenants.succeeded().await;
     operator.stop().await;
@@ -197,42 +218,61 @@ async fn a_rename_that_adds_first_erases_nobody(world: Arc<World>) {
     operator.stop().await;
 }
 
-async fn a_rename_that_removes_first_needs_the_first_sync_to_end(world: Arc<World>) {
+async fn a_rename_that_removes_first_erases_nobody(world: Arc<World>) {
     let (tenants, acme, operator) = synced(&world, "old", 3600).await;
     let scene = &tenants.scene;
     let (rows, old) = (scene.rows(&acme).await, scene.uid("old").await);
     tenants.commit(&[]).await;
+    tenants.succeeded().await;
     scene.until("old", "waiting for a successor", |s| s.reason("Deleting") == "AwaitingSuccessor").await;
-    // The sync ends with the object, and a second one does not begin before: the new object would come too late.
-    let waiting = tenants.waiting_for("deletion of", "old");
-    tenants.until("the sync waits", |a| a.phase == "Running" && a.message == waiting).await;
-    let argocd = tenants.engines.argocd().await;
-    let second = argocd.sync(&scene.class, &ArgoCdCommit::default()).await.expect_err("one sync at a time");
-    assert!(second.to_string().contains("another operation is already in progress"), "{second}");
-
-    argocd.terminate(&scene.class).await.expect("the sync ends");
-    tenants.failed().await;
     tenants.commit(&[org(scene, "new", &acme)]).await;
     handed_over(scene, &acme, &rows, &old).await;
     tenants.succeeded().await;
     operator.stop().await;
 }
 
-async fn a_blocked_deletion_of_a_removed_manifest_holds_the_sync(world: Arc<World>) {
+async fn a_blocked_deletion_of_a_removed_manifest_is_pending_deletion(world: Arc<World>) {
     let (tenants, acme, operator) = synced(&world, "acme", 0).await;
     let scene = &tenants.scene;
     contract(scene, &acme).await;
     tenants.commit(&[]).await;
     scene.until("acme", "blocked", |s| s.reason("DeletionBlocked") == "ForeignKeyViolation").await;
-    let waiting = tenants.waiting_for("deletion of", "acme");
-    let shown = tenants.until("the sync waits", |a| a.phase == "Running" && a.message == waiting).await;
-    // No script is run for it.
-    assert_eq!(shown.health, "Progressing", "{shown:#?}");
+    // The sync has succeeded: it deletes, and does not wait. The object stays in the Application; no script is run for it.
+    tenants.succeeded().await;
+    let shown = tenants.until("pending deletion", |a| a.health == "Progressing").await;
     assert_eq!(shown.objects[0].health.message, "Pending deletion", "{shown:#?}");
+    // The next sync changes nothing.
+    tenants.commit(&[]).await;
+    tenants.succeeded().await;
     assert!(scene.total(&acme).await > 0, "something was erased");
 
     scene.sql("DELETE FROM contracts").await;
+    scene.gone("acme").await;
+    assert_eq!(scene.total(&acme).await, 0, "rows are left");
+    tenants.until("nothing is left", |a| a.objects.is_empty() && a.health == "Healthy").await;
+    operator.stop().await;
+}
+
+async fn a_blocked_deletion_holds_a_sync_of_several_waves(world: Arc<World>) {
+    let (tenants, acme, operator) = synced(&world, "acme", 0).await;
+    let scene = &tenants.scene;
+    contract(scene, &acme).await;
+    let globex = scene.key(2);
+    scene.seed(&globex).await;
+    let later = org(scene, "globex", &globex).annotation("argocd.argoproj.io/sync-wave", "1");
+    tenants.commit(&[later]).await;
+    let waiting = tenants.waiting_for("deletion of", "acme");
+    tenants.until("the sync waits", |a| a.phase == "Running" && a.message == waiting).await;
+    scene.until("acme", "blocked", |s| s.reason("DeletionBlocked") == "ForeignKeyViolation").await;
+    assert!(scene.get("globex").await.is_none(), "the next wave has begun");
+    // Nor does Argo CD begin with another commit.
+    let argocd = tenants.engines.argocd().await;
+    let second = argocd.sync(&scene.class, &ArgoCdCommit::default()).await.expect_err("one sync at a time");
+    assert!(second.to_string().contains("another operation is already in progress"), "{second}");
+
+    scene.sql("DELETE FROM contracts").await;
     tenants.succeeded().await;
+    scene.ready("globex").await;
     assert_eq!(scene.total(&acme).await, 0, "rows are left");
     operator.stop().await;
 }
@@ -266,6 +306,7 @@ async fn pruning_waits_for_a_confirmation_where_the_object_asks_for_it(world: Ar
     let scene = &tenants.scene;
     tenants.commit(&[asking(scene, "acme", &acme, "Prune=confirm")]).await;
     tenants.succeeded().await;
+    tenants.knows("acme").await;
     tenants.commit(&[]).await;
     let waiting = tenants.waiting_for("pruning confirmation of", "acme");
     tenants.until("the sync waits for a person", |a| a.phase == "Running" && a.message == waiting).await;
@@ -274,7 +315,7 @@ async fn pruning_waits_for_a_confirmation_where_the_object_asks_for_it(world: Ar
 
     tenants.engines.argocd().await.approve(&scene.class).await.expect("approved");
     tenants.succeeded().await;
-    assert!(scene.get("acme").await.is_none());
+    scene.gone("acme").await;
     assert_eq!(scene.total(&acme).await, 0, "rows are left");
     operator.stop().await;
 }
@@ -284,6 +325,7 @@ async fn an_object_that_must_not_be_pruned_stays(world: Arc<World>) {
     let scene = &tenants.scene;
     tenants.commit(&[asking(scene, "acme", &acme, "Prune=false")]).await;
     tenants.succeeded().await;
+    tenants.knows("acme").await;
     tenants.commit(&[]).await;
     let shown = tenants.succeeded().await;
     let pruned = shown.resources.iter().find(|r| r.name == scene.name("acme")).expect("the object in the result");
@@ -308,34 +350,43 @@ async fn refused(tenants: &Tenants, edited: Org, words: &str) {
 }
 
 async fn force_replaces_no_object_whose_identity_changes(world: Arc<World>) {
+    const EXCLUDED: &str = "--force cannot be used with --server-side";
     let (mut tenants, acme, operator) = synced(&world, "acme", 0).await;
     tenants.scene.admission("acme").await;
     let rows = tenants.scene.rows(&acme).await;
-    for server_side in [true, false] {
-        if !server_side {
-            tenants.options.retain(|option| option != "ServerSideApply=true");
-        }
-        let options = tenants.options.clone();
-        let scene = &tenants.scene;
-        let another = scene.key(2);
-        let by_annotation = asking(scene, "acme", &another, "Force=true");
-        refused(&tenants, by_annotation, "spec.organizationId must not change").await;
-        let by_option = org(&tenants.scene, "acme", &acme).spec("database", json!("another"));
-        tenants.options.push("Force=true".to_owned());
-        refused(&tenants, by_option, "spec.database must not change").await;
-        tenants.options = options;
+    let edits = |scene: &Scene| {
+        [
+            (asking(scene, "acme", &scene.key(2), "Force=true"), "spec.organizationId must not change"),
+            (org(scene, "acme", &acme).spec("database", json!("another")), "spec.database must not change"),
+        ]
+    };
+    tenants.options.push("Force=true".to_owned());
+    for (edited, _) in edits(&tenants.scene) {
+        refused(&tenants, edited, EXCLUDED).await;
+    }
+    tenants.options.retain(|option| option != "ServerSideApply=true");
+    for (edited, words) in edits(&tenants.scene) {
+        refused(&tenants, edited, words).await;
     }
     assert_eq!(tenants.scene.rows(&acme).await, rows, "rows are missing");
     assert_eq!(tenants.scene.ledger().await, []);
     operator.stop().await;
 }
 
-async fn replace_is_refused(world: Arc<World>) {
+async fn what_replace_strips_the_operator_adds_again(world: Arc<World>) {
     let (tenants, acme, operator) = synced(&world, "acme", 0).await;
     let scene = &tenants.scene;
-    scene.admission("acme").await;
-    // A replacement has no finalizers.
-    let edited = asking(scene, "acme", &acme, "Replace=true").state("Active");
-    refused(&tenants, edited, "finalizer").await;
+    let (rows, uid) = (scene.rows(&acme).await, scene.uid("acme").await);
+    // A replacement has no finalizers. The admission policy permits it to Argo CD, which has every right.
+    tenants.commit(&[asking(scene, "acme", &acme, "Replace=true").state("Active")]).await;
+    let shown = tenants.succeeded().await;
+    assert!(shown.resources[0].message.ends_with("replaced"), "{shown:#?}");
+    let wanted = |seen: &Seen| {
+        let finalizers = seen.0.metadata.finalizers.iter().flatten().any(|f| f == "organization-operator.io/cascade");
+        finalizers && seen.0.spec.state.is_some() && seen.is("Ready", "True")
+    };
+    let seen = scene.until("acme", "the finalizer again", wanted).await;
+    assert_eq!(seen.0.metadata.uid, Some(uid), "{}", seen.yaml());
+    assert_eq!(scene.rows(&acme).await, rows, "rows are missing");
     operator.stop().await;
 }

@@ -22,6 +22,9 @@ tests![needs Need::Flux;
     a_recovery_window_survives_force_and_a_typo,
 ];
 
+/// How long Flux waits for health, or for the end of a deletion. The shipped five minutes are longer than a test.
+const TIMEOUT: &str = "3s";
+
 /// A manifest with policy `Delete`.
 fn org(scene: &Scene, name: &str, key: &str) -> Org {
     scene.org(name, key).policy("Delete")
@@ -163,6 +166,8 @@ async fn a_blocked_deletion_of_what_git_still_has_fails_the_kustomization(world:
     let (repository, acme, operator) = synced(&world, "acme", 0).await;
     let scene = &repository.scene;
     contract(scene, &acme).await;
+    // Health checks and forced deletions end after that.
+    repository.patch(&json!({"timeout": TIMEOUT})).await;
     let first = scene.uid("acme").await;
     scene.delete("acme").await;
     let shown = repository.until("unhealthy", |s| s.is_ready("False")).await;
@@ -170,7 +175,8 @@ async fn a_blocked_deletion_of_what_git_still_has_fails_the_kustomization(world:
     let object = format!("Organization/{} status: 'Failed'", scene.name("acme"));
     assert!(shown.message().contains(&object), "{}", shown.message());
 
-    // The way out in Git: Flux applies the policy to the terminating object, and creates it again when it is gone.
+    // The way out in Git: Flux applies the policy to the terminating object, waits in vain until its timeout for the health of
+    // what is gone, and creates the object again.
     let rows = scene.rows(&acme).await;
     let revision = repository.commit(&[org(scene, "acme", &acme).policy("Retain")]).await;
     repository.applied(&revision).await;
@@ -265,7 +271,7 @@ async fn a_recovery_window_survives_force_and_a_typo(world: Arc<World>) {
     let good = org(scene, "acme", &acme).window(3600);
     let revision = repository.commit(std::slice::from_ref(&good)).await;
     repository.applied(&revision).await;
-    repository.patch(&json!({"force": true})).await;
+    repository.patch(&json!({"force": true, "timeout": TIMEOUT})).await;
     repository.until("force is seen", |s| s.is_ready("True")).await;
     // The API server calls this invalid, and Flux takes every such answer for an immutable field.
     repository.commit(&[good.clone().policy("delete")]).await;

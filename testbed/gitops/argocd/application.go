@@ -61,8 +61,10 @@ type result struct {
 
 // objectHealth is what Argo CD shows of one live object.
 type objectHealth struct {
-	Kind    string `json:"kind"`
-	Name    string `json:"name"`
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+	// The version of the object that the engine knows.
+	Version string `json:"version"`
 	Status  string `json:"status"`
 	Message string `json:"message"`
 }
@@ -225,7 +227,8 @@ func (a *application) view() (view, error) {
 			continue
 		}
 		seen.Objects = append(seen.Objects, objectHealth{
-			Kind: object.GetKind(), Name: object.GetName(), Status: string(verdict.Status), Message: verdict.Message,
+			Kind: object.GetKind(), Name: object.GetName(), Version: object.GetResourceVersion(),
+			Status: string(verdict.Status), Message: verdict.Message,
 		})
 		if health.IsWorse(health.HealthStatusCode(seen.Health), verdict.Status) {
 			seen.Health = string(verdict.Status)

@@ -51,7 +51,7 @@ func run(kubeconfig, listen, configMap string) error {
 	}
 	shared.cache = cache.NewClusterCache(config,
 		cache.SetLogr(logger),
-		cache.SetSettings(cache.Settings{ResourceHealthOverride: scripts}),
+		cache.SetSettings(cache.Settings{ResourceHealthOverride: scripts, ResourcesFilter: everything{}}),
 		cache.SetPopulateResourceInfoHandler(func(object *unstructured.Unstructured, _ bool) (any, bool) {
 			id := object.GetAnnotations()[tracking]
 			return id, id != ""
@@ -62,6 +62,12 @@ func run(kubeconfig, listen, configMap string) error {
 	}
 	return http.ListenAndServe(listen, routes(shared))
 }
+
+// everything excludes no kind of object from what the engine watches.
+type everything struct{}
+
+// IsExcludedResource says whether the engine should not watch a kind.
+func (everything) IsExcludedResource(_, _, _ string) bool { return false }
 
 // routes is the API of the tests.
 func routes(shared *cluster) http.Handler {

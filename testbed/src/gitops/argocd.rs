@@ -79,6 +79,8 @@ pub struct ObjectHealth {
     pub kind: String,
     /// The object's name.
     pub name: String,
+    /// The version of the object that the engine knows, as in `metadata.resourceVersion`.
+    pub version: String,
     /// The verdict.
     #[serde(flatten)]
     pub health: Health,
