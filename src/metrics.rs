@@ -19,8 +19,18 @@ use crate::domain::report::progress::Progress;
 use crate::pace::WaitingFor;
 use planner::{CompiledPlan, Faults, Finding};
 
-/// Returns when the deletions began that are not completed.
-type Began = dyn Fn() -> Vec<Timestamp> + Send;
+/// What the objects say at the moment.
+#[derive(Debug, Default)]
+pub(crate) struct Objects {
+    /// When the deletions began that are not completed.
+    pub(crate) began: Vec<Timestamp>,
+    /// How many objects are suspended.
+    pub(crate) suspended: usize,
+    /// How many deletions a guard rail holds back, by reason.
+    pub(crate) held: Vec<(&'static str, usize)>,
+}
+
+type Follow = dyn Fn() -> Objects + Send;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OutcomeLabel {
@@ -72,6 +82,8 @@ pub struct Metrics {
     api_calls: Family<VerbLabel, Counter>,
     oldest: Gauge<f64, AtomicU64>,
     unfinished: Gauge<i64, AtomicI64>,
+    suspended: Gauge<i64, AtomicI64>,
+    held: Family<ReasonLabel, Gauge>,
     partly_erased: Gauge<i64, AtomicI64>,
     plan_fault: Family<ReasonLabel, Gauge>,
     findings: Family<FindingLabel, Gauge>,
@@ -83,7 +95,7 @@ pub struct Metrics {
     pub unreadable: Counter,
     database: AtomicBool,
     compiled: AtomicBool,
-    began: Mutex<Option<Box<Began>>>,
+    objects: Mutex<Option<Box<Follow>>>,
 }
 
 impl Default for Metrics {
@@ -108,6 +120,8 @@ impl Metrics {
             api_calls: Family::default(),
             oldest: Gauge::default(),
             unfinished: Gauge::default(),
+            suspended: Gauge::default(),
+            held: Family::default(),
             partly_erased: Gauge::default(),
             plan_fault: Family::default(),
             findings: Family::default(),
@@ -118,7 +132,7 @@ impl Metrics {
             unreadable: Counter::default(),
             database: AtomicBool::new(false),
             compiled: AtomicBool::new(false),
-            began: Mutex::new(None),
+            objects: Mutex::new(None),
             registry: Registry::default(),
         };
         registry.register(
@@ -146,6 +160,16 @@ impl Metrics {
             metrics.oldest.clone(),
         );
         registry.register("unfinished_deletions", "Terminating objects", metrics.unfinished.clone());
+        registry.register(
+            "suspended_objects",
+            "Objects with spec.suspend, live or terminating",
+            metrics.suspended.clone(),
+        );
+        registry.register(
+            "deletions_held",
+            "Terminating objects that wait until a person confirms the deletion or lifts the suspension, by reason",
+            metrics.held.clone(),
+        );
         registry.register(
             "partly_erased_organizations",
             "Organizations of which a deletion has erased a part, and whose object is gone",
@@ -217,9 +241,9 @@ impl Metrics {
         }
     }
 
-    /// Sets where `encode` finds the times at which the deletions began that are not completed.
-    pub(crate) fn follow(&self, began: impl Fn() -> Vec<Timestamp> + Send + 'static) {
-        *self.began.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(began));
+    /// Sets where `encode` finds what the objects say.
+    pub(crate) fn follow(&self, objects: impl Fn() -> Objects + Send + 'static) {
+        *self.objects.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(objects));
     }
 
     /// Counts a request to the API server.
@@ -306,16 +330,16 @@ impl Metrics {
     /// # Errors
     /// Fails only if the text cannot be written.
     pub fn encode(&self, now: Timestamp) -> Result<String, std::fmt::Error> {
-        let ages: Vec<f64> = self
-            .began
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .flat_map(|began| began())
-            .map(|began| now.duration_since(began).as_secs_f64())
-            .collect();
+        let objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|objects| objects());
+        let Objects { began, suspended, held } = objects.unwrap_or_default();
+        let ages: Vec<f64> = began.iter().map(|began| now.duration_since(*began).as_secs_f64()).collect();
+        let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        self.suspended.set(number(suspended));
+        for (reason, count) in held {
+            self.held.get_or_create(&ReasonLabel { reason }).set(number(count));
+        }
         self.oldest.set(ages.iter().copied().fold(0.0, f64::max));
-        self.unfinished.set(i64::try_from(ages.len()).unwrap_or(i64::MAX));
+        self.unfinished.set(number(ages.len()));
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
         Ok(text)
@@ -365,6 +389,7 @@ mod tests {
         let waiting_for = Some(WaitingFor::Unreadable);
         metrics.pages("acme", Some((&Progress { rows: 7, estimated: 90, since, waiting_for }, None)));
         metrics.api_call("GET");
+        metrics.follow(|| Objects { held: vec![("Suspended", 1)], ..Objects::default() });
         metrics.blocked(Reason::LockTimeout);
         metrics.failed(Reason::LockTimeout);
         let docs = include_str!("../docs/install.md");

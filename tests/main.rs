@@ -25,6 +25,7 @@ mod expiration;
 mod failure_shapes;
 mod foreseen;
 mod gitops;
+mod guard_rails;
 mod handover;
 mod lagging_watch;
 mod layering;
@@ -91,6 +92,7 @@ fn main() -> ExitCode {
         gitops::tests(),
         gitops::argocd::tests(),
         gitops::flux::tests(),
+        guard_rails::tests(),
         handover::tests(),
         lagging_watch::tests(),
         layering::tests(),

@@ -76,6 +76,12 @@ pub struct OrganizationSpec {
     #[schemars(range(min = 0))]
     pub recovery_window_seconds: i32,
 
+    /// While this is true, the operator observes the organization and changes nothing: it neither activates nor deactivates
+    /// it, it does not act on an expiration, and it carries out no step of a deletion, whatever the policy. When it is false
+    /// again, the operator goes on where it was.
+    #[serde(default)]
+    pub suspend: bool,
+
     /// When this time passes, the operator deletes this object, and `deletionPolicy` decides what happens to the data. The
     /// operator acts only on a time that it saw while the time was still in the future. A time after the year 9998 never
     /// comes.

@@ -131,6 +131,7 @@ async fn operate(
         reconcile_timeout: Duration::from_secs(config.reconcile_timeout_seconds),
         handover: Duration::from_secs(u64::from(config.handover_seconds)),
         drain: Duration::from_secs(config.drain_seconds),
+        breaker: config.breaker.limit,
         retry: config.retry,
         batch: config.cascade.batch.clone(),
         pace: pace(config)?,

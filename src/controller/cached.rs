@@ -7,12 +7,13 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::ObjectMeta;
 use kube::core::ClusterResourceScope;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::api::{Organization, OrganizationSpec, OrganizationStatus, Reason};
+use crate::api::{DeletionPolicy, Organization, OrganizationSpec, OrganizationStatus, Reason};
 
 /// The manifest, which kubectl repeats in an annotation.
 pub(super) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -28,6 +29,8 @@ pub(super) struct Cached {
 #[derive(Clone, Debug)]
 struct Content {
     organization_id: Box<str>,
+    policy: DeletionPolicy,
+    suspended: bool,
     /// The reason of the error in its status.
     error: Option<Reason>,
     /// Spec and status in JSON.
@@ -60,6 +63,17 @@ impl Cached {
     /// The organization's id as the user wrote it; empty if the object cannot be read.
     pub(super) fn organization_id(&self) -> &str {
         self.content.as_ref().map_or("", |c| &*c.organization_id)
+    }
+
+    /// When the deletion was requested, if the policy is `Delete`: then it would erase.
+    pub(super) fn erasure_requested(&self) -> Option<Timestamp> {
+        let erases = self.content.as_ref().is_ok_and(|c| c.policy == DeletionPolicy::Delete);
+        self.metadata.deletion_timestamp.as_ref().filter(|_| erases).map(|t| t.0)
+    }
+
+    /// Whether the object is suspended.
+    pub(super) fn suspended(&self) -> bool {
+        self.content.as_ref().is_ok_and(|c| c.suspended)
     }
 
     /// The reason of the error in its status.
@@ -102,7 +116,8 @@ fn content(sent: &Text) -> Result<Content, String> {
     let text = serde_json::to_vec(sent).map_err(|e| e.to_string())?.into_boxed_slice();
     let kept: Kept = serde_json::from_slice(&text).map_err(|e| e.to_string())?;
     let error = kept.status.and_then(|s| s.error).map(|e| e.reason);
-    Ok(Content { organization_id: kept.spec.organization_id.into(), error, text })
+    let OrganizationSpec { organization_id, deletion_policy: policy, suspend: suspended, .. } = kept.spec;
+    Ok(Content { organization_id: organization_id.into(), policy, suspended, error, text })
 }
 
 /// What is kept of the metadata.

@@ -6,6 +6,7 @@ mod completeness;
 mod contenders;
 mod context;
 mod drift;
+mod held;
 mod index;
 mod known_size;
 mod left_over;
@@ -25,7 +26,6 @@ pub use plan_cache::PlanCache;
 use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use kube::Resource as _;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::{Controller, Predicate as _, WatchStreamExt as _, predicates};
@@ -61,11 +61,7 @@ pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) -> Result<(),
         .applied_objects()
         .predicate_filter(interesting, kube::runtime::PredicateConfig::default());
 
-    let terminating = store.clone();
-    metrics.follow(move || {
-        let objects = terminating.state_filter(|o| o.meta().deletion_timestamp.is_some());
-        objects.iter().filter_map(|o| o.meta().deletion_timestamp.as_ref().map(|t| t.0)).collect()
-    });
+    metrics.follow(held::following(store.clone()));
     let (requeue, requeued) = futures::channel::mpsc::unbounded();
     let large = settings.batch.places();
     // Small deletions are never queued behind large ones.

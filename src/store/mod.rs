@@ -5,6 +5,7 @@
 pub(crate) mod captured_keys;
 pub(crate) mod claim;
 mod deactivate;
+pub mod deletions;
 mod enforce;
 pub(crate) mod erasures;
 pub mod installation;

@@ -34,6 +34,8 @@ impl Launch {
             "pollIntervalSeconds": 1,
             "drainSeconds": 1,
             "handoverSeconds": 0,
+            // Many tests delete all that they have at once, and mean it.
+            "breaker": "never",
             "database": {"maxConnections": 7, "lockTimeoutSeconds": 2, "statementTimeoutSeconds": 20},
             "retry": {
                 "backoff": {"initialSeconds": 1, "maxSeconds": 2},
@@ -75,11 +77,11 @@ impl Launch {
         self
     }
 
-    /// With the defaults that ship, apart from the plan.
+    /// With the defaults that ship, apart from the plan. A benchmark deletes all that it has, and means it.
     #[allow(dead_code, reason = "the benchmark's, which shares this file")]
     pub fn shipped_defaults(mut self) -> Self {
         let plan = self.config.get("cascade").cloned();
-        self.config = json!({});
+        self.config = json!({"breaker": "never"});
         if let Some(plan) = plan {
             self.config["cascade"] = plan;
         }

@@ -56,7 +56,8 @@ impl View {
         let progress =
             deletion.progress.clone().filter(|_| deletion.summary.as_deref().is_some_and(|s| s.ends_with('%')));
         let end = progress.as_ref().map_or(&deletion.erase_time, |p| &p.estimated_end_time);
-        Self { until: end.as_ref().map(|time| time.0), progress, ..Self::new(&stage, text) }
+        let person = is_true(&status, condition::STALLED);
+        Self { until: end.as_ref().map(|time| time.0), progress, person, ..Self::new(&stage, text) }
     }
 
     fn new(word: &str, text: String) -> Self {

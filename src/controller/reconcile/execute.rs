@@ -2,7 +2,9 @@
 
 mod blocked;
 mod blockers;
+mod breaker;
 mod erase;
+mod first_seen;
 mod live;
 mod removal;
 mod remove;
@@ -14,13 +16,20 @@ use super::observe::Observation;
 use crate::controller::backoff::{AFTER_A_CHANGE, resync};
 use crate::controller::context::Context;
 use crate::domain::decide::Remove;
+use crate::domain::facts::Facts;
 use crate::domain::reconciliation::{Ended, Reconciliation};
-use crate::domain::{Blame, Failure};
+use crate::domain::{Blame, Failure, suspension};
 use blocked::blocked;
 use removal::{Gone, Removal};
 
 /// Carries a decision out.
 pub(super) async fn execute(observation: &Observation, decision: Decision<'_>, context: &Context) -> Reconciliation {
+    let reconciliation = carry_out(observation, decision, context).await;
+    first_seen::note_unfinished(context, &observation.subject, &reconciliation).await;
+    reconciliation
+}
+
+async fn carry_out(observation: &Observation, decision: Decision<'_>, context: &Context) -> Reconciliation {
     let (subject, observed) = (&observation.subject, &observation.observed);
     if !goes_on(&decision) {
         context.places.leave(&subject.uid);
@@ -37,6 +46,7 @@ pub(super) async fn execute(observation: &Observation, decision: Decision<'_>, c
                 Err(failure) => return removal.failed(failure).await,
             }
         }
+        Decision::Suspend(facts) => return suspended(observation, facts),
         Decision::Keep(because) => match remove::retain_without_waiting(subject, context, because).await {
             Ok(proof) => return Reconciliation::new(Ended::Completed(proof), observed.clone()),
             Err(failure) => return rows_gone_unseen(observation, failure),
@@ -47,6 +57,15 @@ pub(super) async fn execute(observation: &Observation, decision: Decision<'_>, c
         Decision::Fail(failure) => failure.clone(),
     };
     blocked(observation, failed)
+}
+
+/// The deletion of a suspended object waits, and says so.
+fn suspended(observation: &Observation, facts: Option<&Facts>) -> Reconciliation {
+    let Observation { object, subject, observed, .. } = observation;
+    let deletion = suspension::suspended(subject, facts);
+    let announcement = suspension::begins(object, subject, &deletion.message);
+    let ended = Ended::Deleting(deletion);
+    Reconciliation { announcement, again: Some(resync()), ..Reconciliation::new(ended, observed.clone()) }
 }
 
 /// Whether a large deletion goes on: else another one may have its place.
@@ -81,6 +100,7 @@ mod tests {
             ("the plan has a fault, or something cannot be read", Decision::Fail(&failure)),
             ("the policy was lowered", Decision::Keep(&KeepBecause::Policy)),
             ("the operator is uninstalled", Decision::Keep(&KeepBecause::Uninstall)),
+            ("the object is suspended", Decision::Suspend(None)),
         ] {
             assert!(!goes_on(&decision), "{name}");
         }
