@@ -30,6 +30,7 @@ mod handover;
 mod lagging_watch;
 mod layering;
 mod lifecycle;
+mod monitoring;
 mod needs;
 mod nobodys_rows;
 mod pace;
@@ -41,6 +42,7 @@ mod rbac;
 mod readme;
 mod refused;
 mod remedies;
+mod replicas;
 mod stuck_shapes;
 #[path = "../benches/suite/mod.rs"]
 mod suite;
@@ -73,6 +75,8 @@ fn main() -> ExitCode {
     let tests = [
         activation::tests(),
         admission::tests(),
+        admission::expired::tests(),
+        admission::warning::tests(),
         batched::tests(),
         benchmarks::tests(),
         blocked::tests(),
@@ -97,6 +101,7 @@ fn main() -> ExitCode {
         lagging_watch::tests(),
         layering::tests(),
         lifecycle::tests(),
+        monitoring::tests(),
         needs::tests(),
         nobodys_rows::tests(),
         pace::tests(),
@@ -126,6 +131,7 @@ fn main() -> ExitCode {
         readme::versions::tests(),
         refused::tests(),
         remedies::tests(),
+        replicas::all(),
         drain::tests(),
         stuck_shapes::tests(),
         undo::tests(),

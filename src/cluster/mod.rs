@@ -2,11 +2,15 @@
 
 mod event;
 mod failure;
+mod fence;
 mod finalizer;
 pub mod follow;
+mod lease;
 mod status;
 
 pub(crate) use failure::chain;
+pub use fence::Fence;
+pub use lease::Leases;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! An object in the cache of the watch, kept small: the cache holds all objects, and most of them are never needed.
 //!
 //! What is left out are the managed fields, which are several times as large as all else. They are asked for one thing, who
-//! set the deletion policy, and only of a terminating object, which is read live. Spec and status are kept as text.
+//! set the deletion policy, and only of a terminating object, which is read live. Spec and status are kept as compressed text.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,6 +13,7 @@ use kube::core::ClusterResourceScope;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use super::packed::Packed;
 use crate::api::{DeletionPolicy, Organization, OrganizationSpec, OrganizationStatus, Reason};
 
 /// The manifest, which kubectl repeats in an annotation.
@@ -34,7 +35,7 @@ struct Content {
     /// The reason of the error in its status.
     error: Option<Reason>,
     /// Spec and status in JSON.
-    text: Box<[u8]>,
+    packed: Packed,
 }
 
 /// What is kept as text.
@@ -51,7 +52,7 @@ impl Cached {
     /// Fails with the reason if the operator cannot read the object.
     pub(super) fn object(&self) -> Result<Organization, String> {
         let content = self.content.as_ref().map_err(ToString::to_string)?;
-        let Kept { spec, status } = serde_json::from_slice(&content.text).map_err(|e| e.to_string())?;
+        let Kept { spec, status } = serde_json::from_slice(&content.packed.text()?).map_err(|e| e.to_string())?;
         Ok(Organization { metadata: self.metadata.clone(), spec, status })
     }
 
@@ -113,11 +114,11 @@ struct Text {
 }
 
 fn content(sent: &Text) -> Result<Content, String> {
-    let text = serde_json::to_vec(sent).map_err(|e| e.to_string())?.into_boxed_slice();
+    let text = serde_json::to_vec(sent).map_err(|e| e.to_string())?;
     let kept: Kept = serde_json::from_slice(&text).map_err(|e| e.to_string())?;
     let error = kept.status.and_then(|s| s.error).map(|e| e.reason);
     let OrganizationSpec { organization_id, deletion_policy: policy, suspend: suspended, .. } = kept.spec;
-    Ok(Content { organization_id: organization_id.into(), policy, suspended, error, text })
+    Ok(Content { organization_id: organization_id.into(), policy, suspended, error, packed: Packed::new(&text) })
 }
 
 /// What is kept of the metadata.

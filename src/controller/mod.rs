@@ -12,6 +12,7 @@ mod known_size;
 mod left_over;
 mod memory;
 mod pacing;
+mod packed;
 mod places;
 mod plan_cache;
 mod quick_check;

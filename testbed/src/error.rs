@@ -86,6 +86,15 @@ pub enum Error {
         log: String,
     },
 
+    /// A server answered, but not as it should.
+    #[error("{name} gave an answer that cannot be used: {why}")]
+    Answer {
+        /// What the server is called in messages.
+        name: &'static str,
+        /// What it said, or what is wrong with it.
+        why: String,
+    },
+
     /// A signal could not be sent.
     #[error("cannot send {signal} to {name} (process {pid}): {source}; does the process belong to this user?")]
     Signal {

@@ -4,6 +4,7 @@
 //! - [`Postgres`]: the server of `DATABASE_URL`, or one of its own that may be stopped and killed;
 //! - [`PgBouncer`]: a transaction pooler in front of it;
 //! - [`Flux`] and [`ArgoCd`]: the engines of GitOps that people use;
+//! - [`Prometheus`]: scrapes a process and evaluates alerts;
 //! - [`proxy`]: stands between the operator and either of them, numbers what passes, and does
 //!   something at exactly the n-th write or statement;
 //! - [`Tool`]: programs that are used beside the servers;
@@ -24,6 +25,7 @@ mod postgres;
 mod process_guard;
 pub mod programs;
 mod progress;
+mod prometheus;
 pub mod proxy;
 mod scratch;
 mod secret;
@@ -37,6 +39,7 @@ pub use pgbouncer::{PgBouncer, PgBouncerOptions};
 pub use postgres::{Postgres, PostgresOptions, PostgresVersion, quote};
 pub use process_guard::{Account, Exit, Launch, ProcessGuard, Signal};
 pub use progress::Progress;
+pub use prometheus::{Prometheus, PrometheusOptions};
 pub use tool::Tool;
 
 /// A control plane and a database, together.

@@ -17,6 +17,10 @@ pub enum Need {
     PgBaseBackup,
     /// The command line client of PostgreSQL.
     Psql,
+    /// The monitoring server.
+    Prometheus,
+    /// What tests its rules.
+    Promtool,
     /// The newest PostgreSQL.
     Newest,
     /// Flux's kustomize-controller.
@@ -33,6 +37,8 @@ impl Need {
             Self::PgBouncer => Tool::PgBouncer.prepare(&progress).await,
             Self::PgBaseBackup => Tool::PgBaseBackup.prepare(&progress).await,
             Self::Psql => Tool::Psql.prepare(&progress).await,
+            Self::Prometheus => Tool::Prometheus.prepare(&progress).await,
+            Self::Promtool => Tool::Promtool.prepare(&progress).await,
             Self::Newest => Postgres::prepare(PostgresVersion::Major(NEWEST), &progress).await,
             Self::Flux => Flux::prepare(&progress).await,
             Self::ArgoCd => ArgoCd::prepare(&progress).await,
@@ -45,6 +51,8 @@ impl Need {
             Self::PgBouncer => "PgBouncer".to_owned(),
             Self::PgBaseBackup => "pg_basebackup".to_owned(),
             Self::Psql => "psql".to_owned(),
+            Self::Prometheus => "Prometheus".to_owned(),
+            Self::Promtool => "promtool".to_owned(),
             Self::Newest => format!("PostgreSQL {NEWEST}"),
             Self::Flux => "Flux's kustomize-controller".to_owned(),
             Self::ArgoCd => "Argo CD's engine".to_owned(),
@@ -59,6 +67,7 @@ impl Need {
             Self::Flux | Self::ArgoCd => {
                 "install Go 1.26 or newer (https://go.dev/dl), which builds it once".to_owned()
             }
+            Self::Prometheus | Self::Promtool => "apt-get install prometheus".to_owned(),
             // No older distribution has it.
             Self::Newest => {
                 format!("TESTBED_DOWNLOAD=1 make test, or apt-get install postgresql-{NEWEST} from apt.postgresql.org")
