@@ -96,6 +96,8 @@ fn main() -> ExitCode {
         gitops::tests(),
         gitops::argocd::tests(),
         gitops::flux::tests(),
+        gitops::health::tests(),
+        gitops::shipped::tests(),
         guard_rails::tests(),
         handover::tests(),
         lagging_watch::tests(),

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use testbed::{Application, ArgoCdCommit};
 
+use super::definition;
+use super::repository::contract;
 use crate::support::{Engines, Need, Operator, Org, PATIENCE, Scene, Seen, Variant, World, eventually, path};
 use crate::tests;
 
@@ -22,6 +24,7 @@ tests![needs Need::ArgoCd;
     an_object_that_must_not_be_pruned_stays,
     force_replaces_no_object_whose_identity_changes,
     what_replace_strips_the_operator_adds_again,
+    a_definition_is_upgraded_in_place_and_never_pruned,
 ];
 
 /// What ships for Argo CD.
@@ -36,7 +39,10 @@ struct Tenants {
 
 impl Tenants {
     async fn new(world: &World) -> Self {
-        let engines = world.engines().await;
+        Self::on(world.engines().await).await
+    }
+
+    async fn on(engines: Arc<Engines>) -> Self {
         let scene = Scene::new(engines.world.clone(), Variant::Platform).await;
         let text = std::fs::read_to_string(path(SHIPPED)).expect("the file that ships");
         let shipped: Value = serde_yaml::from_str(&text).expect("a manifest");
@@ -121,16 +127,6 @@ async fn synced(world: &World, name: &str, handover_seconds: u32) -> (Tenants, S
     scene.ready(name).await;
     tenants.until("healthy", |a| a.health == "Healthy").await;
     (tenants, acme, operator)
-}
-
-/// Rows outside the plan that refer to the tenant.
-async fn contract(scene: &Scene, key: &str) {
-    scene
-        .sql(&format!(
-            "CREATE TABLE contracts (tenant uuid REFERENCES organizations); INSERT INTO contracts VALUES ('{key}'); \
-             GRANT SELECT ON contracts TO organization_operator"
-        ))
-        .await;
 }
 
 async fn a_manifest_that_is_removed_erases(world: Arc<World>) {
@@ -388,5 +384,45 @@ async fn what_replace_strips_the_operator_adds_again(world: Arc<World>) {
     let seen = scene.until("acme", "the finalizer again", wanted).await;
     assert_eq!(seen.0.metadata.uid, Some(uid), "{}", seen.yaml());
     assert_eq!(scene.rows(&acme).await, rows, "rows are missing");
+    operator.stop().await;
+}
+
+async fn a_definition_is_upgraded_in_place_and_never_pruned(world: Arc<World>) {
+    // A cluster of its own: the definition is everybody's.
+    let engines = Arc::new(Engines::new(world.apart().await));
+    let mut tenants = Tenants::on(engines).await;
+    let scene = &tenants.scene;
+    let acme = scene.key(1);
+    scene.seed(&acme).await;
+    let operator = scene.start().await;
+    let argocd = tenants.engines.argocd().await;
+    let sync = async |tenants: &Tenants, manifests: String| {
+        let commit = ArgoCdCommit { manifests, options: tenants.options.clone(), prune: true, force: false };
+        argocd.sync(&tenants.scene.class, &commit).await.unwrap_or_else(|e| panic!("{e}"));
+        tenants.succeeded().await
+    };
+    sync(&tenants, definition::earlier()).await;
+    assert!(!definition::has_new_field(&scene.world).await, "the earlier definition is not in effect");
+    scene.apply(&org(scene, "acme", &acme)).await;
+    let uid = scene.ready("acme").await.0.metadata.uid;
+
+    // By an apply, and, for what should never be set, by `Replace=true`: Argo CD never replaces a definition.
+    for replace in [false, true] {
+        if replace {
+            sync(&tenants, definition::earlier()).await;
+            tenants.options.push("Replace=true".to_owned());
+        }
+        sync(&tenants, definition::present()).await;
+        assert!(definition::has_new_field(&tenants.scene.world).await, "replace: {replace}");
+        let seen = tenants.scene.ready("acme").await;
+        assert_eq!(seen.0.metadata.uid, uid, "replace: {replace}");
+        assert!(seen.0.metadata.deletion_timestamp.is_none(), "{}", seen.yaml());
+    }
+
+    let shown = sync(&tenants, String::new()).await;
+    assert_eq!(shown.resources[0].message, "ignored (no prune)", "{shown:#?}");
+    let scene = &tenants.scene;
+    assert!(scene.ready("acme").await.0.metadata.deletion_timestamp.is_none());
+    assert!(scene.total(&acme).await > 0);
     operator.stop().await;
 }

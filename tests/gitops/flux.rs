@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::repository::Repository;
+use super::repository::{Repository, contract};
 use crate::support::{Need, Operator, Org, Scene, Variant, World};
 use crate::tests;
 
@@ -16,6 +16,7 @@ tests![needs Need::Flux;
     a_blocked_deletion_of_a_removed_manifest_shows_in_the_object_only,
     a_blocked_deletion_of_what_git_still_has_fails_the_kustomization,
     a_suspended_kustomization_removes_nothing,
+    an_emptied_repository_erases_nobody,
     deleting_the_kustomization_as_it_ships_deletes_nobody,
     deleting_a_kustomization_that_waits_ends_when_all_are_erased,
     force_replaces_no_object_whose_identity_changes,
@@ -42,16 +43,6 @@ async fn synced(world: &World, name: &str, handover_seconds: u32) -> (Repository
     repository.applied(&revision).await;
     scene.ready(name).await;
     (repository, acme, operator)
-}
-
-/// Rows outside the plan that refer to the tenant.
-async fn contract(scene: &Scene, key: &str) {
-    scene
-        .sql(&format!(
-            "CREATE TABLE contracts (tenant uuid REFERENCES organizations); INSERT INTO contracts VALUES ('{key}'); \
-             GRANT SELECT ON contracts TO organization_operator"
-        ))
-        .await;
 }
 
 /// Outcomes of the ledger.
@@ -204,6 +195,39 @@ async fn a_suspended_kustomization_removes_nothing(world: Arc<World>) {
     repository.applied(&revision).await;
     scene.gone("acme").await;
     assert_eq!(scene.total(&acme).await, 0, "rows are left");
+    operator.stop().await;
+}
+
+/// The path of a Kustomization was renamed, say: Flux prunes everything, and the operator's breaker holds it.
+async fn an_emptied_repository_erases_nobody(world: Arc<World>) {
+    let repository = Repository::new(&world, Variant::Platform).await;
+    let scene = &repository.scene;
+    let names: Vec<String> = (1..=12).map(|n| format!("o{n}")).collect();
+    let keys: Vec<String> = (1..=12).map(|n| scene.key(n)).collect();
+    scene.seed_many(&keys).await;
+    let before = scene.others(&[]).await;
+    // The breaker that ships, which counts while the operator waits for successors.
+    let launch = scene.operator().configure("handoverSeconds", json!(6)).configure("breaker", json!({}));
+    let operator = launch.start().await;
+    let orgs: Vec<Org> = names.iter().zip(&keys).map(|(name, key)| org(scene, name, key)).collect();
+    let revision = repository.commit(&orgs).await;
+    repository.sync().await;
+    repository.applied(&revision).await;
+
+    let emptied = repository.commit(&[]).await;
+    repository.applied(&emptied).await;
+    for name in &names {
+        scene.until(name, "held by the breaker", |s| s.reason("DeletionBlocked") == "BreakerTripped").await;
+    }
+    assert_eq!(scene.others(&[]).await, before, "something was changed");
+
+    // Reverted, with `Retain`, as the documentation says: all are released and created again.
+    let kept: Vec<Org> = orgs.into_iter().map(|org| org.policy("Retain")).collect();
+    repository.patch(&json!({"timeout": TIMEOUT})).await;
+    let revision = repository.commit(&kept).await;
+    repository.applied(&revision).await;
+    assert_eq!(scene.others(&[]).await, before, "something was changed");
+    assert_eq!(outcomes(scene).await, vec!["Retained"; 12]);
     operator.stop().await;
 }
 

@@ -20,6 +20,16 @@ pub struct Repository {
     pub engines: Arc<Engines>,
 }
 
+/// Rows outside the plan that refer to a tenant and so block its deletion.
+pub async fn contract(scene: &Scene, key: &str) {
+    scene
+        .sql(&format!(
+            "CREATE TABLE contracts (tenant uuid REFERENCES organizations); INSERT INTO contracts VALUES ('{key}'); \
+             GRANT SELECT ON contracts TO organization_operator"
+        ))
+        .await;
+}
+
 /// The Kustomization that ships under this name.
 pub fn shipped(name: &str) -> Value {
     let text = std::fs::read_to_string(path(SHIPPED)).expect("the file that ships");
