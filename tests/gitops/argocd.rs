@@ -287,9 +287,18 @@ async fn a_blocked_deletion_of_what_git_still_has_is_pending_deletion(world: Arc
     let rows = scene.rows(&acme).await;
     let kept = [org(scene, "acme", &acme).policy("Retain")];
     tenants.commit(&kept).await;
-    scene.until("acme", "another object, or none", |s| s.0.metadata.uid.as_ref() != Some(&first)).await;
-    operator.stop().await;
+    tenants.succeeded().await;
+    eventually("the old object is gone", || async {
+        (scene.get("acme").await.and_then(|s| s.0.metadata.uid).as_ref() != Some(&first)).then_some(())
+    })
+    .await;
+    tenants.commit(&kept).await;
+    tenants.succeeded().await;
+    let seen = scene.ready("acme").await;
+    assert_ne!(seen.0.metadata.uid.as_ref(), Some(&first));
     assert_eq!(scene.rows(&acme).await, rows, "rows are missing");
+    assert_eq!(scene.ledger().await.iter().map(|row| row.outcome.as_str()).collect::<Vec<_>>(), ["Retained"]);
+    operator.stop().await;
 }
 
 /// An object that asks Argo CD for something.

@@ -10,7 +10,7 @@ use super::World;
 use super::world::path;
 
 /// What is merged into Argo CD's ConfigMap.
-pub const ARGOCD_CM: &str = "deploy/gitops/argocd-cm.yaml";
+const ARGOCD_CM: &str = "deploy/gitops/argocd-cm.yaml";
 
 /// The engines, with a control plane of their own: they read all of it, and the garbage collector acts on all of it.
 pub struct Engines {

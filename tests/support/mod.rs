@@ -9,7 +9,7 @@ mod scene;
 mod subject;
 mod world;
 
-pub use engines::{ARGOCD_CM, Engines};
+pub use engines::Engines;
 pub use etcd::Etcd;
 pub use needs::{Need, Unmet, selected};
 pub use operator::{Launch, Operator};

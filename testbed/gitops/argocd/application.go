@@ -112,15 +112,6 @@ func (a *application) approve() {
 	a.approved = time.Now()
 }
 
-// terminate is `argocd app terminate-op`.
-func (a *application) terminate() {
-	a.lock.Lock()
-	defer a.lock.Unlock()
-	if a.phase.Running() {
-		a.phase = common.OperationTerminating
-	}
-}
-
 // operate goes on with the operation until it has completed.
 func (a *application) operate() {
 	for {
@@ -169,11 +160,7 @@ func (a *application) step() error {
 		return err
 	}
 	defer cleanup()
-	if a.phase == common.OperationTerminating {
-		context.Terminate()
-	} else {
-		context.Sync()
-	}
+	context.Sync()
 	a.phase, a.message, a.resources = context.GetState()
 	return nil
 }

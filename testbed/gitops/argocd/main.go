@@ -99,9 +99,6 @@ func routes(shared *cluster) http.Handler {
 	routes.HandleFunc("POST /applications/{name}/approve", func(_ http.ResponseWriter, request *http.Request) {
 		find(request).approve()
 	})
-	routes.HandleFunc("POST /applications/{name}/terminate", func(_ http.ResponseWriter, request *http.Request) {
-		find(request).terminate()
-	})
 	routes.HandleFunc("POST /health", func(answer http.ResponseWriter, request *http.Request) {
 		object := &unstructured.Unstructured{}
 		var verdict *health.HealthStatus

@@ -21,7 +21,7 @@ use crate::scratch::Scratch;
 #[derive(Debug)]
 pub struct ArgoCd {
     // The engine ends before its directory is removed: the order of the fields counts.
-    engine: ProcessGuard,
+    _engine: ProcessGuard,
     client: reqwest::Client,
     url: String,
     _scratch: Scratch,
@@ -139,7 +139,7 @@ impl ArgoCd {
             .start()?;
         let (client, url) = (http::client()?, format!("http://{address}"));
         wait_until_ready(&engine, &client, &format!("{url}/healthz")).await?;
-        Ok(Self { engine, client, url, _scratch: scratch })
+        Ok(Self { _engine: engine, client, url, _scratch: scratch })
     }
 
     /// Begins a sync of an Application.
@@ -173,15 +173,6 @@ impl ArgoCd {
         self.post(&format!("applications/{application}/approve"), Vec::new()).await.map(|_| ())
     }
 
-    /// Ends the running sync: `argocd app terminate-op`.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the engine does not answer.
-    pub async fn terminate(&self, application: &str) -> Result<()> {
-        self.post(&format!("applications/{application}/terminate"), Vec::new()).await.map(|_| ())
-    }
-
     /// The health that Argo CD shows for an object, given as JSON. Returns `None` if it has no opinion.
     ///
     /// # Errors
@@ -189,12 +180,6 @@ impl ArgoCd {
     /// Fails when the object is none, or its health script fails.
     pub async fn health(&self, object: &str) -> Result<Option<Health>> {
         parse(&self.post("health", object.as_bytes().to_vec()).await?)
-    }
-
-    /// What the engine logged.
-    #[must_use]
-    pub fn log(&self) -> String {
-        self.engine.log()
     }
 
     async fn post(&self, path: &str, body: Vec<u8>) -> Result<String> {

@@ -29,7 +29,7 @@ const NAMESPACE: &str = "flux-system";
 #[derive(Debug)]
 pub struct Flux {
     // The controller ends before its directory is removed: the order of the fields counts.
-    controller: ProcessGuard,
+    _controller: ProcessGuard,
     artifacts: Artifacts,
     /// Numbers the commits.
     commits: AtomicU32,
@@ -74,7 +74,8 @@ impl Flux {
             .stop_with(Signal::Kill, Duration::from_secs(1))
             .start()?;
         wait_until_ready(&controller, &http::client()?, &format!("http://{health}/readyz")).await?;
-        Ok(Self { controller, artifacts: Artifacts::start().await?, commits: AtomicU32::new(1), scratch })
+        let artifacts = Artifacts::start().await?;
+        Ok(Self { _controller: controller, artifacts, commits: AtomicU32::new(1), scratch })
     }
 
     /// Makes these files, by their paths, the content of the `GitRepository` of this name, and returns the revision. Flux
@@ -117,12 +118,6 @@ impl Flux {
         let patch = ["patch", "gitrepository", repository, "-n", NAMESPACE, "--subresource=status", "--type=merge"];
         kubectl(control_plane, &[&patch[..], &["-p", &body]].concat()).await?;
         Ok(revision)
-    }
-
-    /// What the controller logged, in lines of JSON.
-    #[must_use]
-    pub fn log(&self) -> String {
-        self.controller.log()
     }
 }
 
