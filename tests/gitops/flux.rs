@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::repository::{Repository, contract};
+use super::repository::{Repository, TIMEOUT, contract};
 use crate::support::{Need, Operator, Org, Scene, Variant, World};
 use crate::tests;
 
@@ -22,9 +22,6 @@ tests![needs Need::Flux;
     force_replaces_no_object_whose_identity_changes,
     a_recovery_window_survives_force_and_a_typo,
 ];
-
-/// How long Flux waits for health, or for the end of a deletion. The shipped five minutes are longer than a test.
-const TIMEOUT: &str = "3s";
 
 /// A manifest with policy `Delete`.
 fn org(scene: &Scene, name: &str, key: &str) -> Org {
@@ -163,7 +160,8 @@ async fn a_blocked_deletion_of_what_git_still_has_fails_the_kustomization(world:
     scene.delete("acme").await;
     let shown = repository.until("unhealthy", |s| s.is_ready("False")).await;
     assert_eq!(shown.reason(), "HealthCheckFailed", "{:#}", shown.0);
-    let object = format!("Organization/{} status: 'Failed'", scene.name("acme"));
+    let object =
+        format!("failed early due to stalled resources: [Organization/{} status: 'Failed']", scene.name("acme"));
     assert!(shown.message().contains(&object), "{}", shown.message());
 
     // The way out in Git: Flux applies the policy to the terminating object, waits in vain until its timeout for the health of
@@ -206,8 +204,8 @@ async fn an_emptied_repository_erases_nobody(world: Arc<World>) {
     let keys: Vec<String> = (1..=12).map(|n| scene.key(n)).collect();
     scene.seed_many(&keys).await;
     let before = scene.others(&[]).await;
-    // The breaker that ships, which counts while the operator waits for successors.
-    let launch = scene.operator().configure("handoverSeconds", json!(6)).configure("breaker", json!({}));
+    // The breaker that ships. It counts what has been deleted when the wait for a successor ends, so Flux must be done by then.
+    let launch = scene.operator().configure("handoverSeconds", json!(20)).configure("breaker", json!({}));
     let operator = launch.start().await;
     let orgs: Vec<Org> = names.iter().zip(&keys).map(|(name, key)| org(scene, name, key)).collect();
     let revision = repository.commit(&orgs).await;

@@ -1,6 +1,7 @@
 //! A Git repository with tenants that Flux syncs, by the Kustomization that `deploy/gitops` ships.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize as _;
 use serde_json::{Value, json};
@@ -13,6 +14,10 @@ const SHIPPED: &str = "deploy/gitops/flux-kustomizations.yaml";
 const FLUX: &str = "flux-system";
 /// How soon Flux tries again; the shipped ten minutes are longer than a test.
 pub const INTERVAL: &str = "2s";
+/// How long Flux waits for health, or for the end of a deletion: the least that it takes. Five minutes ship.
+pub const TIMEOUT: &str = "30s";
+/// How long a test waits for Flux, which may have to wait in vain first.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A repository, the Kustomization of its tenants, and a test's own database.
 pub struct Repository {
@@ -141,10 +146,10 @@ impl Repository {
                     return shown.clone();
                 }
                 *last.lock().expect("a lock") = shown.map_or_else(|| "nothing".to_owned(), |s| format!("{:#}", s.0));
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         };
-        tokio::time::timeout(crate::support::PATIENCE, found)
+        tokio::time::timeout(PATIENCE, found)
             .await
             .unwrap_or_else(|_| panic!("waited in vain for: {what}; last seen: {}", last.lock().expect("a lock")))
     }
@@ -190,7 +195,8 @@ impl Shown {
 
     /// Whether the condition Ready, for the present generation, has this status.
     pub fn is_ready(&self, status: &str) -> bool {
-        self.ready()["status"] == status && self.0["status"]["observedGeneration"] == self.0["metadata"]["generation"]
+        let ready = self.ready();
+        ready["status"] == status && ready["observedGeneration"] == self.0["metadata"]["generation"]
     }
 
     /// The reason of the condition Ready.
