@@ -293,13 +293,15 @@ async fn a_recovery_window_survives_force_and_a_typo(world: Arc<World>) {
     let good = org(scene, "acme", &acme).window(3600);
     let revision = repository.commit(std::slice::from_ref(&good)).await;
     repository.applied(&revision).await;
-    repository.patch(&json!({"force": true, "timeout": TIMEOUT})).await;
+    repository.patch(&json!({"force": true})).await;
     repository.until("force is seen", |s| s.is_ready("True")).await;
     // The API server calls this invalid, and Flux takes every such answer for an immutable field.
     repository.commit(&[good.clone().policy("delete")]).await;
     scene.until("acme", "the recovery window", |s| s.reason("Deleting") == "RecoveryWindow").await;
 
+    // Flux now waits until the object is gone, however long that takes, and reads no other commit: only kubectl helps.
     let revision = repository.commit(&[good.policy("Retain")]).await;
+    scene.patch("acme", r#"{"deletionPolicy":"Retain"}"#).await;
     repository.applied(&revision).await;
     scene.ready("acme").await;
     assert_eq!(scene.rows(&acme).await, rows, "rows are missing");
