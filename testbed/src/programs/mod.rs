@@ -110,3 +110,14 @@ pub async fn locate(program: Program, progress: &Progress) -> Result<PathBuf> {
     }
     go::build(program, &built, progress).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_directory_of_flux_is_named_after_what_is_built() {
+        let pinned = format!("require github.com/fluxcd/kustomize-controller {KUSTOMIZE_CONTROLLER_VERSION}\n");
+        assert!(include_str!("../../gitops/flux/go.mod").contains(&pinned));
+    }
+}
