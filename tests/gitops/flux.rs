@@ -18,6 +18,7 @@ tests![needs Need::Flux;
     a_suspended_kustomization_removes_nothing,
     an_emptied_repository_erases_nobody,
     deleting_the_kustomization_as_it_ships_deletes_nobody,
+    deleting_a_kustomization_that_deletes_erases,
     deleting_a_kustomization_that_waits_ends_when_all_are_erased,
     force_replaces_no_object_whose_identity_changes,
     a_recovery_window_survives_force_and_a_typo,
@@ -239,6 +240,22 @@ async fn deleting_the_kustomization_as_it_ships_deletes_nobody(world: Arc<World>
     assert_eq!(seen.0.metadata.uid.as_deref(), Some(uid.as_str()));
     assert!(seen.0.metadata.deletion_timestamp.is_none(), "{}", seen.yaml());
     assert!(scene.total(&acme).await > 0 && scene.active(&acme).await);
+    operator.stop().await;
+}
+
+async fn deleting_a_kustomization_that_deletes_erases(world: Arc<World>) {
+    let (repository, acme, operator) = synced(&world, "acme", 0).await;
+    let scene = &repository.scene;
+    contract(scene, &acme).await;
+    repository.patch(&json!({"deletionPolicy": "Delete"})).await;
+    repository.until("the policy is seen", |s| s.is_ready("True")).await;
+    repository.delete().await;
+    // Flux does not wait, however long it takes.
+    repository.left().await;
+    scene.until("acme", "blocked", |s| s.reason("DeletionBlocked") == "ForeignKeyViolation").await;
+    scene.sql("DELETE FROM contracts").await;
+    scene.gone("acme").await;
+    assert_eq!(scene.total(&acme).await, 0, "rows are left");
     operator.stop().await;
 }
 
