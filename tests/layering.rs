@@ -72,7 +72,7 @@ const RULES: &[(&[&str], &[&str])] = &[
             "commands/",
             "leadership/",
             "config",
-            "metrics.rs",
+            "metrics",
             "server.rs",
             "main.rs",
         ],
