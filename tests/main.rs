@@ -27,6 +27,8 @@ mod foreseen;
 mod gitops;
 mod guard_rails;
 mod handover;
+mod import;
+mod kubectl;
 mod lagging_watch;
 mod layering;
 mod lifecycle;
@@ -94,8 +96,14 @@ fn main() -> ExitCode {
         protection::tests(),
         foreseen::tests(),
         gitops::tests(),
+        gitops::argocd::tests(),
+        gitops::flux::tests(),
+        gitops::health::tests(),
+        gitops::shipped::tests(),
         guard_rails::tests(),
         handover::tests(),
+        import::tests(),
+        kubectl::tests(),
         lagging_watch::tests(),
         layering::tests(),
         lifecycle::tests(),
