@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Arc, ListParams, OURS, Org, Scene, Value, Variant, World, eventually, json, path, tests};
+use super::{Arc, ListParams, OURS, Org, Scene, Value, Variant, World, eventually, json, path};
+use crate::tests;
 
 tests![
     kubectl_prints_what_a_deletion_will_do,
