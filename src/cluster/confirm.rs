@@ -28,9 +28,9 @@ impl Cluster {
             // Both are preconditions.
             let version = current.resource_version();
             let body = json!({"metadata": {"uid": uid, "resourceVersion": version, "annotations": annotations}});
-            let error = match self.organizations.patch_metadata(&seen.name_any(), &params, &Patch::Merge(&body)).await {
-                Ok(_) => return Ok(true),
-                Err(error) => error,
+            let patch = Patch::Merge(&body);
+            let Err(error) = self.organizations.patch_metadata(&seen.name_any(), &params, &patch).await else {
+                return Ok(true);
             };
             match &error {
                 kube::Error::Api(s) if matches!(s.code, 404 | 409 | 422) && tried < TRIES => {}

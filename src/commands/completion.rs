@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use clap::{Args, Command, ValueEnum};
 use clap_complete::Shell;
-use kube::ResourceExt as _;
 
 use super::error::CommandError;
 use super::kubeconfig::ClusterArgs;
@@ -112,7 +111,7 @@ async fn names(words: &[String]) -> Vec<String> {
     let Ok(cluster) = arguments.cluster("").await else { return Vec::new() };
     // The first page is more than anybody chooses from.
     let page = cluster.page(None).await.map(|(objects, _)| objects).unwrap_or_default();
-    page.iter().map(|object| object.name_any()).collect()
+    page.iter().map(kube::ResourceExt::name_any).collect()
 }
 
 fn print(text: &[u8]) -> Result<(), CommandError> {

@@ -46,6 +46,7 @@ const AT_A_TIME: usize = 50;
 /// The policy is Retain, so the objects change nothing, and removing them erases nobody. The command reads the organizations'
 /// table in read-only transactions of 1,000 rows. What the column contains is in the manifests, and nowhere else.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(after_help = "Exit codes:
   0  every organization has an object now, or would have one with --dry-run; or it was left out as you asked
   1  a person has to decide about some organizations: the last lines say why they were left out
@@ -175,7 +176,7 @@ impl Import {
         }
         let destination = match (directory, cluster) {
             (Some(directory), _) => Destination::Directory(directory),
-            (None, Some(cluster)) if self.apply => Destination::Cluster(cluster),
+            (None, Some(cluster)) if self.apply => Destination::Cluster(Box::new(cluster)),
             (None, _) => Destination::Output,
         };
         Ok(Prepared { plan, column, wanted, existing, destination })
@@ -186,17 +187,15 @@ impl Import {
         let root = &plan.root;
         let Some(wanted) = &self.name_column else { return Ok((root.key.name().to_owned(), true)) };
         let columns = database.organization_columns(plan).await?;
-        match columns.iter().find(|column| column.name == *wanted) {
-            Some(column) => Ok((column.name.clone(), column.unique)),
-            None => {
-                let columns: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-                Err(CommandError(format!(
-                    "the table `{}` has no column `{wanted}`; its columns are {}",
-                    root.table.name(),
-                    columns.join(", ")
-                )))
-            }
+        if let Some(column) = columns.iter().find(|column| column.name == *wanted) {
+            return Ok((column.name.clone(), column.unique));
         }
+        let columns: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        Err(CommandError(format!(
+            "the table `{}` has no column `{wanted}`; its columns are {}",
+            root.table.name(),
+            columns.join(", ")
+        )))
     }
 
     /// Goes over all organizations and writes nothing. Returns how many would get an object.

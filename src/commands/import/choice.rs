@@ -183,7 +183,7 @@ mod tests {
             assert_eq!(names, if active_only { vec!["d", "g", "h"] } else { vec!["d", "f", "g", "h"] });
             assert!(chosen.iter().all(|m| m.database == "eu" && m.policy == DeletionPolicy::Retain));
             let left_out = chooser.left_out;
-            assert_eq!(left_out.total() as usize + chosen.len(), rows.len());
+            assert_eq!(left_out.total() + chosen.len() as u64, rows.len() as u64);
             assert!(left_out.needs_a_person());
             let mut lines = vec!["1 has an object in the cluster", "1 has a manifest in tenants"];
             lines.extend(active_only.then_some("1 is deactivated"));

@@ -20,7 +20,7 @@ pub(super) enum Destination {
     /// Files, one for each.
     Directory(Directory),
     /// The API server.
-    Cluster(Cluster),
+    Cluster(Box<Cluster>),
     /// Standard output.
     Output,
 }
