@@ -117,7 +117,7 @@ impl ArgoCd {
         locate(Program::ArgoCdEngine, progress).await.map(|_| ())
     }
 
-    /// Starts the engine with a ServiceAccount of its own and the ConfigMap `argocd-cm` in a file, and waits until it has read
+    /// Starts the engine with a ServiceAccount of its own and `argocd-cm` in a file, and waits until it has read
     /// the cluster. Also starts the garbage collector.
     ///
     /// # Errors
