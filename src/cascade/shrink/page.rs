@@ -33,6 +33,8 @@ const MOST: i64 = 1 << 10;
 const MOST_LOCKED: i64 = 1 << 8;
 /// Most rows of a page, where that can be limited.
 const MOST_ROWS: i64 = 1 << 17;
+/// A page that takes so many times as long as it should is slow for its rows.
+const SLOW: u32 = 4;
 /// A table of which the organization has no more rows is not worth a walk: they wait for the last transaction.
 const FEW: i64 = 10_000;
 /// Nor is one that has no more than this part of all its rows.
@@ -116,11 +118,8 @@ impl Place<'_> {
     /// left rows: then it is the same place again, unless nothing went there.
     fn followed_by(&self, rows: i64, full: bool, (page, took): (PageSize, Duration)) -> Cursor {
         let (first, next) = self.blocks;
-        let (page_blocks, page_rows) = if full {
-            (next - first, adapted(self.rows, MOST_ROWS, page.takes, took))
-        } else {
-            (adapted(next - first, most_blocks(self.table), page.takes, took), self.rows)
-        };
+        let (page_blocks, page_rows) =
+            followed((next - first, self.rows), full, most_blocks(self.table), (page.takes, took));
         Cursor {
             table: Some(self.table.table.name.clone()),
             next_block: if full && rows > 0 { first } else { next },
@@ -180,6 +179,25 @@ async fn is_worth_a_walk(
 
 fn most_blocks(table: &PagedTable) -> i64 {
     if matches!(table.walk, Walk::Own(Some(_))) { MOST_LOCKED } else { MOST }
+}
+
+/// Blocks and rows of the next page after one of this size.
+///
+/// A page that was not full had all rows of its blocks, so their number decides how long it takes. A full page comes again to the
+/// same place, and all its blocks are read again: so there are fewer of them, whatever made it slow. Otherwise a busy machine would
+/// end with wide pages of one row. For the same reason the rows become fewer than those of a first page only where they are slow,
+/// not the block before them.
+fn followed(
+    (blocks, rows): (i64, i64),
+    full: bool,
+    most_blocks: i64,
+    (page, took): (Duration, Duration),
+) -> (i64, i64) {
+    if !full {
+        return (adapted(blocks, most_blocks, page, took), rows);
+    }
+    let least = if took <= page * SLOW { FIRST.1.min(rows * 2) } else { 1 };
+    ((blocks / 2).max(1), adapted(rows, MOST_ROWS, page, took).max(least))
 }
 
 /// How many blocks or rows the next page should have. A page of the last blocks may be narrower, and says little.
@@ -296,6 +314,44 @@ pub(super) fn not_begun() -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A table is walked on machines of any speed. What a page costs has three parts: each block is read, each row that went
+    /// already is passed once more, and each row is deleted.
+    #[test]
+    fn a_page_never_comes_to_nothing_because_its_blocks_are_slow() {
+        let page = Duration::from_millis(100);
+        for (block, row) in [(2, 2), (50, 2), (2_000, 2), (2_000, 500), (60_000, 5), (300_000, 5)]
+            .map(|(block, row)| (Duration::from_micros(block), Duration::from_micros(row)))
+        {
+            // In the middle of a walk: wide pages of one row, as a machine leaves them that was busy meanwhile.
+            for start in [FIRST, (173, 1), (MOST, MOST_ROWS), (MOST, 1), (1, MOST_ROWS)] {
+                const IN_A_BLOCK: i64 = 440;
+                const WALKED: i64 = 50_000;
+                let (mut size, mut there, mut spent) = (start, 0, Duration::ZERO);
+                let mut done = 0;
+                while done < WALKED * IN_A_BLOCK {
+                    let left = size.0 * IN_A_BLOCK - there;
+                    let rows = left.min(size.1);
+                    let full = rows == size.1;
+                    let took = block * u32::try_from(size.0).unwrap()
+                        + row * u32::try_from(rows).unwrap()
+                        + Duration::from_nanos(200) * u32::try_from(there).unwrap();
+                    spent += took;
+                    done += rows;
+                    let before = size.0;
+                    size = followed(size, full, MOST, (page, took));
+                    // The blocks of a full page are visited again; of fewer blocks, a part of those rows is there.
+                    there = if full { (there + rows).min(size.0 * IN_A_BLOCK) * size.0 / before.max(1) } else { 0 };
+                    there = there.min(size.0 * IN_A_BLOCK - 1);
+                }
+                let least = (block + row * 440) * u32::try_from(WALKED).unwrap();
+                assert!(
+                    spent < least * 3,
+                    "{block:?} a block, {row:?} a row, from {start:?}: {spent:?} instead of {least:?}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn a_page_adapts_to_the_time_it_should_take() {
