@@ -27,9 +27,12 @@ mod foreseen;
 mod gitops;
 mod guard_rails;
 mod handover;
+mod import;
+mod kubectl;
 mod lagging_watch;
 mod layering;
 mod lifecycle;
+mod monitoring;
 mod needs;
 mod nobodys_rows;
 mod pace;
@@ -41,6 +44,7 @@ mod rbac;
 mod readme;
 mod refused;
 mod remedies;
+mod replicas;
 mod stuck_shapes;
 #[path = "../benches/suite/mod.rs"]
 mod suite;
@@ -73,6 +77,8 @@ fn main() -> ExitCode {
     let tests = [
         activation::tests(),
         admission::tests(),
+        admission::expired::tests(),
+        admission::warning::tests(),
         batched::tests(),
         benchmarks::tests(),
         blocked::tests(),
@@ -90,11 +96,18 @@ fn main() -> ExitCode {
         protection::tests(),
         foreseen::tests(),
         gitops::tests(),
+        gitops::argocd::tests(),
+        gitops::flux::tests(),
+        gitops::health::tests(),
+        gitops::shipped::tests(),
         guard_rails::tests(),
         handover::tests(),
+        import::tests(),
+        kubectl::tests(),
         lagging_watch::tests(),
         layering::tests(),
         lifecycle::tests(),
+        monitoring::tests(),
         needs::tests(),
         nobodys_rows::tests(),
         pace::tests(),
@@ -124,6 +137,7 @@ fn main() -> ExitCode {
         readme::versions::tests(),
         refused::tests(),
         remedies::tests(),
+        replicas::all(),
         drain::tests(),
         stuck_shapes::tests(),
         undo::tests(),
