@@ -1,6 +1,7 @@
 //! The operator's configuration: one YAML file and a few environment variables, validated once.
 
 mod batch;
+mod breaker;
 mod cascade;
 mod election;
 mod retry;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::db::{Settings, UrlSource};
 
 pub use batch::{BatchConfig, PaceConfig, Unpageable};
+pub use breaker::BreakerConfig;
 pub use cascade::Cascade;
 pub use election::{ElectionConfig, ElectionTimes};
 pub use retry::{Bounds, RetryBounds};
@@ -41,6 +43,8 @@ pub struct Config {
     pub handover_seconds: u32,
     /// How long open transactions drain if tables are not protected by a foreign key, or the tenant is large, in seconds.
     pub drain_seconds: u64,
+    /// How many deletions may begin at once before no further one erases.
+    pub breaker: BreakerConfig,
     /// Bounds of the retries.
     pub retry: RetryBounds,
     /// How the replicas elect their leader.
@@ -100,6 +104,7 @@ impl Default for Config {
             reconcile_timeout_seconds: 300,
             handover_seconds: 10,
             drain_seconds: 5,
+            breaker: BreakerConfig::default(),
             retry: RetryBounds::default(),
             leader_election: ElectionConfig::default(),
             cascade: Cascade::default(),
@@ -155,6 +160,7 @@ impl Config {
     fn validate(&self) -> Result<(), ConfigError> {
         let mut problems = self.cascade.plan.validate().err().unwrap_or_default();
         problems.extend(self.cascade.batch.problems());
+        problems.extend(self.breaker.problems());
         problems.extend(self.leader_election.problems());
         let database = &self.database;
         let mut at_least_one = |field: &str, value: u64| {

@@ -25,10 +25,14 @@ mod expiration;
 mod failure_shapes;
 mod foreseen;
 mod gitops;
+mod guard_rails;
 mod handover;
+mod import;
+mod kubectl;
 mod lagging_watch;
 mod layering;
 mod lifecycle;
+mod monitoring;
 mod needs;
 mod nobodys_rows;
 mod pace;
@@ -73,6 +77,8 @@ fn main() -> ExitCode {
     let tests = [
         activation::tests(),
         admission::tests(),
+        admission::expired::tests(),
+        admission::warning::tests(),
         batched::tests(),
         benchmarks::tests(),
         blocked::tests(),
@@ -90,10 +96,18 @@ fn main() -> ExitCode {
         protection::tests(),
         foreseen::tests(),
         gitops::tests(),
+        gitops::argocd::tests(),
+        gitops::flux::tests(),
+        gitops::health::tests(),
+        gitops::shipped::tests(),
+        guard_rails::tests(),
         handover::tests(),
+        import::tests(),
+        kubectl::tests(),
         lagging_watch::tests(),
         layering::tests(),
         lifecycle::tests(),
+        monitoring::tests(),
         needs::tests(),
         nobodys_rows::tests(),
         pace::tests(),

@@ -23,6 +23,8 @@ pub const DELETION_BLOCKED: &str = "DeletionBlocked";
 pub const RECONCILED: &str = "Reconciled";
 /// `Ready=True`: the tenant is deactivated, by `spec.state` or in the database.
 pub const DEACTIVATED: &str = "Deactivated";
+/// `Ready=True` of a live object, `DeletionBlocked=True` of a terminating one: `spec.suspend` is true.
+pub const SUSPENDED: &str = "Suspended";
 /// `Reconciling=True`: the last attempt failed; the operator tries again.
 pub const PROGRESSING_WITH_RETRY: &str = "ProgressingWithRetry";
 /// `DeletionReady=True`: the operator knows nothing that would block a deletion.
@@ -36,6 +38,8 @@ pub const NOT_BLOCKED: &str = "NotBlocked";
 pub mod stage {
     /// The operator has not decided yet what to do, or the deletion is blocked.
     pub const PENDING: &str = "Pending";
+    /// `spec.suspend` is true: the operator does nothing until it is false again.
+    pub const SUSPENDED: &str = super::SUSPENDED;
     /// The operator waits for another object that takes over the organization. It has changed nothing yet.
     pub const AWAITING_SUCCESSOR: &str = "AwaitingSuccessor";
     /// The organization is deactivated. The operator waits for the end of the recovery window.

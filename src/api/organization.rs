@@ -76,6 +76,12 @@ pub struct OrganizationSpec {
     #[schemars(range(min = 0))]
     pub recovery_window_seconds: i32,
 
+    /// While this is true, the operator observes the organization and changes nothing: it neither activates nor deactivates
+    /// it, it does not act on an expiration, and it carries out no step of a deletion, whatever the policy. When it is false
+    /// again, the operator goes on where it was.
+    #[serde(default)]
+    pub suspend: bool,
+
     /// When this time passes, the operator deletes this object, and `deletionPolicy` decides what happens to the data. The
     /// operator acts only on a time that it saw while the time was still in the future. A time after the year 9998 never
     /// comes.
@@ -87,6 +93,22 @@ pub struct OrganizationSpec {
     #[serde(default = "default_database")]
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub database: String,
+}
+
+impl OrganizationSpec {
+    /// A spec with the defaults of all other fields, and the policy `Retain`.
+    #[must_use]
+    pub fn new(organization_id: &str, database: &str) -> Self {
+        Self {
+            organization_id: organization_id.to_owned(),
+            deletion_policy: DeletionPolicy::Retain,
+            state: None,
+            recovery_window_seconds: 0,
+            expiration_time: None,
+            suspend: false,
+            database: database.to_owned(),
+        }
+    }
 }
 
 /// The API server accepts times that this program cannot represent, such as the last second of the year 9999, which many

@@ -55,6 +55,11 @@ pub enum Reason {
     /// An annotation tells a GitOps engine to delete the object and create it again (`Force=true`), so this deletion may be
     /// half of a replacement. The operator erases nothing.
     ReplacementSuspected,
+    /// More deletions began at once than the configuration allows. The operator erases nothing until the deletion is confirmed.
+    BreakerTripped,
+    /// The deletion was requested more than seven days before the operator first saw it. The operator erases nothing until the
+    /// deletion is confirmed.
+    StaleDeletion,
     /// The policy was lowered while rows were being deleted in pages: some rows are gone, and the rest is kept.
     ErasureInterrupted,
     /// A check constraint, a NOT NULL or a trigger of the schema refuses (SQLSTATE 23502, 23514, P0001).
@@ -97,8 +102,10 @@ impl Reason {
             | Self::OrganizationClaimed
             | Self::DatabaseMismatch
             | Self::ReplacementSuspected
+            | Self::StaleDeletion
             | Self::ErasureInterrupted
             | Self::ConstraintViolation => 409,
+            Self::BreakerTripped => 429,
             Self::DeactivationUnsupported => 501,
             Self::SchemaMismatch | Self::InternalError => 500,
             Self::PermissionDenied | Self::AdmissionDenied => 403,
@@ -131,6 +138,8 @@ impl Reason {
             | Self::InvalidOrganizationId
             | Self::DeactivationUnsupported
             | Self::ReplacementSuspected
+            | Self::BreakerTripped
+            | Self::StaleDeletion
             | Self::ErasureInterrupted
             | Self::Expired => Retry::Change,
         }

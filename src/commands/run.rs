@@ -22,7 +22,7 @@ use crate::config::{Config, ConfigError};
 use crate::controller::{self, Inputs, PlanCache, Settings};
 use crate::db::Database;
 use crate::leadership::{self, Election};
-use crate::metrics::Metrics;
+use crate::metrics::{Connections, Metrics};
 use crate::pace::Pace;
 use crate::server;
 use crate::telemetry::{self, LogFormat};
@@ -74,6 +74,7 @@ impl Run {
             .map_err(|e| CommandError(format!("cannot listen on {}: {e}", self.listen)))?;
         let address = listener.local_addr().map_err(|e| CommandError(e.to_string()))?;
         let metrics = Arc::new(Metrics::new());
+        metrics.follow_connections(connections(&database, config.database.max_connections));
         let (mut signals, stop) = signals::stop()?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), database = self.database, %address, "starting");
         let mut serving =
@@ -108,6 +109,15 @@ impl Run {
 async fn serve(listener: TcpListener, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) {
     if let Err(e) = server::serve(listener, metrics, stop).await {
         tracing::warn!(error = %e, "the HTTP server failed");
+    }
+}
+
+/// Counts the connections to the database.
+fn connections(database: &Arc<Database>, max: u32) -> impl Fn() -> Connections + Send + 'static {
+    let database = database.clone();
+    move || {
+        let (in_use, idle) = database.connections();
+        Connections { in_use, idle, max }
     }
 }
 
@@ -220,6 +230,7 @@ impl Replica {
             reconcile_timeout: Duration::from_secs(config.reconcile_timeout_seconds),
             handover: Duration::from_secs(u64::from(config.handover_seconds)),
             drain: Duration::from_secs(config.drain_seconds),
+            breaker: config.breaker.limit,
             retry: config.retry,
             batch: config.cascade.batch.clone(),
             pace: pace(config)?,

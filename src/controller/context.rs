@@ -17,6 +17,7 @@ use crate::api::{Organization, OrganizationStatus};
 use crate::cluster::Cluster;
 use crate::config::{BatchConfig, RetryBounds};
 use crate::db::Database;
+use crate::domain::breaker::Limit;
 use crate::metrics::Metrics;
 use crate::pace::Pace;
 
@@ -55,6 +56,8 @@ pub struct Settings {
     pub handover: Duration,
     /// How long transactions that write to unprotected tables get to end.
     pub drain: Duration,
+    /// How many deletions may begin at once before no further one erases. `None`: any number.
+    pub breaker: Option<Limit>,
     /// Bounds of the retries.
     pub retry: RetryBounds,
     /// How large tenants are deleted.

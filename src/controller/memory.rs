@@ -35,6 +35,8 @@ pub(super) struct OfObject {
     pub(super) quick_check: Option<QuickCheck>,
     /// How large its organization is.
     pub(super) size: Option<KnownSize>,
+    /// The database has a note that the operator has seen the deletion.
+    pub(super) deletion_noted: bool,
     tenant: Option<LastSeen>,
 }
 

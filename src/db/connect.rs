@@ -117,6 +117,14 @@ impl Database {
         })
     }
 
+    /// Connections that are in use or being made, and those that nothing uses.
+    #[must_use]
+    pub fn connections(&self) -> (u32, u32) {
+        let (in_use, idle) = self.pool.counted();
+        let beside = u32::from(self.extra.available_permits() == 0);
+        (in_use + beside, idle)
+    }
+
     /// Commits only as long as `tenure` lasts. If this process is frozen, the server rolls back after `renew`, which is how long
     /// a leader acts after its last renewal: no successor finds its locks.
     #[must_use]

@@ -1,20 +1,31 @@
-//! What the operator does with an object now. Two tables: one for live objects, one for terminating ones.
+//! What the operator does with an object now. Two tables: one for live objects, one for terminating ones. A suspended object
+//! that is terminating is in neither: nothing is done with it.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use super::breaker::{Limit, breaker_tripped};
 use super::completion::CompletionProof;
 use super::completion::deleted;
 use super::facts::{ClaimOwner, Facts, LedgerEntry, Presence, Successor, UnderWay, Window};
 use super::failure::{Effect, Failure};
 use super::left_over::left_by_another;
 use super::replacement::ForceSetting;
+use super::stale::stale_deletion;
 use super::subject::{KEEP_REMAINDER, Subject};
 use crate::api::reason::Reason;
 use crate::api::{Activation, DeletionPolicy};
 
+/// By how much the clocks of the API server and of the database may differ.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(5);
+
 /// What to do with a live object.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Apply {
+    /// The object is suspended: change nothing.
+    Suspend {
+        /// Note policy and expiration in the object's claim, so that they are known when it goes on.
+        note: bool,
+    },
     /// The organization is not there yet.
     Wait,
     /// Nothing may be done.
@@ -51,6 +62,9 @@ impl Enforce {
 /// Decides what to do with a live object.
 #[must_use]
 pub fn apply(subject: &Subject, facts: &Facts, owner: &ClaimOwner, activation_supported: bool) -> Apply {
+    if subject.suspended {
+        return Apply::Suspend { note: notes_while_suspended(subject, facts, owner) };
+    }
     if let Some(failure) = database_mismatch(subject, facts) {
         return Apply::Refuse(failure);
     }
@@ -91,6 +105,20 @@ pub fn apply(subject: &Subject, facts: &Facts, owner: &ClaimOwner, activation_su
         c.policy != subject.policy || c.window.is_some() || (!expired_unseen && c.expiration != expiration)
     });
     Apply::Enforce(Enforce { claim: *owner != ClaimOwner::ThisObject, take_from, activation, note, expired_unseen })
+}
+
+/// Whether the claim of a suspended object is out of date: a policy that was lowered meanwhile must count when it is deleted
+/// later, and an expiration counts that was seen while it was in the future. Only the object's own claim is touched, and none
+/// that says more than that.
+fn notes_while_suspended(subject: &Subject, facts: &Facts, owner: &ClaimOwner) -> bool {
+    let right = database_mismatch(subject, facts).is_none() && !facts.id_changed && *owner == ClaimOwner::ThisObject;
+    facts.claim.as_ref().filter(|claim| right && claim.window.is_none()).is_some_and(|claim| {
+        let expiration = subject.expiration.filter(|t| *t > facts.now);
+        let new = expiration.is_some() && claim.expiration != expiration;
+        // An expiration that has passed since it was noted is acted on when the object goes on.
+        let passed = subject.expiration.is_some() && claim.expiration == subject.expiration && expiration.is_none();
+        !passed && (claim.policy != subject.policy || new)
+    })
 }
 
 /// What to do with a terminating object before the database is asked. Returns `None` if the database decides.
@@ -195,6 +223,10 @@ pub struct Circumstances {
     pub handover: SignedDuration,
     /// How long ago this process saw first that the object is terminating, by its own clock.
     pub terminating_for: SignedDuration,
+    /// The clock of this process.
+    pub clock: Timestamp,
+    /// How many deletions may begin at once. `None`: any number.
+    pub breaker: Option<Limit>,
 }
 
 /// How many rows an organization has, as far as that matters for its erasure.
@@ -218,6 +250,36 @@ impl Circumstances {
     fn handover_ends(&self, facts: &Facts, window: Option<Window>) -> Timestamp {
         let by_own_clock = facts.now + (self.handover - self.terminating_for).max(SignedDuration::ZERO);
         window.map_or(by_own_clock, |w| by_own_clock.min(w.started + self.handover))
+    }
+
+    /// When the operator first saw the deletion, as far as the database or this process knows. Of two clocks that disagree the
+    /// later one counts: then a deletion is rather held back than erased.
+    fn first_seen(&self, subject: &Subject, facts: &Facts) -> Timestamp {
+        let here = facts.now.max(self.clock) - self.terminating_for.max(SignedDuration::ZERO);
+        let noted = facts.noted.map(|noted| noted.first_seen);
+        // What versions did that noted nothing. A window that began before the deletion was another object's.
+        let mine = facts.claim.as_ref().filter(|claim| claim.uid == subject.uid);
+        let began = |t: &Timestamp| subject.terminating_since.is_some_and(|deleted| *t + CLOCKS_DIFFER >= deleted);
+        let window = mine.and_then(|claim| claim.window).map(|window| window.started).filter(began);
+        let pages = facts.under_way().filter(|begun| begun.uid == subject.uid).map(|begun| begun.started);
+        [noted, window, pages].into_iter().flatten().fold(here, Timestamp::min)
+    }
+
+    /// Why a guard rail holds an erasure back that nobody has confirmed. What the breaker counts now is not among it: that is
+    /// counted only when an erasure is due.
+    fn held_back(&self, subject: &Subject, facts: &Facts) -> Option<Failure> {
+        if subject.confirmed {
+            return None;
+        }
+        let tripped = || {
+            let counted = facts.noted?.tripped?;
+            // The configuration may have changed since.
+            let limit = self.breaker.filter(|limit| limit.exceeded_by(counted))?;
+            Some(breaker_tripped(subject, limit, counted))
+        };
+        let held = stale_deletion(subject, self.first_seen(subject, facts)).or_else(tripped)?;
+        let deactivated = facts.claim.as_ref().is_some_and(|claim| claim.window.is_some());
+        Some(held.effect(if deactivated { Effect::RolledBack } else { Effect::Untouched }))
     }
 
     /// Seconds for open transactions to end. They need the deactivation; where the plan has none, only the count after
@@ -328,12 +390,16 @@ fn erase_or_wait(
     if let Some(setting) = subject.force_setting {
         return Remove::Refuse(replacement_suspected(subject, setting));
     }
+    // 8. Nor is one that is too old, or one of too many.
+    if let Some(failure) = with.held_back(subject, facts) {
+        return Remove::Refuse(failure);
+    }
     let deactivated_for = with.deactivated_for(subject, facts);
     if deactivated_for > 0 && !with.activation_supported {
         return Remove::Refuse(deactivation_unsupported());
     }
     if window.is_none() {
-        // 8. A recovery window deactivates at once; what only drains does so when no successor has come.
+        // 9. A recovery window deactivates at once; what only drains does so when no successor has come.
         let until = with.handover_ends(facts, None);
         let at_once = subject.recovery_window_seconds > 0 && facts.organization != Presence::Absent;
         if facts.now < until && !at_once {
@@ -361,6 +427,12 @@ fn replacement_suspected(subject: &Subject, setting: ForceSetting) -> Failure {
 #[must_use]
 pub fn keep_data(name: &str) -> String {
     set_policy(name, DeletionPolicy::Retain)
+}
+
+/// The command that lifts a suspension.
+#[must_use]
+pub fn resume(name: &str) -> String {
+    format!("kubectl patch organization {name} --type merge -p '{{\"spec\":{{\"suspend\":false}}}}'")
 }
 
 /// The command that sets a policy.

@@ -2,6 +2,7 @@
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use super::breaker::Counted;
 use crate::api::DeletionPolicy;
 use crate::api::status::{DeletionStep, Outcome};
 
@@ -29,6 +30,17 @@ pub struct Facts {
     pub under_way: Option<UnderWay>,
     /// How this object's deletion ended, if it did.
     pub ledger: Option<LedgerEntry>,
+    /// What the operator has noted of this object's deletion, if it did not end at once.
+    pub noted: Option<NotedDeletion>,
+}
+
+/// What the operator has noted of a deletion that did not end at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotedDeletion {
+    /// When it first saw the deletion.
+    pub first_seen: Timestamp,
+    /// What the breaker had counted when it held the deletion back. `None` if it never did.
+    pub tripped: Option<Counted>,
 }
 
 /// An erasure of a large organization that has deleted rows in pages, or is about to, and has not ended.

@@ -2,6 +2,7 @@
 
 pub mod announcement;
 pub mod attempts;
+pub mod breaker;
 pub mod completion;
 pub mod decide;
 pub mod facts;
@@ -11,7 +12,9 @@ pub mod publish;
 pub mod reconciliation;
 pub mod replacement;
 pub mod report;
+pub mod stale;
 pub mod subject;
+pub mod suspension;
 pub mod written;
 
 pub use failure::{Blame, Effect, Failure, PlanError};

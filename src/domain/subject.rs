@@ -1,12 +1,12 @@
 //! An Organization object, read once.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 
 use super::replacement::ForceSetting;
 use crate::api::condition;
 use crate::api::status::{ClaimStatus, DeletionProgress, OrganizationStatus};
-use crate::api::{Activation, DeletionPolicy, FINALIZER, Organization};
+use crate::api::{Activation, CONFIRM_DELETION, DeletionPolicy, FINALIZER, Organization};
 
 /// The annotation that releases an object whose erasure was interrupted, and keeps what is left: its value is the uid.
 pub const KEEP_REMAINDER: &str = "organization-operator.io/keep-remainder";
@@ -31,6 +31,10 @@ pub struct Subject {
     pub rows_may_be_gone: bool,
     /// Whoever is responsible keeps for good what an interrupted erasure left: the annotation names this object's uid.
     pub keeps_remainder: bool,
+    /// `spec.suspend`: the operator observes and changes nothing.
+    pub suspended: bool,
+    /// A person has confirmed the deletion: the annotation names this object's uid. Guard rails let it pass.
+    pub confirmed: bool,
     /// The policy may have been raised after the deletion began: what the claim noted before decides.
     pub raise_suspected: bool,
     /// The field manager that set the policy, for the ledger.
@@ -91,11 +95,9 @@ impl Subject {
             rows_may_be_gone: status
                 .and_then(|s| s.deletion.as_ref()?.progress.as_ref())
                 .is_some_and(DeletionProgress::rows_may_be_gone),
-            keeps_remainder: meta
-                .annotations
-                .as_ref()
-                .and_then(|a| a.get(KEEP_REMAINDER))
-                .is_some_and(|uid| !uid.is_empty() && Some(uid) == meta.uid.as_ref()),
+            keeps_remainder: annotated_with_uid(meta, KEEP_REMAINDER),
+            suspended: spec.suspend,
+            confirmed: annotated_with_uid(meta, CONFIRM_DELETION),
             raise_suspected,
             policy_manager: owner.and_then(|o| o.manager.clone()),
             state: spec.state,
@@ -133,6 +135,12 @@ impl Subject {
 #[must_use]
 pub fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second() + i64::from(time.subsec_nanosecond() > 0)).unwrap_or(time)
+}
+
+/// Whether the value of an annotation is the object's own uid: whoever wrote it meant this very object, and no other of its name.
+fn annotated_with_uid(meta: &ObjectMeta, annotation: &str) -> bool {
+    let value = meta.annotations.as_ref().and_then(|annotations| annotations.get(annotation));
+    value.is_some_and(|uid| !uid.is_empty() && Some(uid) == meta.uid.as_ref())
 }
 
 /// The field manager that set the policy last.

@@ -55,11 +55,13 @@ const ADOPT: &str =
 
 /// In one statement: almost no deletion has pages, and none should wait for the answer.
 const END: &str = "WITH c AS (DELETE FROM organization_operator.claims WHERE cluster_id = $1 AND object_uid = $2),
+    d AS (DELETE FROM organization_operator.deletions WHERE cluster_id = $1 AND object_uid = $2),
     e AS (DELETE FROM organization_operator.erasures WHERE organization_key = $3 RETURNING *)
 SELECT *, object_uid AS erasure_uid FROM e";
 
 /// The same, but only the erasure that this object began.
 const DROP: &str = "WITH c AS (DELETE FROM organization_operator.claims WHERE cluster_id = $1 AND object_uid = $2),
+    d AS (DELETE FROM organization_operator.deletions WHERE cluster_id = $1 AND object_uid = $2),
     e AS (DELETE FROM organization_operator.erasures WHERE cluster_id = $1 AND object_uid = $2 RETURNING *)
 SELECT *, object_uid AS erasure_uid FROM e";
 

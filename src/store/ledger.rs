@@ -24,15 +24,16 @@ WHERE cluster_id = $1 AND object_uid = $2";
 /// one of its end.
 const INSERT: &str = "INSERT INTO organization_operator.ledger
     (cluster_id, object_uid, object_name, organization_key, outcome, policy, policy_manager, steps,
-    organizations_deleted, detail, plan_digest, operator_version, finished_at, verified_at, written, started_at)
+    organizations_deleted, detail, plan_digest, operator_version, finished_at, verified_at, written, started_at,
+    requested_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, clock_timestamp(), CASE WHEN $13 THEN clock_timestamp() END,
-    $14, COALESCE($15, now()))
+    $14, COALESCE($15, now()), $16)
 ON CONFLICT (cluster_id, object_uid) DO UPDATE
 SET outcome = EXCLUDED.outcome, policy = EXCLUDED.policy, policy_manager = EXCLUDED.policy_manager,
     steps = EXCLUDED.steps, organizations_deleted = EXCLUDED.organizations_deleted, detail = EXCLUDED.detail,
     plan_digest = EXCLUDED.plan_digest, operator_version = EXCLUDED.operator_version,
     finished_at = EXCLUDED.finished_at, verified_at = EXCLUDED.verified_at, written = EXCLUDED.written,
-    started_at = EXCLUDED.started_at
+    started_at = EXCLUDED.started_at, requested_at = EXCLUDED.requested_at
 WHERE ledger.outcome = 'Interrupted' AND ledger.verified_at IS NULL";
 
 /// What was written is added to what the entry says. If one of the two is not known, their sum is not.
@@ -151,6 +152,7 @@ pub(crate) async fn write(connection: &mut PgConnection, actor: Actor<'_>, recor
         .bind(record.verified)
         .bind(record.written.map(sqlx::types::Json))
         .bind(record.started.map(jiff_sqlx::Timestamp::from))
+        .bind(actor.subject.terminating_since.map(jiff_sqlx::Timestamp::from))
         .execute(connection)
         .await
         .or_failure(During::action("writing the ledger"))?;

@@ -5,8 +5,10 @@
 pub(crate) mod captured_keys;
 pub(crate) mod claim;
 mod deactivate;
+pub mod deletions;
 mod enforce;
 pub(crate) mod erasures;
+pub mod history;
 pub mod installation;
 pub(crate) mod ledger;
 pub mod migrations;

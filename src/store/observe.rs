@@ -4,7 +4,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::migrations::out_of_date;
-use super::{claim, erasures, ledger};
+use super::{claim, deletions, erasures, ledger};
 use crate::api::Reason;
 use crate::db::Database;
 use crate::db::error::{During, OrFailure as _, Unreadable};
@@ -17,12 +17,12 @@ use planner::CompiledPlan;
 use planner::statement::Param;
 
 const OBJECT: &str = "SELECT i.id::text AS installation, pg_is_in_recovery() AS standby, clock_timestamp() AS now,
-    c.organization_key, l.outcome, l.steps, l.finished_at, l.verified_at IS NOT NULL AS verified, l.detail
+    c.organization_key, d.first_seen_at, d.breaker_deletions, d.breaker_objects, l.outcome, l.steps, l.finished_at, l.verified_at IS NOT NULL AS verified, l.detail
 FROM organization_operator.installation i
 LEFT JOIN organization_operator.claims c ON c.cluster_id = $1 AND c.object_uid = $2
 LEFT JOIN organization_operator.ledger l ON l.cluster_id = $1 AND l.object_uid = $2
 -- Fails on the schema of an older version.
-LEFT JOIN (SELECT key_set FROM organization_operator.captured_keys WHERE false) w ON true";
+LEFT JOIN organization_operator.deletions d ON d.cluster_id = $1 AND d.object_uid = $2";
 
 impl Database {
     /// Reads the object's records and its organization.
@@ -105,6 +105,7 @@ fn facts_in(records: &PgRow, id_changed: bool, found: Found) -> Result<Facts, sq
         organization,
         under_way,
         ledger: ledger::entry_in(records)?,
+        noted: deletions::noted_in(records)?,
     })
 }
 

@@ -1,5 +1,7 @@
 //! What the tests stand on. Nothing here asserts anything about the operator.
 
+mod engines;
+mod etcd;
 mod needs;
 mod operator;
 mod organization;
@@ -7,6 +9,8 @@ mod scene;
 mod subject;
 mod world;
 
+pub use engines::Engines;
+pub use etcd::Etcd;
 pub use needs::{Need, Unmet, selected};
 pub use operator::{Launch, Operator};
 pub use organization::{Org, Seen};

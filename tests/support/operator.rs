@@ -34,6 +34,8 @@ impl Launch {
             "pollIntervalSeconds": 1,
             "drainSeconds": 1,
             "handoverSeconds": 0,
+            // Many tests delete all that they have at once, and mean it.
+            "breaker": "never",
             "database": {"maxConnections": 7, "lockTimeoutSeconds": 2, "statementTimeoutSeconds": 20},
             "retry": {
                 "backoff": {"initialSeconds": 1, "maxSeconds": 2},
@@ -75,11 +77,11 @@ impl Launch {
         self
     }
 
-    /// With the defaults that ship, apart from the plan.
+    /// With the defaults that ship, apart from the plan. A benchmark deletes all that it has, and means it.
     #[allow(dead_code, reason = "the benchmark's, which shares this file")]
     pub fn shipped_defaults(mut self) -> Self {
         let plan = self.config.get("cascade").cloned();
-        self.config = json!({});
+        self.config = json!({"breaker": "never"});
         if let Some(plan) = plan {
             self.config["cascade"] = plan;
         }
@@ -197,6 +199,11 @@ impl Operator {
         stream.read_to_string(&mut answer).await.ok()?;
         let status = answer.split_whitespace().nth(1)?.parse().ok()?;
         Some((status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()))
+    }
+
+    /// Host and port of its HTTP server.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// The text of /metrics.

@@ -14,6 +14,8 @@ pub fn subject(name: &str, key: &str) -> Subject {
         asked: DeletionPolicy::Delete,
         rows_may_be_gone: false,
         keeps_remainder: false,
+        suspended: false,
+        confirmed: false,
         raise_suspected: false,
         policy_manager: None,
         state: None,

@@ -15,7 +15,7 @@ use crate::tenure::Tenure;
 /// The longest wait for the API server's answer to one request. A watch is answered when it begins.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Two clients that count their requests.
+/// Two clients that count and time their requests.
 pub(super) struct Clients {
     /// For all work: it writes only as long as the tenure lasts.
     pub(super) work: Client,
@@ -31,23 +31,16 @@ pub(super) async fn clients(metrics: &Arc<Metrics>, tenure: &Tenure) -> Result<C
             chain(&e)
         ))
     })?;
-    let counted = || {
-        let metrics = metrics.clone();
-        tower::util::MapRequestLayer::new(move |request: axum::http::Request<_>| {
-            metrics.api_call(request.method().as_str());
-            request
-        })
-    };
     let built = |config| {
         ClientBuilder::try_from(config)
             .map_err(|e| CommandError(format!("the API server's address or certificate cannot be used: {}", chain(&e))))
     };
     let work = built(config.clone())?
         .with_layer(&TimeoutLayer::new(LIMIT))
-        .with_layer(&counted())
+        .with_layer(&metrics.metered())
         .with_layer(&Fence(tenure.clone()))
         .build();
     config.default_retry = false;
-    let election = built(config)?.with_layer(&counted()).build();
+    let election = built(config)?.with_layer(&metrics.metered()).build();
     Ok(Clients { work, election })
 }

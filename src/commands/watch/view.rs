@@ -2,11 +2,11 @@
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::amounts::{grouped, length};
 use crate::api::Organization;
 use crate::api::condition;
 use crate::api::status::{DeletionProgress, OrganizationStatus};
 use crate::cluster::follow::Ending;
+use crate::commands::amounts::{grouped, length};
 
 /// After this time without a status, no operator seems to run.
 const SILENCE: SignedDuration = SignedDuration::from_secs(30);
@@ -56,7 +56,8 @@ impl View {
         let progress =
             deletion.progress.clone().filter(|_| deletion.summary.as_deref().is_some_and(|s| s.ends_with('%')));
         let end = progress.as_ref().map_or(&deletion.erase_time, |p| &p.estimated_end_time);
-        Self { until: end.as_ref().map(|time| time.0), progress, ..Self::new(&stage, text) }
+        let person = is_true(&status, condition::STALLED);
+        Self { until: end.as_ref().map(|time| time.0), progress, person, ..Self::new(&stage, text) }
     }
 
     fn new(word: &str, text: String) -> Self {

@@ -3,11 +3,13 @@
 use super::observe::{Found, Observation, Tenant};
 use crate::domain::Failure;
 use crate::domain::decide::{self, Apply, Circumstances, KeepBecause, Remove};
+use crate::domain::facts::Facts;
 
 /// What to do, with what it is done.
 pub(super) enum Decision<'a> {
     Apply(&'a Tenant, Apply),
     Remove(&'a Tenant, &'a Circumstances, Remove),
+    Suspend(Option<&'a Facts>),
     Keep(&'a KeepBecause),
     Fail(&'a Failure),
 }
@@ -23,6 +25,7 @@ pub(super) fn decide(observation: &Observation) -> Decision<'_> {
         Found::Terminating(tenant, with) => {
             Decision::Remove(tenant, with, decide::remove(subject, &tenant.facts, &tenant.owner, with))
         }
+        Found::Suspended(facts) => Decision::Suspend(facts.as_ref()),
         Found::Keep(because) => Decision::Keep(because),
         Found::Failed(failure) => Decision::Fail(failure),
     }

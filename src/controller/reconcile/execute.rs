@@ -2,7 +2,9 @@
 
 mod blocked;
 mod blockers;
+mod breaker;
 mod erase;
+pub(super) mod first_seen;
 mod live;
 mod removal;
 mod remove;
@@ -14,8 +16,9 @@ use super::observe::Observation;
 use crate::controller::backoff::{AFTER_A_CHANGE, resync};
 use crate::controller::context::Context;
 use crate::domain::decide::Remove;
+use crate::domain::facts::Facts;
 use crate::domain::reconciliation::{Ended, Reconciliation};
-use crate::domain::{Blame, Failure};
+use crate::domain::{Blame, Failure, suspension};
 use blocked::blocked;
 use removal::{Gone, Removal};
 
@@ -37,6 +40,7 @@ pub(super) async fn execute(observation: &Observation, decision: Decision<'_>, c
                 Err(failure) => return removal.failed(failure).await,
             }
         }
+        Decision::Suspend(facts) => return suspended(observation, facts),
         Decision::Keep(because) => match remove::retain_without_waiting(subject, context, because).await {
             Ok(proof) => return Reconciliation::new(Ended::Completed(proof), observed.clone()),
             Err(failure) => return rows_gone_unseen(observation, failure),
@@ -47,6 +51,15 @@ pub(super) async fn execute(observation: &Observation, decision: Decision<'_>, c
         Decision::Fail(failure) => failure.clone(),
     };
     blocked(observation, failed)
+}
+
+/// The deletion of a suspended object waits, and says so.
+fn suspended(observation: &Observation, facts: Option<&Facts>) -> Reconciliation {
+    let Observation { object, subject, observed, .. } = observation;
+    let deletion = suspension::suspended(subject, facts);
+    let announcement = suspension::begins(object, subject, &deletion.message);
+    let ended = Ended::Deleting(deletion);
+    Reconciliation { announcement, again: Some(resync()), ..Reconciliation::new(ended, observed.clone()) }
 }
 
 /// Whether a large deletion goes on: else another one may have its place.
@@ -81,6 +94,7 @@ mod tests {
             ("the plan has a fault, or something cannot be read", Decision::Fail(&failure)),
             ("the policy was lowered", Decision::Keep(&KeepBecause::Policy)),
             ("the operator is uninstalled", Decision::Keep(&KeepBecause::Uninstall)),
+            ("the object is suspended", Decision::Suspend(None)),
         ] {
             assert!(!goes_on(&decision), "{name}");
         }

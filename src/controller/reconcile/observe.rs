@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::jiff::SignedDuration;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 
 use super::namesakes::{Freshness, successor};
@@ -36,6 +36,8 @@ pub(super) enum Found {
     Live(Tenant),
     /// The object is terminating.
     Terminating(Tenant, Circumstances),
+    /// The object is terminating and suspended. What the database says is only shown, so it may be missing.
+    Suspended(Option<Facts>),
     /// The object is terminating, and its data is kept whatever the database says, so the database was not asked.
     Keep(KeepBecause),
     /// Something could not be read.
@@ -101,6 +103,10 @@ async fn terminating(cached: Arc<Organization>, subject: Subject, context: &Cont
 }
 
 async fn deletion(subject: &Subject, context: &Context) -> (Observed, Result<Found, Failure>) {
+    if subject.suspended {
+        let (observed, tenant) = tenant(subject, context).await;
+        return (observed, Ok(Found::Suspended(tenant.ok().map(|tenant| tenant.facts))));
+    }
     let terminating_for = signed(context.memory.terminating_for(&subject.uid));
     let crd_terminating = match subject.policy {
         DeletionPolicy::Retain if !subject.rows_may_be_gone => Ok(false),
@@ -128,6 +134,8 @@ async fn deletion(subject: &Subject, context: &Context) -> (Observed, Result<Fou
             size,
             handover: signed(context.settings.handover),
             terminating_for,
+            clock: Timestamp::now(),
+            breaker: context.settings.breaker,
         };
         Ok(Found::Terminating(tenant, circumstances))
     };

@@ -6,11 +6,15 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::*;
 use crate::api::status::{ClaimStatus, DeletionStep, Outcome};
-use crate::domain::facts::Claim;
+use crate::domain::breaker::Counted;
+use crate::domain::facts::{Claim, NotedDeletion};
 use crate::domain::left_over::left_over;
 use crate::domain::subject::example;
 
 const MINE: &str = "uid-of-this";
+const LIMIT: Limit = Limit { deletions: 10, minutes: 10 };
+/// Seven days, in seconds.
+const WEEK: i64 = 7 * 24 * 3600;
 
 /// Everything that a decision is made from: an object with `Delete` that owns an active organization, and is terminating.
 #[derive(Clone)]
@@ -26,6 +30,8 @@ struct Case {
     handover: i64,
     terminating_for: i64,
     crd_terminating: bool,
+    clock: Timestamp,
+    breaker: Option<Limit>,
 }
 
 fn at(second: i64) -> Timestamp {
@@ -57,6 +63,7 @@ fn case() -> Case {
             }),
             under_way: None,
             ledger: None,
+            noted: None,
         },
         owner: ClaimOwner::ThisObject,
         successor: None,
@@ -67,6 +74,8 @@ fn case() -> Case {
         handover: 0,
         terminating_for: 0,
         crd_terminating: false,
+        clock: at(100),
+        breaker: Some(LIMIT),
     }
 }
 
@@ -191,6 +200,27 @@ impl Case {
         })
     }
 
+    /// The operator noted that it first saw the deletion then, and what the breaker counted.
+    fn noted(self, first_seen: i64, tripped: Option<(u64, u64)>) -> Self {
+        self.with(|c| {
+            let tripped = tripped.map(|(deletions, objects)| Counted { deletions, objects });
+            c.facts.noted = Some(NotedDeletion { first_seen: at(first_seen), tripped });
+        })
+    }
+
+    /// So long after the deletion was requested, by all clocks.
+    fn after(self, seconds: i64) -> Self {
+        self.with(|c| (c.facts.now, c.clock) = (at(seconds), at(seconds)))
+    }
+
+    fn confirmed(self) -> Self {
+        self.with(|c| c.subject.confirmed = true)
+    }
+
+    fn suspended(self) -> Self {
+        self.with(|c| c.subject.suspended = true)
+    }
+
     fn forced(self) -> Self {
         self.with(|c| c.subject.force_setting = Some(ForceSetting::ArgoCd))
     }
@@ -218,6 +248,8 @@ impl Case {
             drain_seconds: self.drain_seconds,
             handover: SignedDuration::from_secs(self.handover),
             terminating_for: SignedDuration::from_secs(self.terminating_for),
+            clock: self.clock,
+            breaker: self.breaker,
         }
     }
 
@@ -251,6 +283,7 @@ impl Case {
 
     fn apply(&self) -> String {
         match apply(&self.subject, &self.facts, &self.owner, self.activation_supported) {
+            Apply::Suspend { note } => if note { "nothing but a note" } else { "nothing" }.into(),
             Apply::Wait => "wait".into(),
             Apply::Refuse(failure) => format!("refuse: {}", failure.reason),
             Apply::Expire => "expire".into(),
@@ -664,7 +697,7 @@ fn what_an_erasure_waits_for() {
             ),
             (
                 "nor does one of the database that is ahead",
-                c().handover(0).with(|c| c.facts.now = at(900_000)),
+                c().handover(0).with(|c| c.facts.now = at(500_000)),
                 "wait 10 s for a successor",
             ),
             (
@@ -696,5 +729,110 @@ fn what_an_erasure_waits_for() {
             ("nor the second count", c().handover(0).recorded(Outcome::Erased, false).absent(), "count again"),
         ],
         Case::remove,
+    );
+}
+
+#[test]
+fn guard_rails() {
+    let c = case;
+    let stale = || c().after(WEEK + 1);
+    let tripped = || c().noted(1, Some((30, 40)));
+    check(
+        &[
+            // Deletions that are seen late.
+            ("seen at once", c(), "erase"),
+            ("seen in time", c().after(WEEK), "erase"),
+            ("seen late", stale(), "refuse: StaleDeletion"),
+            ("and confirmed", stale().confirmed(), "erase"),
+            ("before it waits", stale().handover(0), "refuse: StaleDeletion"),
+            ("before anything is deactivated", stale().recovery(500), "refuse: StaleDeletion"),
+            ("by the database's clock", c().with(|c| c.facts.now = at(WEEK + 1)), "refuse: StaleDeletion"),
+            ("by this process's clock", c().with(|c| c.clock = at(WEEK + 1)), "refuse: StaleDeletion"),
+            ("this process has seen it for days", stale().with(|c| c.terminating_for = 60), "erase"),
+            ("an earlier process had noted it", c().after(90 * WEEK).noted(5, None), "erase"),
+            (
+                "an earlier process had noted that it was late",
+                c().after(90 * WEEK).noted(WEEK + 1, None),
+                "refuse: StaleDeletion",
+            ),
+            ("an earlier version began its window", stale().recovery(500).window(2), "erase"),
+            ("a long window lasts", stale().recovery(WEEK + 500).window(2), "wait 501 s"),
+            ("the clocks differ a little", stale().recovery(500).window(-200), "erase"),
+            ("the window was another object's", stale().recovery(500).window(-3000), "refuse: StaleDeletion"),
+            ("an earlier version began its pages", stale().shrunk(MINE, 0), "erase"),
+            ("and deleted rows", stale().shrunk(MINE, 5), "erase"),
+            ("the pages were another object's", stale().shrunk("another", 5), "refuse: StaleDeletion"),
+            ("of a free claim", stale().free(), "refuse: StaleDeletion"),
+            (
+                "of a claim that is left over",
+                stale().owned_by(ClaimOwner::Gone { uid: "x".into() }),
+                "refuse: StaleDeletion",
+            ),
+            ("Retain passes", stale().policy(DeletionPolicy::Retain), "at once: keep"),
+            ("Deactivate passes", stale().policy(DeletionPolicy::Deactivate), "deactivate"),
+            ("a handover passes", stale().successor(), "hand over to newer"),
+            ("nothing to erase", stale().absent(), "nothing there"),
+            ("what was done", stale().recorded(Outcome::Erased, true).absent(), "release, Erased"),
+            // Too many at once, as it was counted when the erasure was due.
+            ("held by the breaker", tripped(), "refuse: BreakerTripped"),
+            ("and confirmed", tripped().confirmed(), "erase"),
+            ("and after a restart", tripped().after(WEEK * 2), "refuse: BreakerTripped"),
+            ("the limit was raised", tripped().with(|c| c.breaker = Some(Limit { deletions: 30, ..LIMIT })), "erase"),
+            (
+                "not far enough",
+                tripped().with(|c| c.breaker = Some(Limit { deletions: 29, ..LIMIT })),
+                "refuse: BreakerTripped",
+            ),
+            ("the breaker was turned off", tripped().with(|c| c.breaker = None), "erase"),
+            ("Retain passes the breaker", tripped().policy(DeletionPolicy::Retain), "at once: keep"),
+            ("Deactivate passes the breaker", tripped().policy(DeletionPolicy::Deactivate), "deactivate"),
+            ("a handover passes the breaker", tripped().successor(), "hand over to newer"),
+            ("what has begun goes on", tripped().shrunk(MINE, 5), "erase"),
+            ("at the end of its window", tripped().recovery(50).window(50), "refuse: BreakerTripped"),
+        ],
+        Case::remove,
+    );
+}
+
+#[test]
+fn what_a_guard_rail_did_to_the_data() {
+    for (name, case, effect) in [
+        ("before anything", case(), Effect::Untouched),
+        ("in a window", case().recovery(50).window(50), Effect::RolledBack),
+    ] {
+        let case = case.noted(1, Some((30, 40)));
+        let refused = match remove(&case.subject, &case.facts, &case.owner, &case.circumstances()) {
+            Remove::Refuse(failure) => failure.effect,
+            other => panic!("{name}: {other:?}"),
+        };
+        assert_eq!(refused, Some(effect), "{name}");
+    }
+}
+
+#[test]
+fn a_suspended_live_object_is_left_alone() {
+    let c = || case().with(|c| c.subject.terminating_since = None).suspended();
+    let (passed, ahead) = (at(90), at(900));
+    check(
+        &[
+            ("an ordinary one", c(), "nothing"),
+            ("it wants to be off", c().wants(Activation::Deactivated), "nothing"),
+            ("nobody has claimed it", c().free(), "nothing"),
+            ("its owner is gone", c().owned_by(ClaimOwner::Gone { uid: "x".into() }), "nothing"),
+            ("it is not there", c().absent(), "nothing"),
+            ("its expiration has passed", c().expires(passed, Some(passed)), "nothing"),
+            ("and nobody had seen it", c().expires(passed, None), "nothing"),
+            ("an expiration to come", c().expires(ahead, None), "nothing but a note"),
+            ("which is known", c().expires(ahead, Some(ahead)), "nothing"),
+            ("the policy was lowered", c().policy(DeletionPolicy::Retain), "nothing but a note"),
+            (
+                "an expiration that has passed stays noted",
+                c().policy(DeletionPolicy::Retain).expires(passed, Some(passed)),
+                "nothing",
+            ),
+            ("another database", c().policy(DeletionPolicy::Retain).other_database(), "nothing"),
+            ("a standby", c().policy(DeletionPolicy::Retain).standby(), "nothing"),
+        ],
+        Case::apply,
     );
 }

@@ -9,6 +9,7 @@ use crate::api::status::ObservedState;
 use crate::api::{Activation, Reason};
 use crate::domain::failure::Failure;
 use crate::domain::subject::Subject;
+use crate::domain::suspension::observed_only;
 
 /// What the conditions are made from.
 pub(super) struct Situation<'a> {
@@ -37,6 +38,9 @@ impl Situation<'_> {
             conditions.push(wanted(condition::DELETING, Status::True, deletion.stage, deletion.said()));
             conditions.push(match self.failure {
                 Some(f) => wanted(condition::DELETION_BLOCKED, Status::True, f.reason.as_str(), self.explained(f)),
+                None if deletion.suspended() => {
+                    wanted(condition::DELETION_BLOCKED, Status::True, condition::SUSPENDED, deletion.said())
+                }
                 None => wanted(
                     condition::DELETION_BLOCKED,
                     Status::False,
@@ -55,7 +59,16 @@ impl Situation<'_> {
     fn ready(&self) -> Wanted {
         match (self.failure, self.deletion) {
             (Some(f), _) => wanted(condition::READY, Status::False, f.reason.as_str(), self.explained(f)),
-            (None, Some(deletion)) => wanted(condition::READY, Status::False, condition::DELETING, deletion.said()),
+            (None, Some(deletion)) => {
+                let reason = if deletion.suspended() { condition::SUSPENDED } else { condition::DELETING };
+                wanted(condition::READY, Status::False, reason, deletion.said())
+            }
+            // Nothing failed, and nothing is under way: for kstatus the object is current.
+            (None, None) if self.subject.suspended => {
+                let message: Vec<String> =
+                    [observed_only(self.subject)].into_iter().chain(self.left_over.map(str::to_owned)).collect();
+                wanted(condition::READY, Status::True, condition::SUSPENDED, message.join(" "))
+            }
             (None, None) => {
                 let deactivated =
                     self.state == Some(ObservedState::Deactivated) && self.subject.state != Some(Activation::Active);
@@ -78,6 +91,9 @@ impl Situation<'_> {
             }
             (Some(f), _) => {
                 wanted(condition::RECONCILING, Status::True, condition::PROGRESSING_WITH_RETRY, self.explained(f))
+            }
+            (None, Some(deletion)) if deletion.suspended() => {
+                wanted(condition::STALLED, Status::True, condition::SUSPENDED, deletion.said())
             }
             (None, Some(deletion)) => {
                 wanted(condition::RECONCILING, Status::True, condition::DELETING, deletion.said())

@@ -51,6 +51,12 @@ impl Deletion {
         }
     }
 
+    /// It waits for the end of a suspension.
+    #[must_use]
+    pub fn suspended(&self) -> bool {
+        self.stage == stage::SUSPENDED
+    }
+
     /// The sentence about the stage, and what its pages wait for.
     pub(super) fn said(&self) -> String {
         let waiting_for = self.progress.as_ref().and_then(|progress| progress.waiting_for.as_ref());
@@ -134,6 +140,9 @@ fn progress_of(deletion: &Deletion, previous: Option<&DeletionProgress>, now: Ti
 fn summary(deletion: &Deletion, progress: Option<&DeletionProgress>) -> String {
     if deletion.failure.is_some() {
         return BLOCKED.to_owned();
+    }
+    if deletion.suspended() {
+        return deletion.stage.to_owned();
     }
     match progress.filter(|_| deletion.progress.is_some()) {
         Some(progress) => format!("{}%", progress.percent),

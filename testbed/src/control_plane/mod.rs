@@ -217,6 +217,12 @@ impl ControlPlane {
         &self.etcd
     }
 
+    /// The port on which etcd serves clients, without TLS.
+    #[must_use]
+    pub const fn etcd_port(&self) -> u16 {
+        self.layout.etcd_port
+    }
+
     /// Kills the API server. What it has acknowledged stays in etcd.
     ///
     /// # Errors

@@ -117,6 +117,8 @@ pub(super) async fn still_wanted(removal: &Removal<'_>) -> Result<bool, Failure>
     if now.uid != before.uid
         || now.asked != before.asked
         || now.force_setting.is_some()
+        || now.suspended
+        || (before.confirmed && !now.confirmed)
         || now.recovery_window_seconds > before.recovery_window_seconds
     {
         return Ok(false);

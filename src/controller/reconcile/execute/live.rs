@@ -20,7 +20,7 @@ use crate::domain::announcement::{Announcement, Severity};
 use crate::domain::decide::{Apply, Enforce};
 use crate::domain::facts::{ClaimOwner, Facts, Presence};
 use crate::domain::reconciliation::{Ended, Observed, Reconciliation, state};
-use crate::domain::{Effect, Failure, Subject};
+use crate::domain::{Effect, Failure, Subject, suspension};
 use crate::store::Actor;
 use planner::CompiledPlan;
 
@@ -36,6 +36,7 @@ pub(super) async fn apply(
         context.requeue(ObjectRef::new(name));
     }
     let failure = match decision {
+        Apply::Suspend { note } => return suspended(observation, tenant, note, context).await,
         Apply::Enforce(enforce) => return enforced(observation, tenant, &enforce, context).await,
         Apply::Expire => match expire(subject, context).await {
             Ok(reconciliation) => return Reconciliation { observed: observed.clone(), ..reconciliation },
@@ -69,9 +70,23 @@ async fn expire(subject: &Subject, context: &Context) -> Result<Reconciliation, 
     })
 }
 
+/// A suspended object: the claim may be noted in, and the rest is only observed.
+async fn suspended(observation: &Observation, tenant: &Tenant, note: bool, context: &Context) -> Reconciliation {
+    let Observation { object, subject, .. } = observation;
+    let noted = Enforce { note, ..Enforce::default() };
+    let reconciliation = enforced(observation, tenant, &noted, context).await;
+    match &reconciliation.ended {
+        Ended::InSync => Reconciliation {
+            announcement: suspension::begins(object, subject, &suspension::observed_only(subject)),
+            ..reconciliation
+        },
+        _ => reconciliation,
+    }
+}
+
 async fn enforced(
     observation: &Observation,
-    Tenant { plan, facts, .. }: &Tenant,
+    Tenant { plan, facts, owner }: &Tenant,
     enforce: &Enforce,
     context: &Context,
 ) -> Reconciliation {
@@ -84,13 +99,17 @@ async fn enforced(
     {
         return failed(observed, failure.explained_by(plan));
     }
-    observed.claim = Some(claim_status(facts));
+    // A suspended object may have none.
+    observed.claim = (!subject.suspended || *owner == ClaimOwner::ThisObject).then(|| claim_status(facts));
     let active = match (enforce.activation, facts.organization) {
         (Some(target), _) => Some(target == Activation::Active),
         (None, Presence::Present { active }) => active,
         (None, Presence::Absent) => None,
     };
-    observed.state = Some(state(Presence::Present { active }));
+    observed.state = Some(match facts.organization {
+        Presence::Present { .. } => state(Presence::Present { active }),
+        Presence::Absent => state(Presence::Absent),
+    });
     observed.inventory = match context.database.inventory(&facts.key, plan).await {
         Ok(inventory) => inventory,
         Err(failure) => return failed(observed, failure.explained_by(plan)),
@@ -110,7 +129,8 @@ async fn enforced(
         Ok(users) => users,
         Err(failure) => return failed(observed, failure.explained_by(plan)),
     };
-    context.memory.saw_tenant(subject, &facts.key, Some(TenantState { active, users }));
+    let there = facts.organization != Presence::Absent;
+    context.memory.saw_tenant(subject, &facts.key, there.then_some(TenantState { active, users }));
     if enforce.expired_unseen {
         return failed(observed, expired());
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::blockers::{examine, known};
+use super::breaker;
 use super::erase::{activated_again, erase};
 use super::removal::{Removal, outdated};
 use super::shrink::{Part, shrink};
@@ -27,6 +28,9 @@ const RECORD_LIMIT: Duration = Duration::from_secs(10);
 pub(super) async fn remove(removal: &Removal<'_>, decision: Remove) -> Result<Reconciliation, Failure> {
     let (database, plan) = (&removal.context.database, removal.plan);
     let proof = match decision {
+        Remove::Refuse(failure) if matches!(failure.reason, Reason::BreakerTripped | Reason::StaleDeletion) => {
+            return Err(activated_again(removal, failure).await);
+        }
         Remove::Refuse(failure) => return Err(failure),
         Remove::Release(proof) => proof,
         Remove::Retain(because) => {
@@ -36,6 +40,7 @@ pub(super) async fn remove(removal: &Removal<'_>, decision: Remove) -> Result<Re
         Remove::Deactivate { take_from } => database.deactivate(removal.actor(), take_from.as_deref(), plan).await?,
         Remove::NotFound => database.not_found(removal.actor(), plan).await?.ok_or_else(appeared)?,
         Remove::StartWindow { take_from } => {
+            breaker::let_pass(removal).await?;
             // A recovery window deactivates even if something will block the erasure at its end, and says what that is.
             let obstacle = match examine(removal).await {
                 Err(failure) if removal.subject().recovery_window_seconds == 0 => return Err(failure),
@@ -56,7 +61,7 @@ pub(super) async fn remove(removal: &Removal<'_>, decision: Remove) -> Result<Re
             };
             return Ok(wait(removal, until, awaited, obstacle));
         }
-        Remove::Erase { take_from } => match erase_at_once_or_in_pages(removal, take_from.as_deref()).await {
+        Remove::Erase { take_from } => match let_pass_and_erase(removal, take_from.as_deref()).await {
             Ok(Ok(Erasure::Completed(proof))) => proof,
             Ok(Ok(Erasure::Unverified { steps })) => return Ok(unverified(removal, steps)),
             Ok(Ok(Erasure::PlanOutdated)) => return Err(activated_again(removal, outdated()).await),
@@ -72,6 +77,14 @@ pub(super) async fn remove(removal: &Removal<'_>, decision: Remove) -> Result<Re
         Remove::Verify(entry) => return verify(removal, entry).await,
     };
     Ok(completed(removal, proof))
+}
+
+async fn let_pass_and_erase(
+    removal: &Removal<'_>,
+    take_from: Option<&str>,
+) -> Result<Result<Erasure, Box<Reconciliation>>, Failure> {
+    breaker::let_pass(removal).await?;
+    erase_at_once_or_in_pages(removal, take_from).await
 }
 
 /// Erases, a large organization in slices. What is not the end of the erasure is a reconciliation that goes on later.

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
+use kube::runtime::reflector::ObjectRef;
 
 use super::erase::{FRESH, explained, still_wanted};
 use super::removal::{Removal, outdated};
@@ -19,7 +20,7 @@ use crate::domain::reconciliation::{Ended, Observed, Reconciliation};
 use crate::domain::report::deletion::Deletion;
 use crate::domain::report::progress::Progress;
 use crate::domain::report::status::{status, worth_writing};
-use crate::pace::{PageDone, Slice, Wait, WaitingFor};
+use crate::pace::{Next, PageDone, Slice, Wait, WaitingFor};
 
 /// How long pages are deleted before the object is read again and the progress is shown.
 const SLICE: Duration = Duration::from_secs(5);
@@ -108,7 +109,9 @@ async fn turn(removal: &Removal<'_>, take_from: Option<&str>, estimated: i64) ->
     let page = || removal.context.pacing.page();
     let after = |page: &PageDone, begun: &UnderWay| {
         removal.gone.note(begun);
-        pages.after(page)
+        // A suspension stops the pages as soon as the watch has sent it.
+        let next = pages.after(page);
+        if suspended_meanwhile(removal) { Next::Stop } else { next }
     };
     let shrinking = Box::pin(database.shrink(removal.actor(), removal.plan, page, after));
     Ok(match pages.with_standbys(shrinking).await? {
@@ -116,6 +119,11 @@ async fn turn(removal: &Removal<'_>, take_from: Option<&str>, estimated: i64) ->
         Shrunk::Done(_) => Some(Turn::Done),
         Shrunk::PlanOutdated => None,
     })
+}
+
+fn suspended_meanwhile(removal: &Removal<'_>) -> bool {
+    let cached = removal.context.store.get(&ObjectRef::new(&removal.subject().name));
+    cached.is_some_and(|cached| cached.suspended())
 }
 
 /// Shows that rows will go in pages, before the first of them goes: whoever lowers the policy then, while the database does
