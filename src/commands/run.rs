@@ -21,7 +21,7 @@ use crate::cluster::{Cluster, Leases};
 use crate::config::{Config, ConfigError};
 use crate::controller::{self, Inputs, PlanCache, Settings};
 use crate::db::Database;
-use crate::leadership::Candidate;
+use crate::leadership::{self, Election};
 use crate::metrics::{Connections, Metrics};
 use crate::pace::Pace;
 use crate::server;
@@ -80,11 +80,11 @@ impl Run {
         let mut serving =
             Background::spawn("HTTP server", stop.clone(), serve(listener, metrics.clone(), stop.clone()));
 
-        let Clients { work: client, election } = clients(&metrics, &tenure).await?;
+        let Clients { work: client, election: elections } = clients(&metrics, &tenure).await?;
         let plan = Arc::new(PlanCache::new(config.cascade.plan.clone(), database.clone()));
-        let candidate = lease.map(|LeaseSettings { namespace, name, times }| {
-            let leases = Leases::new(election, namespace, name, Candidate::limit(times));
-            Candidate::new(leases, &instance(), times, tenure, metrics.clone())
+        let election = lease.map(|LeaseSettings { namespace, name, times }| {
+            let leases = Leases::new(elections, namespace, name, Election::limit(times));
+            Election::new(leases, &instance(), times, tenure, metrics.clone())
         });
         let replica = Replica {
             config,
@@ -95,7 +95,7 @@ impl Run {
             metrics,
             stop: stop.clone(),
         };
-        let work = Box::pin(replica.run(candidate));
+        let work = Box::pin(replica.run(election));
         signals.guard(serving.guard(work)).await???;
         database.close().await;
         if !*stop.borrow() {
@@ -139,15 +139,15 @@ impl Replica {
     /// # Errors
     /// Fails as `operate` does, and if it leads no longer. Then the process ends: nothing of what it had begun or knew outlives
     /// its leadership.
-    async fn run(&self, candidate: Option<Candidate>) -> Result<(), CommandError> {
-        let Some(candidate) = candidate else {
+    async fn run(&self, election: Option<Election>) -> Result<(), CommandError> {
+        let Some(election) = election else {
             self.metrics.leads(true);
             return self.operate_until_stopped().await;
         };
         self.metrics.lease_seen(false);
         let mut stop = self.stop.clone();
         let mut leader = tokio::select! {
-            leader = candidate.win() => leader,
+            leader = leadership::win(election) => leader,
             refused = prepare::standby(&self.config, &self.database, &self.plan, &self.metrics) => return Err(refused),
             _ = stop.wait_for(|s| *s) => return Ok(()),
         };

@@ -7,7 +7,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::{Candidate, record};
+use super::election::Election;
+use super::record;
 use crate::api::Reason;
 use crate::domain::Failure;
 
@@ -52,10 +53,10 @@ const ENDS: &str =
     "the operator exits, PostgreSQL rolls back what is under way, and the kubelet starts the operator again";
 
 impl Leader {
-    pub(super) fn new(candidate: Candidate, lease: Lease) -> Self {
+    pub(super) fn new(election: Election, lease: Lease) -> Self {
         let (release, released) = oneshot::channel();
-        candidate.metrics.leads(true);
-        Self { release: Some(release), renewing: tokio::spawn(Renewal { candidate, lease, last: None }.run(released)) }
+        election.metrics.leads(true);
+        Self { release: Some(release), renewing: tokio::spawn(Renewal { election, lease, last: None }.run(released)) }
     }
 
     /// Returns when this process does not lead any more.
@@ -84,7 +85,7 @@ impl Drop for Leader {
 }
 
 struct Renewal {
-    candidate: Candidate,
+    election: Election,
     lease: Lease,
     /// The message of the last failure since the last success.
     last: Option<String>,
@@ -109,13 +110,13 @@ const TRIES: usize = 3;
 
 impl Renewal {
     async fn run(mut self, mut released: oneshot::Receiver<()>) -> Result<(), LeadershipLost> {
-        let tenure = self.candidate.tenure.clone();
+        let tenure = self.election.tenure.clone();
         let ended = loop {
             tokio::select! {
                 biased;
                 () = tenure.ended() => break Err(self.expired()),
                 _ = &mut released => break Ok(()),
-                () = tokio::time::sleep(self.candidate.times.retry()) => {}
+                () = tokio::time::sleep(self.election.times.retry()) => {}
             }
             let renewed = tokio::select! {
                 biased;
@@ -127,7 +128,7 @@ impl Renewal {
             }
         };
         tenure.end();
-        self.candidate.metrics.leads(false);
+        self.election.metrics.leads(false);
         match &ended {
             Ok(()) => self.give_back().await,
             Err(lost) => tracing::error!("{lost}"),
@@ -137,15 +138,15 @@ impl Renewal {
 
     fn expired(&self) -> LeadershipLost {
         LeadershipLost::Expired {
-            lease: self.candidate.leases.place(),
-            seconds: self.candidate.times.renew_seconds,
+            lease: self.election.leases.place(),
+            seconds: self.election.times.renew_seconds,
             last: self.last.clone(),
         }
     }
 
     /// One renewal. A failure is logged when it is new; the next attempt follows after `retrySeconds`.
     async fn renew(&mut self) -> Result<(), LeadershipLost> {
-        let lease = self.candidate.leases.place();
+        let lease = self.election.leases.place();
         match self.try_to_renew().await {
             Ok(()) => self.last = None,
             Err(NotRenewed::Taken(holder)) => return Err(LeadershipLost::Taken { lease, holder }),
@@ -161,7 +162,7 @@ impl Renewal {
     }
 
     async fn try_to_renew(&mut self) -> Result<(), NotRenewed> {
-        let Candidate { leases, me, times, tenure, .. } = &self.candidate;
+        let Election { leases, me, times, tenure, .. } = &self.election;
         for _ in 0..TRIES {
             let began = Instant::now();
             let renewed = record::taken(Some(&self.lease), me, *times, Timestamp::now());
@@ -184,7 +185,7 @@ impl Renewal {
     }
 
     async fn give_back(&self) {
-        let leases = &self.candidate.leases;
+        let leases = &self.election.leases;
         match leases.write(&record::released(&self.lease, Timestamp::now())).await {
             Ok(Some(_)) => tracing::info!(lease = leases.place(), "the Lease is released"),
             Ok(None) => tracing::info!(lease = leases.place(), "the Lease has changed and is not released"),

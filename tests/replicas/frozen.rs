@@ -109,7 +109,8 @@ async fn frozen_after_its_commit(world: Arc<World>) {
     record.reached().await;
     pair.first.sql.count_only(|statement| statement == "COMMIT");
     let first = pair.first.operator.clone();
-    pair.first.sql.arm(Fault { ordinal: 1, moment: Moment::After }, move || {
+    // The statement that is held back is the first one.
+    pair.first.sql.arm(Fault { ordinal: 2, moment: Moment::After }, move || {
         first.guard().pause().expect("it is frozen");
     });
     record.release();
