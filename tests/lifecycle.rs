@@ -393,8 +393,8 @@ const FIRST_VERSION: &str = r"ALTER TABLE organization_operator.earlier_captured
     GROUP BY c.erasure, c.key_set;
     DROP FUNCTION organization_operator.keep_remainder;
     DROP TABLE organization_operator.captured_keys;
-    DROP TABLE organization_operator.erasures, organization_operator.standbys;
-    ALTER TABLE organization_operator.ledger DROP COLUMN written, DROP CONSTRAINT ledger_outcome_check,
+    DROP TABLE organization_operator.erasures, organization_operator.standbys, organization_operator.deletions;
+    ALTER TABLE organization_operator.ledger DROP COLUMN written, DROP COLUMN requested_at, DROP CONSTRAINT ledger_outcome_check,
         ADD CONSTRAINT ledger_outcome_check CHECK (outcome IN ('Erased', 'Deactivated', 'Retained', 'NotFound', 'Transferred'));
     DELETE FROM organization_operator.migrations WHERE version > 1";
 

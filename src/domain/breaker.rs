@@ -3,10 +3,10 @@
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::decide::keep_data;
+use super::commands::confirm_or_keep;
 use super::failure::Failure;
 use super::subject::Subject;
-use crate::api::{CONFIRM_DELETION, Reason};
+use crate::api::Reason;
 
 /// Fewer deletions than one of so many objects are never too many.
 const SHARE: u64 = 5;
@@ -102,16 +102,7 @@ pub fn breaker_tripped(subject: &Subject, limit: Limit, counted: Counted) -> Fai
             limit.deletions
         ),
     )
-    .remedy(format!("{}; to confirm many at once: kubectl organization confirm NAME...", confirm_or_keep(subject)))
-}
-
-/// The commands that end the wait for a confirmation.
-pub(super) fn confirm_or_keep(subject: &Subject) -> String {
-    let Subject { name, uid, .. } = subject;
-    format!(
-        "to erase the organization: kubectl annotate organization {name} --overwrite {CONFIRM_DELETION}={uid}; to keep it: {}",
-        keep_data(name)
-    )
+    .remedy(format!("{}; to confirm many at once: kubectl organization confirm NAME...", confirm_or_keep(&subject.name, &subject.uid)))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::breaker::{Limit, breaker_tripped};
+use super::commands::{keep_data, set_policy};
 use super::completion::CompletionProof;
 use super::completion::deleted;
 use super::facts::{ClaimOwner, Facts, LedgerEntry, Presence, Successor, UnderWay, Window};
@@ -421,24 +422,6 @@ fn replacement_suspected(subject: &Subject, setting: ForceSetting) -> Failure {
     )
     .effect(Effect::Untouched)
     .remedy(format!("to erase the organization: {}; to keep it: {}", setting.removal(name), keep_data(name)))
-}
-
-/// The command that ends a deletion and keeps the data.
-#[must_use]
-pub fn keep_data(name: &str) -> String {
-    set_policy(name, DeletionPolicy::Retain)
-}
-
-/// The command that lifts a suspension.
-#[must_use]
-pub fn resume(name: &str) -> String {
-    format!("kubectl patch organization {name} --type merge -p '{{\"spec\":{{\"suspend\":false}}}}'")
-}
-
-/// The command that sets a policy.
-fn set_policy(name: &str, policy: DeletionPolicy) -> String {
-    let policy = policy.as_str();
-    format!("kubectl patch organization {name} --type merge -p '{{\"spec\":{{\"deletionPolicy\":\"{policy}\"}}}}'")
 }
 
 /// The policy was lowered after rows had been deleted. `left` says what is left.

@@ -3,6 +3,7 @@
 pub mod announcement;
 pub mod attempts;
 pub mod breaker;
+pub mod commands;
 pub mod completion;
 pub mod decide;
 pub mod facts;

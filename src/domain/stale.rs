@@ -3,7 +3,7 @@
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::breaker::confirm_or_keep;
+use super::commands::confirm_or_keep;
 use super::failure::Failure;
 use super::subject::Subject;
 use crate::api::Reason;
@@ -25,7 +25,7 @@ pub fn stale_deletion(subject: &Subject, seen: Timestamp) -> Option<Failure> {
                 age.as_hours() / 24
             ),
         )
-        .remedy(confirm_or_keep(subject))
+        .remedy(confirm_or_keep(&subject.name, &subject.uid))
     })
 }
 

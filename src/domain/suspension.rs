@@ -3,7 +3,7 @@
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::announcement::{Announcement, Severity};
-use super::decide::resume;
+use super::commands::resume;
 use super::facts::{Facts, UnderWay};
 use super::failure::Effect;
 use super::report::deletion::Deletion;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::api::{Reason, Retry};
-use crate::domain::decide::{Awaited, keep_data};
+use crate::domain::commands::keep_data;
+use crate::domain::decide::Awaited;
 use crate::domain::failure::{Blame, Failure};
 use crate::domain::subject::Subject;
 

@@ -2,7 +2,7 @@
 
 use crate::api::Reason;
 use crate::controller::reconcile::observe::Observation;
-use crate::domain::decide::keep_data;
+use crate::domain::commands::keep_data;
 use crate::domain::reconciliation::Reconciliation;
 use crate::domain::{Effect, Failure, Subject};
 

@@ -14,7 +14,7 @@ use crate::cascade::shrink::{Begun, Progress as Shown, Shrunk};
 use crate::controller::places::Place;
 use crate::domain::Failure;
 use crate::domain::attempts::Attempts;
-use crate::domain::decide::keep_data;
+use crate::domain::commands::keep_data;
 use crate::domain::facts::UnderWay;
 use crate::domain::reconciliation::{Ended, Observed, Reconciliation};
 use crate::domain::report::deletion::Deletion;
