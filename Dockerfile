@@ -20,8 +20,9 @@ RUN mkdir -p src benches crates/planner/src testbed/src \
 COPY migrations migrations
 COPY crates crates
 COPY src src
+ARG REVISION=unknown
 RUN find crates src migrations -type f -exec touch {} + \
- && cargo build --release --locked --bin organization-operator
+ && REVISION=${REVISION} cargo build --release --locked --bin organization-operator
 
 # The base image has libc, libgcc, CA certificates, time zones and a user 65532, but no shell and no package manager.
 FROM gcr.io/distroless/cc-debian12:nonroot

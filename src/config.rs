@@ -3,6 +3,7 @@
 mod batch;
 mod breaker;
 mod cascade;
+mod election;
 mod retry;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use crate::db::{Settings, UrlSource};
 pub use batch::{BatchConfig, PaceConfig, Unpageable};
 pub use breaker::BreakerConfig;
 pub use cascade::Cascade;
+pub use election::{ElectionConfig, ElectionTimes};
 pub use retry::{Bounds, RetryBounds};
 
 /// Connections for the regular query of all organizations, and for queries about locks.
@@ -45,6 +47,8 @@ pub struct Config {
     pub breaker: BreakerConfig,
     /// Bounds of the retries.
     pub retry: RetryBounds,
+    /// How the replicas elect their leader.
+    pub leader_election: ElectionConfig,
     /// The plan of the cascade, and how large tenants are deleted.
     pub cascade: Cascade,
 }
@@ -102,6 +106,7 @@ impl Default for Config {
             drain_seconds: 5,
             breaker: BreakerConfig::default(),
             retry: RetryBounds::default(),
+            leader_election: ElectionConfig::default(),
             cascade: Cascade::default(),
         }
     }
@@ -156,6 +161,7 @@ impl Config {
         let mut problems = self.cascade.plan.validate().err().unwrap_or_default();
         problems.extend(self.cascade.batch.problems());
         problems.extend(self.breaker.problems());
+        problems.extend(self.leader_election.problems());
         let database = &self.database;
         let mut at_least_one = |field: &str, value: u64| {
             if value == 0 {

@@ -1,4 +1,11 @@
-//! Metrics in the OpenMetrics text format.
+//! Metrics in the OpenMetrics text format. `docs/monitoring.md` has an entry for each.
+
+mod database;
+mod pages;
+mod requests;
+
+pub use database::Connections;
+pub use requests::Metered;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -10,20 +17,32 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::api::Reason;
+use crate::api::status::Outcome;
 use crate::domain::Failure;
 use crate::domain::completion::CompletionProof;
 use crate::domain::report::progress::Progress;
-use crate::pace::WaitingFor;
+use database::DatabaseMetrics;
+use pages::PageMetrics;
 use planner::{CompiledPlan, Faults, Finding};
+use requests::Requests;
+
+/// The commit of which this program was built, where the build said so.
+const REVISION: &str = match option_env!("REVISION") {
+    Some(revision) if !revision.is_empty() => revision,
+    _ => "unknown",
+};
 
 /// What the objects say at the moment.
 #[derive(Debug, Default)]
 pub(crate) struct Objects {
     /// When the deletions began that are not completed.
     pub(crate) began: Vec<Timestamp>,
+    /// What blocks those of them that are blocked.
+    pub(crate) blocked: Vec<Reason>,
     /// How many objects are suspended.
     pub(crate) suspended: usize,
     /// How many deletions a guard rail holds back, by reason.
@@ -49,22 +68,6 @@ struct ReasonLabel {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct VerbLabel {
-    verb: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ObjectLabel {
-    object: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct WaitLabel {
-    object: String,
-    waiting_for: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct FindingLabel {
     kind: &'static str,
     severity: &'static str,
@@ -79,21 +82,22 @@ pub struct Metrics {
     failures: Family<ReasonLabel, Counter>,
     reconciles: Counter,
     reconcile_duration: Histogram,
-    api_calls: Family<VerbLabel, Counter>,
+    requests: Requests,
     oldest: Gauge<f64, AtomicU64>,
     unfinished: Gauge<i64, AtomicI64>,
+    blocked_now: Family<ReasonLabel, Gauge>,
     suspended: Gauge<i64, AtomicI64>,
     held: Family<ReasonLabel, Gauge>,
     partly_erased: Gauge<i64, AtomicI64>,
     plan_fault: Family<ReasonLabel, Gauge>,
     findings: Family<FindingLabel, Gauge>,
-    paged_rows: Family<ObjectLabel, Gauge>,
-    paged_estimate: Family<ObjectLabel, Gauge>,
-    paged_rate: Family<ObjectLabel, Gauge>,
-    paged_wait: Family<WaitLabel, Gauge>,
+    pages: PageMetrics,
     /// Events about objects that could not be read.
     pub unreadable: Counter,
-    database: AtomicBool,
+    database: DatabaseMetrics,
+    leader: Gauge,
+    /// Whether the Lease could be read. True also where there is no election.
+    elects: AtomicBool,
     compiled: AtomicBool,
     objects: Mutex<Option<Box<Follow>>>,
 }
@@ -117,20 +121,20 @@ impl Metrics {
             failures: Family::default(),
             reconciles: Counter::default(),
             reconcile_duration: Histogram::new([0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0]),
-            api_calls: Family::default(),
+            requests: Requests::new(),
             oldest: Gauge::default(),
             unfinished: Gauge::default(),
+            blocked_now: Family::default(),
             suspended: Gauge::default(),
             held: Family::default(),
             partly_erased: Gauge::default(),
             plan_fault: Family::default(),
             findings: Family::default(),
-            paged_rows: Family::default(),
-            paged_estimate: Family::default(),
-            paged_rate: Family::default(),
-            paged_wait: Family::default(),
+            pages: PageMetrics::default(),
             unreadable: Counter::default(),
-            database: AtomicBool::new(false),
+            database: DatabaseMetrics::default(),
+            leader: Gauge::default(),
+            elects: AtomicBool::new(true),
             compiled: AtomicBool::new(false),
             objects: Mutex::new(None),
             registry: Registry::default(),
@@ -153,7 +157,7 @@ impl Metrics {
             "Duration of reconciliations",
             metrics.reconcile_duration.clone(),
         );
-        registry.register("api_calls", "Requests to the API server", metrics.api_calls.clone());
+        metrics.requests.register(&mut registry);
         registry.register(
             "oldest_unfinished_deletion_age_seconds",
             "Age of the oldest terminating object; 0 if there is none",
@@ -171,6 +175,11 @@ impl Metrics {
             metrics.held.clone(),
         );
         registry.register(
+            "blocked_deletions",
+            "Terminating objects whose deletion is blocked, by reason",
+            metrics.blocked_now.clone(),
+        );
+        registry.register(
             "partly_erased_organizations",
             "Organizations of which a deletion has erased a part, and whose object is gone",
             metrics.partly_erased.clone(),
@@ -185,60 +194,39 @@ impl Metrics {
             "What `organization-operator check` finds in the schema, by kind and severity (Blocks, Warning)",
             metrics.findings.clone(),
         );
-        metrics.register_pages(&mut registry);
+        registry.register(
+            "leader",
+            "1 if this replica leads, or if there is no election; 0 if it stands by",
+            metrics.leader.clone(),
+        );
+        metrics.pages.register(&mut registry);
+        metrics.database.register(&mut registry);
         registry.register(
             "unreadable_objects",
             "Events about objects that the operator could not read",
             metrics.unreadable.clone(),
         );
+        let build = vec![("version", env!("CARGO_PKG_VERSION")), ("revision", REVISION)];
+        registry.register("build", "The running program", Info::new(build));
+        metrics.zero();
         Self { registry, ..metrics }
     }
 
-    fn register_pages(&self, registry: &mut Registry) {
-        registry.register(
-            "batch_rows_deleted",
-            "Rows deleted so far of an organization that is deleted in pages",
-            self.paged_rows.clone(),
-        );
-        registry.register(
-            "batch_rows_estimated",
-            "Estimated number of rows of that organization before the first page",
-            self.paged_estimate.clone(),
-        );
-        registry.register(
-            "batch_rows_per_second",
-            "Recent rate of that deletion in rows per second, pauses included",
-            self.paged_rate.clone(),
-        );
-        registry.register(
-            "batch_waiting",
-            "1 while that deletion waits or is slowed down, with the cause",
-            self.paged_wait.clone(),
-        );
+    /// Shows counters before they count: Prometheus sees no increase in one that begins at 1.
+    fn zero(&self) {
+        for outcome in Outcome::ALL {
+            drop(self.deletions.get_or_create(&OutcomeLabel { outcome: outcome.as_str(), reason: "" }));
+        }
+        for reason in Reason::ALL {
+            let reason = reason.as_str();
+            drop(self.deletions.get_or_create(&OutcomeLabel { outcome: "Blocked", reason }));
+            drop(self.failures.get_or_create(&ReasonLabel { reason }));
+        }
     }
 
     /// Shows how far the deletion of an object in pages is. `None`: it is not deleted in pages, or not any more.
     pub(crate) fn pages(&self, object: &str, shown: Option<(&Progress, Option<i64>)>) {
-        let label = ObjectLabel { object: object.to_owned() };
-        if shown.is_none() && self.paged_rows.get(&label).is_none() {
-            return;
-        }
-        for waiting_for in WaitingFor::LABELS {
-            self.paged_wait.remove(&WaitLabel { object: object.to_owned(), waiting_for });
-        }
-        let Some((progress, rate)) = shown else {
-            for gauge in [&self.paged_rows, &self.paged_estimate, &self.paged_rate] {
-                gauge.remove(&label);
-            }
-            return;
-        };
-        self.paged_rows.get_or_create(&label).set(progress.rows);
-        self.paged_estimate.get_or_create(&label).set(progress.estimated.max(progress.rows));
-        self.paged_rate.get_or_create(&label).set(rate.unwrap_or_default());
-        if let Some(waiting_for) = &progress.waiting_for {
-            let label = WaitLabel { object: label.object, waiting_for: waiting_for.label() };
-            self.paged_wait.get_or_create(&label).set(1);
-        }
+        self.pages.show(object, shown);
     }
 
     /// Sets where `encode` finds what the objects say.
@@ -246,9 +234,15 @@ impl Metrics {
         *self.objects.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(objects));
     }
 
-    /// Counts a request to the API server.
-    pub fn api_call(&self, verb: &str) {
-        self.api_calls.get_or_create(&VerbLabel { verb: verb.to_owned() }).inc();
+    /// Sets where `encode` finds how many connections to the database there are.
+    pub fn follow_connections(&self, connections: impl Fn() -> Connections + Send + 'static) {
+        self.database.follow(connections);
+    }
+
+    /// Counts and times the requests of a client.
+    #[must_use]
+    pub fn metered(&self) -> Metered {
+        self.requests.layer()
     }
 
     pub(crate) fn reconciled(&self, length: Duration) {
@@ -277,6 +271,21 @@ impl Metrics {
         }
     }
 
+    /// Records whether this replica leads.
+    pub fn leads(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+    }
+
+    /// Records whether the Lease could be read.
+    pub fn lease_seen(&self, seen: bool) {
+        self.elects.store(seen, Ordering::Relaxed);
+    }
+
+    /// Records whether a plan could be used, for a replica that stands by: what is wrong with it is the leader's to say.
+    pub fn plan_usable(&self, usable: bool) {
+        self.compiled.store(usable, Ordering::Relaxed);
+    }
+
     /// Records of how many organizations a deletion has erased a part whose object is gone.
     pub fn partly_erased(&self, organizations: usize) {
         self.partly_erased.set(i64::try_from(organizations).unwrap_or(i64::MAX));
@@ -284,7 +293,12 @@ impl Metrics {
 
     /// Records whether the database answered.
     pub fn database_seen(&self, answered: bool) {
-        self.database.store(answered, Ordering::Relaxed);
+        self.database.seen(answered);
+    }
+
+    /// Records that the drift poller has compared all organizations, and how many it found changed.
+    pub(crate) fn polled(&self, now: Timestamp, drifted: usize) {
+        self.database.polled(now, drifted);
     }
 
     /// Records the findings of a compiled plan.
@@ -311,12 +325,16 @@ impl Metrics {
         }
     }
 
-    /// Whether the database answers and the plan can be used.
+    /// Whether this replica can lead: the API server lets it take part in the election, the database answers, and the plan can
+    /// be used.
     ///
     /// # Errors
     /// Fails with a sentence that says what is missing.
     pub fn ready(&self) -> Result<(), &'static str> {
-        if !self.database.load(Ordering::Relaxed) {
+        if !self.elects.load(Ordering::Relaxed) {
+            return Err("the Lease of the leader cannot be read; see the log");
+        }
+        if !self.database.answers() {
             return Err("the database does not answer; see the log");
         }
         if !self.compiled.load(Ordering::Relaxed) {
@@ -331,7 +349,7 @@ impl Metrics {
     /// Fails only if the text cannot be written.
     pub fn encode(&self, now: Timestamp) -> Result<String, std::fmt::Error> {
         let objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|objects| objects());
-        let Objects { began, suspended, held } = objects.unwrap_or_default();
+        let Objects { began, blocked, suspended, held } = objects.unwrap_or_default();
         let ages: Vec<f64> = began.iter().map(|began| now.duration_since(*began).as_secs_f64()).collect();
         let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
         self.suspended.set(number(suspended));
@@ -340,6 +358,11 @@ impl Metrics {
         }
         self.oldest.set(ages.iter().copied().fold(0.0, f64::max));
         self.unfinished.set(number(ages.len()));
+        for reason in Reason::ALL {
+            let count = blocked.iter().filter(|blocks| *blocks == reason).count();
+            self.blocked_now.get_or_create(&ReasonLabel { reason: reason.as_str() }).set(number(count));
+        }
+        self.database.count();
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
         Ok(text)
@@ -348,57 +371,101 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::pace::WaitingFor;
 
     fn text(metrics: &Metrics) -> String {
         metrics.encode(Timestamp::UNIX_EPOCH).expect("text")
     }
 
-    #[test]
-    fn pages_show_while_there_are_any() {
-        let metrics = Metrics::new();
-        let since = Timestamp::UNIX_EPOCH;
-        let wait = Some(WaitingFor::Rows { limit: 5 });
-        let progress = Progress { rows: 7, estimated: 90, since, waiting_for: wait };
-        metrics.pages("acme", Some((&progress, Some(3))));
-        let shown = text(&metrics);
-        for line in [
-            "organization_operator_batch_rows_deleted{object=\"acme\"} 7\n",
-            "organization_operator_batch_rows_estimated{object=\"acme\"} 90\n",
-            "organization_operator_batch_rows_per_second{object=\"acme\"} 3\n",
-            "organization_operator_batch_waiting{object=\"acme\",waiting_for=\"RowsPerSecond\"} 1\n",
-        ] {
-            assert!(shown.contains(line), "{line} is missing: {shown}");
-        }
-        let wait = Some(WaitingFor::Unreadable);
-        metrics.pages("acme", Some((&Progress { rows: 99, waiting_for: wait, ..progress.clone() }, None)));
-        let shown = text(&metrics);
-        assert!(shown.contains("estimated{object=\"acme\"} 99\n") && shown.contains("per_second{object=\"acme\"} 0\n"));
-        assert!(shown.contains("StandbysUnreadable") && !shown.contains("waiting_for=\"RowsPerSecond\""), "{shown}");
-        metrics.pages("acme", Some((&Progress { waiting_for: None, ..progress }, None)));
-        assert!(!text(&metrics).contains("waiting_for="), "it waits for nothing");
-        metrics.pages("acme", None);
-        assert!(!text(&metrics).contains("acme"), "nothing is left of it");
-    }
-
-    #[test]
-    fn the_documentation_names_every_metric() {
-        // A metric with labels is only shown with a value.
+    /// All metrics by the names under which Prometheus stores them (of a histogram without its suffix).
+    fn registered() -> BTreeSet<String> {
+        // Some with labels are only shown with a value.
         let metrics = Metrics::new();
         let since = Timestamp::UNIX_EPOCH;
         let waiting_for = Some(WaitingFor::Unreadable);
         metrics.pages("acme", Some((&Progress { rows: 7, estimated: 90, since, waiting_for }, None)));
-        metrics.api_call("GET");
         metrics.follow(|| Objects { held: vec![("Suspended", 1)], ..Objects::default() });
-        metrics.blocked(Reason::LockTimeout);
-        metrics.failed(Reason::LockTimeout);
-        let docs = include_str!("../docs/install.md");
+        drop(metrics.plan_fault.get_or_create(&ReasonLabel { reason: "r" }));
+        drop(metrics.rows.get_or_create(&EntityLabel { entity: "users".to_owned() }));
+        drop(metrics.findings.get_or_create(&FindingLabel { kind: "k", severity: "s" }));
         let shown = text(&metrics);
-        let described: Vec<&str> =
-            shown.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next()).collect();
-        assert!(described.len() > 10, "{shown}");
-        for name in described {
-            assert!(docs.contains(&format!("`{name}`")) || docs.contains(&format!("`{name}_total`")), "{name}");
+        let types = shown.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+        let names = types.map(|(name, kind)| match kind {
+            "counter" => format!("{name}_total"),
+            "info" => format!("{name}_info"),
+            _ => name.to_owned(),
+        });
+        names.collect()
+    }
+
+    #[test]
+    fn the_documentation_names_every_metric_and_no_other() {
+        let docs = include_str!("../docs/monitoring.md");
+        let rows = docs.lines().filter_map(|line| line.strip_prefix("| `organization_operator_")?.split('|').next());
+        let named = rows.flat_map(|names| names.split(", `organization_operator_").collect::<Vec<_>>());
+        let named: BTreeSet<String> =
+            named.map(|name| format!("organization_operator_{}", name.trim().trim_end_matches('`'))).collect();
+        assert!(named.len() > 10, "{named:?}");
+        assert_eq!(registered(), named);
+    }
+
+    #[test]
+    fn what_blocks_is_counted_as_long_as_it_blocks() {
+        let metrics = Metrics::new();
+        let line = |reason: &str, number: u32| {
+            format!("organization_operator_blocked_deletions{{reason=\"{reason}\"}} {number}\n")
+        };
+        assert!(text(&metrics).contains(&line("ForeignKeyViolation", 0)), "an alert needs a number");
+        metrics.follow(|| Objects {
+            began: vec![Timestamp::UNIX_EPOCH; 3],
+            blocked: vec![Reason::ForeignKeyViolation; 2],
+            suspended: 4,
+            held: vec![("Suspended", 1)],
+        });
+        let shown = text(&metrics);
+        assert!(shown.contains(&line("ForeignKeyViolation", 2)) && shown.contains(&line("LockTimeout", 0)), "{shown}");
+        assert!(shown.contains("organization_operator_unfinished_deletions 3\n"), "{shown}");
+        assert!(shown.contains("suspended_objects 4\n") && shown.contains("held{reason=\"Suspended\"} 1\n"), "{shown}");
+        metrics.follow(Objects::default);
+        assert!(text(&metrics).contains(&line("ForeignKeyViolation", 0)));
+    }
+
+    #[test]
+    fn counters_are_there_before_they_count() {
+        let shown = text(&Metrics::new());
+        for line in [
+            "deletions_total{outcome=\"Erased\",reason=\"\"} 0",
+            "deletions_total{outcome=\"Blocked\",reason=\"ErasureInterrupted\"} 0",
+            "failures_total{reason=\"AdmissionDenied\"} 0",
+        ] {
+            assert!(shown.contains(&format!("organization_operator_{line}\n")), "{line}: {shown}");
         }
+        let build = format!("build_info{{version=\"{}\",revision=\"", env!("CARGO_PKG_VERSION"));
+        assert!(shown.contains(&build), "{shown}");
+    }
+
+    #[test]
+    fn the_database_and_its_connections_show() {
+        let metrics = Metrics::new();
+        assert!(text(&metrics).contains("connections{state=\"max\"} 0\n"));
+        metrics.follow_connections(|| Connections { in_use: 3, idle: 2, max: 10 });
+        metrics.database_seen(true);
+        metrics.polled(Timestamp::constant(1_800_000_000, 0), 2);
+        let shown = text(&metrics);
+        for line in [
+            "database_connections{state=\"in_use\"} 3",
+            "database_connections{state=\"idle\"} 2",
+            "database_connections{state=\"max\"} 10",
+            "database_up 1",
+            "last_poll_timestamp_seconds 1800000000",
+            "drifted_organizations_total 2",
+        ] {
+            assert!(shown.contains(&format!("organization_operator_{line}\n")), "{line}: {shown}");
+        }
+        metrics.database_seen(false);
+        assert!(text(&metrics).contains("organization_operator_database_up 0\n"));
     }
 }

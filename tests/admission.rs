@@ -3,6 +3,9 @@
 //! What should be refused is asked for as a dry run, so that a policy that does not work does no harm to other tests. Nobody
 //! serves these objects, except where a test starts an operator.
 
+pub mod expired;
+pub mod warning;
+
 use std::sync::Arc;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -84,6 +87,12 @@ impl Scene {
         }
     }
 
+    /// Writes into the status of an object, as the operator would.
+    async fn report(&self, name: &str, status: &Value) {
+        let patch = Patch::Merge(json!({"status": status}));
+        self.api().patch_status(name, &PatchParams::default(), &patch).await.expect("a status");
+    }
+
     /// Waits until kubectl is allowed to.
     async fn allowed(&self, what: &str, arguments: &[&str]) {
         eventually(&format!("allowed: {what}"), || async {
@@ -155,11 +164,7 @@ async fn a_policy_is_only_lowered_while_the_object_is_terminating(world: Arc<Wor
     scene
         .denied("Deactivate to Delete", WORDS, &patch(&erase, r#"{"spec":{"deletionPolicy":"Delete"}}"#, "-o=name"))
         .await;
-    // Rows of it were deleted in pages: the rest may go, too, and nothing else is raised.
-    let progress = json!({"rowsDeleted": 1, "rowsEstimated": 9, "percent": 11});
-    let gone = json!({"status": {"deletion": {"policy": "Delete", "progress": progress}}});
-    scene.api().patch_status(&erase, &PatchParams::default(), &Patch::Merge(&gone)).await.expect("a status");
-    scene.patch("erase", r#"{"deletionPolicy":"Retain"}"#).await;
+    only_after_an_interruption(&scene, &erase).await;
     scene
         .denied("Retain to Deactivate", WORDS, &patch(&erase, r#"{"spec":{"deletionPolicy":"Deactivate"}}"#, "-o=name"))
         .await;
@@ -172,8 +177,7 @@ async fn a_policy_is_only_lowered_while_the_object_is_terminating(world: Arc<Wor
     arguments.push(&impersonate);
     let words = r#"need the verb "delete""#;
     scene.denied("Retain to Delete by an editor", words, &arguments).await;
-    let none = json!({"status": {"deletion": {"progress": null}}});
-    scene.api().patch_status(&erase, &PatchParams::default(), &Patch::Merge(&none)).await.expect("a status");
+    scene.report(&erase, &json!({"deletion": {"progress": null}})).await;
     // Taking it out of the manifest lowers it to the default.
     scene.patch("erase", r#"{"deletionPolicy":null}"#).await;
     let seen = scene.get("erase").await.expect("the object");
@@ -181,6 +185,32 @@ async fn a_policy_is_only_lowered_while_the_object_is_terminating(world: Arc<Wor
     scene
         .denied("Retain to Deactivate", WORDS, &patch(&erase, r#"{"spec":{"deletionPolicy":"Deactivate"}}"#, "-o=name"))
         .await;
+}
+
+/// Back to `Delete` only where rows were deleted in pages already: the rest may go, too. Leaves the object so.
+async fn only_after_an_interruption(scene: &Scene, erase: &str) {
+    const WORDS: &str = "may only be lowered";
+    let raise = |option| patch(erase, r#"{"spec":{"deletionPolicy":"Delete"}}"#, option);
+    let waits = json!({"rowsDeleted": 0, "rowsEstimated": 9, "percent": 0, "waitingFor": "another deletion"});
+    let begins = json!({"rowsDeleted": 0, "rowsEstimated": 9, "percent": 0, "waitingFor": null});
+    let began = json!({"rowsDeleted": 1, "rowsEstimated": 9, "percent": 11});
+    let error = |reason: &str| json!({"reason": reason, "code": 409, "message": "m"});
+    scene.patch("erase", r#"{"deletionPolicy":"Retain"}"#).await;
+    for (what, progress, error, permitted) in [
+        ("it waits for the first page", &waits, Value::Null, false),
+        ("it waits, and something else is wrong", &waits, error("DatabaseUnavailable"), false),
+        ("an interruption without pages, which no operator reports", &Value::Null, error("ErasureInterrupted"), false),
+        ("the operator found that rows are gone", &begins, error("ErasureInterrupted"), true),
+        ("something else is wrong meanwhile", &began, error("DatabaseUnavailable"), true),
+        ("rows are gone", &began, Value::Null, true),
+    ] {
+        scene.report(erase, &json!({"error": error, "deletion": {"policy": "Delete", "progress": progress}})).await;
+        if permitted {
+            scene.allowed(what, &raise("--dry-run=server")).await;
+        } else {
+            scene.denied(what, WORDS, &raise("-o=name")).await;
+        }
+    }
 }
 
 async fn the_crd_is_not_deleted_by_accident(world: Arc<World>) {
@@ -316,12 +346,8 @@ async fn preparing_an_erasure_needs_the_right_to_delete(world: Arc<World>) {
         .await;
 }
 
-/// Created and deleted while no operator runs: without the finalizer the object is gone and its data stays for ever.
-async fn f19_with_the_finalizer_at_creation_no_deletion_is_missed(world: Arc<World>) {
-    let scene = Scene::new(world, Variant::Platform).await;
-    let acme = scene.key(1);
-    scene.seed(&acme).await;
-    // The component as it is, but for the objects of this test only.
+/// Installs the component as it is, but for the objects of this test only. Returns the file with it.
+async fn finalizer_at_creation(scene: &Scene) -> String {
     let text = std::fs::read_to_string(path("deploy/components/finalizer-at-creation/finalizer-at-creation.yaml"))
         .expect("the component");
     let documents: Vec<String> = serde_yaml::Deserializer::from_str(&text)
@@ -345,6 +371,15 @@ async fn f19_with_the_finalizer_at_creation_no_deletion_is_missed(world: Arc<Wor
     assert_eq!(documents.len(), 2, "a policy and its binding");
     let file = scene.file("finalizer-at-creation.yaml", &documents.join("---\n"));
     scene.ok(&["apply", "-f", &file]).await;
+    file
+}
+
+/// Created and deleted while no operator runs: without the finalizer the object is gone and its data stays for ever.
+async fn f19_with_the_finalizer_at_creation_no_deletion_is_missed(world: Arc<World>) {
+    let scene = Scene::new(world, Variant::Platform).await;
+    let acme = scene.key(1);
+    scene.seed(&acme).await;
+    let file = finalizer_at_creation(&scene).await;
 
     let finalizers = |text: String| -> Vec<String> {
         let created: Value = serde_json::from_str(&text).expect("an object");

@@ -1,5 +1,12 @@
 //! "I change the manifests in Git": removal, rename, many at once, delete and re-create, re-adding what was removed.
 
+pub mod argocd;
+mod definition;
+pub mod flux;
+pub mod health;
+mod repository;
+pub mod shipped;
+
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;

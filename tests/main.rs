@@ -32,6 +32,7 @@ mod kubectl;
 mod lagging_watch;
 mod layering;
 mod lifecycle;
+mod monitoring;
 mod needs;
 mod nobodys_rows;
 mod pace;
@@ -43,6 +44,7 @@ mod rbac;
 mod readme;
 mod refused;
 mod remedies;
+mod replicas;
 mod stuck_shapes;
 #[path = "../benches/suite/mod.rs"]
 mod suite;
@@ -75,6 +77,8 @@ fn main() -> ExitCode {
     let tests = [
         activation::tests(),
         admission::tests(),
+        admission::expired::tests(),
+        admission::warning::tests(),
         batched::tests(),
         benchmarks::tests(),
         blocked::tests(),
@@ -92,6 +96,10 @@ fn main() -> ExitCode {
         protection::tests(),
         foreseen::tests(),
         gitops::tests(),
+        gitops::argocd::tests(),
+        gitops::flux::tests(),
+        gitops::health::tests(),
+        gitops::shipped::tests(),
         guard_rails::tests(),
         handover::tests(),
         import::tests(),
@@ -99,6 +107,7 @@ fn main() -> ExitCode {
         lagging_watch::tests(),
         layering::tests(),
         lifecycle::tests(),
+        monitoring::tests(),
         needs::tests(),
         nobodys_rows::tests(),
         pace::tests(),
@@ -128,6 +137,7 @@ fn main() -> ExitCode {
         readme::versions::tests(),
         refused::tests(),
         remedies::tests(),
+        replicas::all(),
         drain::tests(),
         stuck_shapes::tests(),
         undo::tests(),

@@ -9,6 +9,7 @@ use crate::support::{Need, World};
 
 crate::tests![
     skipped_by_name,
+    engines_are_skipped_by_name_without_go,
     failed_where_ci_insists,
     failed_where_asked_for,
     every_server_is_stated,
@@ -45,6 +46,30 @@ async fn skipped_by_name(_: Arc<World>) {
     let (output, text) = suite(cache.path(), &[], &["pgbouncer"]).await;
     assert!(output.status.success(), "{text}");
     assert_eq!(text.lines().filter(|line| line.starts_with("skipped: ") && line.ends_with(WHY)).count(), 3, "{text}");
+}
+
+async fn engines_are_skipped_by_name_without_go(_: Arc<World>) {
+    use crate::gitops::{argocd, flux, health, shipped};
+    const REMEDY: &str = "(`go` is not in PATH); to run it: install Go 1.26 or newer";
+    let cache = cache();
+    for (module, need, tests) in [
+        ("flux", "Flux's kustomize-controller", flux::tests()),
+        ("shipped", "Flux's kustomize-controller", shipped::tests()),
+        ("argocd", "Argo CD's engine", argocd::tests()),
+        ("health", "Argo CD's engine", health::tests()),
+    ] {
+        let module = format!("suite::gitops::{module}::");
+        let (output, text) = suite(cache.path(), &[], &[&module]).await;
+        assert!(output.status.success(), "{text}");
+        for test in &tests {
+            let line = format!("skipped: {}: needs {need} {REMEDY}", test.name);
+            assert!(text.lines().any(|l| l.starts_with(&line)), "{line}: {text}");
+        }
+    }
+    let name = "suite::gitops::flux::a_manifest_that_is_removed_erases";
+    let (output, text) = suite(cache.path(), &[("CI", "true")], &["--exact", name]).await;
+    assert_eq!(output.status.code(), Some(101), "{text}");
+    assert!(text.contains("0 passed; 1 failed; 0 ignored") && text.contains(REMEDY), "{text}");
 }
 
 async fn failed_where_ci_insists(_: Arc<World>) {
@@ -86,7 +111,10 @@ async fn every_server_is_stated(_: Arc<World>) {
         assert!(named.peek().is_some(), "{server}");
         assert!(named.all(|test| test.needs.contains(&need)), "{server}");
     }
+    let tests = [tests, crate::monitoring::tests()].concat();
     let stated = |name: &str, need| tests.iter().any(|test| test.name.contains(name) && test.needs.contains(&need));
     assert!(stated("a_certificate_that_is_not_trusted", Need::PgBouncer));
     assert!(stated("a_standby_that_is_promoted", Need::PgBaseBackup));
+    assert!(stated("a_real_prometheus", Need::Prometheus));
+    assert!(stated("each_alert_fires", Need::Promtool));
 }

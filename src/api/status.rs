@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use strum::{EnumString, IntoStaticStr};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::policy::DeletionPolicy;
 use super::reason::Reason;
@@ -178,7 +178,9 @@ impl DeletionProgress {
 }
 
 /// How a deletion ended. The same word is the reason of the Event and the outcome in the ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema, EnumString, IntoStaticStr)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema, EnumString, IntoStaticStr, VariantArray,
+)]
 pub enum Outcome {
     /// The organization and all its data are gone.
     Erased,
@@ -195,6 +197,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every outcome.
+    pub const ALL: &'static [Self] = <Self as VariantArray>::VARIANTS;
+
     /// The word itself.
     #[must_use]
     pub fn as_str(self) -> &'static str {

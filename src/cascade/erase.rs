@@ -6,7 +6,7 @@ use super::attempt::{Attempt, Deleted, cascade};
 use crate::api::DeletionPolicy;
 use crate::api::status::{DeletionStep, Outcome};
 use crate::db::Database;
-use crate::db::transaction::{check_constraints, commit, server};
+use crate::db::transaction::{check_constraints, server};
 use crate::domain::completion::CompletionProof;
 use crate::domain::{Effect, Failure, decide, written as sums};
 use crate::store::claim::{lock_claim, lock_own_claim};
@@ -54,13 +54,14 @@ impl Database {
             }
             server.pid
         };
-        let work = Box::pin(erase_and_record(tx, actor, plan, own.is_some(), wanted));
+        let work = Box::pin(erase_and_record(self, tx, actor, plan, own.is_some(), wanted));
         self.naming_blockers(pid, work).await.map_err(|f| f.or_effect(Effect::RolledBack))
     }
 }
 
 /// The whole erasure, from the locks to the commit. `locked`: the object's claim is locked, and the ledger has no entry.
 async fn erase_and_record(
+    database: &Database,
     mut tx: Transaction<'static, Postgres>,
     actor: Actor<'_>,
     plan: &CompiledPlan,
@@ -105,6 +106,6 @@ async fn erase_and_record(
     };
     ledger::write(&mut tx, actor, &record).await?;
     captured_keys::keep(&mut tx, actor, erase).await?;
-    commit(tx).await?;
+    database.commit(tx).await?;
     Ok(if verified { Erasure::Completed(CompletionProof::erased(proof, steps)) } else { Erasure::Unverified { steps } })
 }

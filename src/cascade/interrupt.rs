@@ -3,7 +3,6 @@
 use crate::api::Reason;
 use crate::api::status::{Inventory, Outcome};
 use crate::db::Database;
-use crate::db::transaction::commit;
 use crate::domain::completion::CompletionProof;
 use crate::domain::facts::{Facts, Presence, UnderWay};
 use crate::domain::{Effect, Failure};
@@ -39,7 +38,7 @@ impl Database {
         };
         ledger::write(&mut tx, actor, &record).await?;
         erasures::interrupt(&mut tx, actor).await?;
-        commit(tx).await?;
+        self.commit(tx).await?;
         Ok(left)
     }
 
@@ -68,7 +67,7 @@ impl Database {
         };
         ledger::write(&mut tx, actor, &record).await?;
         erasures::end_with_claim(&mut tx, actor).await?;
-        commit(tx).await?;
+        self.commit(tx).await?;
         Ok(CompletionProof::interrupted(locked.under_way.deleted, left))
     }
 

@@ -6,7 +6,7 @@ use crate::db::Database;
 use crate::db::error::{During, OrFailure as _};
 use crate::db::organization::lock;
 use crate::db::statement::counted;
-use crate::db::transaction::{commit, server};
+use crate::db::transaction::server;
 use crate::domain::Failure;
 use crate::domain::completion::{CompletionProof, NothingLeft};
 use crate::domain::facts::Presence;
@@ -42,7 +42,7 @@ impl Database {
         let pages = erasures::end_with_claim(&mut tx, actor).await?;
         let record = Record::kept(Outcome::NotFound, actor.subject.policy, "").after(pages.as_ref());
         ledger::write(&mut tx, actor, &record).await?;
-        commit(tx).await?;
+        self.commit(tx).await?;
         Ok(Some(CompletionProof::not_found(proof)))
     }
 }

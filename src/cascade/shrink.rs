@@ -20,7 +20,7 @@ use crate::api::Reason;
 use crate::api::status::DeletionStep;
 use crate::db::Database;
 use crate::db::error::{During, OrFailure as _};
-use crate::db::transaction::{commit, rollback, server};
+use crate::db::transaction::{rollback, server};
 use crate::domain::facts::UnderWay;
 use crate::domain::{Effect, Failure, decide};
 pub use crate::pace::{Next, PageDone, PageSize};
@@ -120,7 +120,7 @@ impl Database {
             return Ok(Begun::PlanOutdated);
         }
         erasures::begin(&mut tx, actor, &plan.digest, estimated).await?;
-        commit(tx).await?;
+        self.commit(tx).await?;
         Ok(Begun::Ready)
     }
 
@@ -190,7 +190,7 @@ impl Database {
     async fn narrow(&self, actor: Actor<'_>) -> Result<(), Failure> {
         let mut tx = self.begin().await?;
         erasures::narrow(&mut tx, actor).await?;
-        commit(tx).await
+        self.commit(tx).await
     }
 
     /// What refers to a page or moves rows may block the whole deletion: then that is said, with its remedy.

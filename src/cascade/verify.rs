@@ -10,7 +10,6 @@ use crate::api::Reason;
 use crate::db::Database;
 use crate::db::error::During;
 use crate::db::organization::lock;
-use crate::db::transaction::commit;
 use crate::domain::commands::keep_data;
 use crate::domain::completion::CompletionProof;
 use crate::domain::facts::Presence;
@@ -81,13 +80,13 @@ impl Database {
             ledger::amend(&mut tx, actor, &steps, written.as_deref(), false).await?;
             // The deleted rows may belong to an organization that was created meanwhile.
             refuse_created_again(&mut tx, actor, plan).await?;
-            commit(tx).await?;
+            self.commit(tx).await?;
             return Ok(Verification::Swept);
         }
         let proof = run.nothing_left().await?;
         ledger::amend(&mut tx, actor, &steps, written.as_deref(), true).await?;
         captured_keys::drop(&mut tx, actor).await?;
-        commit(tx).await?;
+        self.commit(tx).await?;
         Ok(Verification::Completed(CompletionProof::erased(proof, steps)))
     }
 }

@@ -4,12 +4,16 @@ mod confirm;
 mod create;
 mod event;
 mod failure;
+mod fence;
 mod finalizer;
 pub mod follow;
+mod lease;
 pub mod list;
 mod status;
 
 pub(crate) use failure::chain;
+pub use fence::Fence;
+pub use lease::Leases;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -28,8 +28,16 @@ impl ConfigArgs {
     /// Fails if one of them cannot be used.
     pub fn load(&self) -> Result<(Config, Arc<Database>), CommandError> {
         let config = Config::load(self.config.as_deref())?;
-        let source = config.url_source(self.database_url.clone())?;
-        let database = Arc::new(Database::new(source, config.database_settings())?);
+        let database = Arc::new(self.database(&config)?);
         Ok((config, database))
+    }
+
+    /// Prepares the database of this configuration.
+    ///
+    /// # Errors
+    /// Fails if its URL cannot be used.
+    pub(super) fn database(&self, config: &Config) -> Result<Database, CommandError> {
+        let source = config.url_source(self.database_url.clone())?;
+        Ok(Database::new(source, config.database_settings())?)
     }
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::background::Lost;
 use crate::config::ConfigError;
 use crate::domain::{Failure, PlanError};
+use crate::leadership::LeadershipLost;
 
 /// Why a command failed: one message for a person.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,12 @@ impl From<ConfigError> for CommandError {
 
 impl From<Lost> for CommandError {
     fn from(lost: Lost) -> Self {
+        Self(lost.to_string())
+    }
+}
+
+impl From<LeadershipLost> for CommandError {
+    fn from(lost: LeadershipLost) -> Self {
         Self(lost.to_string())
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
 
@@ -71,11 +72,13 @@ impl DriftPoller {
         }
         let plan = refreshed?;
         let keys = context.memory.keys();
-        if keys.is_empty() {
-            return Ok(());
+        let mut drifted = Vec::new();
+        if !keys.is_empty() {
+            let found = context.database.tenants(&keys, &plan).await.map_err(|f| f.explained_by(&plan))?;
+            drifted = context.memory.drifted(&found);
         }
-        let found = context.database.tenants(&keys, &plan).await.map_err(|f| f.explained_by(&plan))?;
-        for object in context.memory.drifted(&found) {
+        context.metrics.polled(Timestamp::now(), drifted.len());
+        for object in drifted {
             context.requeue(object);
         }
         Ok(())

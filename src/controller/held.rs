@@ -20,8 +20,9 @@ pub(super) fn following(store: Store<Cached>) -> impl Fn() -> Objects + Send + '
             objects.suspended += usize::from(object.suspended());
             let Some(deleted) = &object.meta().deletion_timestamp else { continue };
             objects.began.push(deleted.0);
-            let reason =
-                if object.suspended() { Some(condition::SUSPENDED) } else { object.error().map(Reason::as_str) };
+            let error = object.error().filter(|_| !object.suspended());
+            objects.blocked.extend(error);
+            let reason = if object.suspended() { Some(condition::SUSPENDED) } else { error.map(Reason::as_str) };
             if let Some((_, count)) = objects.held.iter_mut().find(|(held, _)| Some(*held) == reason) {
                 *count += 1;
             }
@@ -67,6 +68,10 @@ mod tests {
         }
         let objects = following(store)();
         assert_eq!((objects.began.len(), objects.suspended), (6, 2));
+        let held = [Reason::BreakerTripped, Reason::BreakerTripped, Reason::StaleDeletion];
+        let mut blocked = objects.blocked;
+        blocked.sort_unstable();
+        assert_eq!(blocked, [&[Reason::LockTimeout], &held[..]].concat());
         assert_eq!(objects.held, [("BreakerTripped", 2), ("StaleDeletion", 1), ("Suspended", 1)]);
     }
 }

@@ -10,10 +10,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::pool::Pool;
 use super::servers::{Servers, accepts_writes, none_usable, open, while_connecting};
+use super::transaction::commit;
 use super::url::{self, Target};
 use super::url_source::UrlSource;
 use crate::api::Reason;
-use crate::domain::Failure;
+use crate::domain::{Effect, Failure};
+use crate::tenure::{Ended, Tenure};
 
 /// Limits of the connections.
 #[derive(Clone, Copy, Debug)]
@@ -30,15 +32,16 @@ pub struct Settings {
 
 impl Settings {
     /// The statement with which every transaction begins.
-    pub(crate) fn begin(&self) -> String {
+    fn begin(&self, idle: Duration) -> String {
         // What triggers tell their client (NOTICE, WARNING) may hold values of rows, and the driver logs it. Every statement runs
         // once in its transaction: compiling it (`jit`) takes longer than it saves.
         format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL client_min_messages = error; SET LOCAL row_security = off; SET LOCAL jit = off; \
              SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}; \
-             SET LOCAL idle_in_transaction_session_timeout = {statement}",
+             SET LOCAL idle_in_transaction_session_timeout = {idle}",
             lock = self.lock_timeout.as_millis(),
             statement = self.statement_timeout.as_millis(),
+            idle = idle.as_millis(),
         )
     }
 }
@@ -50,6 +53,11 @@ type Dated = (Instant, Failure);
 pub struct Database {
     source: UrlSource,
     settings: Settings,
+    /// For how long this process may commit.
+    tenure: Tenure,
+    /// `idle_in_transaction_session_timeout` of every transaction: after it, the server rolls back what a process that is frozen
+    /// or gone has begun.
+    idle_timeout: Duration,
     /// All connections but one.
     pool: Pool,
     /// The permit for the one connection beside the pool: for migrations, for queries about locks, and for finding out why
@@ -99,12 +107,57 @@ impl Database {
         Ok(Self {
             source,
             settings,
+            tenure: Tenure::unlimited(),
+            idle_timeout: settings.statement_timeout,
             pool: Pool::new(first, size, settings.connect_timeout),
             extra: Arc::new(Semaphore::new(1)),
             servers: RwLock::new(servers),
             diagnosis: tokio::sync::Mutex::default(),
             down: Mutex::default(),
         })
+    }
+
+    /// Connections that are in use or being made, and those that nothing uses.
+    #[must_use]
+    pub fn connections(&self) -> (u32, u32) {
+        let (in_use, idle) = self.pool.counted();
+        let beside = u32::from(self.extra.available_permits() == 0);
+        (in_use + beside, idle)
+    }
+
+    /// Commits only as long as `tenure` lasts. If this process is frozen, the server rolls back after `renew`, which is how long
+    /// a leader acts after its last renewal: no successor finds its locks.
+    #[must_use]
+    pub fn within(mut self, tenure: Tenure, renew: Option<Duration>) -> Self {
+        self.idle_timeout =
+            renew.map_or(self.settings.statement_timeout, |renew| renew.min(self.settings.statement_timeout));
+        self.tenure = tenure;
+        self
+    }
+
+    /// The statement with which every transaction begins.
+    pub(crate) fn opening(&self) -> String {
+        self.settings.begin(self.idle_timeout)
+    }
+
+    /// Whether this process may still commit.
+    ///
+    /// # Errors
+    /// Fails if it does not lead any more.
+    pub(crate) fn may_commit(&self) -> Result<(), Failure> {
+        if self.tenure.holds() {
+            return Ok(());
+        }
+        Err(Failure::new(Reason::InternalError, Ended.to_string()).effect(Effect::RolledBack))
+    }
+
+    /// Commits, if this process still may.
+    ///
+    /// # Errors
+    /// Fails when the server refuses, and if this process does not lead any more; it then rolls back.
+    pub(crate) async fn commit(&self, tx: Transaction<'static, Postgres>) -> Result<(), Failure> {
+        self.may_commit()?;
+        commit(tx).await
     }
 
     /// Reads the URL again. Returns whether it changed; new connections then use the new one.
@@ -151,7 +204,7 @@ impl Database {
 
     async fn connect(&self) -> Result<Transaction<'static, Postgres>, Failure> {
         let endpoint = self.server().await?;
-        let mut transaction = match self.pool.begin(self.settings.begin()).await {
+        let mut transaction = match self.pool.begin(self.opening()).await {
             Ok(transaction) => transaction,
             // The pool does not say why, but a direct connection does.
             Err(sqlx::Error::PoolTimedOut) => return Err(self.diagnose(&endpoint).await),

@@ -62,6 +62,12 @@ impl Pool {
         self.connections.begin_with(AssertSqlSafe(statement)).await
     }
 
+    /// Its connections that are in use or being made, and those that nothing uses.
+    pub(super) fn counted(&self) -> (u32, u32) {
+        let idle = u32::try_from(self.connections.num_idle()).unwrap_or(u32::MAX);
+        (self.connections.size().saturating_sub(idle), idle)
+    }
+
     /// Closes all connections, waiting for transactions under way.
     pub(super) async fn close(&self) {
         self.connections.close().await;

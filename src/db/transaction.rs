@@ -25,7 +25,7 @@ pub(crate) async fn server(connection: &mut PgConnection) -> Result<Server, Fail
 }
 
 /// Commits.
-pub(crate) async fn commit(tx: Transaction<'static, Postgres>) -> Result<(), Failure> {
+pub(super) async fn commit(tx: Transaction<'static, Postgres>) -> Result<(), Failure> {
     tx.commit().await.map_err(|e| {
         let failure = refused_at_commit(&e);
         // The server may have got the COMMIT before the connection was lost.

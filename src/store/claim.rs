@@ -258,6 +258,7 @@ impl Database {
         let mut tx = self.begin().await?;
         lock_claim(&mut tx, actor, take_from).await?;
         erasures::adopt(&mut tx, actor).await?;
+        self.may_commit()?;
         tx.commit().await.or_failure(During::action("committing"))
     }
 }

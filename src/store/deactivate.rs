@@ -7,7 +7,7 @@ use crate::api::status::Outcome;
 use crate::api::{Activation, DeletionPolicy};
 use crate::db::Database;
 use crate::db::organization::switch;
-use crate::db::transaction::{commit, server};
+use crate::db::transaction::server;
 use crate::domain::Failure;
 use crate::domain::completion::CompletionProof;
 use planner::CompiledPlan;
@@ -34,7 +34,7 @@ impl Database {
             drop_claim(&mut tx, actor).await?;
             let record = Record::kept(Outcome::Deactivated, DeletionPolicy::Deactivate, "");
             ledger::write(&mut tx, actor, &record).await?;
-            commit(tx).await?;
+            self.commit(tx).await?;
             Ok(CompletionProof::deactivated())
         };
         self.naming_blockers(pid, Box::pin(work)).await

@@ -7,7 +7,7 @@ use sqlx::postgres::PgRow;
 use crate::db::Database;
 use crate::db::error::{During, OrFailure as _, Unreadable};
 use crate::db::statement::{own, time};
-use crate::db::transaction::{commit, rollback};
+use crate::db::transaction::rollback;
 use crate::domain::breaker::Counted;
 use crate::domain::facts::NotedDeletion;
 use crate::domain::{Failure, Subject};
@@ -102,7 +102,7 @@ impl Database {
             .execute(&mut *tx)
             .await
             .or_failure(during())?;
-        commit(tx).await
+        self.commit(tx).await
     }
 
     /// How many deletions of the cluster have erased and were requested between two times, both included; at most `limit`.
@@ -175,6 +175,6 @@ impl Database {
     pub async fn forget_deletion(&self, cluster: &str, uid: &str) -> Result<(), Failure> {
         let mut tx = self.begin().await?;
         own(FORGET).bind(cluster).bind(uid).execute(&mut *tx).await.or_failure(during())?;
-        commit(tx).await
+        self.commit(tx).await
     }
 }

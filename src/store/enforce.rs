@@ -24,6 +24,7 @@ impl Database {
                 switch(&mut tx, actor.key, target, plan).await?;
             }
             record_spec(&mut tx, actor).await?;
+            self.may_commit()?;
             tx.commit().await.or_failure(During::action("committing"))
         };
         self.naming_blockers(pid, Box::pin(work)).await

@@ -84,9 +84,14 @@ impl Database {
     /// is missing; and when another operator holds the lock for longer than `lock_timeout`.
     pub async fn migrate(&self, allowed: bool) -> Result<Migrated, Failure> {
         let mut connection = self.extra_connection().await?;
-        let mut tx = connection.begin_with(AssertSqlSafe(self.settings().begin())).await.or_failure(DURING)?;
+        let mut tx = connection.begin_with(AssertSqlSafe(self.opening())).await.or_failure(DURING)?;
         match migrate(&mut tx, allowed).await {
-            Ok(migrated) => tx.commit().await.map(|()| migrated).or_failure(DURING),
+            // A replica that stands by checks this, too.
+            Ok(Migrated::UpToDate) => tx.rollback().await.map(|()| Migrated::UpToDate).or_failure(DURING),
+            Ok(Migrated::Changed) => {
+                self.may_commit()?;
+                tx.commit().await.map(|()| Migrated::Changed).or_failure(DURING)
+            }
             Err(refused) => {
                 // The server also rolls back when the session ends: only the refusal counts.
                 drop(tx.rollback().await);

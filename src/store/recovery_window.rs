@@ -8,7 +8,7 @@ use super::claim::{self, Locked, lock_claim, lock_claim_of_object};
 use crate::api::{Activation, Reason};
 use crate::db::Database;
 use crate::db::organization::{lock, switch};
-use crate::db::transaction::{commit, server};
+use crate::db::transaction::server;
 use crate::domain::facts::Presence;
 use crate::domain::{Effect, Failure};
 use planner::CompiledPlan;
@@ -44,7 +44,7 @@ impl Database {
             // A window that is taken over from an owner that is gone keeps the activation of that time.
             let was_active = claim.window.map_or(active != Some(false), |w| w.was_active);
             let started = claim::start_window(&mut tx, actor, was_active).await?;
-            commit(tx).await?;
+            self.commit(tx).await?;
             Ok(started)
         };
         self.naming_blockers(pid, Box::pin(work)).await
@@ -66,7 +66,7 @@ impl Database {
                 restore(&mut tx, &locked, plan).await?;
                 claim::end_window(&mut tx, actor).await?;
             }
-            commit(tx).await.map(|()| true)
+            self.commit(tx).await.map(|()| true)
         };
         self.naming_blockers(pid, Box::pin(work)).await
     }

@@ -13,7 +13,6 @@ use crate::api::condition::stage;
 use crate::api::status::Outcome;
 use crate::db::Database;
 use crate::db::error::{During, OrFailure as _};
-use crate::db::transaction::commit;
 use crate::domain::completion::CompletionProof;
 use crate::domain::decide::{KeepBecause, interrupted};
 use crate::domain::{Failure, Subject};
@@ -66,7 +65,7 @@ impl Database {
             let pages = erasures::end_with_claim(&mut tx, actor).await?;
             let record = Record::kept(Outcome::Interrupted, subject.policy, &detail).after(pages.as_ref());
             ledger::write(&mut tx, actor, &record).await?;
-            commit(tx).await?;
+            self.commit(tx).await?;
             return Ok(CompletionProof::interrupted(begun.deleted.clone(), detail));
         }
         let mut detail = kept(because);
@@ -91,7 +90,7 @@ impl Database {
         drop_claim(&mut tx, actor).await?;
         let record = Record::kept(Outcome::Retained, subject.policy, &detail);
         ledger::write(&mut tx, actor, &record).await?;
-        commit(tx).await?;
+        self.commit(tx).await?;
         Ok(CompletionProof::retained(detail))
     }
 }

@@ -108,6 +108,7 @@ impl Database {
             .execute(&mut *tx)
             .await
             .or_failure(during)?;
+        self.may_commit()?;
         tx.commit().await.or_failure(during)
     }
 }

@@ -6,7 +6,6 @@ use super::recovery_window::restore;
 use super::{Actor, ledger};
 use crate::api::status::Outcome;
 use crate::db::Database;
-use crate::db::transaction::commit;
 use crate::domain::Failure;
 use crate::domain::completion::CompletionProof;
 use crate::domain::facts::Successor;
@@ -36,7 +35,7 @@ impl Database {
         let detail = proof.sentence();
         let record = Record::kept(Outcome::Transferred, actor.subject.policy, &detail);
         ledger::write(&mut tx, actor, &record).await?;
-        commit(tx).await?;
+        self.commit(tx).await?;
         Ok(proof)
     }
 }

@@ -86,6 +86,15 @@ pub enum Error {
         log: String,
     },
 
+    /// A server answered, but not as it should.
+    #[error("{name} gave an answer that cannot be used: {why}")]
+    Answer {
+        /// What the server is called in messages.
+        name: &'static str,
+        /// What it said, or what is wrong with it.
+        why: String,
+    },
+
     /// A signal could not be sent.
     #[error("cannot send {signal} to {name} (process {pid}): {source}; does the process belong to this user?")]
     Signal {
@@ -99,20 +108,21 @@ pub enum Error {
         source: std::io::Error,
     },
 
-    /// The control plane has to be built, and there is no Go.
+    /// A program has to be built, and there is no Go.
     #[error(
-        "{program} is not on this machine and cannot be built, because `go` is not in PATH: install Go 1.26 or newer, \
-         or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl (`setup-envtest use -p path` prints one)"
+        "{program} is not on this machine and cannot be built, because `go` is not in PATH: install Go 1.26 or newer{otherwise}"
     )]
     GoMissing {
         /// The program that is wanted.
         program: &'static str,
+        /// What else would help.
+        otherwise: &'static str,
     },
 
     /// `go build` failed.
     #[error(
-        "`go build` of {program} failed ({exit}) in {}: Go 1.26 or newer and a reachable Go module proxy are needed; \
-         or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl. The end of its output:\n{log}",
+        "`go build` of {program} failed ({exit}) in {}: have Go 1.26 or newer and a reachable Go module proxy{otherwise}. \
+         The end of its output:\n{log}",
         module.display()
     )]
     GoBuild {
@@ -122,6 +132,8 @@ pub enum Error {
         exit: Exit,
         /// The Go module it was built in.
         module: PathBuf,
+        /// What else would help.
+        otherwise: &'static str,
         /// The last lines of its output.
         log: String,
     },
@@ -157,6 +169,22 @@ pub enum Error {
         why: String,
         /// What the HTTP client said.
         source: reqwest::Error,
+    },
+
+    /// `kubectl` failed.
+    #[error("{doing} failed: {why}")]
+    Kubectl {
+        /// The command.
+        doing: String,
+        /// What it printed.
+        why: String,
+    },
+
+    /// The program with Argo CD's engine refused a request.
+    #[error("Argo CD's engine: {why}")]
+    Engine {
+        /// Its answer.
+        why: String,
     },
 
     /// A key or certificate could not be made or read.

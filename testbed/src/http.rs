@@ -39,6 +39,16 @@ pub(crate) fn client_trusting(ca: &Path) -> Result<reqwest::Client> {
         .map_err(|source| Error::http("set up an HTTP client".to_owned(), source))
 }
 
+/// A client for plain HTTP on loopback.
+pub(crate) fn client() -> Result<reqwest::Client> {
+    install_provider();
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .map_err(|source| Error::http("set up an HTTP client".to_owned(), source))
+}
+
 /// Receives clients with the certificate and the key in these files.
 pub(crate) fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor> {
     let tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))

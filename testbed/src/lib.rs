@@ -3,6 +3,8 @@
 //! - [`ControlPlane`]: etcd and kube-apiserver with RBAC and an audit log, and `kubectl`;
 //! - [`Postgres`]: the server of `DATABASE_URL`, or one of its own that may be stopped and killed;
 //! - [`PgBouncer`]: a transaction pooler in front of it;
+//! - [`Flux`] and [`ArgoCd`]: the engines of GitOps that people use;
+//! - [`Prometheus`]: scrapes a process and evaluates alerts;
 //! - [`proxy`]: stands between the operator and either of them, numbers what passes, and does
 //!   something at exactly the n-th write or statement;
 //! - [`Tool`]: programs that are used beside the servers;
@@ -15,6 +17,7 @@ mod cache;
 mod control_plane;
 mod debian;
 mod error;
+mod gitops;
 mod http;
 mod pgbouncer;
 mod ports;
@@ -22,6 +25,7 @@ mod postgres;
 mod process_guard;
 pub mod programs;
 mod progress;
+mod prometheus;
 pub mod proxy;
 mod scratch;
 mod secret;
@@ -30,10 +34,12 @@ mod tool;
 pub use cache::cache_directory;
 pub use control_plane::{AuditEvent, ControlPlane, ControlPlaneOptions};
 pub use error::{Error, Result};
+pub use gitops::{Application, ArgoCd, ArgoCdCommit, Flux, Health, ObjectHealth, SyncedObject};
 pub use pgbouncer::{PgBouncer, PgBouncerOptions};
 pub use postgres::{Postgres, PostgresOptions, PostgresVersion, quote};
 pub use process_guard::{Account, Exit, Launch, ProcessGuard, Signal};
 pub use progress::Progress;
+pub use prometheus::{Prometheus, PrometheusOptions};
 pub use tool::Tool;
 
 /// A control plane and a database, together.

@@ -17,6 +17,10 @@ pub enum Tool {
     PgBaseBackup,
     /// The command line client of PostgreSQL.
     Psql,
+    /// The monitoring server.
+    Prometheus,
+    /// Checks and tests rules of Prometheus.
+    Promtool,
 }
 
 impl Tool {
@@ -47,7 +51,7 @@ impl Tool {
 
     pub(crate) async fn locate(self, progress: &Progress) -> Result<debian::Found> {
         let mut search = Search::here()?;
-        if self != Self::PgBouncer {
+        if matches!(self, Self::PgBaseBackup | Self::Psql) {
             // Debian keeps the real programs beside the servers.
             for directory in installed() {
                 search.path.push(":");
@@ -62,6 +66,8 @@ impl Tool {
             Self::PgBouncer => Packaged { program: "pgbouncer", package: "pgbouncer" },
             Self::PgBaseBackup => Packaged { program: "pg_basebackup", package: "postgresql-client" },
             Self::Psql => Packaged { program: "psql", package: "postgresql-client" },
+            Self::Prometheus => Packaged { program: "prometheus", package: "prometheus" },
+            Self::Promtool => Packaged { program: "promtool", package: "prometheus" },
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What the tests stand on. Nothing here asserts anything about the operator.
 
+mod engines;
 mod etcd;
 mod needs;
 mod operator;
@@ -8,6 +9,7 @@ mod scene;
 mod subject;
 mod world;
 
+pub use engines::Engines;
 pub use etcd::Etcd;
 pub use needs::{Need, Unmet, selected};
 pub use operator::{Launch, Operator};

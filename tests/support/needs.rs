@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use libtest_mimic::Arguments;
-use testbed::{Error, Postgres, PostgresVersion, Progress, Tool};
+use testbed::{ArgoCd, Error, Flux, Postgres, PostgresVersion, Progress, Tool};
 
 use super::Test;
 use super::world::NEWEST;
@@ -17,8 +17,16 @@ pub enum Need {
     PgBaseBackup,
     /// The command line client of PostgreSQL.
     Psql,
+    /// The monitoring server.
+    Prometheus,
+    /// What tests its rules.
+    Promtool,
     /// The newest PostgreSQL.
     Newest,
+    /// Flux's kustomize-controller.
+    Flux,
+    /// Argo CD's engine.
+    ArgoCd,
 }
 
 impl Need {
@@ -29,7 +37,11 @@ impl Need {
             Self::PgBouncer => Tool::PgBouncer.prepare(&progress).await,
             Self::PgBaseBackup => Tool::PgBaseBackup.prepare(&progress).await,
             Self::Psql => Tool::Psql.prepare(&progress).await,
+            Self::Prometheus => Tool::Prometheus.prepare(&progress).await,
+            Self::Promtool => Tool::Promtool.prepare(&progress).await,
             Self::Newest => Postgres::prepare(PostgresVersion::Major(NEWEST), &progress).await,
+            Self::Flux => Flux::prepare(&progress).await,
+            Self::ArgoCd => ArgoCd::prepare(&progress).await,
         }
     }
 
@@ -39,7 +51,11 @@ impl Need {
             Self::PgBouncer => "PgBouncer".to_owned(),
             Self::PgBaseBackup => "pg_basebackup".to_owned(),
             Self::Psql => "psql".to_owned(),
+            Self::Prometheus => "Prometheus".to_owned(),
+            Self::Promtool => "promtool".to_owned(),
             Self::Newest => format!("PostgreSQL {NEWEST}"),
+            Self::Flux => "Flux's kustomize-controller".to_owned(),
+            Self::ArgoCd => "Argo CD's engine".to_owned(),
         }
     }
 
@@ -48,6 +64,10 @@ impl Need {
         match self {
             Self::PgBouncer => "apt-get install pgbouncer".to_owned(),
             Self::PgBaseBackup | Self::Psql => "apt-get install postgresql-client".to_owned(),
+            Self::Flux | Self::ArgoCd => {
+                "install Go 1.26 or newer (https://go.dev/dl), which builds it once".to_owned()
+            }
+            Self::Prometheus | Self::Promtool => "apt-get install prometheus".to_owned(),
             // No older distribution has it.
             Self::Newest => {
                 format!("TESTBED_DOWNLOAD=1 make test, or apt-get install postgresql-{NEWEST} from apt.postgresql.org")
@@ -76,6 +96,11 @@ impl Unmet {
             if let Err(error) = need.meet().await {
                 let why = match error {
                     Error::PackageMissing { why, .. } | Error::PostgresMissing { why, .. } => why,
+                    Error::GoMissing { .. } => "`go` is not in PATH".to_owned(),
+                    Error::GoBuild { program, module, log, .. } => {
+                        let last = log.lines().last().unwrap_or_default().to_owned();
+                        format!("`go build` of {program} in {} says: {last}", module.display())
+                    }
                     other => other.to_string(),
                 };
                 missing.insert(need, why);

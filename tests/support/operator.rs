@@ -121,6 +121,15 @@ impl Launch {
         self
     }
 
+    /// One of several replicas: it takes part in an election, and has files of its own. The times are `leaderElection`.
+    pub fn replica(mut self, name: &str, namespace: &str, times: &Value) -> Self {
+        self.directory = self.directory.join(name);
+        std::fs::create_dir_all(&self.directory).expect("a directory");
+        self.environment.push(("POD_NAMESPACE".to_owned(), namespace.to_owned()));
+        self.environment.push(("POD_NAME".to_owned(), name.to_owned()));
+        self.configure("leaderElection", times.clone())
+    }
+
     /// Starts it; it may not be ready yet.
     pub async fn launch(self) -> Operator {
         let write = |name: &str, text: &str| {
@@ -192,9 +201,20 @@ impl Operator {
         Some((status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()))
     }
 
+    /// Host and port of its HTTP server.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// The text of /metrics.
     pub async fn metrics(&self) -> String {
         self.fetch("/metrics").await.expect("the operator answers").1
+    }
+
+    /// Whether it leads. False if it does not answer.
+    pub async fn leads(&self) -> bool {
+        let metrics = self.fetch("/metrics").await;
+        metrics.is_some_and(|(_, text)| text.lines().any(|line| line == "organization_operator_leader 1"))
     }
 
     /// What it logged.

@@ -49,6 +49,11 @@ impl Org {
         self
     }
 
+    pub fn annotation(mut self, name: &str, value: &str) -> Self {
+        self.0["metadata"]["annotations"][name] = json!(value);
+        self
+    }
+
     pub fn spec(mut self, field: &str, value: Value) -> Self {
         self.0["spec"][field] = value;
         self

@@ -12,6 +12,7 @@ use testbed::{
 };
 use tokio::sync::{Mutex, OnceCell};
 
+use super::engines::Engines;
 use super::scene::Variant;
 
 /// Role as which the operator connects; `examples/platform/grants.sql` makes it.
@@ -45,6 +46,8 @@ pub struct World {
     newer: OnceCell<Arc<World>>,
     /// A transaction pooler in front of PostgreSQL, started at the first use.
     pooler: OnceCell<PgBouncer>,
+    /// The engines of GitOps, with a control plane of their own, started at the first use.
+    engines: OnceCell<Arc<Engines>>,
     /// A client with all rights.
     pub client: kube::Client,
     /// Token of the operator's ServiceAccount, with exactly the rights that `deploy/` gives it.
@@ -98,6 +101,7 @@ impl World {
             postgres,
             newer: OnceCell::new(),
             pooler: OnceCell::new(),
+            engines: OnceCell::new(),
             client: self.client.clone(),
             token: self.token.clone(),
             templates: Mutex::default(),
@@ -124,6 +128,12 @@ impl World {
         self.pooler.get_or_init(start).await
     }
 
+    /// The engines of GitOps: one of each for the whole run.
+    pub async fn engines(&self) -> Arc<Engines> {
+        let start = || async { Arc::new(Engines::new(self.apart().await)) };
+        self.engines.get_or_init(start).await.clone()
+    }
+
     async fn on(testbed: Testbed) -> Result<Self, Box<dyn std::error::Error>> {
         let client = client(&testbed.control_plane).await?;
         let world = Self {
@@ -131,6 +141,7 @@ impl World {
             postgres: testbed.postgres,
             newer: OnceCell::new(),
             pooler: OnceCell::new(),
+            engines: OnceCell::new(),
             client,
             token: String::new(),
             templates: Mutex::default(),

@@ -14,7 +14,7 @@ use crate::api::status::DeletionStep;
 use crate::db::Database;
 use crate::db::error::{During, OrFailure as _};
 use crate::db::statement::own;
-use crate::db::transaction::{commit, rollback, server};
+use crate::db::transaction::{rollback, server};
 use crate::domain::facts::UnderWay;
 use crate::domain::{Failure, decide, written as sums};
 use crate::pace::{PageDone, PageSize};
@@ -102,7 +102,7 @@ impl Database {
             count_in(&mut under_way.deleted, erase, &place.table.table, rows);
             let cursor = place.followed_by(rows, full, (page, began.elapsed()));
             let end = erasures::advance(&mut tx, actor, &under_way.deleted, written.as_deref(), &cursor).await?;
-            commit(tx).await?;
+            self.commit(tx).await?;
             let wal_bytes = u64::try_from(end - wal).unwrap_or_default();
             let table = place.table.table.name.clone();
             Ok(Page::Deleted(PageDone { table, rows, took: Duration::ZERO, wal_bytes }, under_way))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use crate::api::CRD_NAME;
+use crate::api::{CRD_NAME, Reason};
 use crate::cluster::Cluster;
 use crate::commands::error::CommandError;
 use crate::config::Config;
@@ -81,29 +81,87 @@ pub(super) async fn database(
     drop(stop.wait_for(|s| *s).await);
 }
 
+/// What a replica checks that stands by: whether it could lead. It tries again until it could, and changes nothing.
+/// Returns what is wrong if the configuration does not fit the server.
+pub(super) async fn standby(config: &Config, database: &Database, plan: &PlanCache, metrics: &Metrics) -> CommandError {
+    loop {
+        match standby_check(config, database, plan).await {
+            Ok(usable) => {
+                metrics.database_seen(true);
+                metrics.plan_usable(usable);
+                if usable {
+                    return std::future::pending().await;
+                }
+                tokio::time::sleep(Duration::from_secs(config.poll_interval_seconds)).await;
+            }
+            Err(Unfit::Refused(refused)) => return refused,
+            Err(Unfit::Failed(failure)) => {
+                warn("the database is not ready", &failure);
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+/// Why the database cannot be used.
+enum Unfit {
+    /// The configuration does not fit the server.
+    Refused(CommandError),
+    /// It may be used later.
+    Failed(Failure),
+}
+
+impl From<Failure> for Unfit {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Returns whether the plan can be used.
+async fn standby_check(config: &Config, database: &Database, plan: &PlanCache) -> Result<bool, Unfit> {
+    match database.migrate(false).await {
+        Ok(_) => refuse_unknown_standbys(config, database).await?,
+        // The next leader of this version updates the schema.
+        Err(failure) if config.database.migrate && failure.reason == Reason::SchemaMismatch => {}
+        Err(failure) => return Err(failure.into()),
+    }
+    match plan.refresh().await {
+        Ok(plan) => Ok(plan.faults().is_none()),
+        Err(PlanError::Faulty(_)) => Ok(false),
+        Err(PlanError::Unread(failure)) => Err(failure.into()),
+    }
+}
+
+async fn refuse_unknown_standbys(config: &Config, database: &Database) -> Result<(), Unfit> {
+    match database.unknown_standbys(&config.cascade.batch.pace.standbys).await? {
+        None => Ok(()),
+        Some(unknown) => Err(Unfit::Refused(CommandError(format!("{}; {UNKNOWN_REMEDY}", unknown.sentence())))),
+    }
+}
+
 async fn try_database(
     config: &Config,
     database: &Database,
     plan: &PlanCache,
     metrics: &Metrics,
 ) -> Result<bool, CommandError> {
-    let mut unknown = None;
     let ready = async {
         if database.migrate(config.database.migrate).await? == Migrated::Changed {
             tracing::info!("the schema organization_operator was created or updated");
         }
+        refuse_unknown_standbys(config, database).await?;
         let standbys = &config.cascade.batch.pace.standbys;
-        unknown = database.unknown_standbys(standbys).await?;
-        if unknown.is_none() && !standbys.is_empty() {
+        if !standbys.is_empty() {
             database.remember_standbys(standbys).await?;
         }
-        plan.refresh().await
+        Ok(plan.refresh().await)
     };
-    let ready = ready.await;
-    if let Some(unknown) = unknown {
-        return Err(CommandError(format!("{}; {UNKNOWN_REMEDY}", unknown.sentence())));
-    }
-    Ok(match ready {
+    let refreshed = match ready.await {
+        Ok(refreshed) => refreshed,
+        Err(Unfit::Refused(refused)) => return Err(refused),
+        Err(Unfit::Failed(failure)) => Err(PlanError::Unread(failure)),
+    };
+    Ok(match refreshed {
         Ok(plan) => {
             metrics.database_seen(true);
             metrics.plan(&plan);

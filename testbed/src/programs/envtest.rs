@@ -1,6 +1,5 @@
 //! Downloads the archive that the Kubernetes project publishes for tests.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,6 +11,7 @@ use sha2::{Digest as _, Sha512};
 use tokio::sync::Mutex;
 
 use super::Program;
+use super::digest::hexadecimal;
 use crate::cache::{CacheLock, downloads_allowed};
 use crate::error::{Error, Result};
 use crate::http;
@@ -128,14 +128,6 @@ fn unpack(archive: &[u8], directory: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -1,14 +1,17 @@
-//! The programs of a control plane: found, downloaded or built, in this order.
+//! The programs of a control plane and the engines of GitOps: found, downloaded or built, in this order.
 //!
-//! 1. the directory in `KUBEBUILDER_ASSETS`, as for every envtest user;
+//! 1. for the control plane, the directory in `KUBEBUILDER_ASSETS`, as for every envtest user;
 //! 2. the project's cache;
-//! 3. the pinned envtest archive, where the network allows it (`TESTBED_DOWNLOAD=0` skips the attempt);
+//! 3. for the control plane, the pinned envtest archive, where the network allows it (`TESTBED_DOWNLOAD=0` skips the attempt);
 //! 4. a build from pinned Go modules, once.
 
+mod digest;
 mod envtest;
 mod go;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+pub(crate) use digest::hexadecimal;
 
 use crate::cache::cache_directory;
 use crate::error::{Error, Result};
@@ -17,7 +20,13 @@ use crate::progress::Progress;
 /// The Kubernetes version that is built from Go modules.
 pub const KUBERNETES_VERSION: &str = "v1.37.2";
 
-/// A program of a control plane.
+/// The version of Flux's kustomize-controller; `testbed/gitops/flux` pins it.
+pub const KUSTOMIZE_CONTROLLER_VERSION: &str = "v1.9.6";
+
+/// The name of the file with the definition of Flux's Kustomizations, beside their controller.
+pub(crate) const KUSTOMIZATION_CRD: &str = "kustomizations.yaml";
+
+/// A program of a control plane, or an engine of GitOps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
     /// The database of the API server.
@@ -28,6 +37,10 @@ pub enum Program {
     Kubectl,
     /// Namespaces that really go away, and garbage collection. Not part of the envtest archive.
     ControllerManager,
+    /// Flux's controller that applies and prunes.
+    KustomizeController,
+    /// Argo CD's engine, behind an API for tests.
+    ArgoCdEngine,
 }
 
 impl Program {
@@ -39,7 +52,26 @@ impl Program {
             Self::ApiServer => "kube-apiserver",
             Self::Kubectl => "kubectl",
             Self::ControllerManager => "kube-controller-manager",
+            Self::KustomizeController => "kustomize-controller",
+            Self::ArgoCdEngine => "argocd-engine",
         }
+    }
+
+    /// Whether it is in an envtest archive.
+    const fn in_envtest(self) -> bool {
+        matches!(self, Self::Etcd | Self::ApiServer | Self::Kubectl)
+    }
+
+    /// The name of the directory in the cache in which it is built.
+    fn build_directory(self) -> Result<String> {
+        Ok(match self {
+            Self::Etcd | Self::ApiServer | Self::Kubectl | Self::ControllerManager => {
+                format!("controlplane-{KUBERNETES_VERSION}")
+            }
+            Self::KustomizeController => format!("flux-{KUSTOMIZE_CONTROLLER_VERSION}"),
+            // Its source is here, so that its version is whatever stands in the files.
+            Self::ArgoCdEngine => format!("argocd-engine-{}", digest::of_directory(&go::module(self))?),
+        })
     }
 }
 
@@ -55,26 +87,37 @@ pub async fn locate(program: Program, progress: &Progress) -> Result<PathBuf> {
         if path.is_file() {
             return Ok(path);
         }
-        // No envtest archive has it, so a directory without it is not incomplete.
-        if program != Program::ControllerManager {
+        // No envtest archive has the others, so a directory without them is not incomplete.
+        if program.in_envtest() {
             return Err(Error::AssetMissing { program: program.name(), directory });
         }
     }
     let cache = cache_directory()?;
-    let built = cache.join(format!("controlplane-{KUBERNETES_VERSION}"));
-    let downloaded = cache.join(format!("controlplane-{}", envtest::VERSION));
-    if let Some(path) = first_with(program, &[&built, &downloaded]) {
+    let built = cache.join(program.build_directory()?);
+    let path = built.join(program.name());
+    if path.is_file() {
         return Ok(path);
     }
-    if program != Program::ControllerManager {
-        envtest::try_once(&downloaded, progress).await?;
-        if let Some(path) = first_with(program, &[&downloaded]) {
+    if program.in_envtest() {
+        let downloaded = cache.join(format!("controlplane-{}", envtest::VERSION));
+        let path = downloaded.join(program.name());
+        if !path.is_file() {
+            envtest::try_once(&downloaded, progress).await?;
+        }
+        if path.is_file() {
             return Ok(path);
         }
     }
     go::build(program, &built, progress).await
 }
 
-fn first_with(program: Program, directories: &[&Path]) -> Option<PathBuf> {
-    directories.iter().map(|directory| directory.join(program.name())).find(|path| path.is_file())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_directory_of_flux_is_named_after_what_is_built() {
+        let pinned = format!("require github.com/fluxcd/kustomize-controller {KUSTOMIZE_CONTROLLER_VERSION}\n");
+        assert!(include_str!("../../gitops/flux/go.mod").contains(&pinned));
+    }
 }
