@@ -2,12 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use organization_operator::commands::Cli;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match Cli::parse().execute().await {
+    match Cli::of_process().execute().await {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error}");

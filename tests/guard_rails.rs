@@ -18,7 +18,7 @@ pub fn tests() -> Vec<Test> {
 }
 
 /// What waits for a person: who that is, and what it says.
-fn held<'a>(reason: &'a str) -> impl Fn(&Seen) -> bool + 'a {
+fn held(reason: &str) -> impl Fn(&Seen) -> bool + '_ {
     move |seen| seen.is("DeletionBlocked", "True") && seen.reason("DeletionBlocked") == reason
 }
 

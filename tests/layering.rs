@@ -72,7 +72,7 @@ const RULES: &[(&[&str], &[&str])] = &[
             "commands/",
             "leadership/",
             "config",
-            "metrics.rs",
+            "metrics",
             "server.rs",
             "main.rs",
         ],
@@ -80,7 +80,7 @@ const RULES: &[(&[&str], &[&str])] = &[
     ),
     (
         // The layers of the database cannot: they name nothing of kube.
-        &["api/", "domain/", "controller/", "commands/", "leadership/", "config", "metrics.rs", "server.rs", "main.rs"],
+        &["api/", "domain/", "controller/", "commands/", "leadership/", "config", "metrics", "server.rs", "main.rs"],
         &[".patch(", ".patch_status(", ".create(", ".delete(", ".delete_collection(", ".replace(&", ".replace_status("],
     ),
     (&[""], &[".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!(", "allow(clippy::unwrap"]),

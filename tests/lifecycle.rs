@@ -236,6 +236,10 @@ async fn a_bad_configuration_names_its_field(world: Arc<World>) {
         ("pollIntervall: 3", "pollIntervall"),
         ("retry: {slow: {initialSeconds: 9, maxSeconds: 3}}", "retry.slow.maxSeconds"),
         ("cascade: {organization: {table: o, key: id}, steps: []}", "cascade.steps"),
+        ("breaker: {deletions: 0}", "`breaker.deletions` must be at least 1"),
+        ("breaker: {minutes: 0}", "`breaker.minutes` must be at least 1"),
+        ("breaker: {seconds: 5}", "unknown field `seconds`"),
+        ("breaker: sometimes", "`never`"),
         ("concurrency: many", "concurrency"),
     ] {
         let file = scene.file("bad.yaml", yaml);

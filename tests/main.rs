@@ -27,6 +27,8 @@ mod foreseen;
 mod gitops;
 mod guard_rails;
 mod handover;
+mod import;
+mod kubectl;
 mod lagging_watch;
 mod layering;
 mod lifecycle;
@@ -100,6 +102,8 @@ fn main() -> ExitCode {
         gitops::shipped::tests(),
         guard_rails::tests(),
         handover::tests(),
+        import::tests(),
+        kubectl::tests(),
         lagging_watch::tests(),
         layering::tests(),
         lifecycle::tests(),

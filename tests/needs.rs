@@ -111,7 +111,10 @@ async fn every_server_is_stated(_: Arc<World>) {
         assert!(named.peek().is_some(), "{server}");
         assert!(named.all(|test| test.needs.contains(&need)), "{server}");
     }
+    let tests = [tests, crate::monitoring::tests()].concat();
     let stated = |name: &str, need| tests.iter().any(|test| test.name.contains(name) && test.needs.contains(&need));
     assert!(stated("a_certificate_that_is_not_trusted", Need::PgBouncer));
     assert!(stated("a_standby_that_is_promoted", Need::PgBaseBackup));
+    assert!(stated("a_real_prometheus", Need::Prometheus));
+    assert!(stated("each_alert_fires", Need::Promtool));
 }

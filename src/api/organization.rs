@@ -95,6 +95,22 @@ pub struct OrganizationSpec {
     pub database: String,
 }
 
+impl OrganizationSpec {
+    /// A spec with the defaults of all other fields, and the policy `Retain`.
+    #[must_use]
+    pub fn new(organization_id: &str, database: &str) -> Self {
+        Self {
+            organization_id: organization_id.to_owned(),
+            deletion_policy: DeletionPolicy::Retain,
+            state: None,
+            recovery_window_seconds: 0,
+            expiration_time: None,
+            suspend: false,
+            database: database.to_owned(),
+        }
+    }
+}
+
 /// The API server accepts times that this program cannot represent, such as the last second of the year 9999, which many
 /// people write for "never". Such a time must not make the whole object unreadable: nobody could delete it any more.
 fn time_or_never<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {

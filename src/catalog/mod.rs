@@ -3,6 +3,7 @@
 mod fingerprint;
 mod foreign_keys;
 pub mod live;
+pub mod organizations;
 mod own_schema;
 mod platform;
 mod properties;

@@ -78,7 +78,7 @@ impl Cluster {
 }
 
 /// Whether it may work in a moment: the connection was lost, or the API server is overloaded or restarting.
-fn is_temporary(error: &kube::Error) -> bool {
+pub(super) fn is_temporary(error: &kube::Error) -> bool {
     match error {
         kube::Error::Api(status) => status.code >= 500 || status.code == 429,
         _ => true,

@@ -29,6 +29,22 @@ pub(super) fn failure(error: &kube::Error, doing: &str) -> Failure {
     }
 }
 
+/// A failed call of a command that a person runs, with the person's own rights.
+pub(super) fn failure_of_person(error: &kube::Error, doing: &str) -> Failure {
+    match error {
+        kube::Error::Api(status) if refusal(status) == Refusal::Rights => Failure::new(
+            Reason::PermissionDenied,
+            format!("the API server does not allow {doing}: {}", words(&status.message)),
+        )
+        .remedy("ask for one of the roles of deploy/base/roles-for-people.yaml: organization-viewer reads, organization-editor also creates and changes objects, organization-eraser also sets deletionPolicy Delete"),
+        kube::Error::Api(status) if refusal(status) == Refusal::Admission => Failure::new(
+            Reason::AdmissionDenied,
+            format!("an admission policy or webhook of the cluster refused {doing}: {}", words(&status.message)),
+        ),
+        _ => failure(error, doing),
+    }
+}
+
 /// One line with every cause of a failed call.
 pub(super) fn log(error: &kube::Error, doing: &str) {
     tracing::warn!(error = chain(error), "a call to the API server failed while {doing}");

@@ -1,11 +1,14 @@
 //! The API server. This is the only place that writes to it.
 
+mod confirm;
+mod create;
 mod event;
 mod failure;
 mod fence;
 mod finalizer;
 pub mod follow;
 mod lease;
+pub mod list;
 mod status;
 
 pub(crate) use failure::chain;

@@ -2,13 +2,23 @@
 
 #![expect(clippy::doc_markdown, reason = "--help prints the doc comments of arguments, where backticks disturb")]
 
+mod amounts;
 pub mod check;
+pub mod completion;
 pub mod config;
+pub mod confirm;
 pub mod crd;
 pub mod error;
+pub mod explain;
+mod file;
+mod guard_rail;
+pub mod history;
+pub mod import;
+pub mod kubeconfig;
 pub mod migrate;
 pub mod output;
 pub mod plan;
+pub mod program;
 pub mod rehearse;
 pub mod run;
 pub mod target;
@@ -16,9 +26,10 @@ pub mod watch;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use error::{CommandError, exit_code};
+use program::Program;
 
 /// Deletes, deactivates or retains the tenants of a workflow platform kept in PostgreSQL, as Organization objects say.
 ///
@@ -38,7 +49,14 @@ pub struct Cli {
 pub enum Command {
     Run(run::Run),
     Check(check::Check),
+    #[command(name = "__complete", hide = true)]
+    Complete(completion::Complete),
+    Completion(completion::Completion),
+    Confirm(confirm::Confirm),
     Crd(crd::Crd),
+    Explain(explain::Explain),
+    History(history::History),
+    Import(import::Import),
     Migrate(migrate::Migrate),
     Plan(plan::Plan),
     Rehearse(rehearse::Rehearse),
@@ -46,6 +64,14 @@ pub enum Command {
 }
 
 impl Cli {
+    /// The command line of this process, under the name by which it was called. Ends the process if it asks for help, or cannot be
+    /// understood.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let mut matches = Program::of_process().named(Self::command()).get_matches();
+        Self::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit())
+    }
+
     /// Runs the command.
     ///
     /// # Errors
@@ -53,10 +79,19 @@ impl Cli {
     pub async fn execute(self) -> Result<ExitCode, CommandError> {
         let done = match self.command {
             Command::Check(command) => return Ok(exit_code(command.execute().await)),
+            Command::Confirm(command) => return Ok(exit_code(command.execute().await)),
+            Command::Explain(command) => return Ok(exit_code(command.execute().await)),
+            Command::History(command) => return Ok(exit_code(command.execute().await)),
+            Command::Import(command) => return Ok(exit_code(command.execute().await)),
             Command::Plan(command) => return Ok(exit_code(command.execute().await)),
             Command::Rehearse(command) => return Ok(exit_code(command.execute().await)),
             Command::Watch(command) => return Ok(exit_code(command.execute().await)),
             Command::Run(command) => command.execute().await,
+            Command::Complete(command) => command.execute(Program::Plugin.named(Self::command())).await,
+            Command::Completion(command) => {
+                let program = Program::of_process();
+                command.execute(program, program.named(Self::command()))
+            }
             Command::Crd(command) => command.execute(),
             Command::Migrate(command) => command.execute().await,
         };

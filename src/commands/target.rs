@@ -3,14 +3,14 @@
 use clap::Args;
 
 use super::error::CommandError;
-use crate::cluster::{Cluster, chain};
+use super::kubeconfig::ClusterArgs;
 use crate::db::Database;
 use crate::domain::Failure;
 
 /// An organization, by its object or by its id in the database.
 #[derive(Clone, Debug, Args)]
 pub struct Target {
-    /// Name of an Organization object; KUBECONFIG names the API server
+    /// Name of an Organization object
     #[arg(value_name = "NAME", conflicts_with = "id")]
     pub name: Option<String>,
     /// The organization's primary key in the database; needs no API server
@@ -19,6 +19,9 @@ pub struct Target {
     /// With NAME: the spec.database of the objects that this configuration serves
     #[arg(long, env = "DATABASE", default_value = "default", value_name = "NAME")]
     pub database: String,
+    /// Which API server has the object
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
 }
 
 /// The organization that a command is about.
@@ -62,13 +65,8 @@ impl Target {
         let Some(name) = &self.name else {
             return Ok(self.id.clone().map(|id| Identified { name: None, id }));
         };
-        let client = kube::Client::try_default().await.map_err(|e| {
-            CommandError(format!(
-                "cannot connect to the API server: {}; set KUBECONFIG, or use the id in the database: --id ID",
-                chain(&e)
-            ))
-        })?;
-        let Some(object) = Cluster::new(client, String::new()).live(name).await? else {
+        let cluster = self.cluster.cluster("set KUBECONFIG, or use the id in the database: --id ID").await?;
+        let Some(object) = cluster.live(name).await? else {
             return Err(Unidentified::Refused(CommandError(format!(
                 "there is no Organization `{name}` in this cluster; list them with: kubectl get organizations; or use the id in the database: --id ID"
             ))));

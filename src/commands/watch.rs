@@ -1,6 +1,5 @@
 //! `organization-operator watch`.
 
-mod amounts;
 mod display;
 mod view;
 
@@ -13,10 +12,11 @@ use futures::StreamExt as _;
 use k8s_openapi::jiff::Timestamp;
 
 use super::error::CommandError;
+use super::kubeconfig::ClusterArgs;
 use crate::api::Organization;
 use crate::api::status::Outcome;
+use crate::cluster::Cluster;
 use crate::cluster::follow::Followed;
-use crate::cluster::{Cluster, chain};
 use display::Display;
 use view::View;
 
@@ -45,7 +45,7 @@ Examples:
   kubectl delete organization acme --wait=false && organization-operator watch acme
   organization-operator watch acme --keep-watching --timeout 86400")]
 pub struct Watch {
-    /// Name of an Organization object; KUBECONFIG names the API server
+    /// Name of an Organization object
     #[arg(value_name = "NAME")]
     name: String,
     /// Keep watching until the object is gone, even if a person has to act
@@ -54,6 +54,8 @@ pub struct Watch {
     /// Stop after this many seconds, with exit code 2; 0 means no limit
     #[arg(long, default_value_t = 0, value_name = "SECONDS")]
     timeout: u64,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
 /// How the command ends.
@@ -68,10 +70,7 @@ impl Watch {
     /// # Errors
     /// Fails if the object cannot be watched, if nothing says how its deletion ended, or if the time is over.
     pub async fn execute(self) -> Result<ExitCode, CommandError> {
-        let client = kube::Client::try_default()
-            .await
-            .map_err(|e| CommandError(format!("cannot connect to the API server: {}; set KUBECONFIG", chain(&e))))?;
-        let cluster = Cluster::new(client, String::new());
+        let cluster = self.cluster.cluster("set KUBECONFIG").await?;
         let mut display = Display::new(&self.name);
         let followed = self.follow(&cluster, &mut display);
         let end = if self.timeout == 0 {

@@ -1,10 +1,12 @@
 //! An object in the cache of the watch, kept small: the cache holds all objects, and most of them are never needed.
 //!
 //! What is left out are the managed fields, which are several times as large as all else. They are asked for one thing, who
-//! set the deletion policy, and only of a terminating object, which is read live. Spec and status are kept as compressed text.
+//! set the deletion policy, and only of a terminating object, which is read live. Labels, annotations, spec and status are kept as compressed text:
+//! a map of one label takes half a kilobyte.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -22,7 +24,10 @@ pub(super) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-config
 /// An object as the watch sent it.
 #[derive(Clone, Debug)]
 pub(super) struct Cached {
+    /// Without labels and annotations.
     metadata: ObjectMeta,
+    /// Of all that a reconciliation depends on but for the status.
+    interest: u64,
     content: Result<Content, Box<str>>,
 }
 
@@ -34,13 +39,15 @@ struct Content {
     suspended: bool,
     /// The reason of the error in its status.
     error: Option<Reason>,
-    /// Spec and status in JSON.
+    /// Labels, annotations, spec and status in JSON.
     packed: Packed,
 }
 
 /// What is kept as text.
 #[derive(Deserialize)]
 struct Kept {
+    labels: Option<BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, String>>,
     spec: OrganizationSpec,
     status: Option<OrganizationStatus>,
 }
@@ -52,8 +59,16 @@ impl Cached {
     /// Fails with the reason if the operator cannot read the object.
     pub(super) fn object(&self) -> Result<Organization, String> {
         let content = self.content.as_ref().map_err(ToString::to_string)?;
-        let Kept { spec, status } = serde_json::from_slice(&content.packed.text()?).map_err(|e| e.to_string())?;
-        Ok(Organization { metadata: self.metadata.clone(), spec, status })
+        let text = content.packed.text()?;
+        let Kept { labels, annotations, spec, status } = serde_json::from_slice(&text).map_err(|e| e.to_string())?;
+        let metadata = ObjectMeta { labels, annotations, ..self.metadata.clone() };
+        Ok(Organization { metadata, spec, status })
+    }
+
+    /// A number that changes when a reconciliation is due: with generation, finalizers, labels or annotations. The operator's
+    /// own writes to the status change none of them.
+    pub(super) const fn interest(&self) -> u64 {
+        self.interest
     }
 
     /// Why the operator cannot read the object. Returns `None` if it can.
@@ -91,8 +106,16 @@ pub(super) fn without_managers(mut object: Organization) -> Organization {
 
 impl<'de> Deserialize<'de> for Cached {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Sent { metadata, spec, status } = Sent::deserialize(deserializer)?;
-        Ok(Self { metadata: metadata.into(), content: content(&Text { spec, status }).map_err(Into::into) })
+        let Sent { mut metadata, spec, status } = Sent::deserialize(deserializer)?;
+        let (labels, mut annotations) = (metadata.labels.take(), metadata.annotations.take());
+        if let Some(annotations) = &mut annotations {
+            annotations.remove(LAST_APPLIED);
+        }
+        let annotations = annotations.filter(|a| !a.is_empty());
+        let mut interest = DefaultHasher::new();
+        (metadata.generation, &metadata.finalizers, &labels, &annotations).hash(&mut interest);
+        let content = content(&Text { labels, annotations, spec, status }).map_err(Into::into);
+        Ok(Self { metadata: metadata.into(), interest: interest.finish(), content })
     }
 }
 
@@ -107,6 +130,10 @@ struct Sent {
 
 #[derive(Serialize)]
 struct Text {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotations: Option<BTreeMap<String, String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     spec: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,10 +164,7 @@ struct Metadata {
 }
 
 impl From<Metadata> for ObjectMeta {
-    fn from(mut sent: Metadata) -> Self {
-        if let Some(annotations) = &mut sent.annotations {
-            annotations.remove(LAST_APPLIED);
-        }
+    fn from(sent: Metadata) -> Self {
         Self {
             name: sent.name,
             uid: sent.uid,
@@ -149,8 +173,6 @@ impl From<Metadata> for ObjectMeta {
             creation_timestamp: sent.creation_timestamp,
             deletion_timestamp: sent.deletion_timestamp,
             finalizers: sent.finalizers,
-            labels: sent.labels,
-            annotations: sent.annotations.filter(|a| !a.is_empty()),
             ..Self::default()
         }
     }
@@ -216,6 +238,31 @@ pub(super) mod tests {
         let back = cached.object().expect("readable");
         assert_eq!(serde_json::to_value(&back).expect("JSON"), serde_json::to_value(whole).expect("JSON"));
         assert_eq!((cached.organization_id(), cached.error(), cached.unreadable()), ("acme", None, None));
+    }
+
+    #[test]
+    fn everything_but_the_status_is_of_interest() {
+        let object = |labels: Value, annotations: Value, generation: i64, finalizers: Value, state: &str| {
+            cached(json!({
+                "metadata": {
+                    "name": "acme", "generation": generation, "finalizers": finalizers, "labels": labels,
+                    "annotations": annotations,
+                },
+                "spec": {"organizationId": "acme"}, "status": {"state": state},
+            }))
+            .interest()
+        };
+        let usual = object(json!({"a": "1"}), json!({"b": "1"}), 1, json!(["f/1"]), "Active");
+        let applied = json!({"b": "1", LAST_APPLIED: "{}"});
+        assert_eq!(usual, object(json!({"a": "1"}), applied, 1, json!(["f/1"]), "Deactivated"));
+        for other in [
+            object(json!({"a": "2"}), json!({"b": "1"}), 1, json!(["f/1"]), "Active"),
+            object(json!({"a": "1"}), json!({"b": "2"}), 1, json!(["f/1"]), "Active"),
+            object(json!({"a": "1"}), json!({"b": "1"}), 2, json!(["f/1"]), "Active"),
+            object(json!({"a": "1"}), json!({"b": "1"}), 1, json!([]), "Active"),
+        ] {
+            assert_ne!(usual, other);
+        }
     }
 
     #[test]

@@ -29,11 +29,12 @@ use std::sync::Arc;
 use futures::{StreamExt as _, TryStreamExt as _};
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::{self, ObjectRef};
-use kube::runtime::{Controller, Predicate as _, WatchStreamExt as _, predicates};
+use kube::runtime::{Controller, WatchStreamExt as _};
 use tokio::sync::watch as signal;
 
 use crate::background::{Background, Lost};
 use crate::cluster::chain;
+use cached::Cached;
 use context::Context;
 use drift::DriftPoller;
 use index::Index;
@@ -49,18 +50,14 @@ use places::Places;
 pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) -> Result<(), Lost> {
     let Inputs { cluster, client, database, plan, metrics, settings } = inputs;
     let (store, writer) = reflector::store();
-    // Own status writes change none of these, so they trigger nothing.
-    let interesting = predicates::generation
-        .combine(predicates::finalizers)
-        .combine(predicates::annotations)
-        .combine(predicates::labels);
     let index = Arc::new(Index::default());
     let (guarded, followed) = (index.clone(), index.clone());
     let objects = watch::organizations(client, &settings.database, metrics.clone(), guarded)
         .reflect(writer)
         .inspect_ok(move |event| followed.process(event))
         .applied_objects()
-        .predicate_filter(interesting, kube::runtime::PredicateConfig::default());
+        // Own status writes are of no interest, so they trigger nothing.
+        .predicate_filter(|object: &Cached| Some(object.interest()), kube::runtime::PredicateConfig::default());
 
     metrics.follow(held::following(store.clone()));
     let (requeue, requeued) = futures::channel::mpsc::unbounded();

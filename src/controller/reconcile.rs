@@ -22,7 +22,7 @@ use crate::domain::Failure;
 use crate::domain::reconciliation::{Observed, Reconciliation};
 use crate::domain::subject::{Phase, Subject};
 use decide::decide;
-use execute::execute;
+use execute::{execute, first_seen};
 use observe::observe;
 use publish::publish;
 
@@ -63,7 +63,11 @@ pub(super) async fn reconcile(cached: Arc<Cached>, context: Arc<Context>) -> Res
             Phase::Terminating | Phase::Released => Action::await_change(),
         });
     };
+    let unfinished = first_seen::is_unfinished(&reconciliation);
     let action = publish(&object, reconciliation, &context).await;
+    if unfinished {
+        first_seen::note_unfinished(&context, &subject).await;
+    }
     context.metrics.reconciled(started.elapsed());
     Ok(action)
 }

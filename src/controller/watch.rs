@@ -12,6 +12,9 @@ use super::index::Index;
 use crate::cluster::chain;
 use crate::metrics::Metrics;
 
+/// Objects in a page of the first list. A page is held as text, with all managed fields, while its objects are read.
+const PAGE: u32 = 100;
+
 /// Events of the Organizations that this instance serves.
 pub(super) fn organizations(
     client: Client,
@@ -20,7 +23,7 @@ pub(super) fn organizations(
     index: Arc<Index>,
 ) -> impl Stream<Item = watcher::Result<Event<Cached>>> + Send + 'static {
     let all: Api<Cached> = Api::all(client);
-    let config = watcher::Config::default().fields(&format!("spec.database={database}"));
+    let config = watcher::Config::default().fields(&format!("spec.database={database}")).page_size(PAGE);
     watch(all, config).default_backoff().filter_map(move |event| {
         future::ready(match event {
             Ok(event) => {

@@ -88,3 +88,85 @@ pub fn begins(object: &Organization, subject: &Subject, message: &str) -> Option
     (!shown)
         .then(|| Announcement::once(severity, condition::SUSPENDED, action, message).per_generation(subject.generation))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::status::DeletionStep;
+    use crate::domain::facts::{Claim, LedgerEntry, Presence, Window};
+    use crate::domain::subject::example;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second)
+    }
+
+    fn facts() -> Facts {
+        let claim = Claim {
+            cluster: "here".into(),
+            uid: "u".into(),
+            name: "acme".into(),
+            policy: DeletionPolicy::Delete,
+            expiration: None,
+            window: None,
+        };
+        Facts {
+            installation: "db".into(),
+            standby: false,
+            now: at(100),
+            key: "1".into(),
+            id_changed: false,
+            organization: Presence::Present { active: Some(true) },
+            claim: Some(claim),
+            under_way: None,
+            ledger: None,
+            noted: None,
+        }
+    }
+
+    fn in_window(started: i64) -> Facts {
+        let window = Some(Window { started: at(started), was_active: true });
+        Facts { claim: facts().claim.map(|claim| Claim { window, ..claim }), ..facts() }
+    }
+
+    fn shrunk(uid: &str, rows: i64) -> Facts {
+        let deleted = vec![DeletionStep { entity: "users".into(), tables: Vec::new(), found: rows, deleted: rows }];
+        let (uid, interrupted) = (uid.to_owned(), None);
+        let (started, updated, estimated, paged) = (at(1), at(2), 100, true);
+        Facts { under_way: Some(UnderWay { uid, started, updated, estimated, deleted, interrupted, paged }), ..facts() }
+    }
+
+    fn recorded(outcome: Outcome) -> Facts {
+        let entry = LedgerEntry { outcome, steps: Vec::new(), finished: at(2), verified: false, detail: None };
+        Facts { ledger: Some(entry), ..facts() }
+    }
+
+    #[test]
+    fn a_deletion_says_what_has_happened_so_far() {
+        let subject =
+            Subject { terminating_since: Some(at(0)), suspended: true, recovery_window_seconds: 3600, ..example() };
+        for (name, facts, said, erase_time, rows) in [
+            ("nothing", Some(facts()), "Nothing was deleted.", None, None),
+            ("in its window", Some(in_window(10)), "not be erased at 1970-01-01T01:00:10Z", Some(3610), None),
+            (
+                "a window that is over",
+                Some(in_window(-9000)),
+                "is deactivated, and nothing was deleted",
+                Some(-5400),
+                None,
+            ),
+            ("in its pages", Some(shrunk("u", 7)), "7 rows had already been deleted in pages", None, Some(7)),
+            ("before the first page", Some(shrunk("u", 0)), "Nothing was deleted.", None, None),
+            ("another object's pages", Some(shrunk("x", 7)), "Nothing was deleted.", None, None),
+            ("erased", Some(recorded(Outcome::Erased)), "The organization was erased before", None, None),
+            ("recorded", Some(recorded(Outcome::Transferred)), "recorded already (Transferred)", None, None),
+            ("the database does not answer", None, "nothing for this deletion. To go on with", None, None),
+        ] {
+            let deletion = suspended(&subject, facts.as_ref());
+            assert!(deletion.message.contains(said), "{name}: {}", deletion.message);
+            assert!(deletion.message.ends_with(&resume("acme")), "{name}: {}", deletion.message);
+            assert_eq!(deletion.erase_time, erase_time.map(at), "{name}");
+            assert_eq!(deletion.progress.map(|p| p.rows), rows, "{name}");
+            assert_eq!((deletion.stage, deletion.failure), (stage::SUSPENDED, None), "{name}");
+        }
+    }
+}

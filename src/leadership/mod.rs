@@ -72,7 +72,7 @@ impl Candidate {
             };
             let words = match &news {
                 Ok(leader) => format!("standing by while {} leads", leader.as_deref().unwrap_or("another replica")),
-                Err(failure) => failure.to_string(),
+                Err(failure) => failure.message(),
             };
             if said.as_ref() != Some(&words) {
                 match &news {

@@ -70,7 +70,7 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut observed = Observed::default();
         let mut free =
-            |lease: Option<&Lease>, seconds| observed.is_free(lease, "me", Duration::from_secs(60), at(seconds));
+            |lease: Option<&Lease>, seconds| observed.is_free(lease, "me", Duration::from_mins(1), at(seconds));
         // However old it is: nobody knows that yet.
         assert!(!free(Some(&lease("1", "other")), 0));
         assert!(!free(Some(&lease("1", "other")), 14));
@@ -86,7 +86,7 @@ mod tests {
     fn a_lease_that_was_deleted_is_free_when_its_holder_must_have_noticed() {
         let start = Instant::now();
         let mut observed = Observed::default();
-        let valid = Duration::from_secs(60);
+        let valid = Duration::from_mins(1);
         assert!(observed.is_free(None, "me", valid, start), "the first of all");
         assert!(!observed.is_free(Some(&lease("1", "other")), "me", valid, start));
         assert!(!observed.is_free(None, "me", valid, start + Duration::from_secs(14)));

@@ -1,6 +1,5 @@
 //! The connections to the database, and the drift poller.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use k8s_openapi::jiff::Timestamp;
@@ -29,10 +28,9 @@ struct StateLabel {
 /// What is known of the database.
 #[derive(Default)]
 pub(super) struct DatabaseMetrics {
-    answered: AtomicBool,
     up: Gauge,
     connections: Family<StateLabel, Gauge>,
-    polled: Gauge<i64, AtomicI64>,
+    polled: Gauge,
     drifted: Counter,
     source: Mutex<Option<Box<dyn Fn() -> Connections + Send>>>,
 }
@@ -59,12 +57,11 @@ impl DatabaseMetrics {
     }
 
     pub(super) fn seen(&self, answered: bool) {
-        self.answered.store(answered, Ordering::Relaxed);
         self.up.set(i64::from(answered));
     }
 
     pub(super) fn answers(&self) -> bool {
-        self.answered.load(Ordering::Relaxed)
+        self.up.get() == 1
     }
 
     pub(super) fn polled(&self, now: Timestamp, drifted: usize) {

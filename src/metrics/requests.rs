@@ -44,6 +44,7 @@ impl Requests {
         };
         for verb in VERBS {
             drop(requests.calls.get_or_create(&VerbLabel { verb: verb.to_owned() }));
+            drop(requests.duration.get_or_create(&VerbLabel { verb: verb.to_owned() }));
             for code in ["401", "403", "422", "500", "503", "none"] {
                 drop(requests.refused.get_or_create(&CodeLabel { verb: verb.to_owned(), code: code.to_owned() }));
             }

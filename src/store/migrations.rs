@@ -86,9 +86,11 @@ impl Database {
         let mut connection = self.extra_connection().await?;
         let mut tx = connection.begin_with(AssertSqlSafe(self.opening())).await.or_failure(DURING)?;
         match migrate(&mut tx, allowed).await {
-            Ok(migrated) => {
+            // A replica that stands by checks this, too.
+            Ok(Migrated::UpToDate) => tx.rollback().await.map(|()| Migrated::UpToDate).or_failure(DURING),
+            Ok(Migrated::Changed) => {
                 self.may_commit()?;
-                tx.commit().await.map(|()| migrated).or_failure(DURING)
+                tx.commit().await.map(|()| Migrated::Changed).or_failure(DURING)
             }
             Err(refused) => {
                 // The server also rolls back when the session ends: only the refusal counts.

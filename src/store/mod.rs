@@ -8,6 +8,7 @@ mod deactivate;
 pub mod deletions;
 mod enforce;
 pub(crate) mod erasures;
+pub mod history;
 pub mod installation;
 pub(crate) mod ledger;
 pub mod migrations;

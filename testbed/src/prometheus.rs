@@ -84,9 +84,7 @@ impl Prometheus {
         http::install_provider();
         let failed = |source| Error::http("set up an HTTP client".to_owned(), source);
         let client = reqwest::Client::builder().no_proxy().build().map_err(failed)?;
-        let mut url = Url::parse("http://127.0.0.1").map_err(|e| invalid(&e.to_string()))?;
-        // Fails only for URLs without a host.
-        let _ = url.set_port(Some(port));
+        let url = Url::parse(&format!("http://127.0.0.1:{port}")).map_err(|e| invalid(&e.to_string()))?;
         let prometheus = Self { running, client, url, _scratch: scratch };
         prometheus.wait_ready().await?;
         Ok(prometheus)

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::*;
+use super::{Arc, ListParams, OURS, Org, Scene, Value, Variant, World, eventually, json, path};
+use crate::tests;
 
 tests![
     kubectl_prints_what_a_deletion_will_do,
@@ -18,8 +19,7 @@ const BEGINS: &str = "Warning: Validation failed for ValidatingAdmissionPolicy '
 const KEPT: usize = 256;
 const ID: &str = "00000000-0000-4000-8000-0000000000ff";
 /// What is shown if an expression fails.
-const FALLBACK: &str =
-    "what this deletion does to the data depends on spec.deletionPolicy; the object could not be read completely.";
+const FALLBACK: &str = "the object cannot be read completely; spec.deletionPolicy decides what this deletion does to the data (Delete erases it permanently).";
 
 /// Deletes with kubectl and insists on success. Returns the warnings of this policy, without their beginning.
 async fn deleted(world: &World, arguments: &[&str]) -> Vec<String> {
@@ -131,10 +131,8 @@ async fn kubectl_prints_what_a_deletion_will_do(world: Arc<World>) {
     operator.stop().await;
 }
 
-/// Nobody serves these objects. Each shape is a spec, a status, and what is printed.
-async fn whatever_is_in_the_object_the_warning_fits_and_denies_nothing(world: Arc<World>) {
-    let scene = Scene::new(world, Variant::Platform).await;
-    let name = scene.name("acme");
+/// Shapes of an object that may be stored, with the name `name`: its spec, its status, and what the warning contains.
+fn shapes(name: &str) -> Vec<(Value, Value, String)> {
     let delete = |spec: Value| {
         let mut all = json!({"deletionPolicy": "Delete", "organizationId": ID});
         all.as_object_mut().expect("a spec").extend(spec.as_object().expect("a spec").clone());
@@ -142,10 +140,13 @@ async fn whatever_is_in_the_object_the_warning_fits_and_denies_nothing(world: Ar
     };
     let uncounted = format!("this erases {name} permanently: its rows have not been counted yet, id {ID}.");
     let window = |text: &str| format!("this erases {name} permanently in {text}: its rows have not been counted yet");
-    let failing = json!({"type": "DeletionReady", "status": "False", "reason": "ForeignKeyViolation", "message": "m", "lastTransitionTime": "2026-01-01T00:00:00Z"});
-    let ready = json!({"type": "DeletionReady", "status": "True", "reason": "PlanComplete", "message": "m", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+    let condition = |status: &str, reason: &str| {
+        let since = "2026-01-01T00:00:00Z";
+        json!({"type": "DeletionReady", "status": status, "reason": reason, "message": "m", "lastTransitionTime": since})
+    };
+    let (failing, ready) = (condition("False", "ForeignKeyViolation"), condition("True", "PlanComplete"));
     let entities = json!([{"entity": "users", "rows": 3}, {"entity": "flows", "rows": 10000, "capped": true}]);
-    let shapes: Vec<(Value, Value, String)> = vec![
+    vec![
         (delete(json!({})), Value::Null, uncounted.clone()),
         (delete(json!({})), json!({"observedGeneration": -1}), uncounted.clone()),
         (delete(json!({})), json!({"conditions": []}), uncounted.clone()),
@@ -199,27 +200,31 @@ async fn whatever_is_in_the_object_the_warning_fits_and_denies_nothing(world: Ar
             format!("id {}.", "\u{1F600}".repeat(255)),
         ),
         (delete(json!({"organizationId": r#"'"\ "#})), Value::Null, r#"id '"\ ."#.to_owned()),
-    ];
-    let mut sealed = BTreeSet::new();
-    for (spec, status, text) in shapes {
+    ]
+}
+
+/// Nobody serves these objects.
+async fn whatever_is_in_the_object_the_warning_fits_and_denies_nothing(world: Arc<World>) {
+    let scene = Scene::new(world, Variant::Platform).await;
+    let name = scene.name("acme");
+    let mut seen = BTreeSet::new();
+    for (spec, status, text) in shapes(&name) {
         scene.fresh(&name, spec.clone(), &status).await;
         let shown = warned(&scene, &name).await;
         assert!(shown.contains(&text), "{spec} {status}: {shown}");
-        sealed.insert(shown);
+        seen.insert(shown);
         scene.forget(&name).await;
     }
-    assert!(!sealed.iter().any(|text| text == FALLBACK), "{sealed:?}");
+    assert!(!seen.iter().any(|text| text == FALLBACK), "{seen:?}");
+    again_and_again(&scene).await;
+}
 
-    // The longest name, deleted for real, and again.
+/// The longest name, deleted for real, and again.
+async fn again_and_again(scene: &Scene) {
     let long = format!("{}.{}", "n".repeat(248 - scene.class.len()), scene.class);
-    scene
-        .fresh(
-            &long,
-            delete(json!({"recoveryWindowSeconds": 1})),
-            &json!({"inventory": {"total": i64::MAX, "users": 0}}),
-        )
-        .await;
-    assert!(warned(&scene, &long).await.ends_with(&keep(&long)));
+    let spec = json!({"organizationId": ID, "deletionPolicy": "Delete", "recoveryWindowSeconds": 1});
+    scene.fresh(&long, spec, &json!({"inventory": {"total": i64::MAX, "users": 0}})).await;
+    assert!(warned(scene, &long).await.ends_with(&keep(&long)));
     scene.ok(&["delete", "organization", &long, "--wait=false"]).await;
     let again = format!("{long} is already being deleted; another delete changes nothing.");
     for (deletion, rest) in [
@@ -281,7 +286,7 @@ async fn many_at_once_are_warned_about_and_none_is_denied(world: Arc<World>) {
     let all = deleted(&scene.world, &["organizations", "--all", "--dry-run=server"]).await;
     assert_eq!(all.len(), MANY, "{all:?}");
     assert!(
-        all.iter().all(|text| text.contains(" permanently: 12345 rows in all (users: 3)") && text.ends_with("'")),
+        all.iter().all(|text| text.contains(" permanently: 12345 rows in all (users: 3)") && text.ends_with('\'')),
         "{all:?}"
     );
     // One request: the API server shortens, and then leaves out.
@@ -317,35 +322,31 @@ async fn an_object_that_nobody_can_read_is_not_denied_either(world: Arc<World>) 
     let file = scene.file("crd.json", &crd.to_string());
     scene.ok(&["replace", "-f", &file]).await;
 
+    let erasing = json!({"deletionPolicy": "Delete", "organizationId": "a"});
+    let erases = |field: &str, value: Value| {
+        let mut spec = erasing.clone();
+        spec[field] = value;
+        spec
+    };
+    let permanently = " permanently: its rows have not been counted yet";
     let shapes = [
         (Value::Null, Value::Null, "deletionPolicy is Retain: "),
-        (json!("text"), json!("text"), FALLBACK),
+        (json!("text"), json!("text"), "deletionPolicy is Retain: "),
         (json!([1]), json!([1]), FALLBACK),
         (json!({"deletionPolicy": 5}), Value::Null, "is 5, which this warning does not know"),
         (json!({"deletionPolicy": {"a": 1}}), Value::Null, FALLBACK),
         (json!({"deletionPolicy": "Archive"}), Value::Null, "is Archive, which this warning does not know"),
-        (json!({"deletionPolicy": "Delete", "organizationId": 7}), Value::Null, FALLBACK),
-        (
-            json!({"deletionPolicy": "Delete", "organizationId": "a", "recoveryWindowSeconds": "soon"}),
-            Value::Null,
-            FALLBACK,
-        ),
-        (json!({"deletionPolicy": "Delete", "organizationId": "a", "suspend": "yes"}), Value::Null, " permanently: "),
-        (json!({"deletionPolicy": "Delete", "organizationId": "a"}), json!("text"), FALLBACK),
-        (json!({"deletionPolicy": "Delete", "organizationId": "a"}), json!({"inventory": []}), FALLBACK),
-        (
-            json!({"deletionPolicy": "Delete", "organizationId": "a"}),
-            json!({"inventory": {"total": "many"}}),
-            "many rows in all",
-        ),
-        (json!({"deletionPolicy": "Delete", "organizationId": "a"}), json!({"inventory": {"total": {}}}), FALLBACK),
-        (
-            json!({"deletionPolicy": "Delete", "organizationId": "a"}),
-            json!({"conditions": [{"type": 1}, {"a": 2}, 3]}),
-            FALLBACK,
-        ),
-        (json!({"deletionPolicy": "Delete", "organizationId": "a"}), json!({"conditions": {"a": 1}}), ""),
-        (json!({"deletionPolicy": "Delete", "organizationId": "a"}), json!({"error": "text"}), FALLBACK),
+        (erases("organizationId", json!(7)), Value::Null, FALLBACK),
+        (erases("recoveryWindowSeconds", json!("soon")), Value::Null, FALLBACK),
+        (erases("suspend", json!("yes")), Value::Null, permanently),
+        (erasing.clone(), json!("text"), permanently),
+        (erasing.clone(), json!({"inventory": []}), FALLBACK),
+        (erasing.clone(), json!({"inventory": {"total": "many"}}), " permanently: many rows in all"),
+        (erasing.clone(), json!({"inventory": {"total": {}}}), FALLBACK),
+        (erasing.clone(), json!({"conditions": [{"type": 1}, {"a": 2}, 3]}), FALLBACK),
+        (erasing.clone(), json!({"conditions": {"a": 1}}), FALLBACK),
+        (erasing.clone(), json!({"error": "text"}), permanently),
+        (erasing.clone(), json!({"error": {"reason": {}}}), FALLBACK),
     ];
     for (number, (spec, status, text)) in shapes.into_iter().enumerate() {
         let name = format!("shape-{number}");

@@ -1,6 +1,7 @@
 //! A large tenant whose object is suspended in the middle of its pages.
 
-use super::*;
+use super::{Arc, Large, Scene, Seen, Variant, World, json, launch, scene};
+use crate::tests;
 
 tests![a_suspension_stops_the_pages_and_lifting_it_goes_on];
 

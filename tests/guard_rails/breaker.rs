@@ -1,6 +1,9 @@
 //! Too many deletions at once.
 
-use super::*;
+use super::{
+    Arc, Scene, Seen, Variant, World, apply_all, confirm, delete_all, failures, held, json, metric, names, platform,
+    start, tenants,
+};
 use crate::errors::shows;
 use crate::support::eventually;
 use crate::tests;

@@ -1,6 +1,6 @@
 //! A path that was renamed: every object is deleted and created again under another name.
 
-use super::*;
+use super::{Arc, World, delete_all, failures, names, platform, start, tenants};
 use crate::tests;
 
 tests![objects_created_first_are_handed_over, objects_deleted_first_are_handed_over];

@@ -1,7 +1,7 @@
 //! Deletions that were requested long before the operator saw them. The API server sets `deletionTimestamp` itself, so the tests
 //! change it where a restored backup would bring an old one from: in etcd.
 
-use super::*;
+use super::{Arc, Operator, Scene, Seen, World, confirm, failures, held, json, metric, platform};
 use crate::errors::shows;
 use crate::support::{Etcd, eventually};
 use crate::tests;

@@ -3,7 +3,7 @@
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use organization_operator::api::DeletionPolicy;
 
-use super::*;
+use super::{Arc, Operator, Scene, Seen, World, held, json, metric, platform};
 use crate::support::{Etcd, eventually};
 use crate::tests;
 

@@ -57,7 +57,8 @@ async fn a_replica_that_could_not_lead_is_not_ready(world: Arc<World>) {
     let replica = |name| scene.operator().replica(name, NAMESPACE, &times());
 
     let unreachable = replica("unreachable").url("postgres://nobody:x@127.0.0.1:1/nothing").launch().await;
-    let misfit = json!({"organization": {"table": "organisations", "key": "id"}, "steps": []});
+    let users = json!({"entity": "users", "table": "users", "organization": "organization_id"});
+    let misfit = json!({"organization": {"table": "organisations", "key": "id"}, "steps": [users]});
     let misfit = replica("misfit").configure("cascade", misfit).launch().await;
     let forbidden = scene.operator().replica("forbidden", "kube-system", &times()).launch().await;
     not_ready(&unreachable, "the database does not answer").await;

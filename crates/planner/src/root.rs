@@ -100,6 +100,36 @@ impl Root {
         Self { id: info.id, table, key, key_type, activation, observe, lock, observe_many }
     }
 
+    /// Returns the next `limit` organizations in the order of their keys, each with its key, the text of the column `name`, and
+    /// whether it is active: the first ones, or those after the bound key. A key that is NULL identifies nobody.
+    #[must_use]
+    pub fn page(&self, name: &Column, after: bool, limit: u32) -> Statement {
+        let Self { table, key, key_type, .. } = self;
+        let active = self.active_expression("t");
+        let mut writer = Writer::default();
+        let range = if after {
+            format!("t.{key} > {}", writer.value(Param::Key, key_type))
+        } else {
+            format!("t.{key} IS NOT NULL")
+        };
+        writer.finish(format!(
+            "SELECT t.{key}::text AS key, t.{name}::text AS name, {active} AS active FROM {table} t WHERE {range} ORDER BY t.{key} LIMIT {limit}"
+        ))
+    }
+
+    /// Returns the canonical spelling of each of many ids, in their order, whether or not such an organization exists.
+    #[must_use]
+    pub fn canonical_many(&self) -> Statement {
+        let mut writer = Writer::default();
+        let ids = writer.array(Param::Keys, &self.key_type);
+        writer.finish(format!(
+            "SELECT COALESCE(t.{key}::text, u.id::text) AS key FROM unnest({ids}) WITH ORDINALITY u(id, n) \
+             LEFT JOIN {table} t ON t.{key} = u.id ORDER BY u.n",
+            key = self.key,
+            table = self.table
+        ))
+    }
+
     /// The organization's own row.
     pub(crate) fn rows(&self) -> RowSet {
         RowSet::Direct { column: self.key.clone(), type_name: self.key_type.clone() }

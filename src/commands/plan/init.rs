@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{file, update, yaml};
+use super::{update, yaml};
 use crate::commands::config::ConfigArgs;
 use crate::commands::error::CommandError;
+use crate::commands::file;
 use crate::domain::Failure;
 use planner::infer::{self, Draft};
 

@@ -3,7 +3,6 @@
 mod additions;
 mod edit;
 mod entries;
-mod file;
 mod groups;
 mod init;
 mod show;

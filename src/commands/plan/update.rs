@@ -5,9 +5,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::additions::Additions;
-use super::{edit, file as files};
+use super::edit;
 use crate::commands::config::ConfigArgs;
 use crate::commands::error::CommandError;
+use crate::commands::file as files;
 use crate::config::Config;
 use crate::domain::Failure;
 use planner::infer::{self, Update};

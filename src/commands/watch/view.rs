@@ -2,11 +2,11 @@
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::amounts::{grouped, length};
 use crate::api::Organization;
 use crate::api::condition;
 use crate::api::status::{DeletionProgress, OrganizationStatus};
 use crate::cluster::follow::Ending;
+use crate::commands::amounts::{grouped, length};
 
 /// After this time without a status, no operator seems to run.
 const SILENCE: SignedDuration = SignedDuration::from_secs(30);

@@ -4,7 +4,7 @@ mod blocked;
 mod blockers;
 mod breaker;
 mod erase;
-mod first_seen;
+pub(super) mod first_seen;
 mod live;
 mod removal;
 mod remove;
@@ -24,12 +24,6 @@ use removal::{Gone, Removal};
 
 /// Carries a decision out.
 pub(super) async fn execute(observation: &Observation, decision: Decision<'_>, context: &Context) -> Reconciliation {
-    let reconciliation = carry_out(observation, decision, context).await;
-    first_seen::note_unfinished(context, &observation.subject, &reconciliation).await;
-    reconciliation
-}
-
-async fn carry_out(observation: &Observation, decision: Decision<'_>, context: &Context) -> Reconciliation {
     let (subject, observed) = (&observation.subject, &observation.observed);
     if !goes_on(&decision) {
         context.places.leave(&subject.uid);

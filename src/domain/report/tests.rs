@@ -50,7 +50,9 @@ fn every_end() -> Vec<Ended> {
         ends.push(Ended::Failed(failure(reason)));
         ends.push(Ended::Deleting(Deletion::blocked(DeletionPolicy::Delete, failure(reason), false)));
     }
-    for stage in [stage::RECOVERY_WINDOW, stage::DRAINING, stage::ERASING, stage::VERIFYING, stage::COMPLETED] {
+    for stage in
+        [stage::SUSPENDED, stage::RECOVERY_WINDOW, stage::DRAINING, stage::ERASING, stage::VERIFYING, stage::COMPLETED]
+    {
         ends.push(Ended::Deleting(Deletion::at(DeletionPolicy::Delete, stage, "Under way.")));
     }
     ends

@@ -1,23 +1,32 @@
 //! Notes when the operator first saw a deletion that does not end at once: after a restart it is not one that was seen late.
 
+use std::time::Duration;
+
 use k8s_openapi::jiff::Timestamp;
 
+use crate::api::Reason;
 use crate::controller::context::Context;
 use crate::domain::breaker::Counted;
 use crate::domain::reconciliation::{Ended, Reconciliation};
 use crate::domain::{Failure, Subject};
 
-/// Notes a deletion that is blocked or suspended, once in the life of this process.
-pub(super) async fn note_unfinished(context: &Context, subject: &Subject, reconciliation: &Reconciliation) {
-    let unfinished = match &reconciliation.ended {
-        Ended::Deleting(deletion) => deletion.failure.is_some() || deletion.suspended(),
-        Ended::InSync | Ended::Failed(_) | Ended::Completed(_) => false,
-    };
-    if !unfinished || context.memory.with(&subject.uid, |object| object.deletion_noted) {
+/// The database may not answer: nothing depends on this note before the process ends.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Whether a deletion is blocked or suspended, which may last. While the database cannot be reached, nothing can be noted.
+pub(in crate::controller::reconcile) fn is_unfinished(reconciliation: &Reconciliation) -> bool {
+    let Ended::Deleting(deletion) = &reconciliation.ended else { return false };
+    let unreachable = |f: &Failure| matches!(f.reason, Reason::DatabaseUnavailable | Reason::AuthenticationFailed);
+    deletion.suspended() || deletion.failure.as_ref().is_some_and(|failure| !unreachable(failure))
+}
+
+/// Notes a deletion that may last, once in the life of this process.
+pub(in crate::controller::reconcile) async fn note_unfinished(context: &Context, subject: &Subject) {
+    if context.memory.with(&subject.uid, |object| object.deletion_noted) {
         return;
     }
-    if let Err(failure) = note(context, subject, None).await {
-        // The next attempt notes it. What the status says about the deletion matters more.
+    if let Ok(Err(failure)) = tokio::time::timeout(LIMIT, note(context, subject, None)).await {
+        // The next attempt notes it.
         tracing::debug!(object = subject.name, reason = failure.reason.as_str(), "{}", failure.message());
     }
 }
