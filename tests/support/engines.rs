@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 use super::World;
 use super::world::path;
 
-/// What is merged into Argo CD's ConfigMap.
+/// The file that people merge into Argo CD's configuration.
 const ARGOCD_CM: &str = "deploy/gitops/argocd-cm.yaml";
 
 /// The engines, with a control plane of their own: they read all of it, and the garbage collector acts on all of it.
