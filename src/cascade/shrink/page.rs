@@ -316,7 +316,8 @@ mod tests {
     use super::*;
 
     /// A table is walked on machines of any speed. What a page costs has three parts: each block is read, each row that went
-    /// already is passed once more, and each row is deleted.
+    /// already is passed once more, and each row is deleted. Six times: where one block takes longer than a page, it is read for
+    /// each hundred of its rows.
     #[test]
     fn a_page_never_comes_to_nothing_because_its_blocks_are_slow() {
         let page = Duration::from_millis(100);
@@ -346,7 +347,7 @@ mod tests {
                 }
                 let least = (block + row * 440) * u32::try_from(WALKED).unwrap();
                 assert!(
-                    spent < least * 3,
+                    spent < least * 6,
                     "{block:?} a block, {row:?} a row, from {start:?}: {spent:?} instead of {least:?}"
                 );
             }
