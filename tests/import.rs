@@ -179,7 +179,7 @@ async fn objects_are_created_and_never_changed(world: Arc<World>) {
     assert!(said.out.starts_with("Created 0 objects.\nLeft out 60 organizations:\n  59 have"), "{}", said.out);
     let after = objects(&scene).await;
     let versions = |objects: &[Organization]| -> Vec<Option<String>> {
-        objects.iter().map(|object| object.resource_version()).collect()
+        objects.iter().map(kube::ResourceExt::resource_version).collect()
     };
     assert_eq!(versions(&after), versions(&created), "nothing has changed");
     let unchanged =
