@@ -3,6 +3,7 @@
 mod batch;
 mod breaker;
 mod cascade;
+mod databases;
 mod election;
 mod retry;
 
@@ -11,11 +12,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::DEFAULT_DATABASE;
 use crate::db::{Settings, UrlSource};
 
 pub use batch::{BatchConfig, PaceConfig, Unpageable};
 pub use breaker::BreakerConfig;
 pub use cascade::Cascade;
+pub use databases::ListedDatabase;
 pub use election::{ElectionConfig, ElectionTimes};
 pub use retry::{Bounds, RetryBounds};
 
@@ -28,8 +31,11 @@ const OTHERS: u32 = 2;
 pub struct Config {
     /// Id of this cluster in claims and in the ledger. If empty, the uid of the namespace `kube-system`.
     pub cluster_id: String,
-    /// The database.
+    /// The database; beside `databases`, what its entries leave out.
     pub database: DatabaseConfig,
+    /// Several databases. If it is empty, there is one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<ListedDatabase>,
     /// Claims of other clusters.
     pub claims: ClaimsConfig,
     /// How many objects the operator reconciles at the same time. [`Config::concurrency`] says how many by default.
@@ -98,6 +104,7 @@ impl Default for Config {
         Self {
             cluster_id: String::new(),
             database: DatabaseConfig::default(),
+            databases: Vec::new(),
             claims: ClaimsConfig::default(),
             concurrency: None,
             poll_interval_seconds: 15,
@@ -134,6 +141,17 @@ pub enum ConfigError {
     /// Values that cannot be used, each with its field.
     #[error("the configuration is not valid:\n- {}", .0.join("\n- "))]
     Invalid(Vec<String>),
+    /// The list of databases has none of this name.
+    #[error("the configuration has no database `{name}`: it has {}", .has.join(", "))]
+    NotListed {
+        /// What was asked for.
+        name: String,
+        /// What is in the list.
+        has: Vec<String>,
+    },
+    /// Several databases, and none was named.
+    #[error("the configuration has several databases: name one with --database NAME; it has {}", .0.join(", "))]
+    Several(Vec<String>),
     /// No database URL is given.
     #[error("no database URL is given: set DATABASE_URL, or `database.urlFile` in the configuration")]
     NoDatabase,
@@ -158,6 +176,13 @@ impl Config {
     }
 
     fn validate(&self) -> Result<(), ConfigError> {
+        let mut problems = self.problems_of_one();
+        problems.extend(databases::problems(self));
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }
+    }
+
+    /// What cannot be used, each with its field, without the list of databases.
+    fn problems_of_one(&self) -> Vec<String> {
         let mut problems = self.cascade.plan.validate().err().unwrap_or_default();
         problems.extend(self.cascade.batch.problems());
         problems.extend(self.breaker.problems());
@@ -193,7 +218,42 @@ impl Config {
                 places + OTHERS
             ));
         }
-        if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }
+        problems
+    }
+
+    /// The databases to serve, each with a configuration of its own: all that are listed, or the one of this name. Without a list,
+    /// one of this name, or `default`.
+    ///
+    /// # Errors
+    /// Fails if the list has no database of this name.
+    pub fn served(&self, name: Option<&str>) -> Result<Vec<(String, Self)>, ConfigError> {
+        if self.databases.is_empty() || name.is_some() {
+            return self.one(name).map(|one| vec![one]);
+        }
+        Ok(self.databases.iter().map(|listed| (listed.name.clone(), listed.alone(self))).collect())
+    }
+
+    /// One database with its configuration: the one of this name. Without a name, the only one of the list, or `default`.
+    ///
+    /// # Errors
+    /// Fails if the list has no database of this name, and if no name is given and the list does not say which one is meant.
+    pub fn one(&self, name: Option<&str>) -> Result<(String, Self), ConfigError> {
+        if self.databases.is_empty() {
+            return Ok((name.unwrap_or(DEFAULT_DATABASE).to_owned(), self.clone()));
+        }
+        let wanted = match (name, self.databases.as_slice()) {
+            (Some(name), _) => name,
+            (None, [only]) => only.name.as_str(),
+            (None, _) => DEFAULT_DATABASE,
+        };
+        let found = self.databases.iter().find(|listed| listed.name == wanted);
+        found.map(|listed| (listed.name.clone(), listed.alone(self))).ok_or_else(|| {
+            let has = self.databases.iter().map(|listed| listed.name.clone()).collect();
+            match name {
+                Some(name) => ConfigError::NotListed { name: name.to_owned(), has },
+                None => ConfigError::Several(has),
+            }
+        })
     }
 
     /// How many objects the operator reconciles at the same time: by default as many as `database.maxConnections` allows.

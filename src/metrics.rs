@@ -1,33 +1,26 @@
 //! Metrics in the OpenMetrics text format. `docs/monitoring.md` has an entry for each.
 
 mod database;
+mod families;
+mod label;
 mod pages;
 mod requests;
+mod server;
 
-pub use database::Connections;
+pub use database::DatabaseMetrics;
+pub(crate) use database::Objects;
 pub use requests::Metered;
+pub use server::Connections;
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use k8s_openapi::jiff::Timestamp;
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use crate::api::Reason;
-use crate::api::status::Outcome;
-use crate::domain::Failure;
-use crate::domain::completion::CompletionProof;
-use crate::domain::report::progress::Progress;
-use database::DatabaseMetrics;
-use pages::PageMetrics;
-use planner::{CompiledPlan, Faults, Finding};
+use families::Families;
 use requests::Requests;
 
 /// The commit of which this program was built, where the build said so.
@@ -36,239 +29,52 @@ const REVISION: &str = match option_env!("REVISION") {
     _ => "unknown",
 };
 
-/// What the objects say at the moment.
-#[derive(Debug, Default)]
-pub(crate) struct Objects {
-    /// When the deletions began that are not completed.
-    pub(crate) began: Vec<Timestamp>,
-    /// What blocks those of them that are blocked.
-    pub(crate) blocked: Vec<Reason>,
-    /// How many objects are suspended.
-    pub(crate) suspended: usize,
-    /// How many deletions a guard rail holds back, by reason.
-    pub(crate) held: Vec<(&'static str, usize)>,
-}
-
-type Follow = dyn Fn() -> Objects + Send;
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct OutcomeLabel {
-    outcome: &'static str,
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct EntityLabel {
-    entity: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ReasonLabel {
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct FindingLabel {
-    kind: &'static str,
-    severity: &'static str,
-}
-
 /// All metrics of the process.
 pub struct Metrics {
     registry: Registry,
-    deletions: Family<OutcomeLabel, Counter>,
-    rows: Family<EntityLabel, Counter>,
-    duration: Histogram,
-    failures: Family<ReasonLabel, Counter>,
-    reconciles: Counter,
-    reconcile_duration: Histogram,
     requests: Requests,
-    oldest: Gauge<f64, AtomicU64>,
-    unfinished: Gauge<i64, AtomicI64>,
-    blocked_now: Family<ReasonLabel, Gauge>,
-    suspended: Gauge<i64, AtomicI64>,
-    held: Family<ReasonLabel, Gauge>,
-    partly_erased: Gauge<i64, AtomicI64>,
-    plan_fault: Family<ReasonLabel, Gauge>,
-    findings: Family<FindingLabel, Gauge>,
-    pages: PageMetrics,
-    /// Events about objects that could not be read.
-    pub unreadable: Counter,
-    database: DatabaseMetrics,
     leader: Gauge,
+    unserved: Gauge,
     /// Whether the Lease could be read. True also where there is no election.
     elects: AtomicBool,
-    compiled: AtomicBool,
-    objects: Mutex<Option<Box<Follow>>>,
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
-    }
+    databases: Vec<Arc<DatabaseMetrics>>,
 }
 
 impl Metrics {
-    /// Registers all metrics.
+    /// Registers all metrics. `databases` are the names of those that the process serves.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new<'a>(databases: impl IntoIterator<Item = &'a str>) -> Self {
         let mut registry = Registry::with_prefix("organization_operator");
-        let seconds = [0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 86_400.0];
-        let metrics = Self {
-            deletions: Family::default(),
-            rows: Family::default(),
-            duration: Histogram::new(seconds),
-            failures: Family::default(),
-            reconciles: Counter::default(),
-            reconcile_duration: Histogram::new([0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0]),
-            requests: Requests::new(),
-            oldest: Gauge::default(),
-            unfinished: Gauge::default(),
-            blocked_now: Family::default(),
-            suspended: Gauge::default(),
-            held: Family::default(),
-            partly_erased: Gauge::default(),
-            plan_fault: Family::default(),
-            findings: Family::default(),
-            pages: PageMetrics::default(),
-            unreadable: Counter::default(),
-            database: DatabaseMetrics::default(),
-            leader: Gauge::default(),
-            elects: AtomicBool::new(true),
-            compiled: AtomicBool::new(false),
-            objects: Mutex::new(None),
-            registry: Registry::default(),
-        };
-        registry.register(
-            "deletions",
-            "Completed deletions, by outcome; with outcome Blocked, failed reconciliations of terminating objects, by reason",
-            metrics.deletions.clone(),
-        );
-        registry.register("rows_deleted", "Rows deleted permanently", metrics.rows.clone());
-        registry.register(
-            "deletion_duration_seconds",
-            "Time from the request to delete the object to its release",
-            metrics.duration.clone(),
-        );
-        registry.register("failures", "Failed reconciliations", metrics.failures.clone());
-        registry.register("reconciles", "Reconciliations", metrics.reconciles.clone());
-        registry.register(
-            "reconcile_duration_seconds",
-            "Duration of reconciliations",
-            metrics.reconcile_duration.clone(),
-        );
-        metrics.requests.register(&mut registry);
-        registry.register(
-            "oldest_unfinished_deletion_age_seconds",
-            "Age of the oldest terminating object; 0 if there is none",
-            metrics.oldest.clone(),
-        );
-        registry.register("unfinished_deletions", "Terminating objects", metrics.unfinished.clone());
-        registry.register(
-            "suspended_objects",
-            "Objects with spec.suspend, live or terminating",
-            metrics.suspended.clone(),
-        );
-        registry.register(
-            "deletions_held",
-            "Terminating objects that wait until a person confirms the deletion or lifts the suspension, by reason",
-            metrics.held.clone(),
-        );
-        registry.register(
-            "blocked_deletions",
-            "Terminating objects whose deletion is blocked, by reason",
-            metrics.blocked_now.clone(),
-        );
-        registry.register(
-            "partly_erased_organizations",
-            "Organizations of which a deletion has erased a part, and whose object is gone",
-            metrics.partly_erased.clone(),
-        );
-        registry.register(
-            "plan_fault",
-            "1 while the operator can delete nothing because the plan does not fit, with the reason",
-            metrics.plan_fault.clone(),
-        );
-        registry.register(
-            "findings",
-            "What `organization-operator check` finds in the schema, by kind and severity (Blocks, Warning)",
-            metrics.findings.clone(),
-        );
+        let families = Families::new();
+        families.register(&mut registry);
+        let (requests, leader, unserved) = (Requests::new(), Gauge::default(), Gauge::default());
+        requests.register(&mut registry);
         registry.register(
             "leader",
             "1 if this replica leads, or if there is no election; 0 if it stands by",
-            metrics.leader.clone(),
+            leader.clone(),
         );
-        metrics.pages.register(&mut registry);
-        metrics.database.register(&mut registry);
         registry.register(
-            "unreadable_objects",
-            "Events about objects that the operator could not read",
-            metrics.unreadable.clone(),
+            "unserved_objects",
+            "Objects whose spec.database no operator serves, as far as this one knows",
+            unserved.clone(),
         );
         let build = vec![("version", env!("CARGO_PKG_VERSION")), ("revision", REVISION)];
         registry.register("build", "The running program", Info::new(build));
-        metrics.zero();
-        Self { registry, ..metrics }
+        let databases = databases.into_iter().map(|name| Arc::new(DatabaseMetrics::new(name, families.clone())));
+        Self { databases: databases.collect(), registry, requests, leader, unserved, elects: AtomicBool::new(true) }
     }
 
-    /// Shows counters before they count: Prometheus sees no increase in one that begins at 1.
-    fn zero(&self) {
-        for outcome in Outcome::ALL {
-            drop(self.deletions.get_or_create(&OutcomeLabel { outcome: outcome.as_str(), reason: "" }));
-        }
-        for reason in Reason::ALL {
-            let reason = reason.as_str();
-            drop(self.deletions.get_or_create(&OutcomeLabel { outcome: "Blocked", reason }));
-            drop(self.failures.get_or_create(&ReasonLabel { reason }));
-        }
-    }
-
-    /// Shows how far the deletion of an object in pages is. `None`: it is not deleted in pages, or not any more.
-    pub(crate) fn pages(&self, object: &str, shown: Option<(&Progress, Option<i64>)>) {
-        self.pages.show(object, shown);
-    }
-
-    /// Sets where `encode` finds what the objects say.
-    pub(crate) fn follow(&self, objects: impl Fn() -> Objects + Send + 'static) {
-        *self.objects.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(objects));
-    }
-
-    /// Sets where `encode` finds how many connections to the database there are.
-    pub fn follow_connections(&self, connections: impl Fn() -> Connections + Send + 'static) {
-        self.database.follow(connections);
+    /// Those of each database, in the order in which they were named.
+    #[must_use]
+    pub fn databases(&self) -> &[Arc<DatabaseMetrics>] {
+        &self.databases
     }
 
     /// Counts and times the requests of a client.
     #[must_use]
     pub fn metered(&self) -> Metered {
         self.requests.layer()
-    }
-
-    pub(crate) fn reconciled(&self, length: Duration) {
-        self.reconciles.inc();
-        self.reconcile_duration.observe(length.as_secs_f64());
-    }
-
-    pub(crate) fn failed(&self, reason: Reason) {
-        self.failures.get_or_create(&ReasonLabel { reason: reason.as_str() }).inc();
-    }
-
-    pub(crate) fn blocked(&self, reason: Reason) {
-        let label = OutcomeLabel { outcome: "Blocked", reason: reason.as_str() };
-        self.deletions.get_or_create(&label).inc();
-    }
-
-    pub(crate) fn completed(&self, proof: &CompletionProof, since: Option<Timestamp>, now: Timestamp) {
-        let label = OutcomeLabel { outcome: proof.outcome().as_str(), reason: "" };
-        self.deletions.get_or_create(&label).inc();
-        for step in proof.steps() {
-            let rows = u64::try_from(step.deleted).unwrap_or_default();
-            self.rows.get_or_create(&EntityLabel { entity: step.entity.clone() }).inc_by(rows);
-        }
-        if let Some(since) = since {
-            self.duration.observe(now.duration_since(since).as_secs_f64().max(0.0));
-        }
     }
 
     /// Records whether this replica leads.
@@ -281,66 +87,34 @@ impl Metrics {
         self.elects.store(seen, Ordering::Relaxed);
     }
 
-    /// Records whether a plan could be used, for a replica that stands by: what is wrong with it is the leader's to say.
-    pub fn plan_usable(&self, usable: bool) {
-        self.compiled.store(usable, Ordering::Relaxed);
+    /// Records how many objects name a database that nobody serves.
+    pub fn unserved(&self, objects: usize) {
+        self.unserved.set(i64::try_from(objects).unwrap_or(i64::MAX));
     }
 
-    /// Records of how many organizations a deletion has erased a part whose object is gone.
-    pub fn partly_erased(&self, organizations: usize) {
-        self.partly_erased.set(i64::try_from(organizations).unwrap_or(i64::MAX));
-    }
-
-    /// Records whether the database answered.
-    pub fn database_seen(&self, answered: bool) {
-        self.database.seen(answered);
-    }
-
-    /// Records that the drift poller has compared all organizations, and how many it found changed.
-    pub(crate) fn polled(&self, now: Timestamp, drifted: usize) {
-        self.database.polled(now, drifted);
-    }
-
-    /// Records the findings of a compiled plan.
-    pub fn plan(&self, plan: &CompiledPlan) {
-        self.record(plan.faults(), plan.findings());
-    }
-
-    /// Records the faults of a plan that could not be compiled.
-    pub fn plan_unusable(&self, faults: &Faults) {
-        self.record(Some(faults), faults.findings().iter());
-    }
-
-    fn record<'a>(&self, faults: Option<&Faults>, findings: impl Iterator<Item = &'a Finding>) {
-        self.compiled.store(faults.is_none(), Ordering::Relaxed);
-        self.plan_fault.clear();
-        if let Some(faults) = faults {
-            let reason = Failure::from(faults).reason;
-            self.plan_fault.get_or_create(&ReasonLabel { reason: reason.as_str() }).set(1);
-        }
-        self.findings.clear();
-        for finding in findings {
-            let label = FindingLabel { kind: finding.kind.as_str(), severity: finding.severity.as_str() };
-            self.findings.get_or_create(&label).inc();
-        }
-    }
-
-    /// Whether this replica can lead: the API server lets it take part in the election, the database answers, and the plan can
-    /// be used.
+    /// Whether this replica can lead: the API server lets it take part in the election, and of the databases at least one can be
+    /// used. One that cannot must not keep a rollout from the others.
     ///
     /// # Errors
-    /// Fails with a sentence that says what is missing.
-    pub fn ready(&self) -> Result<(), &'static str> {
+    /// Fails if it cannot. Both ways, the text says what is missing, a line for each database if there are several.
+    pub fn ready(&self) -> Result<String, String> {
         if !self.elects.load(Ordering::Relaxed) {
-            return Err("the Lease of the leader cannot be read; see the log");
+            return Err("the Lease of the leader cannot be read; see the log".to_owned());
         }
-        if !self.database.answers() {
-            return Err("the database does not answer; see the log");
-        }
-        if !self.compiled.load(Ordering::Relaxed) {
-            return Err("the plan cannot be used to delete; organization-operator check and the log say why");
-        }
-        Ok(())
+        let states: Vec<_> = self.databases.iter().map(|database| (database.name(), database.ready())).collect();
+        let text = match states.as_slice() {
+            [(_, state)] => said(*state).to_owned(),
+            several => {
+                several.iter().map(|(name, state)| format!("{name}: {}", said(*state))).collect::<Vec<_>>().join("\n")
+            }
+        };
+        if states.iter().any(|(_, state)| state.is_ok()) { Ok(text) } else { Err(text) }
+    }
+
+    /// Whether one database can be used. Returns `None` if the process does not serve it.
+    #[must_use]
+    pub fn database_ready(&self, name: &str) -> Option<Result<(), &'static str>> {
+        self.databases.iter().find(|database| database.name() == name).map(|database| database.ready())
     }
 
     /// The text that Prometheus reads.
@@ -348,25 +122,17 @@ impl Metrics {
     /// # Errors
     /// Fails only if the text cannot be written.
     pub fn encode(&self, now: Timestamp) -> Result<String, std::fmt::Error> {
-        let objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|objects| objects());
-        let Objects { began, blocked, suspended, held } = objects.unwrap_or_default();
-        let ages: Vec<f64> = began.iter().map(|began| now.duration_since(*began).as_secs_f64()).collect();
-        let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
-        self.suspended.set(number(suspended));
-        for (reason, count) in held {
-            self.held.get_or_create(&ReasonLabel { reason }).set(number(count));
+        for database in &self.databases {
+            database.refresh(now);
         }
-        self.oldest.set(ages.iter().copied().fold(0.0, f64::max));
-        self.unfinished.set(number(ages.len()));
-        for reason in Reason::ALL {
-            let count = blocked.iter().filter(|blocks| *blocks == reason).count();
-            self.blocked_now.get_or_create(&ReasonLabel { reason: reason.as_str() }).set(number(count));
-        }
-        self.database.count();
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
         Ok(text)
     }
+}
+
+fn said(state: Result<(), &'static str>) -> &'static str {
+    state.map_or_else(|missing| missing, |()| "ok")
 }
 
 #[cfg(test)]
@@ -374,7 +140,15 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::api::Reason;
+    use crate::domain::report::progress::Progress;
     use crate::pace::WaitingFor;
+
+    fn one() -> (Metrics, Arc<DatabaseMetrics>) {
+        let metrics = Metrics::new(["eu"]);
+        let database = metrics.databases()[0].clone();
+        (metrics, database)
+    }
 
     fn text(metrics: &Metrics) -> String {
         metrics.encode(Timestamp::UNIX_EPOCH).expect("text")
@@ -383,14 +157,12 @@ mod tests {
     /// All metrics by the names under which Prometheus stores them (of a histogram without its suffix).
     fn registered() -> BTreeSet<String> {
         // Some with labels are only shown with a value.
-        let metrics = Metrics::new();
+        let (metrics, database) = one();
         let since = Timestamp::UNIX_EPOCH;
         let waiting_for = Some(WaitingFor::Unreadable);
-        metrics.pages("acme", Some((&Progress { rows: 7, estimated: 90, since, waiting_for }, None)));
-        metrics.follow(|| Objects { held: vec![("Suspended", 1)], ..Objects::default() });
-        drop(metrics.plan_fault.get_or_create(&ReasonLabel { reason: "r" }));
-        drop(metrics.rows.get_or_create(&EntityLabel { entity: "users".to_owned() }));
-        drop(metrics.findings.get_or_create(&FindingLabel { kind: "k", severity: "s" }));
+        database.pages("acme", Some((&Progress { rows: 7, estimated: 90, since, waiting_for }, None)));
+        database.follow(|| Objects { held: vec![("Suspended", 1)], ..Objects::default() });
+        database.show_all();
         let shown = text(&metrics);
         let types = shown.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
         let names = types.map(|(name, kind)| match kind {
@@ -414,12 +186,12 @@ mod tests {
 
     #[test]
     fn what_blocks_is_counted_as_long_as_it_blocks() {
-        let metrics = Metrics::new();
+        let (metrics, database) = one();
         let line = |reason: &str, number: u32| {
-            format!("organization_operator_blocked_deletions{{reason=\"{reason}\"}} {number}\n")
+            format!("organization_operator_blocked_deletions{{database=\"eu\",reason=\"{reason}\"}} {number}\n")
         };
         assert!(text(&metrics).contains(&line("ForeignKeyViolation", 0)), "an alert needs a number");
-        metrics.follow(|| Objects {
+        database.follow(|| Objects {
             began: vec![Timestamp::UNIX_EPOCH; 3],
             blocked: vec![Reason::ForeignKeyViolation; 2],
             suspended: 4,
@@ -427,19 +199,20 @@ mod tests {
         });
         let shown = text(&metrics);
         assert!(shown.contains(&line("ForeignKeyViolation", 2)) && shown.contains(&line("LockTimeout", 0)), "{shown}");
-        assert!(shown.contains("organization_operator_unfinished_deletions 3\n"), "{shown}");
-        assert!(shown.contains("suspended_objects 4\n") && shown.contains("held{reason=\"Suspended\"} 1\n"), "{shown}");
-        metrics.follow(Objects::default);
+        assert!(shown.contains("organization_operator_unfinished_deletions{database=\"eu\"} 3\n"), "{shown}");
+        assert!(shown.contains("suspended_objects{database=\"eu\"} 4\n"), "{shown}");
+        assert!(shown.contains("held{database=\"eu\",reason=\"Suspended\"} 1\n"), "{shown}");
+        database.follow(Objects::default);
         assert!(text(&metrics).contains(&line("ForeignKeyViolation", 0)));
     }
 
     #[test]
     fn counters_are_there_before_they_count() {
-        let shown = text(&Metrics::new());
+        let shown = text(&one().0);
         for line in [
-            "deletions_total{outcome=\"Erased\",reason=\"\"} 0",
-            "deletions_total{outcome=\"Blocked\",reason=\"ErasureInterrupted\"} 0",
-            "failures_total{reason=\"AdmissionDenied\"} 0",
+            "deletions_total{database=\"eu\",outcome=\"Erased\",reason=\"\"} 0",
+            "deletions_total{database=\"eu\",outcome=\"Blocked\",reason=\"ErasureInterrupted\"} 0",
+            "failures_total{database=\"eu\",reason=\"AdmissionDenied\"} 0",
         ] {
             assert!(shown.contains(&format!("organization_operator_{line}\n")), "{line}: {shown}");
         }
@@ -449,23 +222,66 @@ mod tests {
 
     #[test]
     fn the_database_and_its_connections_show() {
-        let metrics = Metrics::new();
-        assert!(text(&metrics).contains("connections{state=\"max\"} 0\n"));
-        metrics.follow_connections(|| Connections { in_use: 3, idle: 2, max: 10 });
-        metrics.database_seen(true);
-        metrics.polled(Timestamp::constant(1_800_000_000, 0), 2);
+        let (metrics, database) = one();
+        assert!(text(&metrics).contains("connections{database=\"eu\",state=\"max\"} 0\n"));
+        database.follow_connections(|| Connections { in_use: 3, idle: 2, max: 10 });
+        database.database_seen(true);
+        database.polled(Timestamp::constant(1_800_000_000, 0), 2);
         let shown = text(&metrics);
         for line in [
-            "database_connections{state=\"in_use\"} 3",
-            "database_connections{state=\"idle\"} 2",
-            "database_connections{state=\"max\"} 10",
-            "database_up 1",
-            "last_poll_timestamp_seconds 1800000000",
-            "drifted_organizations_total 2",
+            "database_connections{database=\"eu\",state=\"in_use\"} 3",
+            "database_connections{database=\"eu\",state=\"idle\"} 2",
+            "database_connections{database=\"eu\",state=\"max\"} 10",
+            "database_up{database=\"eu\"} 1",
+            "last_poll_timestamp_seconds{database=\"eu\"} 1800000000",
+            "drifted_organizations_total{database=\"eu\"} 2",
         ] {
             assert!(shown.contains(&format!("organization_operator_{line}\n")), "{line}: {shown}");
         }
-        metrics.database_seen(false);
-        assert!(text(&metrics).contains("organization_operator_database_up 0\n"));
+        database.database_seen(false);
+        assert!(text(&metrics).contains("organization_operator_database_up{database=\"eu\"} 0\n"));
+    }
+
+    #[test]
+    fn each_database_has_its_own_numbers_under_one_name() {
+        let metrics = Metrics::new(["eu", "us"]);
+        let [eu, us] = metrics.databases() else { unreachable!("two") };
+        eu.database_seen(true);
+        us.failed(Reason::DatabaseUnavailable);
+        let shown = text(&metrics);
+        for line in [
+            "database_up{database=\"eu\"} 1",
+            "database_up{database=\"us\"} 0",
+            "failures_total{database=\"eu\",reason=\"DatabaseUnavailable\"} 0",
+            "failures_total{database=\"us\",reason=\"DatabaseUnavailable\"} 1",
+        ] {
+            assert!(shown.contains(&format!("organization_operator_{line}\n")), "{line}: {shown}");
+        }
+        // A metric family must not come twice (OpenMetrics).
+        assert_eq!(shown.matches("# TYPE organization_operator_failures counter").count(), 1, "{shown}");
+    }
+
+    #[test]
+    fn ready_as_long_as_one_database_can_be_used() {
+        let metrics = Metrics::new(["eu", "us"]);
+        let [eu, us] = metrics.databases() else { unreachable!("two") };
+        let silent = "the database does not answer; see the log";
+        assert_eq!(metrics.ready(), Err(format!("eu: {silent}\nus: {silent}")));
+        for database in [eu, us] {
+            database.database_seen(true);
+        }
+        us.plan_usable(true);
+        let ready = metrics.ready().expect("one of them");
+        assert!(ready.starts_with("eu: the plan cannot be used") && ready.ends_with("\nus: ok"), "{ready}");
+        assert_eq!(metrics.database_ready("us"), Some(Ok(())));
+        assert!(metrics.database_ready("eu").is_some_and(|ready| ready.is_err()));
+        assert_eq!(metrics.database_ready("asia"), None);
+        metrics.lease_seen(false);
+        assert!(metrics.ready().expect_err("it cannot lead").contains("Lease"));
+        let (metrics, database) = one();
+        assert_eq!(metrics.ready(), Err(silent.to_owned()), "one has no name in front");
+        database.database_seen(true);
+        database.plan_usable(true);
+        assert_eq!(metrics.ready(), Ok("ok".to_owned()));
     }
 }

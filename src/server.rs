@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -26,6 +26,7 @@ pub async fn serve(
         // The process runs. A restart would not repair a database that is unavailable.
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .route("/readyz/{database}", get(database_ready))
         .route("/metrics", get(text))
         .with_state(metrics);
     axum::serve(listener, router)
@@ -38,8 +39,16 @@ pub async fn serve(
 
 async fn ready(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
     match metrics.ready() {
-        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+        Ok(states) => (StatusCode::OK, format!("{states}\n")),
         Err(missing) => (StatusCode::SERVICE_UNAVAILABLE, format!("{missing}\n")),
+    }
+}
+
+async fn database_ready(State(metrics): State<Arc<Metrics>>, Path(database): Path<String>) -> impl IntoResponse {
+    match metrics.database_ready(&database) {
+        Some(Ok(())) => (StatusCode::OK, "ok\n".to_owned()),
+        Some(Err(missing)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{missing}\n")),
+        None => (StatusCode::NOT_FOUND, "this operator does not serve that database\n".to_owned()),
     }
 }
 

@@ -9,7 +9,7 @@ pub mod policy;
 pub mod reason;
 pub mod status;
 
-pub use organization::{Activation, Organization, OrganizationSpec};
+pub use organization::{Activation, DEFAULT_DATABASE, Organization, OrganizationSpec};
 pub use policy::DeletionPolicy;
 pub use reason::{Reason, Retry};
 pub use status::OrganizationStatus;

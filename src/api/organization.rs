@@ -88,8 +88,8 @@ pub struct OrganizationSpec {
     #[serde(default, deserialize_with = "time_or_never", skip_serializing_if = "Option::is_none")]
     pub expiration_time: Option<Time>,
 
-    /// The operator instance that serves this object (its `--database` flag), as a class does for an ingress. It must not
-    /// change.
+    /// The database in which the organization is, by the name that the operator's configuration gives it. The operator that serves
+    /// it serves this object, as a class does for an ingress. It must not change.
     #[serde(default = "default_database")]
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub database: String,
@@ -118,8 +118,11 @@ fn time_or_never<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Op
     Ok(text.and_then(|t| t.parse().ok()).map(Time))
 }
 
+/// The `spec.database` of objects that name none.
+pub const DEFAULT_DATABASE: &str = "default";
+
 fn default_database() -> String {
-    "default".to_owned()
+    DEFAULT_DATABASE.to_owned()
 }
 
 /// Whether an organization may be used.

@@ -3,6 +3,7 @@
 mod client;
 mod lease;
 mod prepare;
+mod served;
 mod signals;
 
 use std::net::SocketAddr;
@@ -10,25 +11,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use futures::future::{join_all, try_join_all};
 use kube::Client;
 use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use super::config::ConfigArgs;
 use super::error::CommandError;
 use crate::background::Background;
 use crate::cluster::{Cluster, Leases};
-use crate::config::{Config, ConfigError};
-use crate::controller::{self, Inputs, PlanCache, Settings};
-use crate::db::Database;
+use crate::config::Config;
+use crate::controller::unserved;
 use crate::leadership::{self, Election};
-use crate::metrics::{Connections, Metrics};
-use crate::pace::Pace;
+use crate::metrics::Metrics;
 use crate::server;
 use crate::telemetry::{self, LogFormat};
 use crate::tenure::Tenure;
 use client::{Clients, clients};
 use lease::LeaseSettings;
+use served::Served;
 
 /// How much longer than its longest statement a reconciliation may take after SIGTERM. The sum is less than
 /// `terminationGracePeriodSeconds` in deploy/base.
@@ -36,14 +37,13 @@ const STOP_MARGIN: Duration = Duration::from_secs(15);
 
 /// Run the operator until SIGTERM.
 ///
-/// It also starts while the database or the API server is unavailable; /readyz says what is missing.
+/// It serves the Organization objects whose spec.database is --database, `default` without it. If the configuration has a list
+/// of `databases`, it serves all of them, or with --database that one. It also starts while a database or the API server is
+/// unavailable; /readyz says what is missing.
 #[derive(Debug, Args)]
 pub struct Run {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Serve the Organization objects that have this spec.database
-    #[arg(long, env = "DATABASE", default_value = "default", value_name = "NAME")]
-    database: String,
     /// Namespace of the Lease by which replicas elect their leader; by default the namespace of the pod. Outside a cluster there
     /// is no election without it
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
@@ -65,39 +65,33 @@ impl Run {
     pub async fn execute(self) -> Result<(), CommandError> {
         telemetry::start(self.log_format);
         let config = Config::load(self.config.config.as_deref())?;
-        let lease = LeaseSettings::of(&config, self.lease_namespace.as_deref(), &self.database);
+        let one = self.config.database.as_deref();
+        let databases = config.served(one)?;
+        let lease = LeaseSettings::of(&config, self.lease_namespace.as_deref(), one);
         let tenure = lease.as_ref().map_or_else(Tenure::unlimited, |_| Tenure::not_yet());
         let renew = lease.as_ref().map(|lease| lease.times.renew());
-        let database = Arc::new(self.config.database(&config)?.within(tenure.clone(), renew));
+        let metrics = Arc::new(Metrics::new(databases.iter().map(|(name, _)| name.as_str())));
+        let served = Served::all(databases, &self.config, &metrics, |database| database.within(tenure.clone(), renew))?;
         let listener = TcpListener::bind(self.listen)
             .await
             .map_err(|e| CommandError(format!("cannot listen on {}: {e}", self.listen)))?;
         let address = listener.local_addr().map_err(|e| CommandError(e.to_string()))?;
-        let metrics = Arc::new(Metrics::new());
-        metrics.follow_connections(connections(&database, config.database.max_connections));
         let (mut signals, stop) = signals::stop()?;
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), database = self.database, %address, "starting");
+        let names = served.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ");
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), database = names, %address, "starting");
         let mut serving =
             Background::spawn("HTTP server", stop.clone(), serve(listener, metrics.clone(), stop.clone()));
 
         let Clients { work: client, election: elections } = clients(&metrics, &tenure).await?;
-        let plan = Arc::new(PlanCache::new(config.cascade.plan.clone(), database.clone()));
         let election = lease.map(|LeaseSettings { namespace, name, times }| {
             let leases = Leases::new(elections, namespace, name, Election::limit(times));
             Election::new(leases, &instance(), times, tenure, metrics.clone())
         });
-        let replica = Replica {
-            config,
-            serve: self.database,
-            client,
-            database: database.clone(),
-            plan,
-            metrics,
-            stop: stop.clone(),
-        };
+        let lists = !config.databases.is_empty() && one.is_none();
+        let replica = Replica { served, lists, client, metrics, stop: stop.clone() };
         let work = Box::pin(replica.run(election));
         signals.guard(serving.guard(work)).await???;
-        database.close().await;
+        join_all(replica.served.iter().map(|one| one.database.close())).await;
         if !*stop.borrow() {
             return Err(CommandError("the controller ended without SIGTERM".to_owned()));
         }
@@ -112,23 +106,12 @@ async fn serve(listener: TcpListener, metrics: Arc<Metrics>, stop: watch::Receiv
     }
 }
 
-/// Counts the connections to the database.
-fn connections(database: &Arc<Database>, max: u32) -> impl Fn() -> Connections + Send + 'static {
-    let database = database.clone();
-    move || {
-        let (in_use, idle) = database.connections();
-        Connections { in_use, idle, max }
-    }
-}
-
 /// What one process works with.
 struct Replica {
-    config: Config,
-    /// The `spec.database` that it serves.
-    serve: String,
+    served: Vec<Served>,
+    /// It serves all databases of a list, so it says of which objects nobody serves the database.
+    lists: bool,
     client: Client,
-    database: Arc<Database>,
-    plan: Arc<PlanCache>,
     metrics: Arc<Metrics>,
     stop: watch::Receiver<bool>,
 }
@@ -148,7 +131,7 @@ impl Replica {
         let mut stop = self.stop.clone();
         let mut leader = tokio::select! {
             leader = leadership::win(election) => leader,
-            refused = prepare::standby(&self.config, &self.database, &self.plan, &self.metrics) => return Err(refused),
+            refused = self.stand_by() => return Err(refused),
             _ = stop.wait_for(|s| *s) => return Ok(()),
         };
         let done = tokio::select! {
@@ -160,6 +143,12 @@ impl Replica {
         done
     }
 
+    /// Checks whether it could lead, and returns what is wrong if a configuration does not fit its server.
+    async fn stand_by(&self) -> CommandError {
+        let (refused, ..) = futures::future::select_all(self.served.iter().map(|one| Box::pin(one.stand_by()))).await;
+        refused
+    }
+
     async fn operate_until_stopped(&self) -> Result<(), CommandError> {
         let mut stop = self.stop.clone();
         tokio::select! {
@@ -167,8 +156,8 @@ impl Replica {
             () = async {
                 // The controller ends by itself when its reconciliations have ended. The limit is for those that hang.
                 drop(stop.wait_for(|s| *s).await);
-                let longest = Duration::from_secs(self.config.database.statement_timeout_seconds);
-                tokio::time::sleep(longest + STOP_MARGIN).await;
+                let longest = self.served.iter().map(|one| one.config.database.statement_timeout_seconds).max();
+                tokio::time::sleep(Duration::from_secs(longest.unwrap_or_default()) + STOP_MARGIN).await;
             } => {
                 tracing::warn!("a reconciliation did not end in time; its transaction is rolled back");
                 Ok(())
@@ -176,71 +165,19 @@ impl Replica {
         }
     }
 
+    /// Serves each database as if there were no other.
     async fn operate(&self) -> Result<(), CommandError> {
-        let Self { config, client, database, plan, metrics, .. } = self;
-        let mut stop = self.stop.clone();
-        let cluster = Cluster::new(client.clone(), instance());
-        let (tried, first_try) = oneshot::channel::<()>();
-        let (refuse, refused) = oneshot::channel();
-        let preparing = prepare::database(
-            tried,
-            refuse,
-            config.clone(),
-            database.clone(),
-            plan.clone(),
-            metrics.clone(),
-            stop.clone(),
-        );
-        let mut preparing = Background::spawn("database preparation", stop.clone(), preparing);
-        // Dropped when the database is ready.
-        let mut refused = Box::pin(async move {
-            match refused.await {
-                Ok(refusal) => refusal,
-                Err(_) => std::future::pending().await,
+        let cluster = Cluster::new(self.client.clone(), instance());
+        let unserved = async {
+            if self.lists {
+                let served = self.served.iter().map(|one| one.name.clone()).collect();
+                unserved::report(cluster.clone(), self.client.clone(), served, self.metrics.clone(), self.stop.clone()).await;
             }
-        });
-        let cluster_id = tokio::select! {
-            refusal = &mut refused => return Err(refusal),
-            id = preparing.guard(prepare::cluster_id(config, &cluster, first_try)) => id?,
-            _ = stop.wait_for(|s| *s) => return Ok(()),
+            Ok(())
         };
-        tracing::info!(cluster = cluster_id, database = self.serve, "serving");
-        let inputs = Inputs {
-            cluster,
-            client: client.clone(),
-            database: database.clone(),
-            plan: plan.clone(),
-            metrics: metrics.clone(),
-            settings: self.settings(cluster_id)?,
-        };
-        tokio::select! {
-            refusal = refused => Err(refusal),
-            done = preparing.guard(controller::run(inputs, stop)) => Ok(done??),
-        }
+        let serving = try_join_all(self.served.iter().map(|one| one.operate(&cluster, &self.client, self.stop.clone())));
+        tokio::try_join!(serving, unserved).map(|_| ())
     }
-
-    fn settings(&self, cluster_id: String) -> Result<Settings, CommandError> {
-        let config = &self.config;
-        Ok(Settings {
-            database: self.serve.clone(),
-            cluster_id,
-            adopt_from: config.claims.adopt_from.clone(),
-            concurrency: config.concurrency(),
-            poll_interval: Duration::from_secs(config.poll_interval_seconds),
-            reconcile_timeout: Duration::from_secs(config.reconcile_timeout_seconds),
-            handover: Duration::from_secs(u64::from(config.handover_seconds)),
-            drain: Duration::from_secs(config.drain_seconds),
-            breaker: config.breaker.limit,
-            retry: config.retry,
-            batch: config.cascade.batch.clone(),
-            pace: pace(config)?,
-        })
-    }
-}
-
-/// The limits of deletions in pages.
-fn pace(config: &Config) -> Result<Pace, CommandError> {
-    config.cascade.batch.pace.checked().map_err(|problems| ConfigError::Invalid(problems).into())
 }
 
 /// The name of this process in Events, and the first part of its name in the Lease.

@@ -5,22 +5,27 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::label::DatabaseLabel;
 use crate::domain::report::progress::Progress;
 use crate::pace::WaitingFor;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ObjectLabel {
+    #[prometheus(flatten)]
+    database: DatabaseLabel,
     object: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct WaitLabel {
+    #[prometheus(flatten)]
+    database: DatabaseLabel,
     object: String,
     waiting_for: &'static str,
 }
 
 /// Gauges with the object's name, there only as long as the object is deleted in pages.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct PageMetrics {
     rows: Family<ObjectLabel, Gauge>,
     estimate: Family<ObjectLabel, Gauge>,
@@ -53,13 +58,19 @@ impl PageMetrics {
     }
 
     /// Shows the progress of an object, and its rate in rows per second. `None` removes it.
-    pub(super) fn show(&self, object: &str, shown: Option<(&Progress, Option<i64>)>) {
-        let label = ObjectLabel { object: object.to_owned() };
+    pub(super) fn show(
+        &self,
+        database: &DatabaseLabel,
+        object: &str,
+        shown: Option<(&Progress, Option<i64>)>,
+    ) {
+        let label = ObjectLabel { database: database.clone(), object: object.to_owned() };
+        let wait = |waiting_for| WaitLabel { database: database.clone(), object: object.to_owned(), waiting_for };
         if shown.is_none() && self.rows.get(&label).is_none() {
             return;
         }
         for waiting_for in WaitingFor::LABELS {
-            self.wait.remove(&WaitLabel { object: object.to_owned(), waiting_for });
+            self.wait.remove(&wait(waiting_for));
         }
         let Some((progress, rate)) = shown else {
             for gauge in [&self.rows, &self.estimate, &self.rate] {
@@ -71,8 +82,7 @@ impl PageMetrics {
         self.estimate.get_or_create(&label).set(progress.estimated.max(progress.rows));
         self.rate.get_or_create(&label).set(rate.unwrap_or_default());
         if let Some(waiting_for) = &progress.waiting_for {
-            let label = WaitLabel { object: label.object, waiting_for: waiting_for.label() };
-            self.wait.get_or_create(&label).set(1);
+            self.wait.get_or_create(&wait(waiting_for.label())).set(1);
         }
     }
 }

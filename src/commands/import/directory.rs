@@ -189,7 +189,7 @@ fn collect(value: &Value, found: &mut Vec<Found>) {
         found.push(Found {
             name: text(value.get("metadata").and_then(|m| m.get("name"))).unwrap_or_default(),
             id: of_spec("organizationId").unwrap_or_default(),
-            database: of_spec("database").unwrap_or_else(|| "default".to_owned()),
+            database: of_spec("database").unwrap_or_else(|| DEFAULT_DATABASE.to_owned()),
         });
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::api::DEFAULT_DATABASE;
 use crate::config::{Config, ElectionTimes};
 
 /// Where a pod finds its own namespace.
@@ -16,8 +17,8 @@ pub(super) struct LeaseSettings {
 }
 
 impl LeaseSettings {
-    /// The Lease of the instance that serves `database`. Returns `None` if this process acts without an election.
-    pub(super) fn of(config: &Config, namespace: Option<&str>, database: &str) -> Option<Self> {
+    /// The Lease of the instance that serves `database`, or all databases of its configuration. Returns `None` if this process acts without an election.
+    pub(super) fn of(config: &Config, namespace: Option<&str>, database: Option<&str>) -> Option<Self> {
         let Some(times) = config.leader_election.0 else {
             tracing::info!("leaderElection is never: this process leads without an election");
             return None;
@@ -42,12 +43,12 @@ fn own_namespace(file: &Path) -> Option<String> {
     (!namespace.is_empty()).then(|| namespace.to_owned())
 }
 
-/// Instances for different databases elect a leader each.
-fn name(database: &str) -> String {
-    if database == "default" {
-        return "organization-operator".to_owned();
+/// Instances for different databases elect a leader each. One that serves all databases of a list names none.
+fn name(database: Option<&str>) -> String {
+    match database {
+        None | Some(DEFAULT_DATABASE) => "organization-operator".to_owned(),
+        Some(database) => format!("organization-operator-{database}"),
     }
-    format!("organization-operator-{database}")
 }
 
 #[cfg(test)]
@@ -60,10 +61,11 @@ mod tests {
         let config = Config::default();
         let of = |namespace, database| LeaseSettings::of(&config, namespace, database).map(|s| (s.namespace, s.name));
         let expected = |name: &str| Some(("tenants".to_owned(), name.to_owned()));
-        assert_eq!(of(Some("tenants"), "default"), expected("organization-operator"));
-        assert_eq!(of(Some(" tenants\n"), "eu"), expected("organization-operator-eu"));
+        assert_eq!(of(Some("tenants"), None), expected("organization-operator"));
+        assert_eq!(of(Some("tenants"), Some("default")), expected("organization-operator"));
+        assert_eq!(of(Some(" tenants\n"), Some("eu")), expected("organization-operator-eu"));
         let never = Config { leader_election: ElectionConfig(None), ..Config::default() };
-        assert_eq!(LeaseSettings::of(&never, Some("tenants"), "default"), None);
+        assert_eq!(LeaseSettings::of(&never, Some("tenants"), None), None);
     }
 
     #[test]

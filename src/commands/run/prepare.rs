@@ -1,18 +1,16 @@
 //! What the operator needs before the first reconciliation, and waits for.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
+use super::served::Served;
 use crate::api::{CRD_NAME, Reason};
 use crate::cluster::Cluster;
 use crate::commands::error::CommandError;
 use crate::config::Config;
-use crate::controller::PlanCache;
 use crate::db::Database;
 use crate::domain::{Failure, PlanError};
-use crate::metrics::Metrics;
 use crate::store::migrations::Migrated;
 use crate::store::standbys::UNKNOWN_REMEDY;
 
@@ -55,17 +53,19 @@ pub(super) async fn cluster_id(config: &Config, cluster: &Cluster, first_try: on
 pub(super) async fn database(
     tried: oneshot::Sender<()>,
     refuse: oneshot::Sender<CommandError>,
-    config: Config,
-    database: Arc<Database>,
-    plan: Arc<PlanCache>,
-    metrics: Arc<Metrics>,
+    served: Served,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut tried = Some(tried);
     loop {
-        match try_database(&config, &database, &plan, &metrics).await {
+        match try_database(&served).await {
             Ok(true) => break,
             Ok(false) => drop(tried.take()),
+            // The others go on, and this one once somebody has put it right.
+            Err(refused) if served.has_others => {
+                tracing::error!("{refused}");
+                drop(tried.take());
+            }
             Err(refused) => {
                 drop(refuse.send(refused));
                 drop(stop.wait_for(|s| *s).await);
@@ -83,16 +83,20 @@ pub(super) async fn database(
 
 /// What a replica checks that stands by: whether it could lead. It tries again until it could, and changes nothing.
 /// Returns what is wrong if the configuration does not fit the server.
-pub(super) async fn standby(config: &Config, database: &Database, plan: &PlanCache, metrics: &Metrics) -> CommandError {
+pub(super) async fn standby(served: &Served) -> CommandError {
     loop {
-        match standby_check(config, database, plan).await {
+        match standby_check(served).await {
             Ok(usable) => {
-                metrics.database_seen(true);
-                metrics.plan_usable(usable);
+                served.metrics.database_seen(true);
+                served.metrics.plan_usable(usable);
                 if usable {
                     return std::future::pending().await;
                 }
-                tokio::time::sleep(Duration::from_secs(config.poll_interval_seconds)).await;
+                tokio::time::sleep(Duration::from_secs(served.config.poll_interval_seconds)).await;
+            }
+            Err(Unfit::Refused(refused)) if served.has_others => {
+                tracing::error!("{refused}");
+                tokio::time::sleep(RETRY).await;
             }
             Err(Unfit::Refused(refused)) => return refused,
             Err(Unfit::Failed(failure)) => {
@@ -118,7 +122,8 @@ impl From<Failure> for Unfit {
 }
 
 /// Returns whether the plan can be used.
-async fn standby_check(config: &Config, database: &Database, plan: &PlanCache) -> Result<bool, Unfit> {
+async fn standby_check(served: &Served) -> Result<bool, Unfit> {
+    let Served { config, database, plan, .. } = served;
     match database.migrate(false).await {
         Ok(_) => refuse_unknown_standbys(config, database).await?,
         // The next leader of this version updates the schema.
@@ -139,12 +144,8 @@ async fn refuse_unknown_standbys(config: &Config, database: &Database) -> Result
     }
 }
 
-async fn try_database(
-    config: &Config,
-    database: &Database,
-    plan: &PlanCache,
-    metrics: &Metrics,
-) -> Result<bool, CommandError> {
+async fn try_database(served: &Served) -> Result<bool, CommandError> {
+    let Served { config, database, plan, metrics, .. } = served;
     let ready = async {
         if database.migrate(config.database.migrate).await? == Migrated::Changed {
             tracing::info!("the schema organization_operator was created or updated");
