@@ -3,6 +3,7 @@
 
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
+use tracing::Instrument as _;
 
 /// A task that runs for as long as the process. Dropping it ends it.
 #[derive(Debug)]
@@ -26,12 +27,14 @@ impl Background {
         stop: watch::Receiver<bool>,
         work: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
-        let task = tokio::spawn(async move {
+        let task = async move {
             work.await;
             if *stop.borrow() {
                 std::future::pending::<()>().await;
             }
-        });
+        };
+        // Its log lines say, as those of whoever starts it, which database they are about.
+        let task = tokio::spawn(task.in_current_span());
         Self { name, task }
     }
 

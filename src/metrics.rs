@@ -12,8 +12,8 @@ pub(crate) use database::Objects;
 pub use requests::Metered;
 pub use server::Connections;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::jiff::Timestamp;
 use prometheus_client::metrics::gauge::Gauge;
@@ -35,6 +35,7 @@ pub struct Metrics {
     requests: Requests,
     leader: Gauge,
     unserved: Gauge,
+    counts_unserved: Mutex<Option<Box<dyn Fn() -> usize + Send>>>,
     /// Whether the Lease could be read. True also where there is no election.
     elects: AtomicBool,
     databases: Vec<Arc<DatabaseMetrics>>,
@@ -56,13 +57,21 @@ impl Metrics {
         );
         registry.register(
             "unserved_objects",
-            "Objects whose spec.database no operator serves, as far as this one knows",
+            "Objects that no operator has taken up, because nobody serves their spec.database",
             unserved.clone(),
         );
         let build = vec![("version", env!("CARGO_PKG_VERSION")), ("revision", REVISION)];
         registry.register("build", "The running program", Info::new(build));
         let databases = databases.into_iter().map(|name| Arc::new(DatabaseMetrics::new(name, families.clone())));
-        Self { databases: databases.collect(), registry, requests, leader, unserved, elects: AtomicBool::new(true) }
+        Self {
+            databases: databases.collect(),
+            registry,
+            requests,
+            leader,
+            unserved,
+            counts_unserved: Mutex::new(None),
+            elects: AtomicBool::new(true),
+        }
     }
 
     /// Those of each database, in the order in which they were named.
@@ -87,9 +96,9 @@ impl Metrics {
         self.elects.store(seen, Ordering::Relaxed);
     }
 
-    /// Records how many objects name a database that nobody serves.
-    pub fn unserved(&self, objects: usize) {
-        self.unserved.set(i64::try_from(objects).unwrap_or(i64::MAX));
+    /// Sets where a scrape finds how many objects name a database that nobody serves.
+    pub(crate) fn follow_unserved(&self, objects: impl Fn() -> usize + Send + 'static) {
+        *self.counts_unserved.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(objects));
     }
 
     /// Whether this replica can lead: the API server lets it take part in the election, and of the databases at least one can be
@@ -125,6 +134,9 @@ impl Metrics {
         for database in &self.databases {
             database.refresh(now);
         }
+        let counts = self.counts_unserved.lock().unwrap_or_else(PoisonError::into_inner);
+        let unserved = counts.as_ref().map(|count| count()).unwrap_or_default();
+        self.unserved.set(i64::try_from(unserved).unwrap_or(i64::MAX));
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
         Ok(text)

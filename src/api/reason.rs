@@ -34,6 +34,8 @@ pub enum Reason {
     OrganizationClaimed,
     /// The database is not the one in which this object claimed its organization, or it is a standby or an empty copy.
     DatabaseMismatch,
+    /// No operator serves the database that `spec.database` names.
+    DatabaseNotServed,
     /// The plan names no activation column.
     DeactivationUnsupported,
     /// A table or column is missing, a key is not unique, or the plan is incomplete.
@@ -95,7 +97,7 @@ impl Reason {
     #[must_use]
     pub const fn code(self) -> i32 {
         match self {
-            Self::OrganizationNotFound => 404,
+            Self::OrganizationNotFound | Self::DatabaseNotServed => 404,
             Self::InvalidOrganizationId | Self::Expired => 422,
             Self::ForeignKeyViolation
             | Self::ContentChanged
@@ -136,6 +138,7 @@ impl Reason {
             | Self::ConstraintViolation => Retry::Slow,
             Self::OrganizationNotFound
             | Self::InvalidOrganizationId
+            | Self::DatabaseNotServed
             | Self::DeactivationUnsupported
             | Self::ReplacementSuspected
             | Self::BreakerTripped

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::config::ConfigArgs;
+use super::config::{ConfigArgs, Loaded};
 use super::error::CommandError;
 use super::output::OutputArgs;
 use super::target::{Identified, Target, Unidentified};
@@ -64,16 +64,17 @@ impl Check {
     /// # Errors
     /// Fails if the check could not run.
     pub async fn execute(self) -> Result<ExitCode, CommandError> {
-        let (config, database) = self.config.load()?;
-        let checked = check(&config, &database, &self.target).await;
-        database.close().await;
+        let loaded = self.config.load_for(&self.target).await?;
+        let checked = check(&loaded, &self.target).await;
+        loaded.database.close().await;
         let checked = checked?;
         self.output.print(&checked.json(), || checked.text())?;
         Ok(if checked.ready() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-async fn check(config: &Config, database: &Database, target: &Target) -> Result<Checked, CommandError> {
+async fn check(loaded: &Loaded, target: &Target) -> Result<Checked, CommandError> {
+    let Loaded { config, database, .. } = loaded;
     let (plan, of_plan): (_, Vec<Finding>) = match database.compile(&config.cascade.plan).await {
         Ok(plan) => {
             let findings = plan.findings().cloned().collect();
@@ -87,7 +88,7 @@ async fn check(config: &Config, database: &Database, target: &Target) -> Result<
     // still shows the other findings.
     let lacks_privilege = of_plan.iter().any(|f| f.kind == Kind::MissingPrivilege);
     let is_reported = |failure: &Failure| lacks_privilege && failure.reason == Reason::PermissionDenied;
-    let subject = match target.identify(database).await {
+    let subject = match target.identify(loaded).await {
         Ok(subject) => subject,
         Err(Unidentified::Failed(failure)) if is_reported(&failure) => None,
         Err(error) => return Err(error.into()),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::error::CommandError;
+use super::target::Target;
 use crate::config::Config;
 use crate::db::Database;
 
@@ -16,27 +17,62 @@ pub struct ConfigArgs {
     #[arg(long, env = "CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Database URL, for example postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full; takes precedence over
-    /// `database.urlFile` in the configuration
+    /// `urlFile` in the configuration
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
+    /// The database, as spec.database names it; without it `default`, or the only one that the configuration lists
+    #[arg(long, env = "DATABASE", value_name = "NAME")]
+    pub database: Option<String>,
+}
+
+/// A database with its configuration.
+pub struct Loaded {
+    /// The `spec.database` of its objects.
+    pub name: String,
+    /// Its configuration, without any other database.
+    pub config: Config,
+    /// The database. It was not connected to yet.
+    pub database: Arc<Database>,
 }
 
 impl ConfigArgs {
-    /// Reads the configuration and prepares the database.
+    /// Reads the configuration and prepares the database that the arguments name.
     ///
     /// # Errors
-    /// Fails if one of them cannot be used.
-    pub fn load(&self) -> Result<(Config, Arc<Database>), CommandError> {
+    /// Fails if one of them cannot be used, or if several databases are configured and none is named.
+    pub fn load(&self) -> Result<Loaded, CommandError> {
+        self.prepare(&Config::load(self.config.as_deref())?, self.database.as_deref())
+    }
+
+    /// The same for the database of an object, if the configuration lists several and the arguments name none.
+    ///
+    /// # Errors
+    /// Fails as [`load`](Self::load) does, and if the object cannot be read.
+    pub async fn load_for(&self, target: &Target) -> Result<Loaded, CommandError> {
         let config = Config::load(self.config.as_deref())?;
-        let database = Arc::new(self.database(&config)?);
-        Ok((config, database))
+        let named = match &self.database {
+            None if config.databases.len() > 1 => target.database().await?,
+            named => named.clone(),
+        };
+        self.prepare(&config, named.as_deref())
+    }
+
+    fn prepare(&self, all: &Config, name: Option<&str>) -> Result<Loaded, CommandError> {
+        let (name, config) = all.one(name)?;
+        let database = Arc::new(self.connect(&config)?);
+        Ok(Loaded { name, config, database })
+    }
+
+    /// Whether a URL is given that takes precedence over the configuration.
+    pub(super) fn has_url(&self) -> bool {
+        self.database_url.as_ref().is_some_and(|url| !url.trim().is_empty())
     }
 
     /// Prepares the database of this configuration.
     ///
     /// # Errors
     /// Fails if its URL cannot be used.
-    pub(super) fn database(&self, config: &Config) -> Result<Database, CommandError> {
+    pub(super) fn connect(&self, config: &Config) -> Result<Database, CommandError> {
         let source = config.url_source(self.database_url.clone())?;
         Ok(Database::new(source, config.database_settings())?)
     }

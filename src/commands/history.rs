@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
-use super::config::ConfigArgs;
+use super::config::{ConfigArgs, Loaded};
 use super::error::CommandError;
 use super::output::{OutputArgs, table};
 use crate::api::Reason;
@@ -69,7 +69,7 @@ impl History {
     /// # Errors
     /// Fails if the ledger cannot be read.
     pub async fn execute(self) -> Result<ExitCode, CommandError> {
-        let (config, database) = self.config.load()?;
+        let Loaded { config, database, .. } = self.config.load()?;
         let read = self.read(&config, &database).await;
         database.close().await;
         let entries = read?;

@@ -15,11 +15,10 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::config::ConfigArgs;
+use super::config::{ConfigArgs, Loaded};
 use super::error::CommandError;
 use super::kubeconfig::ClusterArgs;
 use crate::api::DeletionPolicy;
-use crate::config::Config;
 use crate::db::Database;
 use choice::{Chooser, LeftOut, Wanted};
 use destination::{Destination, Written};
@@ -85,9 +84,6 @@ pub struct Import {
     /// Do not ask the cluster who has an object already
     #[arg(long, conflicts_with = "apply")]
     without_cluster: bool,
-    /// spec.database of the objects: the operator instance that serves them
-    #[arg(long, env = "DATABASE", default_value = "default", value_name = "NAME")]
-    database: String,
     #[command(flatten)]
     config: ConfigArgs,
     #[command(flatten)]
@@ -119,14 +115,15 @@ impl Import {
                 self.name_prefix
             )));
         }
-        let (config, database) = self.config.load()?;
-        let imported = self.import(&config, &database).await;
-        database.close().await;
+        let loaded = self.config.load()?;
+        let imported = self.import(&loaded).await;
+        loaded.database.close().await;
         imported
     }
 
-    async fn import(&self, config: &Config, database: &Database) -> Result<ExitCode, CommandError> {
-        let mut prepared = self.prepare(config, database).await?;
+    async fn import(&self, loaded: &Loaded) -> Result<ExitCode, CommandError> {
+        let mut prepared = self.prepare(loaded).await?;
+        let database = &*loaded.database;
         let report = self.report();
         let (new, left_out) = self.choose(database, &prepared).await?;
         if self.dry_run {
@@ -146,7 +143,8 @@ impl Import {
         Report { directory: self.output.as_deref(), apply: self.apply }
     }
 
-    async fn prepare(&self, config: &Config, database: &Database) -> Result<Prepared, CommandError> {
+    async fn prepare(&self, loaded: &Loaded) -> Result<Prepared, CommandError> {
+        let Loaded { name: serving, config, database } = loaded;
         let plan = Arc::new(database.compile(&config.cascade.plan).await?);
         if self.active_only && plan.root.activation.is_none() {
             return Err(CommandError(
@@ -157,7 +155,7 @@ impl Import {
         let wanted = Wanted {
             naming: Naming { prefix: self.name_prefix.clone(), unique },
             policy: self.policy,
-            database: self.database.clone(),
+            database: serving.clone(),
             active_only: self.active_only,
         };
         let directory = self.output.as_deref().map(Directory::read).transpose()?;
@@ -169,10 +167,10 @@ impl Import {
         };
         let mut existing = Existing::default();
         if let Some(directory) = &directory {
-            existing.note_directory(directory, database, &plan, &self.database).await?;
+            existing.note_directory(directory, database, &plan, serving).await?;
         }
         if let Some(cluster) = &cluster {
-            existing.note_cluster(cluster, database, &plan, &self.database).await?;
+            existing.note_cluster(cluster, database, &plan, serving).await?;
         }
         let destination = match (directory, cluster) {
             (Some(directory), _) => Destination::Directory(directory),

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::config::ConfigArgs;
+use super::config::{ConfigArgs, Loaded};
 use super::error::CommandError;
 use crate::store::migrations::{Migrated, script};
 
@@ -31,7 +31,7 @@ impl Migrate {
             print!("{}", script(&self.role));
             return Ok(());
         }
-        let (_, database) = self.config.load()?;
+        let Loaded { database, .. } = self.config.load()?;
         let migrated = database.migrate(true).await?;
         println!(
             "{}",

@@ -8,7 +8,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use super::config::ConfigArgs;
+use super::config::{ConfigArgs, Loaded};
 use super::error::CommandError;
 use super::output::{OutputArgs, explained, table};
 use super::target::{Identified, Target};
@@ -80,10 +80,11 @@ impl Rehearse {
     /// # Errors
     /// Fails if no organization is given, or if it cannot be identified.
     pub async fn execute(self) -> Result<ExitCode, CommandError> {
-        let (config, database) = self.config.load()?;
-        let Some(Identified { id, .. }) = self.target.identify(&database).await? else {
+        let loaded = self.config.load_for(&self.target).await?;
+        let Some(Identified { id, .. }) = self.target.identify(&loaded).await? else {
             return Err(CommandError("no organization is given: add the NAME of its object, or --id ID".into()));
         };
+        let Loaded { config, database, .. } = loaded;
         eprintln!(
             "Rehearsing the deletion of one organization. Its rows are locked until the rollback; anybody who writes to it waits."
         );

@@ -169,14 +169,30 @@ impl Replica {
     async fn operate(&self) -> Result<(), CommandError> {
         let cluster = Cluster::new(self.client.clone(), instance());
         let unserved = async {
-            if self.lists {
-                let served = self.served.iter().map(|one| one.name.clone()).collect();
-                unserved::report(cluster.clone(), self.client.clone(), served, self.metrics.clone(), self.stop.clone()).await;
+            if let Some(inputs) = self.unserved(&cluster) {
+                unserved::report(inputs, self.stop.clone()).await;
             }
             Ok(())
         };
-        let serving = try_join_all(self.served.iter().map(|one| one.operate(&cluster, &self.client, self.stop.clone())));
+        let serving =
+            try_join_all(self.served.iter().map(|one| one.operate(&cluster, &self.client, self.stop.clone())));
         tokio::try_join!(serving, unserved).map(|_| ())
+    }
+}
+
+impl Replica {
+    /// What the reports need about objects whose database nobody serves. `None` if this process serves one database and
+    /// knows nothing of others.
+    fn unserved(&self, cluster: &Cluster) -> Option<unserved::Inputs> {
+        let first = self.served.first().filter(|_| self.lists)?;
+        Some(unserved::Inputs {
+            cluster: cluster.clone(),
+            client: self.client.clone(),
+            served: self.served.iter().map(|one| one.name.clone()).collect(),
+            patience: 2 * Duration::from_secs(first.config.poll_interval_seconds),
+            waits: first.config.retry.longest(),
+            metrics: self.metrics.clone(),
+        })
     }
 }
 

@@ -2,9 +2,10 @@
 
 use clap::Args;
 
+use super::config::Loaded;
 use super::error::CommandError;
 use super::kubeconfig::ClusterArgs;
-use crate::db::Database;
+use crate::api::Organization;
 use crate::domain::Failure;
 
 /// An organization, by its object or by its id in the database.
@@ -16,9 +17,6 @@ pub struct Target {
     /// The organization's primary key in the database; needs no API server
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
-    /// With NAME: the spec.database of the objects that this configuration serves
-    #[arg(long, env = "DATABASE", default_value = "default", value_name = "NAME")]
-    pub database: String,
     /// Which API server has the object
     #[command(flatten)]
     pub cluster: ClusterArgs,
@@ -61,17 +59,12 @@ impl Target {
     /// # Errors
     /// Fails if the API server or the database cannot be queried, if there is no such object, and if the object belongs to
     /// a database other than the one that the command is connected to.
-    pub async fn identify(&self, database: &Database) -> Result<Option<Identified>, Unidentified> {
+    pub async fn identify(&self, loaded: &Loaded) -> Result<Option<Identified>, Unidentified> {
         let Some(name) = &self.name else {
             return Ok(self.id.clone().map(|id| Identified { name: None, id }));
         };
-        let cluster = self.cluster.cluster("set KUBECONFIG, or use the id in the database: --id ID").await?;
-        let Some(object) = cluster.live(name).await? else {
-            return Err(Unidentified::Refused(CommandError(format!(
-                "there is no Organization `{name}` in this cluster; list them with: kubectl get organizations; or use the id in the database: --id ID"
-            ))));
-        };
-        let (kept, serving) = (&object.spec.database, &self.database);
+        let object = self.object(name).await?;
+        let (kept, serving) = (&object.spec.database, &loaded.name);
         if kept != serving {
             return Err(Unidentified::Refused(CommandError(format!(
                 "the Organization `{name}` belongs to the database `{kept}`, but this is the configuration of `{serving}`: use the configuration of `{kept}`, with --database {kept}"
@@ -80,12 +73,32 @@ impl Target {
         let Some(claim) = object.status.and_then(|s| s.claim) else {
             return Ok(Some(Identified { name: Some(name.clone()), id: object.spec.organization_id }));
         };
-        if !database.is_installation(&claim.installation).await? {
+        if !loaded.database.is_installation(&claim.installation).await? {
             return Err(Unidentified::Refused(CommandError(format!(
                 "the Organization `{name}` was claimed in another database, not in the one that this configuration connects to: use the configuration of the operator that serves it; in its database, SELECT id FROM organization_operator.installation returns {}",
                 claim.installation
             ))));
         }
         Ok(Some(Identified { name: Some(name.clone()), id: claim.organization_key }))
+    }
+
+    /// The database of the object that the arguments name. Returns `None` if they name none.
+    ///
+    /// # Errors
+    /// Fails if the API server cannot be queried, and if there is no such object.
+    pub async fn database(&self) -> Result<Option<String>, CommandError> {
+        match &self.name {
+            None => Ok(None),
+            Some(name) => Ok(Some(self.object(name).await?.spec.database)),
+        }
+    }
+
+    async fn object(&self, name: &str) -> Result<Organization, CommandError> {
+        let cluster = self.cluster.cluster("set KUBECONFIG, or use the id in the database: --id ID").await?;
+        cluster.live(name).await?.ok_or_else(|| {
+            CommandError(format!(
+                "there is no Organization `{name}` in this cluster; list them with: kubectl get organizations; or use the id in the database: --id ID"
+            ))
+        })
     }
 }

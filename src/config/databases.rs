@@ -86,10 +86,7 @@ pub(super) fn problems(all: &Config) -> Vec<String> {
 /// Whether the CRD allows this `spec.database` (RFC 1123).
 fn is_dns_label(name: &str) -> bool {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    name.len() <= 63
-        && name.chars().all(|c| inner(c) || c == '-')
-        && name.starts_with(inner)
-        && name.ends_with(inner)
+    name.len() <= 63 && name.chars().all(|c| inner(c) || c == '-') && name.starts_with(inner) && name.ends_with(inner)
 }
 
 #[cfg(test)]
@@ -153,7 +150,10 @@ databases:
     #[test]
     fn every_problem_names_its_field() {
         for (yaml, parts) in [
-            ("database: {urlFile: /x}\ndatabases: [{name: eu, urlFile: /eu}]", &["`database.urlFile`", "`databases`"][..]),
+            (
+                "database: {urlFile: /x}\ndatabases: [{name: eu, urlFile: /eu}]",
+                &["`database.urlFile`", "`databases`"][..],
+            ),
             ("databases: [{name: EU, urlFile: /eu}]", &["`databases`", "`EU`", "DNS label"]),
             ("databases: [{name: eu, urlFile: /a}, {name: eu, urlFile: /b}]", &["`databases` names `eu` twice"]),
             ("databases: [{name: eu, urlFile: /a}, {name: us, urlFile: /a}]", &["`eu` and `us`", "`urlFile`"]),

@@ -18,7 +18,7 @@ use crate::cluster::Cluster;
 use crate::config::{BatchConfig, RetryBounds};
 use crate::db::Database;
 use crate::domain::breaker::Limit;
-use crate::metrics::Metrics;
+use crate::metrics::DatabaseMetrics;
 use crate::pace::Pace;
 
 /// What the controller needs.
@@ -31,8 +31,8 @@ pub struct Inputs {
     pub database: Arc<Database>,
     /// The compiled plan.
     pub plan: Arc<PlanCache>,
-    /// Metrics.
-    pub metrics: Arc<Metrics>,
+    /// Metrics of that database.
+    pub metrics: Arc<DatabaseMetrics>,
     /// Settings.
     pub settings: Settings,
 }
@@ -71,7 +71,7 @@ pub(crate) struct Context {
     pub(super) cluster: Cluster,
     pub(super) database: Arc<Database>,
     pub(super) plan: Arc<PlanCache>,
-    pub(super) metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<DatabaseMetrics>,
     pub(super) settings: Settings,
     /// The pace of deletions in pages.
     pub(super) pacing: Pacing,

@@ -19,6 +19,7 @@ mod quick_check;
 mod reconcile;
 mod status_cache;
 mod uninstallation;
+pub mod unserved;
 mod watch;
 
 pub use context::{Inputs, Settings};

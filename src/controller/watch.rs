@@ -10,7 +10,7 @@ use kube::{Api, Client, ResourceExt as _};
 use super::cached::Cached;
 use super::index::Index;
 use crate::cluster::chain;
-use crate::metrics::Metrics;
+use crate::metrics::DatabaseMetrics;
 
 /// Objects in a page of the first list. A page is held as text, with all managed fields, while its objects are read.
 const PAGE: u32 = 100;
@@ -19,17 +19,40 @@ const PAGE: u32 = 100;
 pub(super) fn organizations(
     client: Client,
     database: &str,
-    metrics: Arc<Metrics>,
+    metrics: Arc<DatabaseMetrics>,
     index: Arc<Index>,
 ) -> impl Stream<Item = watcher::Result<Event<Cached>>> + Send + 'static {
+    events(client, format!("spec.database={database}"), move |event| {
+        index.unreadable(&event);
+        readable(event, &metrics)
+    })
+}
+
+/// Events of the Organizations that name none of these databases. Those that cannot be read are left out.
+pub(super) fn others(
+    client: Client,
+    databases: &[String],
+) -> impl Stream<Item = watcher::Result<Event<Cached>>> + Send + 'static {
+    let selector: Vec<String> = databases.iter().map(|name| format!("spec.database!={name}")).collect();
+    events(client, selector.join(","), |event| match &event {
+        Event::Apply(object) | Event::Delete(object) | Event::InitApply(object) => {
+            object.unreadable().is_none().then_some(event)
+        }
+        Event::Init | Event::InitDone => Some(event),
+    })
+}
+
+/// Events of the objects that a field selector selects, as `passed` lets them pass.
+fn events(
+    client: Client,
+    selector: String,
+    passed: impl Fn(Event<Cached>) -> Option<Event<Cached>> + Send + 'static,
+) -> impl Stream<Item = watcher::Result<Event<Cached>>> + Send + 'static {
     let all: Api<Cached> = Api::all(client);
-    let config = watcher::Config::default().fields(&format!("spec.database={database}")).page_size(PAGE);
+    let config = watcher::Config::default().fields(&selector).page_size(PAGE);
     watch(all, config).default_backoff().filter_map(move |event| {
         future::ready(match event {
-            Ok(event) => {
-                index.unreadable(&event);
-                readable(event, &metrics).map(Ok)
-            }
+            Ok(event) => passed(event).map(Ok),
             Err(e) => {
                 tracing::warn!(error = chain(&e), "the watch was interrupted; the operator starts it again");
                 Some(Err(e))
@@ -38,10 +61,10 @@ pub(super) fn organizations(
     })
 }
 
-fn readable(event: Event<Cached>, metrics: &Metrics) -> Option<Event<Cached>> {
+fn readable(event: Event<Cached>, metrics: &DatabaseMetrics) -> Option<Event<Cached>> {
     let read = |object: Cached| {
         let Some(error) = object.unreadable() else { return Some(object) };
-        metrics.unreadable.inc();
+        metrics.unreadable();
         tracing::error!(
             object = object.name_any(),
             error,

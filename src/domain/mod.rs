@@ -16,6 +16,7 @@ pub mod report;
 pub mod stale;
 pub mod subject;
 pub mod suspension;
+pub mod unserved;
 pub mod written;
 
 pub use failure::{Blame, Effect, Failure, PlanError};

@@ -38,9 +38,7 @@ pub(super) struct Families {
 
 impl Families {
     pub(super) fn new() -> Self {
-        let deletion = || {
-            Histogram::new([0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 86_400.0])
-        };
+        let deletion = || Histogram::new([0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 86_400.0]);
         let reconciliation = || Histogram::new([0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0]);
         Self {
             deletions: Family::default(),
@@ -77,11 +75,7 @@ impl Families {
         );
         registry.register("failures", "Failed reconciliations", self.failures.clone());
         registry.register("reconciles", "Reconciliations", self.reconciles.clone());
-        registry.register(
-            "reconcile_duration_seconds",
-            "Duration of reconciliations",
-            self.reconcile_duration.clone(),
-        );
+        registry.register("reconcile_duration_seconds", "Duration of reconciliations", self.reconcile_duration.clone());
         registry.register(
             "oldest_unfinished_deletion_age_seconds",
             "Age of the oldest terminating object; 0 if there is none",

@@ -58,12 +58,7 @@ impl PageMetrics {
     }
 
     /// Shows the progress of an object, and its rate in rows per second. `None` removes it.
-    pub(super) fn show(
-        &self,
-        database: &DatabaseLabel,
-        object: &str,
-        shown: Option<(&Progress, Option<i64>)>,
-    ) {
+    pub(super) fn show(&self, database: &DatabaseLabel, object: &str, shown: Option<(&Progress, Option<i64>)>) {
         let label = ObjectLabel { database: database.clone(), object: object.to_owned() };
         let wait = |waiting_for| WaitLabel { database: database.clone(), object: object.to_owned(), waiting_for };
         if shown.is_none() && self.rows.get(&label).is_none() {
@@ -100,28 +95,29 @@ mod tests {
 
     #[test]
     fn pages_show_while_there_are_any() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(["eu"]);
+        let database = &metrics.databases()[0];
         let since = Timestamp::UNIX_EPOCH;
         let wait = Some(WaitingFor::Rows { limit: 5 });
         let progress = Progress { rows: 7, estimated: 90, since, waiting_for: wait };
-        metrics.pages("acme", Some((&progress, Some(3))));
+        database.pages("acme", Some((&progress, Some(3))));
         let shown = text(&metrics);
         for line in [
-            "organization_operator_batch_rows_deleted{object=\"acme\"} 7\n",
-            "organization_operator_batch_rows_estimated{object=\"acme\"} 90\n",
-            "organization_operator_batch_rows_per_second{object=\"acme\"} 3\n",
-            "organization_operator_batch_waiting{object=\"acme\",waiting_for=\"RowsPerSecond\"} 1\n",
+            "organization_operator_batch_rows_deleted{database=\"eu\",object=\"acme\"} 7\n",
+            "organization_operator_batch_rows_estimated{database=\"eu\",object=\"acme\"} 90\n",
+            "organization_operator_batch_rows_per_second{database=\"eu\",object=\"acme\"} 3\n",
+            "organization_operator_batch_waiting{database=\"eu\",object=\"acme\",waiting_for=\"RowsPerSecond\"} 1\n",
         ] {
             assert!(shown.contains(line), "{line} is missing: {shown}");
         }
         let wait = Some(WaitingFor::Unreadable);
-        metrics.pages("acme", Some((&Progress { rows: 99, waiting_for: wait, ..progress.clone() }, None)));
+        database.pages("acme", Some((&Progress { rows: 99, waiting_for: wait, ..progress.clone() }, None)));
         let shown = text(&metrics);
-        assert!(shown.contains("estimated{object=\"acme\"} 99\n") && shown.contains("per_second{object=\"acme\"} 0\n"));
+        assert!(shown.contains("estimated{database=\"eu\",object=\"acme\"} 99\n") && shown.contains("per_second{database=\"eu\",object=\"acme\"} 0\n"));
         assert!(shown.contains("StandbysUnreadable") && !shown.contains("waiting_for=\"RowsPerSecond\""), "{shown}");
-        metrics.pages("acme", Some((&Progress { waiting_for: None, ..progress }, None)));
+        database.pages("acme", Some((&Progress { waiting_for: None, ..progress }, None)));
         assert!(!text(&metrics).contains("waiting_for="), "it waits for nothing");
-        metrics.pages("acme", None);
+        database.pages("acme", None);
         assert!(!text(&metrics).contains("acme"), "nothing is left of it");
     }
 }

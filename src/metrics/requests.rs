@@ -133,7 +133,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_request_is_counted_and_timed_with_its_answer() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::new([]);
         let client = tower::service_fn(|request: Request<u16>| async move {
             let code = *request.body();
             if code == 0 { Err("lost") } else { Ok(Response::builder().status(code).body(()).expect("an answer")) }

@@ -14,7 +14,8 @@ pub struct Launch {
     config: Value,
     url: Option<String>,
     server: Option<String>,
-    class: String,
+    /// The database that it serves. `None`: all that the configuration lists.
+    class: Option<String>,
     token: String,
     kubeconfig: String,
     directory: PathBuf,
@@ -25,6 +26,8 @@ pub struct Launch {
 pub struct Operator {
     guard: ProcessGuard,
     address: String,
+    /// The one database that it serves.
+    class: Option<String>,
 }
 
 impl Launch {
@@ -53,7 +56,7 @@ impl Launch {
             config,
             url: Some(scene.url()),
             server: None,
-            class: scene.class.clone(),
+            class: Some(scene.class.clone()),
             token: scene.world.token.clone(),
             kubeconfig: scene.world.control_plane().kubeconfig(&scene.world.token, None),
             directory,
@@ -101,6 +104,13 @@ impl Launch {
         self.configure("database.urlFile", json!(path))
     }
 
+    /// Serves all of these databases: the value of `databases`.
+    pub fn databases(mut self, list: Value) -> Self {
+        self.url = None;
+        self.class = None;
+        self.configure("databases", list)
+    }
+
     /// Logs as `RUST_LOG` says.
     pub fn log(mut self, filter: &str) -> Self {
         self.environment.push(("RUST_LOG".to_owned(), filter.to_owned()));
@@ -144,9 +154,12 @@ impl Launch {
         let before = std::fs::read_to_string(&log).unwrap_or_default().len();
         let mut launch = ProcessGuard::program(binary(), &log)
             .args(["run", "--listen", "127.0.0.1:0", "--log-format", "json"])
-            .args(["--config", config.as_str(), "--database", self.class.as_str()])
+            .args(["--config", config.as_str()])
             .env("KUBECONFIG", &kubeconfig)
             .env("RUST_LOG", "info,organization_operator=debug");
+        if let Some(class) = &self.class {
+            launch = launch.args(["--database", class.as_str()]);
+        }
         launch = match &self.url {
             Some(url) => launch.env("DATABASE_URL", url),
             None => launch.env_remove("DATABASE_URL"),
@@ -164,7 +177,7 @@ impl Launch {
             })
         })
         .await;
-        Operator { guard, address }
+        Operator { guard, address, class: self.class }
     }
 
     /// Starts it and waits until it is ready.
@@ -206,9 +219,12 @@ impl Operator {
         &self.address
     }
 
-    /// The text of /metrics.
+    /// The text of /metrics, without the label of the one database that it serves.
     pub async fn metrics(&self) -> String {
-        self.fetch("/metrics").await.expect("the operator answers").1
+        let text = self.fetch("/metrics").await.expect("the operator answers").1;
+        let Some(class) = &self.class else { return text };
+        let label = format!("database=\"{class}\"");
+        text.replace(&format!("{{{label}}}"), "").replace(&format!("{{{label},"), "{")
     }
 
     /// Whether it leads. False if it does not answer.

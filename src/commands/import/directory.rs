@@ -8,7 +8,7 @@ use serde::Deserialize as _;
 use serde_yaml::Value;
 
 use super::manifest::{Manifest, quoted};
-use crate::api::GROUP;
+use crate::api::{DEFAULT_DATABASE, GROUP};
 use crate::commands::error::CommandError;
 use crate::commands::file;
 

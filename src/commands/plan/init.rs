@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{update, yaml};
-use crate::commands::config::ConfigArgs;
+use crate::commands::config::{ConfigArgs, Loaded};
 use crate::commands::error::CommandError;
 use crate::commands::file;
 use crate::domain::Failure;
@@ -54,7 +54,7 @@ impl Init {
             return update::execute(file, self.output.as_deref(), self.config).await;
         }
         let organization = self.organization.unwrap_or_default();
-        let (_, database) = self.config.load()?;
+        let Loaded { database, .. } = self.config.load()?;
         let mut survey = database.survey().await?;
         let questions = infer::questions(&survey, &organization, self.key.as_deref()).map_err(Failure::from)?;
         survey.values = database.sample(&questions).await?;

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::view::{Shown, View};
 use crate::api::Reason;
-use crate::commands::config::ConfigArgs;
+use crate::commands::config::{ConfigArgs, Loaded};
 use crate::commands::error::CommandError;
 use crate::commands::output::OutputArgs;
 use crate::commands::target::Target;
@@ -41,8 +41,9 @@ pub struct Show {
 
 impl Show {
     pub(super) async fn execute(self) -> Result<ExitCode, CommandError> {
-        let (config, database) = self.config.load()?;
-        let subject = self.target.identify(&database).await?;
+        let loaded = self.config.load_for(&self.target).await?;
+        let subject = self.target.identify(&loaded).await?;
+        let Loaded { config, database, .. } = loaded;
         let plan = &config.cascade.plan;
         let compiled = database.compile(plan).await;
         let view = match &compiled {

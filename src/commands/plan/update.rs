@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use super::additions::Additions;
 use super::edit;
-use crate::commands::config::ConfigArgs;
+use crate::commands::config::{ConfigArgs, Loaded};
 use crate::commands::error::CommandError;
 use crate::commands::file as files;
 use crate::config::Config;
@@ -20,9 +20,10 @@ pub(super) async fn execute(
     mut arguments: ConfigArgs,
 ) -> Result<ExitCode, CommandError> {
     arguments.config = Some(file.to_owned());
-    let (config, database) = arguments.load()?;
+    let all = Config::load(Some(file))?;
+    let Loaded { name, config, database } = arguments.load()?;
     let text = files::read(file)?;
-    if serde_yaml::from_str::<Config>(&text).ok().as_ref() != Some(&config) {
+    if serde_yaml::from_str::<Config>(&text).ok().as_ref() != Some(&all) {
         return Err(files::changed(file));
     }
     let mut survey = database.survey().await?;
@@ -34,7 +35,9 @@ pub(super) async fn execute(
 
     let additions = Additions::of(&update);
     let is_new = !update.global.is_empty() || !update.unclassified.is_empty();
-    let edited = edit::add(&text, &additions).filter(|edited| is_usable(edited));
+    // A plan of one database of several stands elsewhere in the file than the plan of all.
+    let shared = all.databases.iter().all(|listed| listed.name != name || listed.cascade.is_none());
+    let edited = edit::add(&text, &additions).filter(|edited| shared && is_usable(edited));
     let Some(edited) = edited else {
         return Err(CommandError(format!(
             "The command cannot safely insert the new tables into {}, so it did not change the file. Add these entries to the lists below `cascade` by hand:\n{}",

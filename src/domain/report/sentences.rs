@@ -31,6 +31,8 @@ pub fn explained(failure: &Failure, name: &str, waits: &Waits) -> String {
                  checks at every poll.",
             );
         }
+        // The operator that says so is not the one that would try.
+        (Reason::DatabaseNotServed, _) => {}
         (Reason::OrganizationNotFound, _) => text.push_str(" The operator queries the database again at every poll."),
         (_, Retry::Backoff) => {
             let _ = write!(text, " The operator tries again after at most {}.", length(waits.backoff));
