@@ -18,6 +18,7 @@ mod claims;
 mod crash;
 mod crd;
 mod database_errors;
+mod databases;
 mod delete;
 mod drain;
 mod errors;
@@ -89,6 +90,7 @@ fn main() -> ExitCode {
         crash::tests(),
         crd::tests(),
         database_errors::tests(),
+        databases::tests(),
         delete::tests(),
         errors::tests(),
         expiration::tests(),

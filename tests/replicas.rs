@@ -4,7 +4,7 @@
 mod cut_off;
 mod frozen;
 mod hold;
-mod pair;
+pub mod pair;
 mod standby;
 
 use std::sync::Arc;

@@ -113,7 +113,10 @@ mod tests {
         let wait = Some(WaitingFor::Unreadable);
         database.pages("acme", Some((&Progress { rows: 99, waiting_for: wait, ..progress.clone() }, None)));
         let shown = text(&metrics);
-        assert!(shown.contains("estimated{database=\"eu\",object=\"acme\"} 99\n") && shown.contains("per_second{database=\"eu\",object=\"acme\"} 0\n"));
+        assert!(
+            shown.contains("estimated{database=\"eu\",object=\"acme\"} 99\n")
+                && shown.contains("per_second{database=\"eu\",object=\"acme\"} 0\n")
+        );
         assert!(shown.contains("StandbysUnreadable") && !shown.contains("waiting_for=\"RowsPerSecond\""), "{shown}");
         database.pages("acme", Some((&Progress { waiting_for: None, ..progress }, None)));
         assert!(!text(&metrics).contains("waiting_for="), "it waits for nothing");
