@@ -71,7 +71,7 @@ impl Part {
         sizes.repeats = repeats.unwrap_or(sizes.repeats).max(1);
         let (rows, curves) = match self {
             Self::Erasure => Box::pin(erasure::measure(world, &sizes)).await,
-            Self::Large => erasure::large(world, &sizes).await,
+            Self::Large => Box::pin(erasure::large(world, &sizes)).await,
             Self::Beside => beside::measure(world, &sizes).await,
             Self::Bursts => bursts::measure(world, &sizes).await,
             Self::Plan => plan::measure(world, &sizes).await,

@@ -103,7 +103,7 @@ databases:
   maxConnections: 4
   statementTimeoutSeconds: 9
   migrate: false
-  cascade: {organization: {table: tenants, key: id}, steps: []}
+  cascade: {organization: {table: tenants, key: id}, steps: [{entity: users, table: users, organization: tenant_id}]}
 ";
 
     fn parsed(yaml: &str) -> Config {
@@ -123,7 +123,7 @@ databases:
         assert_eq!((us.database.statement_timeout_seconds, us.database.lock_timeout_seconds), (9, 3));
         assert!(eu.database.migrate && !us.database.migrate);
         assert_eq!(eu.cascade, config.cascade);
-        assert_eq!(us.cascade.plan.organization.table.to_string(), "tenants");
+        assert_eq!(us.cascade.plan.organization.table, "tenants");
         assert!(served.iter().all(|(_, one)| one.databases.is_empty()));
     }
 

@@ -22,7 +22,7 @@ pub(super) fn organizations(
     metrics: Arc<DatabaseMetrics>,
     index: Arc<Index>,
 ) -> impl Stream<Item = watcher::Result<Event<Cached>>> + Send + 'static {
-    events(client, format!("spec.database={database}"), move |event| {
+    events(client, watcher::Config::default().fields(&format!("spec.database={database}")), move |event| {
         index.unreadable(&event);
         readable(event, &metrics)
     })
@@ -34,7 +34,7 @@ pub(super) fn others(
     databases: &[String],
 ) -> impl Stream<Item = watcher::Result<Event<Cached>>> + Send + 'static {
     let selector: Vec<String> = databases.iter().map(|name| format!("spec.database!={name}")).collect();
-    events(client, selector.join(","), |event| match &event {
+    events(client, watcher::Config::default().fields(&selector.join(",")), |event| match &event {
         Event::Apply(object) | Event::Delete(object) | Event::InitApply(object) => {
             object.unreadable().is_none().then_some(event)
         }
@@ -42,15 +42,14 @@ pub(super) fn others(
     })
 }
 
-/// Events of the objects that a field selector selects, as `passed` lets them pass.
+/// Events of the objects that a selector selects, as `passed` lets them pass.
 fn events(
     client: Client,
-    selector: String,
+    selected: watcher::Config,
     passed: impl Fn(Event<Cached>) -> Option<Event<Cached>> + Send + 'static,
 ) -> impl Stream<Item = watcher::Result<Event<Cached>>> + Send + 'static {
     let all: Api<Cached> = Api::all(client);
-    let config = watcher::Config::default().fields(&selector).page_size(PAGE);
-    watch(all, config).default_backoff().filter_map(move |event| {
+    watch(all, selected.page_size(PAGE)).default_backoff().filter_map(move |event| {
         future::ready(match event {
             Ok(event) => passed(event).map(Ok),
             Err(e) => {

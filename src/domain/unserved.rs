@@ -65,7 +65,7 @@ mod tests {
     use super::*;
     use crate::api::condition;
 
-    const WAITS: Waits = Waits { backoff: Duration::from_secs(60), slow: Duration::from_secs(900) };
+    const WAITS: Waits = Waits { backoff: Duration::from_mins(1), slow: Duration::from_mins(15) };
 
     fn object(generation: i64, status: &Value) -> Organization {
         serde_json::from_value(json!({
@@ -127,7 +127,7 @@ mod tests {
             "observedGeneration": 1,
             "state": "Deactivated",
             "claim": {"organizationKey": "4711", "installation": "i"},
-            "deletion": {"effectivePolicy": "Delete", "progress": {"rowsDeleted": 7, "rowsEstimated": 9, "percent": 77, "startTime": "2026-01-01T00:00:00Z"}},
+            "deletion": {"policy": "Delete", "progress": {"rowsDeleted": 7, "rowsEstimated": 9, "percent": 77}},
         });
         let mut deleted = object(2, &before);
         deleted.metadata.deletion_timestamp =
