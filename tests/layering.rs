@@ -24,7 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &["api", "domain", "db", "pace"]),
     ("cascade", &["api", "domain", "db", "catalog", "store", "pace"]),
     ("cluster", &["api", "domain", "tenure"]),
-    ("config", &["domain", "db", "pace"]),
+    ("config", &["api", "domain", "db", "pace"]),
     ("metrics", &["api", "pace", "domain"]),
     ("leadership", &["api", "domain", "cluster", "config", "metrics", "tenure"]),
     ("server", &["metrics"]),

@@ -64,7 +64,7 @@ impl Check {
     /// # Errors
     /// Fails if the check could not run.
     pub async fn execute(self) -> Result<ExitCode, CommandError> {
-        let loaded = self.config.load_for(&self.target).await?;
+        let loaded = self.target.load(&self.config).await?;
         let checked = check(&loaded, &self.target).await;
         loaded.database.close().await;
         let checked = checked?;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::error::CommandError;
-use super::target::Target;
 use crate::config::Config;
 use crate::db::Database;
 
@@ -44,20 +43,11 @@ impl ConfigArgs {
         self.prepare(&Config::load(self.config.as_deref())?, self.database.as_deref())
     }
 
-    /// The same for the database of an object, if the configuration lists several and the arguments name none.
+    /// Prepares the database of this name, or the one that the configuration means without a name.
     ///
     /// # Errors
-    /// Fails as [`load`](Self::load) does, and if the object cannot be read.
-    pub async fn load_for(&self, target: &Target) -> Result<Loaded, CommandError> {
-        let config = Config::load(self.config.as_deref())?;
-        let named = match &self.database {
-            None if config.databases.len() > 1 => target.database().await?,
-            named => named.clone(),
-        };
-        self.prepare(&config, named.as_deref())
-    }
-
-    fn prepare(&self, all: &Config, name: Option<&str>) -> Result<Loaded, CommandError> {
+    /// Fails as [`load`](Self::load) does.
+    pub(super) fn prepare(&self, all: &Config, name: Option<&str>) -> Result<Loaded, CommandError> {
         let (name, config) = all.one(name)?;
         let database = Arc::new(self.connect(&config)?);
         Ok(Loaded { name, config, database })

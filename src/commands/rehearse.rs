@@ -80,7 +80,7 @@ impl Rehearse {
     /// # Errors
     /// Fails if no organization is given, or if it cannot be identified.
     pub async fn execute(self) -> Result<ExitCode, CommandError> {
-        let loaded = self.config.load_for(&self.target).await?;
+        let loaded = self.target.load(&self.config).await?;
         let Some(Identified { id, .. }) = self.target.identify(&loaded).await? else {
             return Err(CommandError("no organization is given: add the NAME of its object, or --id ID".into()));
         };

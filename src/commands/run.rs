@@ -4,6 +4,7 @@ mod client;
 mod lease;
 mod prepare;
 mod served;
+mod serving;
 mod signals;
 
 use std::net::SocketAddr;
@@ -145,7 +146,8 @@ impl Replica {
 
     /// Checks whether it could lead, and returns what is wrong if a configuration does not fit its server.
     async fn stand_by(&self) -> CommandError {
-        let (refused, ..) = futures::future::select_all(self.served.iter().map(|one| Box::pin(one.stand_by()))).await;
+        let (refused, ..) =
+            futures::future::select_all(self.served.iter().map(|one| Box::pin(serving::stand_by(one)))).await;
         refused
     }
 
@@ -174,9 +176,10 @@ impl Replica {
             }
             Ok(())
         };
-        let serving =
-            try_join_all(self.served.iter().map(|one| one.operate(&cluster, &self.client, self.stop.clone())));
-        tokio::try_join!(serving, unserved).map(|_| ())
+        let serving = try_join_all(
+            self.served.iter().map(|one| serving::operate(one, &cluster, &self.client, self.stop.clone())),
+        );
+        tokio::try_join!(all, unserved).map(|_| ())
     }
 }
 

@@ -2,10 +2,11 @@
 
 use clap::Args;
 
-use super::config::Loaded;
+use super::config::{ConfigArgs, Loaded};
 use super::error::CommandError;
 use super::kubeconfig::ClusterArgs;
 use crate::api::Organization;
+use crate::config::Config;
 use crate::domain::Failure;
 
 /// An organization, by its object or by its id in the database.
@@ -82,15 +83,18 @@ impl Target {
         Ok(Some(Identified { name: Some(name.clone()), id: claim.organization_key }))
     }
 
-    /// The database of the object that the arguments name. Returns `None` if they name none.
+    /// Reads the configuration and prepares the database of the organization: the one that the arguments name; otherwise, if the
+    /// configuration lists several, that of the object.
     ///
     /// # Errors
-    /// Fails if the API server cannot be queried, and if there is no such object.
-    pub async fn database(&self) -> Result<Option<String>, CommandError> {
-        match &self.name {
-            None => Ok(None),
-            Some(name) => Ok(Some(self.object(name).await?.spec.database)),
-        }
+    /// Fails if one of them cannot be used, if the object cannot be read, and if nothing says which database is meant.
+    pub async fn load(&self, arguments: &ConfigArgs) -> Result<Loaded, CommandError> {
+        let config = Config::load(arguments.config.as_deref())?;
+        let named = match (&arguments.database, &self.name) {
+            (None, Some(name)) if config.databases.len() > 1 => Some(self.object(name).await?.spec.database),
+            (named, _) => named.clone(),
+        };
+        arguments.prepare(&config, named.as_deref())
     }
 
     async fn object(&self, name: &str) -> Result<Organization, CommandError> {

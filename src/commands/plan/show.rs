@@ -41,7 +41,7 @@ pub struct Show {
 
 impl Show {
     pub(super) async fn execute(self) -> Result<ExitCode, CommandError> {
-        let loaded = self.config.load_for(&self.target).await?;
+        let loaded = self.target.load(&self.config).await?;
         let subject = self.target.identify(&loaded).await?;
         let Loaded { config, database, .. } = loaded;
         let plan = &config.cascade.plan;

@@ -1,22 +1,15 @@
-//! One of the databases that this process serves: its pool, its plan, its metrics, and a controller for its objects.
+//! One of the databases that this process serves: its configuration, its pool, its plan, and its metrics.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use kube::Client;
-use tokio::sync::{oneshot, watch};
-use tracing::{Instrument as _, Span};
+use tracing::Span;
 
-use super::prepare;
-use crate::background::Background;
-use crate::cluster::Cluster;
 use crate::commands::config::ConfigArgs;
 use crate::commands::error::CommandError;
-use crate::config::{Config, ConfigError};
-use crate::controller::{self, Inputs, PlanCache, Settings};
+use crate::config::Config;
+use crate::controller::PlanCache;
 use crate::db::Database;
 use crate::metrics::{Connections, DatabaseMetrics, Metrics};
-use crate::pace::Pace;
 
 /// One of the databases.
 #[derive(Clone)]
@@ -60,81 +53,8 @@ impl Served {
     }
 
     /// Says in each log line which database it is about, if there are several.
-    fn span(&self) -> Span {
+    pub(super) fn span(&self) -> Span {
         if self.has_others { tracing::info_span!("serving", database = self.name) } else { Span::none() }
-    }
-
-    /// What a replica checks that stands by. Returns what is wrong if the configuration does not fit the server.
-    pub(super) async fn stand_by(&self) -> CommandError {
-        prepare::standby(self).instrument(self.span()).await
-    }
-
-    /// Serves the objects of this database until it is asked to stop.
-    ///
-    /// # Errors
-    /// Fails if the configuration does not fit the server, or if a background task is lost.
-    pub(super) async fn operate(
-        &self,
-        cluster: &Cluster,
-        client: &Client,
-        stop: watch::Receiver<bool>,
-    ) -> Result<(), CommandError> {
-        self.serve(cluster, client, stop).instrument(self.span()).await
-    }
-
-    async fn serve(
-        &self,
-        cluster: &Cluster,
-        client: &Client,
-        mut stop: watch::Receiver<bool>,
-    ) -> Result<(), CommandError> {
-        let (tried, first_try) = oneshot::channel::<()>();
-        let (refuse, refused) = oneshot::channel();
-        let preparing = prepare::database(tried, refuse, self.clone(), stop.clone());
-        let mut preparing = Background::spawn("database preparation", stop.clone(), preparing);
-        // Dropped when the database is ready.
-        let mut refused = Box::pin(async move {
-            match refused.await {
-                Ok(refusal) => refusal,
-                Err(_) => std::future::pending().await,
-            }
-        });
-        let cluster_id = tokio::select! {
-            refusal = &mut refused => return Err(refusal),
-            id = preparing.guard(prepare::cluster_id(&self.config, cluster, first_try)) => id?,
-            _ = stop.wait_for(|s| *s) => return Ok(()),
-        };
-        tracing::info!(cluster = cluster_id, database = self.name, "serving");
-        let inputs = Inputs {
-            cluster: cluster.clone(),
-            client: client.clone(),
-            database: self.database.clone(),
-            plan: self.plan.clone(),
-            metrics: self.metrics.clone(),
-            settings: self.settings(cluster_id)?,
-        };
-        tokio::select! {
-            refusal = refused => Err(refusal),
-            done = preparing.guard(controller::run(inputs, stop)) => Ok(done??),
-        }
-    }
-
-    fn settings(&self, cluster_id: String) -> Result<Settings, CommandError> {
-        let config = &self.config;
-        Ok(Settings {
-            database: self.name.clone(),
-            cluster_id,
-            adopt_from: config.claims.adopt_from.clone(),
-            concurrency: config.concurrency(),
-            poll_interval: Duration::from_secs(config.poll_interval_seconds),
-            reconcile_timeout: Duration::from_secs(config.reconcile_timeout_seconds),
-            handover: Duration::from_secs(u64::from(config.handover_seconds)),
-            drain: Duration::from_secs(config.drain_seconds),
-            breaker: config.breaker.limit,
-            retry: config.retry,
-            batch: config.cascade.batch.clone(),
-            pace: pace(config)?,
-        })
     }
 }
 
@@ -145,9 +65,4 @@ fn connections(database: &Arc<Database>, max: u32) -> impl Fn() -> Connections +
         let (in_use, idle) = database.connections();
         Connections { in_use, idle, max }
     }
-}
-
-/// The limits of deletions in pages.
-fn pace(config: &Config) -> Result<Pace, CommandError> {
-    config.cascade.batch.pace.checked().map_err(|problems| ConfigError::Invalid(problems).into())
 }
