@@ -176,7 +176,7 @@ impl Replica {
             }
             Ok(())
         };
-        let serving = try_join_all(
+        let all = try_join_all(
             self.served.iter().map(|one| serving::operate(one, &cluster, &self.client, self.stop.clone())),
         );
         tokio::try_join!(all, unserved).map(|_| ())
