@@ -18,7 +18,7 @@ use crate::db::{Settings, UrlSource};
 pub use batch::{BatchConfig, PaceConfig, Unpageable};
 pub use breaker::BreakerConfig;
 pub use cascade::Cascade;
-pub use databases::ListedDatabase;
+pub use databases::{DatabaseConfig, ListedDatabase};
 pub use election::{ElectionConfig, ElectionTimes};
 pub use retry::{Bounds, RetryBounds};
 
@@ -59,44 +59,12 @@ pub struct Config {
     pub cascade: Cascade,
 }
 
-/// How to reach the database.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct DatabaseConfig {
-    /// File that contains the URL. The environment variable `DATABASE_URL` takes precedence.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub url_file: Option<PathBuf>,
-    /// Whether to create and update the operator's own schema at the start.
-    pub migrate: bool,
-    /// The most connections at one time, for any purpose.
-    pub max_connections: u32,
-    /// The longest wait for a connection, in seconds.
-    pub connect_timeout_seconds: u64,
-    /// The longest wait for a lock, in seconds.
-    pub lock_timeout_seconds: u64,
-    /// The longest statement, in seconds.
-    pub statement_timeout_seconds: u64,
-}
-
 /// Claims of other clusters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ClaimsConfig {
     /// Ids of clusters whose claims this operator may take over.
     pub adopt_from: Vec<String>,
-}
-
-impl Default for DatabaseConfig {
-    fn default() -> Self {
-        Self {
-            url_file: None,
-            migrate: true,
-            max_connections: 8,
-            connect_timeout_seconds: 5,
-            lock_timeout_seconds: 5,
-            statement_timeout_seconds: 60,
-        }
-    }
 }
 
 impl Default for Config {
@@ -176,8 +144,17 @@ impl Config {
     }
 
     fn validate(&self) -> Result<(), ConfigError> {
-        let mut problems = self.problems_of_one();
-        problems.extend(databases::problems(self));
+        let common = self.problems_of_one();
+        let mut problems = common.clone();
+        if self.database.url_file.is_some() && !self.databases.is_empty() {
+            problems.push("`database.urlFile` has no effect beside `databases`: remove it".to_owned());
+        }
+        problems.extend(databases::problems(&self.databases));
+        // What is wrong with all of them is said once.
+        for listed in &self.databases {
+            let own = self.alone(listed).problems_of_one().into_iter().filter(|problem| !common.contains(problem));
+            problems.extend(own.map(|problem| format!("`databases`, `{}`: {problem}", listed.name)));
+        }
         if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }
     }
 
@@ -221,6 +198,16 @@ impl Config {
         problems
     }
 
+    /// The configuration of one of several databases alone.
+    fn alone(&self, listed: &ListedDatabase) -> Self {
+        Self {
+            database: listed.merged(&self.database),
+            cascade: listed.cascade.as_ref().unwrap_or(&self.cascade).clone(),
+            databases: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     /// The databases to serve, each with a configuration of its own: all that are listed, or the one of this name. Without a list,
     /// one of this name, or `default`.
     ///
@@ -230,7 +217,7 @@ impl Config {
         if self.databases.is_empty() || name.is_some() {
             return self.one(name).map(|one| vec![one]);
         }
-        Ok(self.databases.iter().map(|listed| (listed.name.clone(), listed.alone(self))).collect())
+        Ok(self.databases.iter().map(|listed| (listed.name.clone(), self.alone(listed))).collect())
     }
 
     /// One database with its configuration: the one of this name. Without a name, the only one of the list, or `default`.
@@ -247,7 +234,7 @@ impl Config {
             (None, _) => DEFAULT_DATABASE,
         };
         let found = self.databases.iter().find(|listed| listed.name == wanted);
-        found.map(|listed| (listed.name.clone(), listed.alone(self))).ok_or_else(|| {
+        found.map(|listed| (listed.name.clone(), self.alone(listed))).ok_or_else(|| {
             let has = self.databases.iter().map(|listed| listed.name.clone()).collect();
             match name {
                 Some(name) => ConfigError::NotListed { name: name.to_owned(), has },
@@ -289,68 +276,4 @@ impl Config {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_defaults_are_valid() {
-        Config::default().validate().expect("valid");
-    }
-
-    #[test]
-    fn the_documentation_says_the_defaults() {
-        let Config { retry, handover_seconds, .. } = Config::default();
-        let errors = include_str!("../docs/errors.md");
-        let (backoff, slow) = (retry.backoff, retry.slow);
-        for row in [
-            format!("| backoff | after {} s, doubling to {} s:", backoff.initial_seconds, backoff.max_seconds),
-            format!("| slow | after {} min, doubling to {} min:", slow.initial_seconds / 60, slow.max_seconds / 60),
-        ] {
-            assert!(errors.contains(&row), "{row}");
-        }
-        let organization = include_str!("../docs/organization.md");
-        assert!(organization.contains(&format!("(`handoverSeconds`, by default {handover_seconds};")));
-        let readme = include_str!("../README.md");
-        assert!(readme.contains(&format!("waits {handover_seconds} seconds (`handoverSeconds`)")));
-    }
-
-    #[test]
-    fn every_problem_names_its_field() {
-        let config: Config = serde_yaml::from_str(
-            "concurrency: 8\ndrainSeconds: 0\ndatabase: {lockTimeoutSeconds: 90}\nretry: {slow: {initialSeconds: 9, maxSeconds: 3}}\n",
-        )
-        .expect("parses");
-        let text = config.validate().expect_err("invalid").to_string();
-        for field in ["drainSeconds", "database.lockTimeoutSeconds", "database.maxConnections", "retry.slow.maxSeconds"]
-        {
-            assert!(text.contains(field), "{field} is missing in: {text}");
-        }
-    }
-
-    #[test]
-    fn concurrency_follows_the_connections() {
-        let of = |yaml: &str| serde_yaml::from_str::<Config>(yaml).expect("parses").concurrency();
-        assert_eq!(of("{}"), 5, "docs/configuration.md says so");
-        assert_eq!(of("database: {maxConnections: 20}"), 17);
-        assert_eq!(of("database: {maxConnections: 20}\ncascade: {batch: {atOnce: 4}}"), 14);
-        assert_eq!(of("database: {maxConnections: 20}\nconcurrency: 2"), 2);
-        let few: Config = serde_yaml::from_str("database: {maxConnections: 3}").expect("parses");
-        let refused = few.validate().expect_err("no connection for the pages").to_string();
-        assert!(refused.contains("`database.maxConnections` must be at least 4"), "{refused}");
-    }
-
-    #[test]
-    fn an_unknown_field_is_refused_by_name() {
-        let error = serde_yaml::from_str::<Config>("pollIntervall: 3").expect_err("refused").to_string();
-        assert!(error.contains("pollIntervall"), "{error}");
-    }
-
-    #[test]
-    fn the_environment_takes_precedence_over_the_file() {
-        let mut config = Config::default();
-        assert!(matches!(config.url_source(None), Err(ConfigError::NoDatabase)));
-        config.database.url_file = Some("/x".into());
-        assert!(matches!(config.url_source(None), Ok(UrlSource::File(_))));
-        assert!(matches!(config.url_source(Some("postgres://".into())), Ok(UrlSource::Text(_))));
-    }
-}
+mod tests;

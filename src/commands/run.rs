@@ -35,6 +35,8 @@ use served::Served;
 /// How much longer than its longest statement a reconciliation may take after SIGTERM. The sum is less than
 /// `terminationGracePeriodSeconds` in deploy/base.
 const STOP_MARGIN: Duration = Duration::from_secs(15);
+/// How long connections may take to close. A server that does not answer must not keep the process. Part of the same sum.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Run the operator until SIGTERM.
 ///
@@ -92,7 +94,10 @@ impl Run {
         let replica = Replica { served, lists, client, metrics, stop: stop.clone() };
         let work = Box::pin(replica.run(election));
         signals.guard(serving.guard(work)).await???;
-        join_all(replica.served.iter().map(|one| one.database.close())).await;
+        let closed = join_all(replica.served.iter().map(|one| one.database.close()));
+        if tokio::time::timeout(CLOSE_LIMIT, closed).await.is_err() {
+            tracing::warn!("connections to a database that does not answer were left open");
+        }
         if !*stop.borrow() {
             return Err(CommandError("the controller ended without SIGTERM".to_owned()));
         }

@@ -125,7 +125,14 @@ async fn one_that_is_frozen_or_has_a_broken_plan_hinders_no_other(world: Arc<Wor
     let about = format!(r#""database":"{}""#, asia.class);
     let log = operator.log();
     assert!(log.lines().any(|l| l.contains("task_outputs") && l.contains(&about)), "{log}");
+
+    // A server that does not answer does not keep the process from ending.
+    let frozen = Frozen::new(&us);
+    us.delete("globex").await;
+    us.until("globex", "the server does not answer", |s| s.reason("DeletionBlocked") == "DatabaseUnavailable").await;
     operator.stop().await;
+    drop(frozen);
+    assert!(us.total(&globex).await > 0);
 }
 
 async fn a_replica_takes_over_all_of_them(world: Arc<World>) {
