@@ -29,6 +29,15 @@ pub(super) struct Apt<'a> {
     lists: Option<PathBuf>,
 }
 
+/// Whether packages are fetched with all that they depend on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Dependencies {
+    /// Only the packages themselves.
+    Without,
+    /// They and all that they depend on.
+    With,
+}
+
 /// A package that is unpacked.
 pub(super) struct Unpacked {
     /// The directory that stands for `/`.
@@ -57,9 +66,7 @@ impl<'a> Apt<'a> {
         if let Err(why) = self.download(package, &directory).await? {
             return Ok(Err(why));
         }
-        let entries = fs::read_dir(&directory).map_err(Error::file("read", &directory))?;
-        let archives = entries.flatten().map(|entry| entry.path());
-        let Some(archive) = archives.into_iter().find(|path| path.extension().is_some_and(|end| end == "deb")) else {
+        let Some(archive) = archives(&directory)?.pop() else {
             return Ok(Err(format!("`apt-get download {package}` left no archive")));
         };
         let unpack = self.tool("dpkg-deb").arg("-x").arg(&archive).arg(&root);
@@ -87,10 +94,63 @@ impl<'a> Apt<'a> {
         Ok(self.run(ask, "asking ldd").await?.map(|text| not_found(&text)))
     }
 
+    /// Fetches packages and unpacks them into one directory, which stands for `/`. Their scripts do not run.
+    pub(super) async fn unpack_together(
+        &mut self,
+        packages: &[&str],
+        dependencies: Dependencies,
+        root: &Path,
+    ) -> Result<Result<(), String>> {
+        let directory = tempfile::tempdir_in(self.workshop).map_err(Error::file("use", self.workshop))?;
+        let directory = directory.path();
+        let what = format!("downloading {} and other packages", packages.first().unwrap_or(&"no package"));
+        let fetched = match dependencies {
+            Dependencies::Without => {
+                self.fetch(&what, |apt| apt.get("download").args(packages).current_dir(directory)).await?
+            }
+            Dependencies::With => {
+                let status = directory.join("status");
+                fs::write(&status, "").map_err(Error::file("write", &status))?;
+                let partial = directory.join("partial");
+                fs::create_dir_all(&partial).map_err(Error::file("create", &partial))?;
+                // As if nothing was installed, so that all they depend on is fetched.
+                let fetch = |apt: &Self| {
+                    apt.get("install")
+                        .arg(format!("-oDir::State::status={}", status.display()))
+                        .arg(format!("-oDir::Cache={}", directory.display()))
+                        .arg(format!("-oDir::Cache::archives={}", directory.display()))
+                        .args(["-oDebug::NoLocking=1", "--download-only", "--no-install-recommends", "-y"])
+                        .args(packages)
+                };
+                self.fetch(&what, fetch).await?
+            }
+        };
+        if let Err(why) = fetched {
+            return Ok(Err(why));
+        }
+        fs::create_dir_all(root).map_err(Error::file("create", root))?;
+        let mut archives = archives(directory)?;
+        // This one has the directories, and on newer systems the links between them.
+        archives.sort_by_key(|path| {
+            (!path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("base-files_")), path.clone())
+        });
+        for archive in archives {
+            let unpack = self.tool("dpkg-deb").arg("-x").arg(&archive).arg(root);
+            if let Err(why) = self.run(unpack, "unpacking a package").await? {
+                return Ok(Err(why));
+            }
+        }
+        Ok(Ok(()))
+    }
+
     async fn download(&mut self, package: &str, directory: &Path) -> Result<Result<(), String>> {
-        let fetch = |apt: &Self| apt.get("download").arg(package).current_dir(directory);
         let what = format!("downloading the package {package}");
-        let first = self.run(fetch(self), &what).await?;
+        self.fetch(&what, |apt| apt.get("download").arg(package).current_dir(directory)).await
+    }
+
+    /// Runs an apt that downloads. If that fails, once more with new lists of what there is.
+    async fn fetch(&mut self, what: &str, fetch: impl Fn(&Self) -> Launch) -> Result<Result<(), String>> {
+        let first = self.run(fetch(self), what).await?;
         if first.is_ok() || self.lists.is_some() {
             return Ok(first.map(|_| ()));
         }
@@ -103,7 +163,7 @@ impl<'a> Apt<'a> {
         self.lists = Some(lists);
         // Some of the machine's sources may be out of reach; the next download tells whether that matters.
         let _ = self.run(self.get("update"), "downloading the lists of the distribution's packages").await?;
-        Ok(self.run(fetch(self), &what).await?.map(|_| ()))
+        Ok(self.run(fetch(self), what).await?.map(|_| ()))
     }
 
     fn get(&self, command: &str) -> Launch {
@@ -147,6 +207,13 @@ fn why(running: &ProcessGuard, exit: Exit) -> String {
     let log = running.log();
     let last = log.lines().rfind(|line| line.starts_with("E: ")).or_else(|| log.lines().last());
     format!("`{name}` ended with {exit}: {}", last.unwrap_or("it said nothing"))
+}
+
+/// The packages in a directory.
+fn archives(directory: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(directory).map_err(Error::file("read", directory))?;
+    let files = entries.flatten().map(|entry| entry.path());
+    Ok(files.filter(|path| path.extension().is_some_and(|end| end == "deb")).collect())
 }
 
 /// The names in a list of dependencies, with or without versions.

@@ -8,6 +8,8 @@ mod fetch;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+pub(crate) use apt::Dependencies;
+
 use crate::cache::{CacheLock, cache_directory, downloads_allowed};
 use crate::error::{Error, Result};
 use crate::postgres::within_reach;
@@ -123,6 +125,22 @@ pub(crate) async fn locate(wanted: Packaged, search: &Search, progress: &Progres
         fetch::fetch(wanted, search, &shelf, progress).await?;
     }
     Ok(Found::Cached(tree))
+}
+
+/// Fetches packages and unpacks them into the directory `root`. `Err` in the result says why they cannot be had.
+pub(crate) async fn unpack(
+    packages: &[&str],
+    dependencies: Dependencies,
+    root: &Path,
+    progress: &Progress,
+) -> Result<Result<(), String>> {
+    let search = Search::here()?;
+    if !search.download {
+        return Ok(Err("TESTBED_DOWNLOAD=0 forbids it".to_owned()));
+    }
+    let parent = root.parent().unwrap_or(root);
+    let workshop = tempfile::tempdir_in(parent).map_err(Error::file("create a directory in", parent))?;
+    apt::Apt::new(&search.path, workshop.path(), progress).unpack_together(packages, dependencies, root).await
 }
 
 /// The program in one of the directories of the `PATH`, or beside one: Debian keeps servers in `sbin`, and that out of the
