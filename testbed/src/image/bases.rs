@@ -28,7 +28,7 @@ const FINAL: [&str; 9] = [
     "libstdc++6",
 ];
 /// What a Dockerfile's `RUN` and the linker need. The Rust toolchain is mounted.
-const BUILD: [&str; 6] = ["base-files", "bash", "coreutils", "findutils", "gcc", "libc6-dev"];
+const BUILD: [&str; 7] = ["base-files", "dash", "bash", "coreutils", "findutils", "gcc", "libc6-dev"];
 /// It has the system calls that container engines permit.
 const ENGINES: &str = "golang-github-containers-common";
 /// Where that package has them.
