@@ -27,6 +27,7 @@ mod foreseen;
 mod gitops;
 mod guard_rails;
 mod handover;
+mod image;
 mod import;
 mod kubectl;
 mod lagging_watch;
@@ -75,6 +76,8 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
     let tests = [
+        // It compiles for minutes while the others wait for their servers.
+        image::tests(),
         activation::tests(),
         admission::tests(),
         admission::expired::tests(),
