@@ -88,12 +88,12 @@ impl Container {
         } else {
             None
         };
-        let spec = spec::spec(&options, &image.root(), &network.path(), seccomp);
+        let spec = spec::spec(&options, &image.root(), seccomp);
         let file = scratch.join("config.json");
         fs::write(&file, spec.to_string()).map_err(Error::file("write", &file))?;
         let sandbox = image.sandbox();
         let log = scratch.join("container.log");
-        let running = sandbox
+        let launch = sandbox
             .program(sandbox.crun())
             .log(&log)
             .arg(format!("--root={}", scratch.join("crun").display()))
@@ -101,8 +101,8 @@ impl Container {
             .args(["--cgroup-manager=disabled", "run", "--bundle"])
             .arg(scratch.path())
             .arg("container")
-            .name(&options.hostname)
-            .start()?;
+            .name(&options.hostname);
+        let running = network.start(launch)?;
         let (pid, begin) = program(&running).await?;
         Ok(Self { running, network, pid, begin, _scratch: scratch })
     }

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::error::{Error, Result};
-use crate::process_guard::{ProcessGuard, Signal};
+use crate::process_guard::{Launch, ProcessGuard, Signal};
 use crate::scratch::Scratch;
 
 /// Nothing but the loopback, with the flags UP and LOOPBACK: `ip` is not on every machine.
@@ -53,9 +53,10 @@ impl Network {
         Ok(Self { holder, namespace, forwarded: Mutex::default() })
     }
 
-    /// The namespace, for crun.
-    pub(super) fn path(&self) -> PathBuf {
-        namespace(&self.holder)
+    /// Starts a program in it.
+    pub(super) fn start(&self, launch: Launch) -> Result<ProcessGuard> {
+        let path = namespace(&self.holder);
+        self.within(|| Ok(launch.start())).map_err(Error::file("enter", &path))?
     }
 
     /// Leads connections to a port of the container's loopback to a server of the machine.

@@ -20,14 +20,12 @@ const MASKED: [&str; 9] = [
 ];
 const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-pub(super) fn spec(options: &ContainerOptions, root: &Path, network: &Path, seccomp: Option<Value>) -> Value {
+pub(super) fn spec(options: &ContainerOptions, root: &Path, seccomp: Option<Value>) -> Value {
     let environment: Vec<String> = options.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let capabilities = &options.capabilities;
     let mut linux = json!({
-        "namespaces": [
-            {"type": "pid"}, {"type": "mount"}, {"type": "ipc"}, {"type": "uts"},
-            {"type": "network", "path": network},
-        ],
+        // It is started in the namespace of its network.
+        "namespaces": [{"type": "pid"}, {"type": "mount"}, {"type": "ipc"}, {"type": "uts"}],
         "maskedPaths": MASKED,
         "readonlyPaths": READ_ONLY,
     });

@@ -232,8 +232,50 @@ fn not_found(text: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    #[tokio::test]
+    async fn packages_are_unpacked_together_and_the_directories_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let programs = directory.path().join("programs");
+        fs::create_dir(&programs).unwrap();
+        // With dependencies, apt fetches as if nothing was installed.
+        let apt = r#"
+for word; do case $word in
+    -oDir::Cache::archives=*) archives=${word#*=} ;;
+    -oDir::State::status=*) status=${word#*=} ;;
+esac; done
+case "$*" in
+    *"download one two") : > one_1.deb; : > two_1.deb ;;
+    *"--download-only --no-install-recommends -y one two")
+        [ -e "$status" ] && [ ! -s "$status" ] || exit 1
+        for name in a-library one two base-files; do : > "$archives/${name}_1.deb"; done ;;
+    *) echo "E: Unable to locate package" >&2; exit 100 ;;
+esac"#;
+        for (name, script) in [("apt-get", apt), ("dpkg-deb", r#"echo "${2##*/}" >> "$3/order""#)] {
+            let path = programs.join(name);
+            fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+        let progress = Progress::silent();
+        let mut apt = Apt::new(path.as_ref(), directory.path(), &progress);
+        for (dependencies, name, expected) in [
+            (Dependencies::Without, "without", "one_1.deb\ntwo_1.deb\n"),
+            (Dependencies::With, "with", "base-files_1.deb\na-library_1.deb\none_1.deb\ntwo_1.deb\n"),
+        ] {
+            let root = directory.path().join(name);
+            apt.unpack_together(&["one", "two"], dependencies, &root).await.unwrap().unwrap();
+            assert_eq!(fs::read_to_string(root.join("order")).unwrap(), expected);
+        }
+        let root = directory.path().join("none");
+        let why = apt.unpack_together(&["three"], Dependencies::Without, &root).await.unwrap().unwrap_err();
+        assert!(why.contains("Unable to locate package"), "{why}");
+    }
 
     #[test]
     fn the_names_are_read_from_dependencies() {
