@@ -106,12 +106,8 @@ async fn image(arguments: ImageArguments) -> testbed::Result<()> {
         built = Image::build(options) => built?,
         () = stop_requested() => return Ok(()),
     };
-    let layers: Vec<String> = image.own_layers().iter().map(u64::to_string).collect();
-    eprintln!(
-        "testbed: {} is written; its own layers have {} bytes",
-        archive.unwrap_or_default().display(),
-        layers.join(" and ")
-    );
+    let archive = archive.unwrap_or_default();
+    eprintln!("testbed: {} is written; base and own layers in bytes: {:?}", archive.display(), image.layers());
     Ok(())
 }
 

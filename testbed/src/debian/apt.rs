@@ -23,19 +23,10 @@ const OPTIONS: [&str; 5] = [
 /// What `apt-get` and `dpkg-deb` do within one directory.
 pub(super) struct Apt<'a> {
     path: &'a OsStr,
-    workshop: &'a Path,
+    pub(super) workshop: &'a Path,
     progress: &'a Progress,
     /// Lists of what there is, where those of the machine are missing or too old.
     lists: Option<PathBuf>,
-}
-
-/// Whether packages are fetched with all that they depend on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Dependencies {
-    /// Only the packages themselves.
-    Without,
-    /// They and all that they depend on.
-    With,
 }
 
 /// A package that is unpacked.
@@ -94,62 +85,13 @@ impl<'a> Apt<'a> {
         Ok(self.run(ask, "asking ldd").await?.map(|text| not_found(&text)))
     }
 
-    /// Fetches packages and unpacks them into one directory, which stands for `/`. Their scripts do not run.
-    pub(super) async fn unpack_together(
-        &mut self,
-        packages: &[&str],
-        dependencies: Dependencies,
-        root: &Path,
-    ) -> Result<Result<(), String>> {
-        let directory = tempfile::tempdir_in(self.workshop).map_err(Error::file("use", self.workshop))?;
-        let directory = directory.path();
-        let what = format!("downloading {} and other packages", packages.first().unwrap_or(&"no package"));
-        let fetched = match dependencies {
-            Dependencies::Without => {
-                self.fetch(&what, |apt| apt.get("download").args(packages).current_dir(directory)).await?
-            }
-            Dependencies::With => {
-                let status = directory.join("status");
-                fs::write(&status, "").map_err(Error::file("write", &status))?;
-                let partial = directory.join("partial");
-                fs::create_dir_all(&partial).map_err(Error::file("create", &partial))?;
-                // As if nothing was installed, so that all they depend on is fetched.
-                let fetch = |apt: &Self| {
-                    apt.get("install")
-                        .arg(format!("-oDir::State::status={}", status.display()))
-                        .arg(format!("-oDir::Cache={}", directory.display()))
-                        .arg(format!("-oDir::Cache::archives={}", directory.display()))
-                        .args(["-oDebug::NoLocking=1", "--download-only", "--no-install-recommends", "-y"])
-                        .args(packages)
-                };
-                self.fetch(&what, fetch).await?
-            }
-        };
-        if let Err(why) = fetched {
-            return Ok(Err(why));
-        }
-        fs::create_dir_all(root).map_err(Error::file("create", root))?;
-        let mut archives = archives(directory)?;
-        // This one has the directories, and on newer systems the links between them.
-        archives.sort_by_key(|path| {
-            (!path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("base-files_")), path.clone())
-        });
-        for archive in archives {
-            let unpack = self.tool("dpkg-deb").arg("-x").arg(&archive).arg(root);
-            if let Err(why) = self.run(unpack, "unpacking a package").await? {
-                return Ok(Err(why));
-            }
-        }
-        Ok(Ok(()))
-    }
-
     async fn download(&mut self, package: &str, directory: &Path) -> Result<Result<(), String>> {
         let what = format!("downloading the package {package}");
         self.fetch(&what, |apt| apt.get("download").arg(package).current_dir(directory)).await
     }
 
     /// Runs an apt that downloads. If that fails, once more with new lists of what there is.
-    async fn fetch(&mut self, what: &str, fetch: impl Fn(&Self) -> Launch) -> Result<Result<(), String>> {
+    pub(super) async fn fetch(&mut self, what: &str, fetch: impl Fn(&Self) -> Launch) -> Result<Result<(), String>> {
         let first = self.run(fetch(self), what).await?;
         if first.is_ok() || self.lists.is_some() {
             return Ok(first.map(|_| ()));
@@ -166,7 +108,7 @@ impl<'a> Apt<'a> {
         Ok(self.run(fetch(self), what).await?.map(|_| ()))
     }
 
-    fn get(&self, command: &str) -> Launch {
+    pub(super) fn get(&self, command: &str) -> Launch {
         let mut apt = self.tool("apt-get").args(OPTIONS);
         if let Some(lists) = &self.lists {
             apt = apt
@@ -177,7 +119,7 @@ impl<'a> Apt<'a> {
         apt.arg(command)
     }
 
-    fn tool(&self, name: &str) -> Launch {
+    pub(super) fn tool(&self, name: &str) -> Launch {
         ProcessGuard::program(name, self.workshop.join("log"))
             .env("PATH", self.path)
             .env("LC_ALL", "C")
@@ -186,7 +128,7 @@ impl<'a> Apt<'a> {
     }
 
     /// Runs a program to its end. Returns what it wrote, or why it failed.
-    async fn run(&self, launch: Launch, what: &str) -> Result<Result<String, String>> {
+    pub(super) async fn run(&self, launch: Launch, what: &str) -> Result<Result<String, String>> {
         let log = self.workshop.join("log");
         fs::write(&log, "").map_err(Error::file("write", &log))?;
         let running = launch.start()?;
@@ -210,7 +152,7 @@ fn why(running: &ProcessGuard, exit: Exit) -> String {
 }
 
 /// The packages in a directory.
-fn archives(directory: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn archives(directory: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(directory).map_err(Error::file("read", directory))?;
     let files = entries.flatten().map(|entry| entry.path());
     Ok(files.filter(|path| path.extension().is_some_and(|end| end == "deb")).collect())
@@ -232,50 +174,8 @@ fn not_found(text: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
-
-    #[tokio::test]
-    async fn packages_are_unpacked_together_and_the_directories_first() {
-        let directory = tempfile::tempdir().unwrap();
-        let programs = directory.path().join("programs");
-        fs::create_dir(&programs).unwrap();
-        // With dependencies, apt fetches as if nothing was installed.
-        let apt = r#"
-for word; do case $word in
-    -oDir::Cache::archives=*) archives=${word#*=} ;;
-    -oDir::State::status=*) status=${word#*=} ;;
-esac; done
-case "$*" in
-    *"download one two") : > one_1.deb; : > two_1.deb ;;
-    *"--download-only --no-install-recommends -y one two")
-        [ -e "$status" ] && [ ! -s "$status" ] || exit 1
-        for name in a-library one two base-files; do : > "$archives/${name}_1.deb"; done ;;
-    *) echo "E: Unable to locate package" >&2; exit 100 ;;
-esac"#;
-        for (name, script) in [("apt-get", apt), ("dpkg-deb", r#"echo "${2##*/}" >> "$3/order""#)] {
-            let path = programs.join(name);
-            fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        }
-        let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
-        let progress = Progress::silent();
-        let mut apt = Apt::new(path.as_ref(), directory.path(), &progress);
-        for (dependencies, name, expected) in [
-            (Dependencies::Without, "without", "one_1.deb\ntwo_1.deb\n"),
-            (Dependencies::With, "with", "base-files_1.deb\na-library_1.deb\none_1.deb\ntwo_1.deb\n"),
-        ] {
-            let root = directory.path().join(name);
-            apt.unpack_together(&["one", "two"], dependencies, &root).await.unwrap().unwrap();
-            assert_eq!(fs::read_to_string(root.join("order")).unwrap(), expected);
-        }
-        let root = directory.path().join("none");
-        let why = apt.unpack_together(&["three"], Dependencies::Without, &root).await.unwrap().unwrap_err();
-        assert!(why.contains("Unable to locate package"), "{why}");
-    }
 
     #[test]
     fn the_names_are_read_from_dependencies() {

@@ -4,11 +4,10 @@
 
 mod apt;
 mod fetch;
+mod together;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-
-pub(crate) use apt::Dependencies;
 
 use crate::cache::{CacheLock, cache_directory, downloads_allowed};
 use crate::error::{Error, Result};
@@ -16,6 +15,7 @@ use crate::postgres::within_reach;
 use crate::process_guard::{Account, Launch, ProcessGuard};
 use crate::progress::Progress;
 use crate::scratch::Scratch;
+pub(crate) use together::Dependencies;
 
 /// A program, and the package that has it.
 #[derive(Clone, Copy, Debug)]
@@ -140,7 +140,8 @@ pub(crate) async fn unpack(
     }
     let parent = root.parent().unwrap_or(root);
     let workshop = tempfile::tempdir_in(parent).map_err(Error::file("create a directory in", parent))?;
-    apt::Apt::new(&search.path, workshop.path(), progress).unpack_together(packages, dependencies, root).await
+    let mut apt = apt::Apt::new(&search.path, workshop.path(), progress);
+    together::unpack(&mut apt, packages, dependencies, root).await
 }
 
 /// The program in one of the directories of the `PATH`, or beside one: Debian keeps servers in `sbin`, and that out of the

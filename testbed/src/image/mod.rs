@@ -117,11 +117,10 @@ impl Image {
         &self.config["config"]
     }
 
-    /// The layers that the Dockerfile adds to its base, in bytes as they are transferred.
+    /// The layers, in bytes as they are transferred. The first is the base, which has one layer because it is made here.
     #[must_use]
-    pub fn own_layers(&self) -> &[u64] {
-        // The base that is made here has one layer.
-        self.layers.get(1..).unwrap_or_default()
+    pub fn layers(&self) -> &[u64] {
+        &self.layers
     }
 
     pub(crate) const fn sandbox(&self) -> &Sandbox {
