@@ -100,13 +100,13 @@ async fn run(up: Up) -> testbed::Result<()> {
 
 async fn image(arguments: ImageArguments) -> testbed::Result<()> {
     let ImageArguments { context, name, revision, archive } = arguments;
-    let archive = Some(std::path::absolute(&archive).unwrap_or(archive));
-    let options = ImageOptions { context, name, revision, archive: archive.clone(), progress: Progress::stderr() };
+    let archive = std::path::absolute(&archive).unwrap_or(archive);
+    let progress = Progress::stderr();
+    let options = ImageOptions { context, name, revision, archive: Some(archive.clone()), progress };
     let image = tokio::select! {
         built = Image::build(options) => built?,
         () = stop_requested() => return Ok(()),
     };
-    let archive = archive.unwrap_or_default();
     eprintln!("testbed: {} is written; base and own layers in bytes: {:?}", archive.display(), image.layers());
     Ok(())
 }

@@ -106,8 +106,9 @@ impl Unmet {
         for need in needed {
             if let Err(error) = need.meet().await {
                 let why = match error {
-                    Error::PackageMissing { why, .. } | Error::PostgresMissing { why, .. } => why,
-                    Error::ImageImpossible { why } => why,
+                    Error::PackageMissing { why, .. }
+                    | Error::PostgresMissing { why, .. }
+                    | Error::ImageImpossible { why } => why,
                     Error::GoMissing { .. } => "`go` is not in PATH".to_owned(),
                     Error::GoBuild { program, module, log, .. } => {
                         let last = log.lines().last().unwrap_or_default().to_owned();

@@ -17,8 +17,8 @@ use dockerfile::Dockerfile;
 pub(crate) use sandbox::Sandbox;
 use toolchain::{COPY, Toolchain};
 
-/// Builds the Dockerfile. The machine has better things to do at the same time.
-const BUILD: &str = r#"exec nice -n 10 "$BUILDAH" build --pull-never --isolation=chroot --layers "$@""#;
+/// Builds the Dockerfile, with a layer for each instruction, as other builders do.
+const BUILD: &str = r#"exec "$BUILDAH" build --pull-never --isolation=chroot --layers "$@""#;
 
 /// Takes the image out of buildah's storage: its files, as a container would see them, and its layers, as they are pushed.
 const EXPORT: &str = r#"
