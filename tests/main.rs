@@ -69,13 +69,9 @@ const THREADS: usize = 8;
 /// A test that takes longer hangs. `make fuzz` may take as long as it likes.
 const LIMIT: Duration = Duration::from_mins(10);
 
-fn main() -> ExitCode {
-    if let Some(ended) = property::pages_crash::child() {
-        return ended;
-    }
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(THREADS);
-    let tests = [
+/// The tests of all modules, in the order in which they begin.
+fn tests() -> Vec<Test> {
+    [
         // It compiles for minutes while the others wait for their servers.
         image::tests(),
         activation::tests(),
@@ -149,7 +145,16 @@ fn main() -> ExitCode {
         written::tests(),
         written::elsewhere::tests(),
     ]
-    .concat();
+    .concat()
+}
+
+fn main() -> ExitCode {
+    if let Some(ended) = property::pages_crash::child() {
+        return ended;
+    }
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(THREADS);
+    let tests = tests();
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     // Nothing is fetched and no server is started for what is not run.

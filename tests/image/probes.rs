@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinHandle;
 
 use super::kubelet::{Pod, text};
-use crate::support::eventually;
+use crate::support::PATIENCE;
 
 /// Between two requests for the time until the program is ready.
 const POLL: Duration = Duration::from_millis(5);
@@ -134,17 +134,13 @@ impl Drop for Probes {
 /// Waits until the readiness probe succeeds. Returns how long after its start the program was ready.
 pub async fn until_ready(pod: &Pod, container: &Container) -> Duration {
     let probe = Probe::new(pod, "readinessProbe");
-    eventually("the container is ready", || async {
-        for _ in 0..4 {
-            if probe.succeeds(container).await {
-                return Some(container.begin().elapsed());
-            }
-            assert_eq!(container.exit(), None, "{}", container.log());
-            tokio::time::sleep(POLL).await;
-        }
-        None
-    })
-    .await
+    while !probe.succeeds(container).await {
+        let elapsed = container.begin().elapsed();
+        let waits = container.exit().is_none() && elapsed < PATIENCE;
+        assert!(waits, "not ready after {elapsed:?}; its log:\n{}", container.log());
+        tokio::time::sleep(POLL).await;
+    }
+    container.begin().elapsed()
 }
 
 /// Status and body of an HTTP GET. Returns `None` if nobody answers.
