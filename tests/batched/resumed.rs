@@ -196,6 +196,12 @@ async fn what_somebody_finished_by_hand_is_recorded_and_forgotten(world: Arc<Wor
     assert_eq!(ledger[0].organizations_deleted, 0, "{ledger:?}");
     let outputs = ("taskOutputs".to_owned(), super::BEFORE);
     assert!(super::numbers(&ledger[0].steps).contains(&outputs), "{ledger:?}");
+    // What is noted of the object that is gone is forgotten by the next poll of the database.
+    eventually("the deletion of the first object is forgotten", async || {
+        let noted: i64 = scene.value("SELECT count(*) FROM organization_operator.deletions").await;
+        (noted == 0).then_some(())
+    })
+    .await;
     super::nothing_under_way(scene).await;
     large.stop().await;
 }
