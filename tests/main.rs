@@ -70,7 +70,7 @@ const THREADS: usize = 8;
 const LIMIT: Duration = Duration::from_mins(10);
 
 /// The tests of all modules, in the order in which they begin.
-fn tests() -> Vec<Test> {
+fn all_tests() -> Vec<Test> {
     [
         // It compiles for minutes while the others wait for their servers.
         image::tests(),
@@ -154,7 +154,7 @@ fn main() -> ExitCode {
     }
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
-    let tests = tests();
+    let tests = all_tests();
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     // Nothing is fetched and no server is started for what is not run.
