@@ -122,12 +122,7 @@ async fn erases_a_tenant(image: &Image, world: Arc<World>) {
     // What the kubelet does at the end of a pod.
     let begin = Instant::now();
     let exit = container.terminate(pod.grace()).await.expect("a signal");
-    assert!(
-        exit.as_ref().is_some_and(testbed::Exit::success),
-        "{exit:?} after {:?}: {}",
-        begin.elapsed(),
-        container.log()
-    );
+    assert!(exit.is_some_and(testbed::Exit::success), "{exit:?} after {:?}: {}", begin.elapsed(), container.log());
     assert_eq!(scene.ok(&lease).await, "", "the Lease is given away");
     for line in container.log().lines() {
         serde_json::from_str::<Value>(line).unwrap_or_else(|e| panic!("{e}: {line}"));
