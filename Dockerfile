@@ -1,13 +1,14 @@
 # syntax=docker/dockerfile:1
 # organization-operator: one binary on distroless. It uses glibc, not musl: the same build that the tests run.
-#   docker build --build-arg REVISION=$(git rev-parse HEAD) -t organization-operator .
+#   docker build --build-arg REVISION=$(git rev-parse HEAD) -t organization-operator .     # make image
+# Without Docker: make image-archive
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 
 # Build the dependencies first, with empty programs: this layer stays valid until Cargo.toml or Cargo.lock changes. cargo needs
-# every file that a manifest names or implies: testbed/ (a workspace member, with `default-run`) and the benches. `.ci/image`
-# tests these lines.
+# every file that a manifest names or implies: testbed/ (a workspace member, with `default-run`) and the benches. tests/image.rs
+# builds this file and runs the image.
 COPY Cargo.toml Cargo.lock ./
 COPY crates/planner/Cargo.toml crates/planner/
 COPY testbed/Cargo.toml testbed/

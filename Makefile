@@ -6,10 +6,10 @@ DEMO_PROFILE ?= release
 IMAGE   ?= organization-operator:dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test fuzz bench lint fmt crd check-crd image
+.PHONY: help demo up test fuzz bench lint fmt crd check-crd image image-archive
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Show in this terminal what the operator does, on real servers that it stops afterwards
 	@$(CARGO) build --locked --profile $(DEMO_PROFILE) --bins
@@ -45,3 +45,8 @@ check-crd: ## Fail if crds/ differs from what the code generates
 
 image: ## Build the container image
 	docker build --build-arg REVISION=$$(git rev-parse HEAD) -t $(IMAGE) .
+
+image-archive: ## Build the image without a daemon, on bases made of Debian's packages, into target/image.tar
+	rm -f target/image.tar
+	$(CARGO) run --locked --quiet --release --bin testbed -- image \
+		--name $(IMAGE) --revision $$(git rev-parse HEAD) --archive target/image.tar

@@ -28,6 +28,7 @@ mod foreseen;
 mod gitops;
 mod guard_rails;
 mod handover;
+mod image;
 mod import;
 mod kubectl;
 mod lagging_watch;
@@ -69,9 +70,11 @@ const THREADS: usize = 8;
 /// A test that takes longer hangs. `make fuzz` may take as long as it likes.
 const LIMIT: Duration = Duration::from_mins(10);
 
-/// Every test of the suite.
-fn all() -> Vec<Test> {
+/// The tests of all modules, in the order in which they begin.
+fn all_tests() -> Vec<Test> {
     [
+        // It compiles for minutes while the others wait for their servers.
+        image::tests(),
         activation::tests(),
         admission::tests(),
         admission::expired::tests(),
@@ -153,7 +156,7 @@ fn main() -> ExitCode {
     }
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
-    let tests = all();
+    let tests = all_tests();
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     // Nothing is fetched and no server is started for what is not run.

@@ -10,6 +10,7 @@ use crate::support::{Need, World};
 crate::tests![
     skipped_by_name,
     engines_are_skipped_by_name_without_go,
+    the_image_is_skipped_by_name,
     failed_where_ci_insists,
     failed_where_asked_for,
     every_server_is_stated,
@@ -72,6 +73,20 @@ async fn engines_are_skipped_by_name_without_go(_: Arc<World>) {
     assert!(text.contains("0 passed; 1 failed; 0 ignored") && text.contains(REMEDY), "{text}");
 }
 
+async fn the_image_is_skipped_by_name(_: Arc<World>) {
+    let name = crate::image::tests()[0].name;
+    let cache = cache();
+    let (output, text) = suite(cache.path(), &[], &["--exact", name]).await;
+    assert!(output.status.success(), "{text}");
+    let start = format!("skipped: {name}: needs what builds and runs the image (");
+    let why = text.lines().find_map(|line| line.strip_prefix(&start)).unwrap_or_else(|| panic!("{text}"));
+    assert!(
+        why.ends_with("to run it: run `make test` as root on Debian, with the Rust version that the Dockerfile names")
+    );
+    let (output, text) = suite(cache.path(), &[("CI", "true")], &["--exact", name]).await;
+    assert_eq!(output.status.code(), Some(101), "{text}");
+}
+
 async fn failed_where_ci_insists(_: Arc<World>) {
     let (output, text) = suite(cache().path(), &[("CI", "true")], &["--exact", TEST]).await;
     assert_eq!(output.status.code(), Some(101), "{text}");
@@ -111,10 +126,11 @@ async fn every_server_is_stated(_: Arc<World>) {
         assert!(named.peek().is_some(), "{server}");
         assert!(named.all(|test| test.needs.contains(&need)), "{server}");
     }
-    let tests = [tests, crate::monitoring::tests()].concat();
+    let tests = [tests, crate::monitoring::tests(), crate::image::tests()].concat();
     let stated = |name: &str, need| tests.iter().any(|test| test.name.contains(name) && test.needs.contains(&need));
     assert!(stated("a_certificate_that_is_not_trusted", Need::PgBouncer));
     assert!(stated("a_standby_that_is_promoted", Need::PgBaseBackup));
     assert!(stated("a_real_prometheus", Need::Prometheus));
     assert!(stated("each_alert_fires", Need::Promtool));
+    assert!(stated("the_image_erases_a_tenant", Need::Image));
 }

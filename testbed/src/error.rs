@@ -231,6 +231,35 @@ pub enum Error {
         why: String,
     },
 
+    /// The image cannot be built on this machine.
+    #[error(
+        "the image cannot be built and run here: {why}; without a daemon that takes root, Debian's packages and the Rust version that the Dockerfile names"
+    )]
+    ImageImpossible {
+        /// What is missing.
+        why: String,
+    },
+
+    /// A step of the image or of its container failed.
+    #[error("{doing} failed ({exit}); the end of its output says why:\n{log}")]
+    Image {
+        /// What was tried.
+        doing: String,
+        /// How it ended.
+        exit: Exit,
+        /// The last lines of its output.
+        log: String,
+    },
+
+    /// A port of a container cannot be used.
+    #[error("cannot use port {port} of the container: {source}; does its program listen there?")]
+    ContainerPort {
+        /// The port.
+        port: u16,
+        /// What the operating system answered.
+        source: std::io::Error,
+    },
+
     /// PostgreSQL refuses to run as root and there is nobody else.
     #[error(
         "PostgreSQL refuses to run as root, and neither the user `postgres` nor `nobody` exists: run as another user, or set DATABASE_URL to the URL of a superuser on a running server"

@@ -5,6 +5,7 @@
 //! - [`PgBouncer`]: a transaction pooler in front of it;
 //! - [`Flux`] and [`ArgoCd`]: the engines of GitOps that people use;
 //! - [`Prometheus`]: scrapes a process and evaluates alerts;
+//! - [`Image`]: built from the Dockerfile without a daemon; a [`Container`] runs it;
 //! - [`proxy`]: stands between the operator and either of them, numbers what passes, and does
 //!   something at exactly the n-th write or statement;
 //! - [`Tool`]: programs that are used beside the servers;
@@ -14,11 +15,13 @@
 //! panics or is killed.
 
 mod cache;
+mod container;
 mod control_plane;
 mod debian;
 mod error;
 mod gitops;
 mod http;
+mod image;
 mod pgbouncer;
 mod ports;
 mod postgres;
@@ -32,9 +35,11 @@ mod secret;
 mod tool;
 
 pub use cache::cache_directory;
+pub use container::{Container, ContainerOptions, Mount};
 pub use control_plane::{AuditEvent, ControlPlane, ControlPlaneOptions};
 pub use error::{Error, Result};
 pub use gitops::{Application, ArgoCd, ArgoCdCommit, Flux, Health, ObjectHealth, SyncedObject};
+pub use image::{Image, ImageOptions, compiled_here};
 pub use pgbouncer::{PgBouncer, PgBouncerOptions};
 pub use postgres::{Postgres, PostgresOptions, PostgresVersion, quote};
 pub use process_guard::{Account, Exit, Launch, ProcessGuard, Signal};

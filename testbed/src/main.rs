@@ -1,9 +1,10 @@
-//! `testbed up`: a control plane and a database to try the operator against.
+//! `testbed up`: a control plane and a database to try the operator against. `testbed image`: the image, without a daemon.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use testbed::{ControlPlaneOptions, PostgresOptions, PostgresVersion, Testbed};
+use testbed::{ControlPlaneOptions, Image, ImageOptions, PostgresOptions, PostgresVersion, Progress, Testbed};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Real Kubernetes and PostgreSQL servers on this machine, without containers.
@@ -20,6 +21,24 @@ struct Arguments {
 enum Command {
     /// Start etcd, kube-apiserver and PostgreSQL, and run them until Ctrl-C. This is the default.
     Up(Up),
+    /// Build the container image without a daemon, on bases made of the distribution's packages.
+    Image(ImageArguments),
+}
+
+#[derive(clap::Args)]
+struct ImageArguments {
+    /// The directory with the Dockerfile.
+    #[arg(long, value_name = "DIRECTORY", default_value = ".")]
+    context: PathBuf,
+    /// The image's name.
+    #[arg(long)]
+    name: String,
+    /// The revision that the image and the program show.
+    #[arg(long, default_value = "unknown")]
+    revision: String,
+    /// The file to write, which `docker load` takes.
+    #[arg(long, value_name = "FILE")]
+    archive: PathBuf,
 }
 
 #[derive(clap::Args)]
@@ -38,8 +57,11 @@ struct Up {
 #[tokio::main]
 async fn main() -> ExitCode {
     let Arguments { command, up } = Arguments::parse();
-    let up = command.map_or(up, |Command::Up(up)| up);
-    match run(up).await {
+    let ended = match command.unwrap_or(Command::Up(up)) {
+        Command::Up(up) => run(up).await,
+        Command::Image(arguments) => image(arguments).await,
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("testbed: {error}");
@@ -74,6 +96,19 @@ async fn run(up: Up) -> testbed::Result<()> {
             Ok(())
         }
     }
+}
+
+async fn image(arguments: ImageArguments) -> testbed::Result<()> {
+    let ImageArguments { context, name, revision, archive } = arguments;
+    let archive = std::path::absolute(&archive).unwrap_or(archive);
+    let progress = Progress::stderr();
+    let options = ImageOptions { context, name, revision, archive: Some(archive.clone()), progress };
+    let image = tokio::select! {
+        built = Image::build(options) => built?,
+        () = stop_requested() => return Ok(()),
+    };
+    eprintln!("testbed: {} is written; base and own layers in bytes: {:?}", archive.display(), image.layers());
+    Ok(())
 }
 
 /// On standard output, ready for a shell; everything else is on standard error.

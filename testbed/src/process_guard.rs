@@ -172,6 +172,12 @@ impl Launch {
         self
     }
 
+    /// Writes the output to another file.
+    pub fn log(mut self, path: impl Into<PathBuf>) -> Self {
+        self.log = path.into();
+        self
+    }
+
     /// What the program is called in messages, instead of its file name.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
@@ -266,7 +272,8 @@ fn last_report(reports: BufReader<ChildStdout>) -> Option<Exit> {
     Some(Exit { status })
 }
 
-fn send(pid: u32, signal: Signal) -> io::Result<()> {
+/// Sends a signal to a process id, which must still belong to a process of this one.
+pub(crate) fn send(pid: u32, signal: Signal) -> io::Result<()> {
     let pid =
         i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     Ok(kill_process(pid, signal.number())?)

@@ -21,6 +21,10 @@ pub enum Tool {
     Prometheus,
     /// Checks and tests rules of Prometheus.
     Promtool,
+    /// Builds images without a daemon.
+    Buildah,
+    /// Runs containers.
+    Crun,
 }
 
 impl Tool {
@@ -68,6 +72,8 @@ impl Tool {
             Self::Psql => Packaged { program: "psql", package: "postgresql-client" },
             Self::Prometheus => Packaged { program: "prometheus", package: "prometheus" },
             Self::Promtool => Packaged { program: "promtool", package: "prometheus" },
+            Self::Buildah => Packaged { program: "buildah", package: "buildah" },
+            Self::Crun => Packaged { program: "crun", package: "crun" },
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use libtest_mimic::Arguments;
-use testbed::{ArgoCd, Error, Flux, Postgres, PostgresVersion, Progress, Tool};
+use testbed::{ArgoCd, Error, Flux, Image, Postgres, PostgresVersion, Progress, Tool, compiled_here};
 
 use super::Test;
-use super::world::NEWEST;
+use super::world::{NEWEST, path};
 
 /// What a test may need beside the servers of every test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,6 +27,8 @@ pub enum Need {
     Flux,
     /// Argo CD's engine.
     ArgoCd,
+    /// What builds and runs the image.
+    Image,
 }
 
 impl Need {
@@ -42,6 +44,11 @@ impl Need {
             Self::Newest => Postgres::prepare(PostgresVersion::Major(NEWEST), &progress).await,
             Self::Flux => Flux::prepare(&progress).await,
             Self::ArgoCd => ArgoCd::prepare(&progress).await,
+            Self::Image if compiled_here().is_none() => {
+                // Otherwise the build would take longer than a test may.
+                Err(Error::ImageImpossible { why: "there is no release build beside this one".to_owned() })
+            }
+            Self::Image => Image::prepare(path(".").as_ref(), &progress).await,
         }
     }
 
@@ -56,6 +63,7 @@ impl Need {
             Self::Newest => format!("PostgreSQL {NEWEST}"),
             Self::Flux => "Flux's kustomize-controller".to_owned(),
             Self::ArgoCd => "Argo CD's engine".to_owned(),
+            Self::Image => "what builds and runs the image".to_owned(),
         }
     }
 
@@ -68,6 +76,9 @@ impl Need {
                 "install Go 1.26 or newer (https://go.dev/dl), which builds it once".to_owned()
             }
             Self::Prometheus | Self::Promtool => "apt-get install prometheus".to_owned(),
+            Self::Image => {
+                "run `make test` as root on Debian, with the Rust version that the Dockerfile names".to_owned()
+            }
             // No older distribution has it.
             Self::Newest => {
                 format!("TESTBED_DOWNLOAD=1 make test, or apt-get install postgresql-{NEWEST} from apt.postgresql.org")
@@ -95,7 +106,9 @@ impl Unmet {
         for need in needed {
             if let Err(error) = need.meet().await {
                 let why = match error {
-                    Error::PackageMissing { why, .. } | Error::PostgresMissing { why, .. } => why,
+                    Error::PackageMissing { why, .. }
+                    | Error::PostgresMissing { why, .. }
+                    | Error::ImageImpossible { why } => why,
                     Error::GoMissing { .. } => "`go` is not in PATH".to_owned(),
                     Error::GoBuild { program, module, log, .. } => {
                         let last = log.lines().last().unwrap_or_default().to_owned();

@@ -23,7 +23,7 @@ const OPTIONS: [&str; 5] = [
 /// What `apt-get` and `dpkg-deb` do within one directory.
 pub(super) struct Apt<'a> {
     path: &'a OsStr,
-    workshop: &'a Path,
+    pub(super) workshop: &'a Path,
     progress: &'a Progress,
     /// Lists of what there is, where those of the machine are missing or too old.
     lists: Option<PathBuf>,
@@ -57,9 +57,7 @@ impl<'a> Apt<'a> {
         if let Err(why) = self.download(package, &directory).await? {
             return Ok(Err(why));
         }
-        let entries = fs::read_dir(&directory).map_err(Error::file("read", &directory))?;
-        let archives = entries.flatten().map(|entry| entry.path());
-        let Some(archive) = archives.into_iter().find(|path| path.extension().is_some_and(|end| end == "deb")) else {
+        let Some(archive) = archives(&directory)?.pop() else {
             return Ok(Err(format!("`apt-get download {package}` left no archive")));
         };
         let unpack = self.tool("dpkg-deb").arg("-x").arg(&archive).arg(&root);
@@ -88,9 +86,13 @@ impl<'a> Apt<'a> {
     }
 
     async fn download(&mut self, package: &str, directory: &Path) -> Result<Result<(), String>> {
-        let fetch = |apt: &Self| apt.get("download").arg(package).current_dir(directory);
         let what = format!("downloading the package {package}");
-        let first = self.run(fetch(self), &what).await?;
+        self.fetch(&what, |apt| apt.get("download").arg(package).current_dir(directory)).await
+    }
+
+    /// Runs an apt that downloads. If that fails, once more with new lists of what there is.
+    pub(super) async fn fetch(&mut self, what: &str, fetch: impl Fn(&Self) -> Launch) -> Result<Result<(), String>> {
+        let first = self.run(fetch(self), what).await?;
         if first.is_ok() || self.lists.is_some() {
             return Ok(first.map(|_| ()));
         }
@@ -103,10 +105,10 @@ impl<'a> Apt<'a> {
         self.lists = Some(lists);
         // Some of the machine's sources may be out of reach; the next download tells whether that matters.
         let _ = self.run(self.get("update"), "downloading the lists of the distribution's packages").await?;
-        Ok(self.run(fetch(self), &what).await?.map(|_| ()))
+        Ok(self.run(fetch(self), what).await?.map(|_| ()))
     }
 
-    fn get(&self, command: &str) -> Launch {
+    pub(super) fn get(&self, command: &str) -> Launch {
         let mut apt = self.tool("apt-get").args(OPTIONS);
         if let Some(lists) = &self.lists {
             apt = apt
@@ -117,7 +119,7 @@ impl<'a> Apt<'a> {
         apt.arg(command)
     }
 
-    fn tool(&self, name: &str) -> Launch {
+    pub(super) fn tool(&self, name: &str) -> Launch {
         ProcessGuard::program(name, self.workshop.join("log"))
             .env("PATH", self.path)
             .env("LC_ALL", "C")
@@ -126,7 +128,7 @@ impl<'a> Apt<'a> {
     }
 
     /// Runs a program to its end. Returns what it wrote, or why it failed.
-    async fn run(&self, launch: Launch, what: &str) -> Result<Result<String, String>> {
+    pub(super) async fn run(&self, launch: Launch, what: &str) -> Result<Result<String, String>> {
         let log = self.workshop.join("log");
         fs::write(&log, "").map_err(Error::file("write", &log))?;
         let running = launch.start()?;
@@ -147,6 +149,13 @@ fn why(running: &ProcessGuard, exit: Exit) -> String {
     let log = running.log();
     let last = log.lines().rfind(|line| line.starts_with("E: ")).or_else(|| log.lines().last());
     format!("`{name}` ended with {exit}: {}", last.unwrap_or("it said nothing"))
+}
+
+/// The packages in a directory.
+pub(super) fn archives(directory: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(directory).map_err(Error::file("read", directory))?;
+    let files = entries.flatten().map(|entry| entry.path());
+    Ok(files.filter(|path| path.extension().is_some_and(|end| end == "deb")).collect())
 }
 
 /// The names in a list of dependencies, with or without versions.

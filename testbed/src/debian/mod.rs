@@ -4,6 +4,7 @@
 
 mod apt;
 mod fetch;
+mod together;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use crate::postgres::within_reach;
 use crate::process_guard::{Account, Launch, ProcessGuard};
 use crate::progress::Progress;
 use crate::scratch::Scratch;
+pub(crate) use together::Dependencies;
 
 /// A program, and the package that has it.
 #[derive(Clone, Copy, Debug)]
@@ -123,6 +125,23 @@ pub(crate) async fn locate(wanted: Packaged, search: &Search, progress: &Progres
         fetch::fetch(wanted, search, &shelf, progress).await?;
     }
     Ok(Found::Cached(tree))
+}
+
+/// Fetches packages and unpacks them into the directory `root`. `Err` in the result says why they cannot be had.
+pub(crate) async fn unpack(
+    packages: &[&str],
+    dependencies: Dependencies,
+    root: &Path,
+    progress: &Progress,
+) -> Result<Result<(), String>> {
+    let search = Search::here()?;
+    if !search.download {
+        return Ok(Err("TESTBED_DOWNLOAD=0 forbids it".to_owned()));
+    }
+    let parent = root.parent().unwrap_or(root);
+    let workshop = tempfile::tempdir_in(parent).map_err(Error::file("create a directory in", parent))?;
+    let mut apt = apt::Apt::new(&search.path, workshop.path(), progress);
+    together::unpack(&mut apt, packages, dependencies, root).await
 }
 
 /// The program in one of the directories of the `PATH`, or beside one: Debian keeps servers in `sbin`, and that out of the
