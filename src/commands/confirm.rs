@@ -111,7 +111,7 @@ async fn named(cluster: &Cluster, names: &[String]) -> Result<Vec<(Organization,
 
 fn not_held(name: &str, object: &Organization) -> String {
     let what = if object.metadata.deletion_timestamp.is_some() {
-        "no guard rail holds its deletion back"
+        "no guard rail holds its deletion back so far"
     } else {
         "it is not being deleted, and a deletion can only be confirmed when it is held back"
     };

@@ -63,10 +63,10 @@ pub(super) async fn reconcile(cached: Arc<Cached>, context: Arc<Context>) -> Res
             Phase::Terminating | Phase::Released => Action::await_change(),
         });
     };
-    let unfinished = first_seen::is_unfinished(&reconciliation);
+    let lasting = first_seen::may_last(&reconciliation);
     let action = publish(&object, reconciliation, &context).await;
-    if unfinished {
-        first_seen::note_unfinished(&context, &subject).await;
+    if lasting {
+        first_seen::note_lasting(&context, &subject).await;
     }
     context.metrics.reconciled(started.elapsed());
     Ok(action)

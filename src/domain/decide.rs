@@ -16,9 +16,6 @@ use super::subject::{KEEP_REMAINDER, Subject};
 use crate::api::reason::Reason;
 use crate::api::{Activation, DeletionPolicy};
 
-/// By how much the clocks of the API server and of the database may differ.
-const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(5);
-
 /// What to do with a live object.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Apply {
@@ -255,15 +252,11 @@ impl Circumstances {
 
     /// When the operator first saw the deletion, as far as the database or this process knows. Of two clocks that disagree the
     /// later one counts: then a deletion is rather held back than erased.
-    fn first_seen(&self, subject: &Subject, facts: &Facts) -> Timestamp {
+    fn first_seen(&self, facts: &Facts) -> Timestamp {
         let here = facts.now.max(self.clock) - self.terminating_for.max(SignedDuration::ZERO);
-        let noted = facts.noted.map(|noted| noted.first_seen);
-        // What versions did that noted nothing. A window that began before the deletion was another object's.
-        let mine = facts.claim.as_ref().filter(|claim| claim.uid == subject.uid);
-        let began = |t: &Timestamp| subject.terminating_since.is_some_and(|deleted| *t + CLOCKS_DIFFER >= deleted);
-        let window = mine.and_then(|claim| claim.window).map(|window| window.started).filter(began);
-        let pages = facts.under_way().filter(|begun| begun.uid == subject.uid).map(|begun| begun.started);
-        [noted, window, pages].into_iter().flatten().fold(here, Timestamp::min)
+        // A window and pages say less: they outlive an object whose finalizer was removed by force. If a backup brings it back,
+        // its deletion is a new one, and the note is gone by then.
+        facts.noted.map_or(here, |noted| noted.first_seen.min(here))
     }
 
     /// Why a guard rail holds an erasure back that nobody has confirmed. What the breaker counts now is not among it: that is
@@ -278,7 +271,7 @@ impl Circumstances {
             let limit = self.breaker.filter(|limit| limit.exceeded_by(counted))?;
             Some(breaker_tripped(subject, limit, counted))
         };
-        let held = stale_deletion(subject, self.first_seen(subject, facts)).or_else(tripped)?;
+        let held = stale_deletion(subject, self.first_seen(facts)).or_else(tripped)?;
         let deactivated = facts.claim.as_ref().is_some_and(|claim| claim.window.is_some());
         Some(held.effect(if deactivated { Effect::RolledBack } else { Effect::Untouched }))
     }

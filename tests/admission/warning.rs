@@ -62,18 +62,18 @@ async fn kubectl_prints_what_a_deletion_will_do(world: Arc<World>) {
     let seen = scene.until("acme", "counted rows", |s| s.status().inventory.is_some()).await;
     let inventory = seen.status().inventory.expect("counted rows");
     let rows = format!(
-        "{} rows in all (users: {}), counted {}, id {}.",
+        "(id {}) permanently: {} rows in all (users: {}), counted {}.",
+        scene.key(1),
         scene.total(&scene.key(1)).await - 1,
         3,
-        inventory.observed_time.as_ref().expect("a time").0.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        scene.key(1)
+        inventory.observed_time.as_ref().expect("a time").0.strftime("%Y-%m-%dT%H:%M:%SZ")
     );
     let (acme, hooli, initech, globex) =
         (scene.name("acme"), scene.name("hooli"), scene.name("initech"), scene.name("globex"));
     assert_eq!(
         warned(&scene, &acme).await,
         format!(
-            "this erases {acme} permanently: {rows} The erasure begins after handoverSeconds (10 by default). \
+            "this erases {acme} {rows} The erasure begins after handoverSeconds (10 by default). \
              Until then, this keeps the data: {}",
             keep(&acme)
         )
@@ -84,7 +84,7 @@ async fn kubectl_prints_what_a_deletion_will_do(world: Arc<World>) {
     let shown = warned(&scene, &acme).await.replace(&acme, "acme").replace(&counted, "2026-11-29T01:00:00Z");
     assert!(docs.contains(&format!("{BEGINS}{shown}\n")), "{shown}");
     let text = warned(&scene, &hooli).await;
-    assert!(text.starts_with(&format!("this erases {hooli} permanently in 7 d: ")), "{text}");
+    assert!(text.starts_with(&format!("this erases {hooli} (id {}) permanently in 7 d: ", scene.key(2))), "{text}");
     assert!(
         text.ends_with(&format!(
             " The organization is deactivated at once. Until then, this keeps the data: {}",
@@ -138,8 +138,8 @@ fn shapes(name: &str) -> Vec<(Value, Value, String)> {
         all.as_object_mut().expect("a spec").extend(spec.as_object().expect("a spec").clone());
         all
     };
-    let uncounted = format!("this erases {name} permanently: its rows have not been counted yet, id {ID}.");
-    let window = |text: &str| format!("this erases {name} permanently in {text}: its rows have not been counted yet");
+    let uncounted = format!("this erases {name} (id {ID}) permanently: its rows have not been counted yet.");
+    let window = |text: &str| format!("this erases {name} (id {ID}) permanently in {text}: its rows have not been counted yet");
     let condition = |status: &str, reason: &str| {
         let since = "2026-01-01T00:00:00Z";
         json!({"type": "DeletionReady", "status": status, "reason": reason, "message": "m", "lastTransitionTime": since})
@@ -153,7 +153,7 @@ fn shapes(name: &str) -> Vec<(Value, Value, String)> {
         (
             delete(json!({})),
             json!({"inventory": {"total": 7}}),
-            format!("this erases {name} permanently: 7 rows in all, id {ID}."),
+            format!("this erases {name} (id {ID}) permanently: 7 rows in all."),
         ),
         (
             delete(json!({})),

@@ -13,7 +13,8 @@ tests![
     one_that_nobody_has_ever_claimed_is_not_erased_either,
     what_does_not_erase_is_never_too_old,
     a_deletion_that_was_seen_in_time_is_never_too_old,
-    a_long_window_of_an_earlier_version_goes_on,
+    a_long_window_goes_on,
+    a_window_that_was_forced_and_restored_is_new,
     a_deletion_that_was_forced_and_restored_is_new,
     a_deletion_that_was_suspended_for_weeks_goes_on,
 ];
@@ -158,16 +159,15 @@ async fn a_deletion_that_was_seen_in_time_is_never_too_old(world: Arc<World>) {
     operator.stop().await;
 }
 
-/// An earlier version noted nothing but the window.
-async fn a_long_window_of_an_earlier_version_goes_on(world: Arc<World>) {
+/// It is noted when the window begins.
+async fn a_long_window_goes_on(world: Arc<World>) {
     let (scene, acme, operator) = ready(world, 30 * 24 * 3600).await;
     scene.delete("acme").await;
     scene.until("acme", "its window", |s| s.reason("Deleting") == "RecoveryWindow").await;
+    noted(&scene, 1).await;
     operator.stop().await;
     age(&scene, "acme", 10).await;
     age_notes(&scene, 10).await;
-    let noted: i64 = scene.value("SELECT count(*) FROM organization_operator.deletions").await;
-    assert_eq!(noted, 0, "a window is a note of its own");
     let operator = scene.start().await;
     scene.retry("acme", "1").await;
     let erase =
@@ -182,6 +182,33 @@ async fn a_long_window_of_an_earlier_version_goes_on(world: Arc<World>) {
     operator.stop().await;
 }
 
+/// The claim of an object that is gone keeps its window, which ended long ago when a backup brings the object back.
+async fn a_window_that_was_forced_and_restored_is_new(world: Arc<World>) {
+    let (scene, acme, operator) = ready(world, 24 * 3600).await;
+    scene.delete("acme").await;
+    scene.until("acme", "its window", |s| s.reason("Deleting") == "RecoveryWindow").await;
+    noted(&scene, 1).await;
+    let etcd = Etcd::of(&scene);
+    let backup = etcd.get(&scene.name("acme")).await;
+    scene.force_release("acme").await;
+    scene.gone("acme").await;
+    noted(&scene, 0).await;
+    operator.stop().await;
+    etcd.put(&scene.name("acme"), &backup).await;
+    age(&scene, "acme", DAYS).await;
+    age_notes(&scene, DAYS).await;
+    let operator = scene.start().await;
+    scene.until("acme", "held", held("StaleDeletion")).await;
+    assert!(scene.total(&acme).await > 0);
+    operator.stop().await;
+}
+
+/// Waits until so many deletions are noted.
+async fn noted(scene: &Scene, number: i64) {
+    let count = || scene.value::<i64>("SELECT count(*) FROM organization_operator.deletions");
+    eventually("the notes", || async { (count().await == number).then_some(()) }).await;
+}
+
 /// Somebody removed the finalizer of a deletion that the operator had seen, and later restored a backup of etcd.
 async fn a_deletion_that_was_forced_and_restored_is_new(world: Arc<World>) {
     let (scene, acme, operator) = ready(world, 0).await;
@@ -193,13 +220,12 @@ async fn a_deletion_that_was_forced_and_restored_is_new(world: Arc<World>) {
         .await;
     scene.delete("acme").await;
     scene.until("acme", "blocked", held("ForeignKeyViolation")).await;
-    let noted = "SELECT count(*) FROM organization_operator.deletions";
-    eventually("the note", || async { (scene.value::<i64>(noted).await == 1).then_some(()) }).await;
+    noted(&scene, 1).await;
     let etcd = Etcd::of(&scene);
     let backup = etcd.get(&scene.name("acme")).await;
     scene.force_release("acme").await;
     scene.gone("acme").await;
-    eventually("the operator forgets it", || async { (scene.value::<i64>(noted).await == 0).then_some(()) }).await;
+    noted(&scene, 0).await;
     operator.stop().await;
     scene.sql("DROP TABLE contracts").await;
     etcd.put(&scene.name("acme"), &backup).await;

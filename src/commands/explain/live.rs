@@ -87,7 +87,9 @@ pub(super) fn nobody_serves(database: &str) -> String {
 }
 
 pub(super) fn start_operator(database: &str) -> String {
-    format!("Start the operator with --database {database}, or read in its log why it does not work.")
+    format!(
+        "Start the operator that serves {database} (databases in its configuration, or --database {database}), or read in its log why it does not work."
+    )
 }
 
 fn failed(name: &str, error: &ErrorDetail, next: &mut Vec<String>, commands: &mut Vec<String>) -> Explanation {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::api::Reason;
+use crate::api::condition::stage;
 use crate::controller::context::Context;
 use crate::domain::breaker::Counted;
 use crate::domain::reconciliation::{Ended, Reconciliation};
@@ -13,15 +14,18 @@ use crate::domain::{Failure, Subject};
 /// The database may not answer: nothing depends on this note before the process ends.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Whether a deletion is blocked or suspended, which may last. While the database cannot be reached, nothing can be noted.
-pub(in crate::controller::reconcile) fn is_unfinished(reconciliation: &Reconciliation) -> bool {
+/// Whether a deletion is blocked, suspended, in its recovery window or deleted in pages, all of which may last. While the
+/// database cannot be reached, nothing can be noted.
+pub(in crate::controller::reconcile) fn may_last(reconciliation: &Reconciliation) -> bool {
     let Ended::Deleting(deletion) = &reconciliation.ended else { return false };
     let unreachable = |f: &Failure| matches!(f.reason, Reason::DatabaseUnavailable | Reason::AuthenticationFailed);
-    deletion.suspended() || deletion.failure.as_ref().is_some_and(|failure| !unreachable(failure))
+    deletion.suspended()
+        || (deletion.failure.is_none() && matches!(deletion.stage, stage::RECOVERY_WINDOW | stage::SHRINKING))
+        || deletion.failure.as_ref().is_some_and(|failure| !unreachable(failure))
 }
 
 /// Notes a deletion that may last, once in the life of this process.
-pub(in crate::controller::reconcile) async fn note_unfinished(context: &Context, subject: &Subject) {
+pub(in crate::controller::reconcile) async fn note_lasting(context: &Context, subject: &Subject) {
     if context.memory.with(&subject.uid, |object| object.deletion_noted) {
         return;
     }
