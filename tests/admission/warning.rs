@@ -62,11 +62,11 @@ async fn kubectl_prints_what_a_deletion_will_do(world: Arc<World>) {
     let seen = scene.until("acme", "counted rows", |s| s.status().inventory.is_some()).await;
     let inventory = seen.status().inventory.expect("counted rows");
     let rows = format!(
-        "(id {}) permanently: {} rows in all (users: {}), counted {}.",
-        scene.key(1),
+        "permanently: {} rows in all (users: {}), counted {}. Its id is {}.",
         scene.total(&scene.key(1)).await - 1,
         3,
-        inventory.observed_time.as_ref().expect("a time").0.strftime("%Y-%m-%dT%H:%M:%SZ")
+        inventory.observed_time.as_ref().expect("a time").0.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        scene.key(1)
     );
     let (acme, hooli, initech, globex) =
         (scene.name("acme"), scene.name("hooli"), scene.name("initech"), scene.name("globex"));
@@ -84,7 +84,7 @@ async fn kubectl_prints_what_a_deletion_will_do(world: Arc<World>) {
     let shown = warned(&scene, &acme).await.replace(&acme, "acme").replace(&counted, "2026-11-29T01:00:00Z");
     assert!(docs.contains(&format!("{BEGINS}{shown}\n")), "{shown}");
     let text = warned(&scene, &hooli).await;
-    assert!(text.starts_with(&format!("this erases {hooli} (id {}) permanently in 7 d: ", scene.key(2))), "{text}");
+    assert!(text.starts_with(&format!("this erases {hooli} permanently in 7 d: ")), "{text}");
     assert!(
         text.ends_with(&format!(
             " The organization is deactivated at once. Until then, this keeps the data: {}",
@@ -138,8 +138,8 @@ fn shapes(name: &str) -> Vec<(Value, Value, String)> {
         all.as_object_mut().expect("a spec").extend(spec.as_object().expect("a spec").clone());
         all
     };
-    let uncounted = format!("this erases {name} (id {ID}) permanently: its rows have not been counted yet.");
-    let window = |text: &str| format!("this erases {name} (id {ID}) permanently in {text}: its rows have not been counted yet");
+    let uncounted = format!("this erases {name} permanently: its rows have not been counted yet. Its id is {ID}.");
+    let window = |text: &str| format!("this erases {name} permanently in {text}: its rows have not been counted yet");
     let condition = |status: &str, reason: &str| {
         let since = "2026-01-01T00:00:00Z";
         json!({"type": "DeletionReady", "status": status, "reason": reason, "message": "m", "lastTransitionTime": since})
@@ -153,17 +153,17 @@ fn shapes(name: &str) -> Vec<(Value, Value, String)> {
         (
             delete(json!({})),
             json!({"inventory": {"total": 7}}),
-            format!("this erases {name} (id {ID}) permanently: 7 rows in all."),
+            format!("this erases {name} permanently: 7 rows in all. Its id is {ID}."),
         ),
         (
             delete(json!({})),
             json!({"inventory": {"total": 10003, "users": 3, "entities": entities}}),
-            "permanently: 10003+ rows in all (users: 3), id".to_owned(),
+            "permanently: 10003+ rows in all (users: 3).".to_owned(),
         ),
         (
             delete(json!({})),
             json!({"state": "Absent"}),
-            "permanently: the database had no such organization, id".to_owned(),
+            "permanently: the database had no such organization.".to_owned(),
         ),
         (
             delete(json!({})),
@@ -181,7 +181,14 @@ fn shapes(name: &str) -> Vec<(Value, Value, String)> {
         (delete(json!({"recoveryWindowSeconds": 7200})), Value::Null, window("2 h")),
         (delete(json!({"recoveryWindowSeconds": 90061})), Value::Null, window("90061 s")),
         (delete(json!({"recoveryWindowSeconds": i32::MAX})), Value::Null, window("2147483647 s")),
-        (delete(json!({"suspend": true})), Value::Null, " Nothing happens before spec.suspend is lifted.".to_owned()),
+        (
+            delete(json!({"suspend": true})),
+            Value::Null,
+            format!(
+                "Its id is {ID}. This keeps the data: {} Nothing happens before spec.suspend is lifted.",
+                keep(name)
+            ),
+        ),
         (
             json!({"organizationId": ID, "suspend": true}),
             Value::Null,
@@ -197,9 +204,9 @@ fn shapes(name: &str) -> Vec<(Value, Value, String)> {
         (
             delete(json!({"organizationId": "\u{1F600}".repeat(255)})),
             Value::Null,
-            format!("id {}.", "\u{1F600}".repeat(255)),
+            format!("Its id is {}.", "\u{1F600}".repeat(255)),
         ),
-        (delete(json!({"organizationId": r#"'"\ "#})), Value::Null, r#"id '"\ ."#.to_owned()),
+        (delete(json!({"organizationId": r#"'"\ "#})), Value::Null, r#"Its id is '"\ ."#.to_owned()),
     ]
 }
 

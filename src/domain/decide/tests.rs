@@ -762,8 +762,8 @@ fn guard_rails() {
                 "refuse: StaleDeletion",
             ),
             ("and so may pages", stale().shrunk(MINE, 0), "refuse: StaleDeletion"),
-            ("that deleted rows", stale().shrunk(MINE, 5), "refuse: StaleDeletion"),
-            ("pages go on", stale().shrunk(MINE, 5).noted(2, None), "erase"),
+            ("what has begun goes on", stale().shrunk(MINE, 5), "erase"),
+            ("pages that deleted nothing yet", stale().shrunk(MINE, 0).noted(2, None), "erase"),
             ("the pages were another object's", stale().shrunk("another", 5), "refuse: StaleDeletion"),
             ("of a free claim", stale().free(), "refuse: StaleDeletion"),
             (
