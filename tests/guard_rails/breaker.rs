@@ -151,8 +151,8 @@ async fn a_trickle_reaches_the_limit_through_the_ledger(world: Arc<World>) {
     scene.sql("UPDATE organization_operator.ledger SET requested_at = requested_at - interval '1 hour'").await;
     scene.delete("t11").await;
     scene.gone("t11").await;
-    scene.retry("t10", "1").await;
     let failed = failures(&operator, "BreakerTripped").await;
+    scene.retry("t10", "1").await;
     eventually("another try", || async { (failures(&operator, "BreakerTripped").await > failed).then_some(()) }).await;
     assert!(scene.total(&keys[10]).await > 0);
     confirm(&scene, "t10").await;

@@ -7,6 +7,7 @@ use crate::support::{Etcd, eventually};
 use crate::tests;
 
 use organization_operator::api::Reason;
+use serde_json::Value;
 
 tests![
     an_old_request_is_not_erased_without_a_confirmation,
@@ -187,20 +188,30 @@ async fn a_window_that_was_forced_and_restored_is_new(world: Arc<World>) {
     let (scene, acme, operator) = ready(world, 24 * 3600).await;
     scene.delete("acme").await;
     scene.until("acme", "its window", |s| s.reason("Deleting") == "RecoveryWindow").await;
-    noted(&scene, 1).await;
-    let etcd = Etcd::of(&scene);
-    let backup = etcd.get(&scene.name("acme")).await;
-    scene.force_release("acme").await;
-    scene.gone("acme").await;
-    noted(&scene, 0).await;
-    operator.stop().await;
-    etcd.put(&scene.name("acme"), &backup).await;
-    age(&scene, "acme", DAYS).await;
+    let backup = forced(&scene, operator).await;
+    restore(&scene, &backup).await;
     age_notes(&scene, DAYS).await;
     let operator = scene.start().await;
     scene.until("acme", "held", held("StaleDeletion")).await;
     assert!(scene.total(&acme).await > 0);
     operator.stop().await;
+}
+
+/// Somebody removes the finalizer of a deletion that the operator has noted. Returns what a backup of etcd had of the object.
+async fn forced(scene: &Scene, operator: Operator) -> Value {
+    noted(scene, 1).await;
+    let backup = Etcd::of(scene).get(&scene.name("acme")).await;
+    scene.force_release("acme").await;
+    scene.gone("acme").await;
+    noted(scene, 0).await;
+    operator.stop().await;
+    backup
+}
+
+/// The backup comes back days later.
+async fn restore(scene: &Scene, backup: &Value) {
+    Etcd::of(scene).put(&scene.name("acme"), backup).await;
+    age(scene, "acme", DAYS).await;
 }
 
 /// Waits until so many deletions are noted.
@@ -220,16 +231,9 @@ async fn a_deletion_that_was_forced_and_restored_is_new(world: Arc<World>) {
         .await;
     scene.delete("acme").await;
     scene.until("acme", "blocked", held("ForeignKeyViolation")).await;
-    noted(&scene, 1).await;
-    let etcd = Etcd::of(&scene);
-    let backup = etcd.get(&scene.name("acme")).await;
-    scene.force_release("acme").await;
-    scene.gone("acme").await;
-    noted(&scene, 0).await;
-    operator.stop().await;
+    let backup = forced(&scene, operator).await;
     scene.sql("DROP TABLE contracts").await;
-    etcd.put(&scene.name("acme"), &backup).await;
-    age(&scene, "acme", DAYS).await;
+    restore(&scene, &backup).await;
     let operator = scene.start().await;
     scene.until("acme", "held", held("StaleDeletion")).await;
     assert!(scene.total(&acme).await > 0);
