@@ -277,7 +277,7 @@ mod tests {
     fn ready_as_long_as_one_database_can_be_used() {
         let metrics = Metrics::new(["eu", "us"]);
         let [eu, us] = metrics.databases() else { unreachable!("two") };
-        let silent = "the database does not answer; see the log";
+        let silent = "the database cannot be used; see the log";
         assert_eq!(metrics.ready(), Err(format!("eu: {silent}\nus: {silent}")));
         for database in [eu, us] {
             database.database_seen(true);

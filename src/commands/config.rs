@@ -19,7 +19,7 @@ pub struct ConfigArgs {
     /// `urlFile` in the configuration
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
-    /// The database, as spec.database names it; without it `default`, or the only one that the configuration lists
+    /// The database, by its name in spec.database; by default that of the object, or the one that the configuration has
     #[arg(long, env = "DATABASE", value_name = "NAME")]
     pub database: Option<String>,
 }

@@ -4,6 +4,7 @@ mod deletion;
 mod explanation;
 mod live;
 mod sentences;
+mod unserved;
 
 use std::process::ExitCode;
 
@@ -14,8 +15,8 @@ use kube::ResourceExt as _;
 use super::error::CommandError;
 use super::kubeconfig::ClusterArgs;
 use super::output::OutputArgs;
-use crate::api::Organization;
 use crate::api::status::Outcome;
+use crate::api::{Organization, Reason};
 use crate::cluster::Cluster;
 use crate::cluster::list::Noted;
 use explanation::Explanation;
@@ -91,9 +92,11 @@ async fn others(cluster: &Cluster, object: &Organization) -> Result<Vec<Organiza
 fn explain(object: &Organization, others: &[Organization], events: &[Noted], now: Timestamp) -> Explanation {
     let name = object.name_any();
     let status = object.status.clone().unwrap_or_default();
-    let mut explanation = match &object.metadata.deletion_timestamp {
-        Some(since) => deletion::explain(&name, object, &status, since.0, now),
-        None => live::explain(&name, object, &status, now),
+    let not_served = status.error.as_ref().filter(|error| error.reason == Reason::DatabaseNotServed);
+    let mut explanation = match (not_served, &object.metadata.deletion_timestamp) {
+        (Some(error), _) => unserved::explain(&name, object, error),
+        (None, Some(since)) => deletion::explain(&name, object, &status, since.0, now),
+        (None, None) => live::explain(&name, object, &status, now),
     };
     explanation.add(OTHERS, others.iter().map(|other| beside(other, object)).collect(), Vec::new());
     let current = status.error.as_ref().map(|error| error.reason.as_str());

@@ -40,9 +40,9 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Run the operator until SIGTERM.
 ///
-/// It serves the Organization objects whose spec.database is --database, `default` without it. If the configuration has a list
-/// of `databases`, it serves all of them, or with --database that one. It also starts while a database or the API server is
-/// unavailable; /readyz says what is missing.
+/// With a list of `databases` in the configuration, it serves the objects of all of them, or only those of --database. Without
+/// a list, it serves the objects whose spec.database is --database (`default`). It also starts while a database or the API
+/// server is unavailable; /readyz says what is missing.
 #[derive(Debug, Args)]
 pub struct Run {
     #[command(flatten)]

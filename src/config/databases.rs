@@ -86,7 +86,7 @@ pub(super) fn problems(list: &[ListedDatabase]) -> Vec<String> {
     for (index, ListedDatabase { name, url_file, .. }) in list.iter().enumerate() {
         if !is_dns_label(name) {
             problems.push(format!(
-                "`databases`: the name `{name}` is not a DNS label: at most 63 small letters, digits and hyphens, with a letter or digit at both ends"
+                "`databases`: the name `{name}` is not a DNS label: at most 63 lower-case letters, digits and hyphens, with a letter or digit at both ends"
             ));
         }
         if list[..index].iter().any(|before| before.name == *name) {

@@ -196,7 +196,7 @@ impl DatabaseMetrics {
     /// Whether this database can be used: it answers, and so does the plan.
     pub(super) fn ready(&self) -> Result<(), &'static str> {
         if !self.answers.load(Ordering::Relaxed) {
-            return Err("the database does not answer; see the log");
+            return Err("the database cannot be used; see the log");
         }
         if !self.compiled.load(Ordering::Relaxed) {
             return Err("the plan cannot be used to delete; organization-operator check and the log say why");

@@ -88,7 +88,7 @@ async fn one_that_is_frozen_or_has_a_broken_plan_hinders_no_other(world: Arc<Wor
     let frozen = Frozen::new(&us);
     us.delete("acme").await;
     us.until("acme", "the server does not answer", |s| s.reason("DeletionBlocked") == "DatabaseUnavailable").await;
-    ready(&operator, &us, 503, "does not answer").await;
+    ready(&operator, &us, 503, "the database cannot be used").await;
     metric(&operator, "database_up", &us, 0).await;
     asia.delete("acme").await;
     asia.until("acme", "no plan", |s| s.reason("DeletionBlocked") == "SchemaMismatch").await;
@@ -137,7 +137,7 @@ async fn one_that_is_frozen_or_has_a_broken_plan_hinders_no_other(world: Arc<Wor
 
 async fn a_replica_takes_over_all_of_them(world: Arc<World>) {
     let apart = Arc::new(world.apart().await);
-    crate::replicas::pair::allow(&apart).await;
+    crate::replicas::pair::grant(&apart).await;
     let (eu, us) = (Scene::new(apart.clone(), Variant::Platform).await, Scene::new(apart, Variant::Platform).await);
     let acme = eu.key(1);
     for scene in [&eu, &us] {

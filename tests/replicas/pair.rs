@@ -26,16 +26,17 @@ pub fn times() -> Value {
 /// Allows the operator to write Leases in the namespace of these tests.
 pub async fn allow(world: &World) {
     static ALLOWED: OnceCell<()> = OnceCell::const_new();
-    ALLOWED
-        .get_or_init(|| async {
-            world.ok(&["create", "namespace", NAMESPACE]).await;
-            let verbs = "--verb=get,create,update";
-            let role = ["create", "role", "leases", "-n", NAMESPACE, verbs, "--resource=leases.coordination.k8s.io"];
-            world.ok(&role).await;
-            let user = format!("--user={OPERATOR}");
-            world.ok(&["create", "rolebinding", "leases", "-n", NAMESPACE, "--role=leases", &user]).await;
-        })
-        .await;
+    ALLOWED.get_or_init(|| grant(world)).await;
+}
+
+/// The same in a control plane that only one test uses.
+pub async fn grant(world: &World) {
+    world.ok(&["create", "namespace", NAMESPACE]).await;
+    let verbs = "--verb=get,create,update";
+    let role = ["create", "role", "leases", "-n", NAMESPACE, verbs, "--resource=leases.coordination.k8s.io"];
+    world.ok(&role).await;
+    let user = format!("--user={OPERATOR}");
+    world.ok(&["create", "rolebinding", "leases", "-n", NAMESPACE, "--role=leases", &user]).await;
 }
 
 /// One operator behind proxies.

@@ -194,6 +194,17 @@ fn every_state_is_explained() {
             &[],
         ),
         (
+            "nobody serves it",
+            with(
+                acme(),
+                "/status/error",
+                json!({"reason": "DatabaseNotServed", "code": 404, "message": "no operator has taken up this object", "remedy": "add it"}),
+            ),
+            true,
+            &["No operator has taken up acme", "add it", "Nothing, until an operator serves the database default"],
+            &["tries again", "permanently"],
+        ),
+        (
             "no claim",
             with(acme(), "/status/claim", json!(null)),
             false,

@@ -44,7 +44,10 @@ impl Served {
             ));
         }
         let served = databases.into_iter().zip(metrics.databases()).map(|((name, config), metrics)| {
-            let database = Arc::new(prepared(arguments.connect(&config)?));
+            let connected = arguments.connect(&config);
+            let named =
+                connected.map_err(|e| if has_others { CommandError(format!("the database {name}: {e}")) } else { e });
+            let database = Arc::new(prepared(named?));
             metrics.follow_connections(connections(&database, config.database.max_connections));
             let plan = Arc::new(PlanCache::new(config.cascade.plan.clone(), database.clone()));
             Ok(Self { name, config, database, plan, metrics: metrics.clone(), has_others })
