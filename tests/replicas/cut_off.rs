@@ -43,7 +43,7 @@ async fn from_the_database_only(world: Arc<World>) {
     pair.scene.until("acme", "DatabaseUnavailable", blocked).await;
     eventually("the leader is not ready", || async {
         let (status, text) = pair.first.operator.fetch("/readyz").await?;
-        (status == 503 && text.contains("the database does not answer")).then_some(())
+        (status == 503 && text.contains("the database cannot be used")).then_some(())
     })
     .await;
     // Longer than a Lease.

@@ -61,7 +61,7 @@ async fn a_replica_that_could_not_lead_is_not_ready(world: Arc<World>) {
     let misfit = json!({"organization": {"table": "organisations", "key": "id"}, "steps": [users]});
     let misfit = replica("misfit").configure("cascade", misfit).launch().await;
     let forbidden = scene.operator().replica("forbidden", "kube-system", &times()).launch().await;
-    not_ready(&unreachable, "the database does not answer").await;
+    not_ready(&unreachable, "the database cannot be used").await;
     not_ready(&misfit, "the plan cannot be used").await;
     not_ready(&forbidden, "the Lease of the leader cannot be read").await;
     eventually("what to do about it", || async { forbidden.log().contains("apply deploy/base").then_some(()) }).await;
