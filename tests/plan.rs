@@ -63,7 +63,13 @@ async fn run_for(scene: &Scene, url: &str, database: &str, arguments: &[&str]) -
     let mut command = tokio::process::Command::new(binary());
     command.env("DATABASE", database);
     command.args(arguments).env("DATABASE_URL", url).env("KUBECONFIG", scene.world.control_plane().admin_kubeconfig());
-    let output = tokio::time::timeout(PATIENCE, command.env_remove("CONFIG").kill_on_drop(true).output()).await;
+    command.env_remove("CONFIG");
+    said(command).await
+}
+
+/// What a command says until it ends.
+pub async fn said(mut command: tokio::process::Command) -> Said {
+    let output = tokio::time::timeout(PATIENCE, command.kill_on_drop(true).output()).await;
     let output = output.expect("it ends").expect("it runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Said { code: output.status.code().expect("an exit code"), out: text(&output.stdout), err: text(&output.stderr) }

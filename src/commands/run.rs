@@ -186,9 +186,7 @@ impl Replica {
         );
         tokio::try_join!(all, unserved).map(|_| ())
     }
-}
 
-impl Replica {
     /// What the reports need about objects whose database nobody serves. `None` if this process serves one database and
     /// knows nothing of others.
     fn unserved(&self, cluster: &Cluster) -> Option<unserved::Inputs> {

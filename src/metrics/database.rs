@@ -35,7 +35,6 @@ type Follow<T> = Mutex<Option<Box<dyn Fn() -> T + Send>>>;
 pub struct DatabaseMetrics {
     database: DatabaseLabel,
     families: Families,
-    answers: AtomicBool,
     compiled: AtomicBool,
     objects: Follow<Objects>,
     connections: Follow<Connections>,
@@ -48,7 +47,6 @@ impl DatabaseMetrics {
         let metrics = Self {
             database: DatabaseLabel { database: database.to_owned() },
             families,
-            answers: AtomicBool::new(false),
             compiled: AtomicBool::new(false),
             objects: Mutex::new(None),
             connections: Mutex::new(None),
@@ -153,7 +151,6 @@ impl DatabaseMetrics {
 
     /// Records whether the database answered.
     pub fn database_seen(&self, answered: bool) {
-        self.answers.store(answered, Ordering::Relaxed);
         self.families.server.seen(&self.database, answered);
     }
 
@@ -195,7 +192,7 @@ impl DatabaseMetrics {
 
     /// Whether this database can be used: it answers, and so does the plan.
     pub(super) fn ready(&self) -> Result<(), &'static str> {
-        if !self.answers.load(Ordering::Relaxed) {
+        if !self.families.server.answers(&self.database) {
             return Err("the database cannot be used; see the log");
         }
         if !self.compiled.load(Ordering::Relaxed) {

@@ -67,6 +67,10 @@ impl ServerMetrics {
         self.up.get_or_create(database).set(i64::from(answered));
     }
 
+    pub(super) fn answers(&self, database: &DatabaseLabel) -> bool {
+        self.up.get_or_create(database).get() == 1
+    }
+
     pub(super) fn polled(&self, database: &DatabaseLabel, now: Timestamp, drifted: usize) {
         self.polled.get_or_create(database).set(now.as_second());
         self.drifted.get_or_create(database).inc_by(u64::try_from(drifted).unwrap_or(u64::MAX));

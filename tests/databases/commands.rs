@@ -1,23 +1,17 @@
 //! The commands with a configuration that lists several databases.
 
 use super::{Arc, World, json, list};
+use crate::plan::{Said, said};
 use crate::support::{Scene, Variant, binary};
 
 crate::tests![a_command_finds_the_database_of_the_object, a_url_without_a_name_is_refused];
-
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
-}
 
 async fn command(scene: &Scene, environment: &[(&str, &str)], arguments: &[&str]) -> Said {
     let mut command = tokio::process::Command::new(binary());
     command.env_remove("DATABASE").env_remove("DATABASE_URL").env_remove("CONFIG");
     command.env("KUBECONFIG", scene.world.control_plane().admin_kubeconfig()).envs(environment.iter().copied());
-    let output = command.args(arguments).kill_on_drop(true).output().await.expect("it runs");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Said { code: output.status.code().expect("an exit code"), out: text(&output.stdout), err: text(&output.stderr) }
+    command.args(arguments);
+    said(command).await
 }
 
 async fn a_command_finds_the_database_of_the_object(world: Arc<World>) {

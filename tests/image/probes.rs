@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 use testbed::Container;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinHandle;
 
 use super::kubelet::{Pod, text};
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, http};
 
 /// Between two requests for the time until the program is ready.
 const POLL: Duration = Duration::from_millis(5);
@@ -145,11 +144,5 @@ pub async fn until_ready(pod: &Pod, container: &Container) -> Duration {
 
 /// Status and body of an HTTP GET. Returns `None` if nobody answers.
 pub async fn get(container: &Container, port: u16, path: &str) -> Option<(u16, String)> {
-    let mut stream = container.connect(port).ok()?;
-    let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\nUser-Agent: kube-probe/1.37\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.ok()?;
-    let status = answer.split_whitespace().nth(1)?.parse().ok()?;
-    Some((status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()))
+    http::get(container.connect(port).ok()?, path).await
 }

@@ -2,6 +2,7 @@
 
 mod engines;
 mod etcd;
+pub mod http;
 mod needs;
 mod operator;
 mod organization;

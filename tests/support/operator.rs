@@ -204,14 +204,8 @@ impl Operator {
 
     /// Status and body of an HTTP GET. Returns `None` if nobody answers.
     pub async fn fetch(&self, path: &str) -> Option<(u16, String)> {
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let mut stream = tokio::net::TcpStream::connect(&self.address).await.ok()?;
-        let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.ok()?;
-        let status = answer.split_whitespace().nth(1)?.parse().ok()?;
-        Some((status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()))
+        let stream = tokio::net::TcpStream::connect(&self.address).await.ok()?;
+        super::http::get(stream, path).await
     }
 
     /// Host and port of its HTTP server.

@@ -3,16 +3,17 @@
 use super::explanation::Explanation;
 use super::live::obstacle;
 use super::sentences::{DELETION, NEXT};
+use crate::api::Organization;
 use crate::api::status::ErrorDetail;
-use crate::api::{FINALIZER, Organization};
+use crate::domain::Subject;
 
 pub(super) fn explain(name: &str, object: &Organization, error: &ErrorDetail) -> Explanation {
     let database = &object.spec.database;
     let mut explanation = Explanation::new(name, format!("No operator has taken up {name}: {}.", error.reason));
     explanation.needs_a_person = true;
     obstacle(&mut explanation, error);
-    let held = object.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
-    let deletion = match (held, &object.metadata.deletion_timestamp) {
+    let subject = Subject::parse(object);
+    let deletion = match (subject.has_finalizer, subject.terminating_since) {
         (false, _) => {
             "The object has no finalizer of the operator, so deleting it keeps all data, whatever its policy is."
         }
