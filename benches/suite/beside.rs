@@ -23,6 +23,9 @@ const WARM_UP: Duration = Duration::from_secs(1);
 /// What must be reached in pages, in times of the quiet figure.
 const TIMES_OF_QUIET: f64 = 1.5;
 const QUIET: &str = "nobody is erased";
+/// What pages would cost the others if all that they took were the processor: as long a page, as long a rest, no database.
+const COMPUTING: &str = "a program that computes for 100 ms and rests for 100 ms";
+const TURN: Duration = Duration::from_millis(100);
 /// The percentiles of the plot.
 const SHARES: [f64; 9] = [0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0];
 
@@ -34,7 +37,7 @@ pub async fn measure(world: &Arc<World>, sizes: &Sizes) -> (Vec<Row>, Vec<Curve>
     let tenants = Tenants::create(world, sizes.beside).await;
     let sides: Vec<Side> =
         [Side::HandWritten, Side::Atomic, Side::Batched].into_iter().filter(|s| s.missing().is_none()).collect();
-    let mut quiet: Vec<Vec<f64>> = Vec::new();
+    let (mut quiet, mut computing): (Vec<Vec<f64>>, Vec<Vec<f64>>) = Default::default();
     let mut meanwhile: Vec<Vec<Vec<f64>>> = vec![Vec::new(); sides.len()];
     for turn in 0..sizes.repeats {
         for place in 0..sides.len() {
@@ -45,12 +48,15 @@ pub async fn measure(world: &Arc<World>, sizes: &Sizes) -> (Vec<Row>, Vec<Curve>
             let began = Instant::now();
             progress().during("another tenant's small transactions", tokio::time::sleep(sizes.quiet)).await;
             let end = Instant::now();
+            progress().during(&format!("the same beside {COMPUTING}"), compute(sizes.quiet)).await;
+            let computed = Instant::now();
             let erased = sides[at].erase(&scene, sizes.beside).await;
             let all = load.stop().await;
             let between = |from: Instant, to: Instant| -> Vec<f64> {
                 all.iter().filter(|(due, _)| (from..to).contains(due)).map(|(_, ms)| *ms).collect()
             };
             quiet.push(between(began, end));
+            computing.push(between(end, computed));
             meanwhile[at].push(between(erased.began, erased.began + erased.took));
             discard(scene).await;
         }
@@ -66,7 +72,7 @@ pub async fn measure(world: &Arc<World>, sizes: &Sizes) -> (Vec<Row>, Vec<Curve>
         instead,
         target,
     };
-    let quiet_figure = p99(QUIET, &quiet);
+    let (quiet_figure, computing_figure) = (p99(QUIET, &quiet), p99(COMPUTING, &computing));
     let hand = of(Side::HandWritten);
     let rows = vec![
         row(
@@ -75,10 +81,25 @@ pub async fn measure(world: &Arc<World>, sizes: &Sizes) -> (Vec<Row>, Vec<Curve>
             hand.into_iter().chain([quiet_figure.clone()]).collect(),
             Target::AtMostTimes(1.0),
         ),
-        row(Side::Batched, "in pages", vec![quiet_figure], Target::AtMostTimes(TIMES_OF_QUIET)),
+        row(Side::Batched, "in pages", vec![quiet_figure, computing_figure], Target::AtMostTimes(TIMES_OF_QUIET)),
     ];
     let curves = sides.iter().zip(&meanwhile).map(|(side, latencies)| curve(side.name(), latencies));
-    (rows, curves.chain([curve(QUIET, &quiet)]).collect())
+    (rows, curves.chain([curve(QUIET, &quiet), curve(COMPUTING, &computing)]).collect())
+}
+
+/// Keeps one processor busy as pages do, and does nothing else.
+async fn compute(length: Duration) {
+    let computing = tokio::task::spawn_blocking(move || {
+        let end = Instant::now() + length;
+        while Instant::now() < end {
+            let rest = Instant::now() + TURN;
+            while Instant::now() < rest {
+                std::hint::spin_loop();
+            }
+            std::thread::sleep(TURN);
+        }
+    });
+    computing.await.expect("computed");
 }
 
 /// The 99th percentile of each turn.
