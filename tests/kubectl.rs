@@ -285,6 +285,8 @@ async fn held_deletions_are_confirmed_one_by_one_or_all_at_once(world: Arc<World
     scene.gone("a").await;
     assert_eq!(scene.total(&scene.key(1)).await, 0);
     assert!(scene.get("b").await.is_some() && scene.get("c").await.is_some());
+    let both = organization(&scene, &["confirm", &name("a"), "--database", "elsewhere", "--yes"]).await.with(2);
+    assert!(both.err.contains("cannot be used with"), "{}", both.err);
     let all = ["confirm", "--all-held", "--database", &scene.class, "--yes"];
     let confirmed = organization(&scene, &all).await.with(0).out;
     for part in

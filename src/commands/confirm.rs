@@ -47,7 +47,7 @@ pub struct Confirm {
     #[arg(long)]
     all_held: bool,
     /// With --all-held: only objects with this spec.database
-    #[arg(long, value_name = "DATABASE", requires = "all_held")]
+    #[arg(long, value_name = "DATABASE", conflicts_with = "names")]
     database: Option<String>,
     /// Do not ask
     #[arg(long)]

@@ -93,13 +93,13 @@ fn number(count: usize) -> u64 {
 pub fn breaker_tripped(subject: &Subject, limit: Limit, counted: Counted) -> Failure {
     let Counted { deletions, objects } = counted;
     let within = if limit.minutes == 1 { "1 minute".to_owned() } else { format!("{} minutes", limit.minutes) };
+    let most = if limit.deletions == 1 { "1 deletion".to_owned() } else { format!("{} deletions", limit.deletions) };
     Failure::new(
         Reason::BreakerTripped,
         format!(
             "{deletions} deletions of {objects} objects began within {within}, this one among them, so the operator erases \
-             none of them that is not confirmed (breaker: more than {} deletions within {within}, and at least a fifth of \
-             all objects)",
-            limit.deletions
+             none of them that is not confirmed (breaker: more than {most} within {within}, and at least a fifth of all \
+             objects)"
         ),
     )
     .remedy(format!("{}; to confirm many at once: kubectl organization confirm NAME...", confirm_or_keep(&subject.name, &subject.uid)))
@@ -207,5 +207,8 @@ mod tests {
         {
             assert!(remedy.contains(part), "{part} is missing: {remedy}");
         }
+        let one = Limit { deletions: 1, minutes: 1 };
+        let failure = breaker_tripped(&example(), one, Counted { deletions: 2, objects: 2 });
+        assert!(failure.what().contains("more than 1 deletion within 1 minute,"), "{}", failure.what());
     }
 }

@@ -4,7 +4,11 @@ use super::{Arc, World, json, list};
 use crate::plan::{Said, said};
 use crate::support::{Scene, Variant, binary};
 
-crate::tests![a_command_finds_the_database_of_the_object, a_url_without_a_name_is_refused];
+crate::tests![
+    a_command_finds_the_database_of_the_object,
+    new_tables_belong_to_the_plan_of_their_database,
+    a_url_without_a_name_is_refused,
+];
 
 async fn command(scene: &Scene, environment: &[(&str, &str)], arguments: &[&str]) -> Said {
     let mut command = tokio::process::Command::new(binary());
@@ -49,6 +53,27 @@ async fn a_command_finds_the_database_of_the_object(world: Arc<World>) {
     let imported = ["import", "--config", &file, "--database", &us.class, "--without-cluster"];
     let said = command(&us, &[], &imported).await;
     assert!(said.out.contains(&format!("database: \"{}\"", us.class)), "{}{}", said.out, said.err);
+}
+
+/// The command edits the plan of all databases alone. It says where the lines belong, and only if there are any.
+async fn new_tables_belong_to_the_plan_of_their_database(world: Arc<World>) {
+    let eu = Scene::new(world.clone(), Variant::Platform).await;
+    let us = Scene::new(world, Variant::Platform).await;
+    us.sql("CREATE TABLE countries (id int PRIMARY KEY)").await;
+    let (url, draft) = (us.url(), ["plan", "init", "--organization", "organizations"]);
+    let drafted = command(&us, &[("DATABASE_URL", &url)], &draft).await.with(0).out;
+    let drafted: serde_json::Value = serde_yaml::from_str(&drafted).expect("a draft");
+    let mut databases = list([&eu, &us]);
+    databases[1]["cascade"] = drafted["cascade"].clone();
+    let written = serde_yaml::to_string(&json!({"databases": databases})).expect("YAML");
+    let file = eu.file("list.yaml", &written);
+    let update = ["plan", "init", "--update", &file, "--database", &us.class];
+    command(&us, &[], &update).await.with(0);
+    us.sql("CREATE TABLE currencies (id int PRIMARY KEY)").await;
+    let said = command(&us, &[], &update).await.with(2);
+    let place = format!("below `cascade` of the database `{}` by hand", us.class);
+    assert!(said.err.contains(&place) && said.err.contains("currencies"), "{}", said.err);
+    assert_eq!(std::fs::read_to_string(&file).expect("the file"), written);
 }
 
 async fn a_url_without_a_name_is_refused(world: Arc<World>) {

@@ -37,10 +37,15 @@ pub(super) async fn execute(
     let is_new = !update.global.is_empty() || !update.unclassified.is_empty();
     // A plan of one database of several stands elsewhere in the file than the plan of all.
     let shared = all.databases.iter().all(|listed| listed.name != name || listed.cascade.is_none());
-    let edited = edit::add(&text, &additions).filter(|edited| shared && is_usable(edited));
+    let edited = if is_new {
+        edit::add(&text, &additions).filter(|edited| shared && is_usable(edited))
+    } else {
+        Some(text.clone())
+    };
     let Some(edited) = edited else {
+        let cascade = if shared { "`cascade`".to_owned() } else { format!("`cascade` of the database `{name}`") };
         return Err(CommandError(format!(
-            "The command cannot safely insert the new tables into {}, so it did not change the file. Add these entries to the lists below `cascade` by hand:\n{}",
+            "The command cannot safely insert the new tables into {}, so it did not change the file. Add these entries to the lists below {cascade} by hand:\n{}",
             file.display(),
             additions.lines()
         )));
