@@ -174,7 +174,7 @@ fn numbers_of(rows: &[(String, i64)]) -> Vec<(String, i64)> {
 
 /// Nothing of a deletion is left in the operator's own tables but the ledger.
 async fn nothing_under_way(scene: &Scene) {
-    for table in ["erasures", "claims", "captured_keys", "deletions"] {
+    for table in ["erasures", "claims", "captured_keys", "captured_tids", "deletions"] {
         let rows: i64 = scene.value(&format!("SELECT count(*) FROM organization_operator.{table}")).await;
         assert_eq!(rows, 0, "{table}");
     }

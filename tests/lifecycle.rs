@@ -392,7 +392,7 @@ const FIRST_VERSION: &str = r"ALTER TABLE organization_operator.earlier_captured
     FROM organization_operator.captured_keys c LEFT JOIN LATERAL unnest(c.keys) k(key) ON true
     GROUP BY c.erasure, c.key_set;
     DROP FUNCTION organization_operator.keep_remainder;
-    DROP TABLE organization_operator.captured_keys;
+    DROP TABLE organization_operator.captured_keys, organization_operator.captured_tids;
     DROP TABLE organization_operator.erasures, organization_operator.standbys, organization_operator.deletions;
     ALTER TABLE organization_operator.ledger DROP COLUMN written, DROP COLUMN requested_at, DROP CONSTRAINT ledger_outcome_check,
         ADD CONSTRAINT ledger_outcome_check CHECK (outcome IN ('Erased', 'Deactivated', 'Retained', 'NotFound', 'Transferred'));

@@ -133,6 +133,7 @@ fn all_tests() -> Vec<Test> {
         property::proof::tests(),
         property::relations::tests(),
         property::single::tests(),
+        property::tids::tests(),
         rbac::tests(),
         readme::tests(),
         readme::versions::tests(),

@@ -33,6 +33,7 @@ mod rows;
 mod schema;
 pub mod single;
 mod sql;
+pub mod tids;
 mod writers;
 
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@
 //! same as for every organization, ends the erasure with what is left.
 //!
 //! A page is a range of blocks of a table. So each block is read once, however many dead rows are around, and the cursor is the
-//! next block. Which rows go, only the tenant's predicate decides: a row that comes to lie behind the cursor waits for the last
+//! next block. Where the organization has a small part of a table, its rows are found first, and pages visit only those. Which rows go, only the tenant's predicate decides: a row that comes to lie behind the cursor waits for the last
 //! transaction, and a place that is used again by another organization's row is harmless.
 
 mod page;
@@ -155,6 +155,7 @@ impl Database {
             let ended = Box::pin(self.page(actor, plan, page())).await;
             let (mut done, under_way) = match ended {
                 Ok(Page::Deleted(done, under_way)) => (done, under_way),
+                Ok(Page::Captured) => continue,
                 Ok(Page::None(under_way)) => return Ok(Shrunk::Done(Progress::new(under_way, pages))),
                 Ok(Page::PlanOutdated) => return Ok(Shrunk::PlanOutdated),
                 // The schema or the configuration has changed: the blockers of the first check may be others now. That check may

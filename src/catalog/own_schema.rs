@@ -20,6 +20,7 @@ FROM (VALUES
         ('claims', 'SELECT'), ('claims', 'INSERT'), ('claims', 'UPDATE'), ('claims', 'DELETE'),
         ('captured_keys', 'SELECT'), ('captured_keys', 'INSERT'), ('captured_keys', 'UPDATE'),
         ('captured_keys', 'DELETE'),
+        ('captured_tids', 'SELECT'), ('captured_tids', 'INSERT'), ('captured_tids', 'DELETE'),
         ('earlier_captured_keys', 'SELECT'), ('earlier_captured_keys', 'DELETE'),
         ('erasures', 'SELECT'), ('erasures', 'INSERT'), ('erasures', 'UPDATE'), ('erasures', 'DELETE')
     ) t(name, privilege)

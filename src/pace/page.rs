@@ -26,11 +26,17 @@ pub struct PageSize {
     pub blocks: i64,
     /// The most rows, where that can be limited.
     pub rows: i64,
+    /// A table is walked whole if the organization has more than one row of it in so many blocks; else pages visit only the
+    /// organization's rows. 0 if they always do where an index finds those.
+    pub sparse: i64,
 }
+
+/// A row that is visited alone costs about as much as a block that is read in a walk, twice: once to find it, once to delete it.
+const SPARSE: i64 = 4;
 
 impl From<Duration> for PageSize {
     fn from(takes: Duration) -> Self {
-        Self { takes, blocks: i64::MAX, rows: i64::MAX }
+        Self { takes, blocks: i64::MAX, rows: i64::MAX, sparse: SPARSE }
     }
 }
 

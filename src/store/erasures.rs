@@ -11,6 +11,7 @@ use crate::db::statement::{own, time};
 use crate::domain::Failure;
 use crate::domain::facts::UnderWay;
 use crate::domain::written::WrittenTable;
+use planner::cascade::CAPTURED_TIDS;
 
 /// What reads an erasure without its cursor.
 pub(super) const COLUMNS: &str = "e.object_uid AS erasure_uid, e.started_at, e.updated_at, e.estimated_rows, e.deleted, e.interrupted_at, e.paged_table";
@@ -26,6 +27,7 @@ VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (organization_key) DO UPDATE SET cluster_id = EXCLUDED.cluster_id, object_uid = EXCLUDED.object_uid,
     plan_digest = EXCLUDED.plan_digest, interrupted_at = NULL,
     paged_table = CASE WHEN e.plan_digest = EXCLUDED.plan_digest THEN e.paged_table END,
+    captured_tids = CASE WHEN e.plan_digest = EXCLUDED.plan_digest THEN e.captured_tids END,
     next_block = CASE WHEN e.plan_digest = EXCLUDED.plan_digest THEN e.next_block ELSE 0 END,
     rows_of_pass = CASE WHEN e.plan_digest = EXCLUDED.plan_digest THEN e.rows_of_pass ELSE 0 END";
 
@@ -39,13 +41,15 @@ FOR UPDATE OF c, e";
 
 const ADVANCE: &str = "UPDATE organization_operator.erasures
 SET deleted = $3, written = $4, paged_table = $5, next_block = $6, rows_of_pass = $7, page_blocks = $8,
-    page_rows = $9, updated_at = clock_timestamp()
+    page_rows = $9, captured_tids = $10, updated_at = clock_timestamp()
 WHERE cluster_id = $1 AND object_uid = $2
 RETURNING pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint AS wal";
 
 const NARROW: &str = "UPDATE organization_operator.erasures
 SET page_blocks = GREATEST(page_blocks / 2, 1), page_rows = GREATEST(page_rows / 2, 1)
 WHERE cluster_id = $1 AND object_uid = $2";
+
+const FORGET_TIDS: &str = "DELETE FROM organization_operator.captured_tids WHERE organization_key = $1";
 
 const INTERRUPT: &str = "UPDATE organization_operator.erasures SET interrupted_at = clock_timestamp()
 WHERE cluster_id = $1 AND object_uid = $2";
@@ -70,12 +74,14 @@ SELECT *, object_uid AS erasure_uid FROM e";
 pub(crate) struct Cursor {
     /// The table that is paged. `None` before the first.
     pub(crate) table: Option<String>,
-    /// The first block of the next page.
-    pub(crate) next_block: i64,
-    /// Rows deleted since block 0.
+    /// How many tuple identifiers of the walked table were captured. `None` where pages are ranges of blocks.
+    pub(crate) captured: Option<i64>,
+    /// The first block of the next page, or the number of its first captured tuple identifier.
+    pub(crate) next: i64,
+    /// Rows deleted since the pass began.
     pub(crate) rows_of_pass: i64,
-    /// How many blocks a page has.
-    pub(crate) page_blocks: i64,
+    /// How many blocks, or captured tuple identifiers, a page has.
+    pub(crate) width: i64,
     /// The most rows of a page, where pages are found by the rows to which theirs belong.
     pub(crate) page_rows: i64,
 }
@@ -145,9 +151,10 @@ fn locked_in(row: &PgRow) -> Result<Option<Locked>, sqlx::Error> {
         plan_digest: row.try_get("plan_digest")?,
         cursor: Cursor {
             table: row.try_get("paged_table")?,
-            next_block: row.try_get("next_block")?,
+            captured: row.try_get("captured_tids")?,
+            next: row.try_get("next_block")?,
             rows_of_pass: row.try_get("rows_of_pass")?,
-            page_blocks: row.try_get("page_blocks")?,
+            width: row.try_get("page_blocks")?,
             page_rows: row.try_get("page_rows")?,
         },
         wal: row.try_get("wal")?,
@@ -167,10 +174,11 @@ pub(crate) async fn advance(
         .bind(Json(deleted))
         .bind(written.map(Json))
         .bind(&cursor.table)
-        .bind(cursor.next_block)
+        .bind(cursor.next)
         .bind(cursor.rows_of_pass)
-        .bind(cursor.page_blocks)
+        .bind(cursor.width)
         .bind(cursor.page_rows)
+        .bind(cursor.captured)
         .fetch_one(connection)
         .await
         .and_then(|row| row.try_get("wal"))
@@ -180,6 +188,13 @@ pub(crate) async fn advance(
 /// Halves the next page, because this one took too long.
 pub(crate) async fn narrow(connection: &mut PgConnection, actor: Actor<'_>) -> Result<(), Failure> {
     actor.own(NARROW).execute(connection).await.or_failure(during())?;
+    Ok(())
+}
+
+/// Forgets the tuple identifiers that were captured of the table before.
+pub(crate) async fn forget_tids(connection: &mut PgConnection, key: &str) -> Result<(), Failure> {
+    let during = During::table("forgetting rows of", None, CAPTURED_TIDS);
+    own(FORGET_TIDS).bind(key).execute(connection).await.or_failure(during)?;
     Ok(())
 }
 

@@ -59,6 +59,7 @@ GRANT SELECT ON {SCHEMA}.installation, {TABLE} TO {role};
 GRANT SELECT, INSERT, UPDATE ON {SCHEMA}.ledger TO {role};
 GRANT SELECT, DELETE ON {SCHEMA}.earlier_captured_keys TO {role};
 GRANT SELECT, INSERT ON {SCHEMA}.standbys TO {role};
+GRANT SELECT, INSERT, DELETE ON {SCHEMA}.captured_tids TO {role};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {SCHEMA}.claims, {SCHEMA}.captured_keys, {SCHEMA}.erasures, {SCHEMA}.deletions TO {role};
 COMMIT;
 "

@@ -139,9 +139,13 @@ fn referred_in_pages(plan: &Plan, catalog: &Catalog, role: &str) -> Option<Compi
     let erase = ready(&mut compiled)?;
     let mut broken = false;
     for paged in &mut erase.pages {
-        let delete = paged.delete.replace("NOT EXISTS (SELECT FROM ", "true OR NOT EXISTS (SELECT FROM ");
-        broken |= delete != paged.delete;
-        paged.delete = delete;
+        for delete in
+            std::iter::once(&mut paged.delete).chain(paged.by_tids.iter_mut().map(|by_tids| &mut by_tids.delete))
+        {
+            let any = delete.replace("NOT EXISTS (SELECT FROM ", "true OR NOT EXISTS (SELECT FROM ");
+            broken |= any != *delete;
+            *delete = any;
+        }
     }
     erase.preflight = Preflight::default();
     broken.then_some(compiled)

@@ -23,7 +23,11 @@ use crate::support::{World, subject};
 pub(super) const CLUSTER: &str = "property";
 
 /// Pages of one block, or of five rows.
-pub(super) const SMALLEST: PageSize = PageSize { takes: Duration::from_millis(100), blocks: 1, rows: 5 };
+pub(super) const SMALLEST: PageSize =
+    PageSize { takes: Duration::from_millis(100), blocks: 1, rows: 5, sparse: i64::MAX };
+
+/// Pages of one captured row, where an index finds the organization's rows of the walked table.
+pub(super) const ROW_BY_ROW: PageSize = PageSize { sparse: 0, ..SMALLEST };
 
 pub(super) const SETTINGS: Settings = Settings {
     max_connections: 4,
@@ -38,8 +42,8 @@ pub struct Ground {
     name: String,
     pub(super) database: Database,
     pub(super) number: AtomicU32,
-    /// Organizations are deleted in pages of one block, each in a slice of its own, before the last transaction.
-    pub(super) in_pages: bool,
+    /// Organizations are deleted in such pages, each in a slice of its own, before the last transaction.
+    pub(super) in_pages: Option<PageSize>,
     /// Rows that pages deleted.
     pub(super) paged: AtomicI64,
 }
@@ -66,14 +70,19 @@ impl Ground {
             name,
             database,
             number: AtomicU32::new(0),
-            in_pages: false,
+            in_pages: None,
             paged: AtomicI64::new(0),
         }
     }
 
     /// The same, where organizations are deleted in pages of one block.
     pub async fn in_pages(world: &Arc<World>) -> Self {
-        Self { in_pages: true, ..Self::new(world).await }
+        Self { in_pages: Some(SMALLEST), ..Self::new(world).await }
+    }
+
+    /// The same, in pages of one captured row where an index finds it.
+    pub async fn row_by_row(world: &Arc<World>) -> Self {
+        Self { in_pages: Some(ROW_BY_ROW), ..Self::new(world).await }
     }
 
     /// Where the database is, as the engine connects to it.
@@ -133,7 +142,9 @@ impl Ground {
     ) -> Result<Erasure, Failure> {
         let subject = subject(uid, key);
         let actor = Actor { cluster: CLUSTER, subject: &subject, key };
-        if self.in_pages && !self.shrink(database, actor, compiled).await? {
+        if let Some(page) = self.in_pages
+            && !self.shrink(database, actor, compiled, page).await?
+        {
             return Ok(Erasure::PlanOutdated);
         }
         database.erase(actor, compiled, std::future::ready(Ok(true))).await
@@ -141,7 +152,13 @@ impl Ground {
 
     /// Deletes all pages, each in a slice of its own: whatever one slice knows, the next has to find in the database. Returns
     /// false if the plan is outdated.
-    async fn shrink(&self, database: &Database, actor: Actor<'_>, compiled: &CompiledPlan) -> Result<bool, Failure> {
+    async fn shrink(
+        &self,
+        database: &Database,
+        actor: Actor<'_>,
+        compiled: &CompiledPlan,
+        page: PageSize,
+    ) -> Result<bool, Failure> {
         let estimate = database.size_of(actor.key, compiled, 5).await?;
         match database.begin_shrinking(actor, None, compiled, estimate).await? {
             Begun::Ready => {}
@@ -149,7 +166,7 @@ impl Ground {
             Begun::PlanOutdated => return Ok(false),
         }
         loop {
-            match database.shrink(actor, compiled, || SMALLEST, |_, _| Next::Stop).await? {
+            match database.shrink(actor, compiled, || page, |_, _| Next::Stop).await? {
                 // What was estimated before the first page stays.
                 Shrunk::More(progress) => assert!(progress.pages == 1 && progress.estimated >= estimate),
                 Shrunk::Done(progress) => {

@@ -139,7 +139,7 @@ impl Ground {
             }
             Err(failure) => {
                 // What pages deleted before stays deleted.
-                if self.in_pages {
+                if self.in_pages.is_some() {
                     expected.partly_left(schema, (&before, &after), &written)?;
                     let gone = before.len() - after.len();
                     self.counted(connection, &subject, i64::try_from(gone).unwrap_or_default()).await?;

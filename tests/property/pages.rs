@@ -10,7 +10,11 @@ use super::{CASES, CAUGHT_WITHIN, SEED, enough, holds};
 use crate::support::World;
 use crate::tests;
 
-tests![pages_erase_exactly_the_tenant_or_say_why, the_property_catches_broken_pages];
+tests![
+    pages_erase_exactly_the_tenant_or_say_why,
+    captured_rows_go_exactly_or_it_says_why,
+    the_property_catches_broken_pages,
+];
 
 async fn pages_erase_exactly_the_tenant_or_say_why(world: Arc<World>) {
     let ground = Arc::new(Ground::in_pages(&world).await);
@@ -25,8 +29,20 @@ async fn pages_erase_exactly_the_tenant_or_say_why(world: Arc<World>) {
     }
 }
 
+/// The same where pages visit only rows whose places were captured.
+async fn captured_rows_go_exactly_or_it_says_why(world: Arc<World>) {
+    let ground = Arc::new(Ground::row_by_row(&world).await);
+    holds(ground.clone(), CASES / 4, SEED).await;
+    let paged = ground.paged.load(Ordering::Relaxed);
+    assert!(paged > 250, "pages deleted {paged} rows only");
+}
+
 async fn the_property_catches_broken_pages(world: Arc<World>) {
-    let ground = Ground::in_pages(&world).await;
+    catches_broken_pages(Ground::in_pages(&world).await).await;
+    catches_broken_pages(Ground::row_by_row(&world).await).await;
+}
+
+async fn catches_broken_pages(ground: Ground) {
     let mut connection = ground.connect().await;
     for breakage in Breakage::OF_PAGES {
         let mut caught = None;

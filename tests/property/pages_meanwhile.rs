@@ -26,6 +26,9 @@ tests![
     suppressed_deletes_end_the_passes_and_not_the_deletion,
     a_snapshot_that_is_held_keeps_nothing,
     partitions_go_in_pages,
+    a_parent_that_moves_takes_its_captured_rows_with_it,
+    captured_rows_of_another_organization_as_well_stay,
+    captured_rows_change_no_row_that_refers_to_them,
 ];
 
 /// Each page has one row of each table, at most: a row fills a block.
@@ -66,8 +69,22 @@ async fn a_parent_that_moves_takes_rows_that_no_index_finds(world: Arc<World>) {
     a_parent_moves(&world, moves_without_indexes()).await;
 }
 
+/// The same scenario, where indexes find the organization's rows.
+fn indexed(scenario: Scenario, indexes: &str) -> Scenario {
+    Scenario { sql: format!("{}; {indexes}", scenario.sql).leak(), ..scenario }
+}
+
+/// The same where pages visit only rows whose places were captured.
+async fn a_parent_that_moves_takes_its_captured_rows_with_it(world: Arc<World>) {
+    let scenario = indexed(MOVES, "CREATE INDEX ON flows (organization_id)");
+    a_parent_moves_beside(Statements::row_by_row(&world, scenario).await).await;
+}
+
 async fn a_parent_moves(world: &Arc<World>, scenario: Scenario) {
-    let statements = Statements::in_pages(world, scenario, |_| {}).await;
+    a_parent_moves_beside(Statements::in_pages(world, scenario, |_| {}).await).await;
+}
+
+async fn a_parent_moves_beside(statements: Statements) {
     let (mut moved, mut waited) = (0, 0);
     for ordinal in 1..=statements.count {
         let run = statements.run(ordinal, Writer::Sql(MOVE)).await;
@@ -96,7 +113,10 @@ fn ended(run: &Run, reasons: &[Reason]) {
 
 /// At every place the writer comes in; never is anything `lost`. Returns how often it ended otherwise than with success.
 async fn survives(world: &Arc<World>, scenario: Scenario, writer: &'static str, lost: &str, reasons: &[Reason]) -> u64 {
-    let statements = Statements::in_pages(world, scenario, |_| {}).await;
+    survive(Statements::in_pages(world, scenario, |_| {}).await, writer, lost, reasons).await
+}
+
+async fn survive(statements: Statements, writer: &'static str, lost: &str, reasons: &[Reason]) -> u64 {
     let mut refused = 0;
     for ordinal in 1..=statements.count {
         let run = statements.run(ordinal, Writer::Sql(writer)).await;
@@ -162,6 +182,13 @@ async fn pages_delete_no_row_that_another_organization_has_as_well(world: Arc<Wo
     assert!(refused > 10, "refused {refused} times");
 }
 
+async fn captured_rows_of_another_organization_as_well_stay(world: Arc<World>) {
+    let indexes = "CREATE INDEX ON keys (organization_id); CREATE INDEX ON keys (project_id)";
+    let statements = Statements::row_by_row(&world, indexed(SHARED, indexes)).await;
+    let refused = survive(statements, SHARE, SHARED_LOST, &[Reason::ForeignKeyViolation, Reason::ContentChanged]).await;
+    assert!(refused > 10, "refused {refused} times");
+}
+
 async fn pages_that_delete_shared_rows_are_caught(world: Arc<World>) {
     is_caught(&world, SHARED, SHARE, SHARED_LOST, |erase| {
         for paged in &mut erase.pages {
@@ -194,6 +221,14 @@ const REFERRED_LOST: &str = "SELECT CASE WHEN to_regclass('seen') IS NULL THEN 0
 async fn pages_change_no_row_that_refers_to_them(world: Arc<World>) {
     let refused =
         survives(&world, REFERRED, REFER, REFERRED_LOST, &[Reason::ForeignKeyViolation, Reason::ContentChanged]).await;
+    assert!(refused > 10, "refused {refused} times");
+}
+
+async fn captured_rows_change_no_row_that_refers_to_them(world: Arc<World>) {
+    let scenario = indexed(REFERRED, "CREATE INDEX ON runs (organization_id)");
+    let statements = Statements::row_by_row(&world, scenario).await;
+    let refused =
+        survive(statements, REFER, REFERRED_LOST, &[Reason::ForeignKeyViolation, Reason::ContentChanged]).await;
     assert!(refused > 10, "refused {refused} times");
 }
 

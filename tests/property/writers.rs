@@ -70,6 +70,11 @@ impl Statements {
         Self::on(Ground::in_pages(world).await, world, scenario, breaks).await
     }
 
+    /// The same for a deletion in pages of one captured row.
+    pub async fn row_by_row(world: &Arc<World>, scenario: Scenario) -> Self {
+        Self::on(Ground::row_by_row(world).await, world, scenario, |_| {}).await
+    }
+
     async fn on(ground: Ground, world: &Arc<World>, scenario: Scenario, breaks: fn(&mut ErasePlan)) -> Self {
         let ground = Arc::new(ground);
         let proxy = SqlProxy::start(world.postgres()).await.expect("a proxy");

@@ -249,6 +249,11 @@ impl RowSet {
 }
 
 impl Link {
+    /// The columns of the child that refer to the parent, unquoted.
+    pub(super) fn child_columns(&self) -> Vec<String> {
+        self.pairs.iter().map(|pair| pair.child.name().to_owned()).collect()
+    }
+
     fn absent(&self, alias: &str, key: &KeySource, writer: &mut Writer) -> String {
         if self.captured {
             return format!("({}) IS NOT TRUE", self.condition(alias, key, writer));

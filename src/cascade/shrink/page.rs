@@ -39,11 +39,17 @@ const SLOW: u32 = 4;
 const FEW: i64 = 10_000;
 /// Nor is one that has no more than this part of all its rows.
 const SMALL_PART: i64 = 100;
+/// Longest search for the organization's rows of one table, in milliseconds. If it takes longer, or longer than any statement may,
+/// the table is walked whole.
+const LONGEST_CAPTURE: &str = "SELECT set_config('statement_timeout', LEAST(s.setting::bigint, 30000)::text, true)
+FROM pg_catalog.pg_settings s WHERE s.name = 'statement_timeout'";
 
 /// How the transaction of a page ended.
 pub(super) enum Page {
     /// The page is gone, and this much with it. How long it took is for the caller to say.
     Deleted(PageDone, UnderWay),
+    /// Nothing was deleted: it is recorded now how the pages of the next table are found.
+    Captured,
     /// There are no more pages.
     None(UnderWay),
     /// The plan was compiled against a schema that has changed since.
@@ -52,14 +58,27 @@ pub(super) enum Page {
     OtherPlan(i64),
 }
 
-/// Which blocks of which table.
+/// What comes next.
+enum Step<'p> {
+    /// A page.
+    Page(Place<'p>),
+    /// Before the first page of this table: to find out where the organization's rows lie, if there are at most so many of the
+    /// walked table.
+    Capture(&'p PagedTable, i64),
+    /// Nothing: there are no more pages.
+    End,
+}
+
+/// Which blocks of which table, or which of the captured tuple identifiers.
 struct Place<'p> {
     table: &'p PagedTable,
-    /// The first block, and the first one of the next page.
-    blocks: (i64, i64),
+    /// How many tuple identifiers were captured. `None` if this is about blocks.
+    captured: Option<i64>,
+    /// The first one, and the first one of the next page.
+    range: (i64, i64),
     /// The most rows that go, where that has to be limited.
     rows: i64,
-    /// Rows deleted since block 0.
+    /// Rows deleted since the pass began.
     rows_of_pass: i64,
 }
 
@@ -94,11 +113,22 @@ impl Database {
             let erase = plan.erase()?;
             let began = Instant::now();
             let few = FEW.min(locked.under_way.estimated / SMALL_PART);
-            let Some(place) = next_place(&mut tx, erase, actor.key, (&locked.cursor, page, few)).await? else {
-                rollback(tx).await?;
-                return Ok(Page::None(locked.under_way));
-            };
+            let step = next_step(&mut tx, erase, actor.key, (&locked.cursor, page, few)).await?;
             let Locked { mut under_way, written, wal, .. } = locked;
+            let place = match step {
+                Step::Page(place) => place,
+                Step::Capture(table, most) => {
+                    let captured = capture(&mut tx, actor.key, table, most).await?;
+                    let cursor = at_the_beginning(table, captured);
+                    erasures::advance(&mut tx, actor, &under_way.deleted, written.as_deref(), &cursor).await?;
+                    self.commit(tx).await?;
+                    return Ok(Page::Captured);
+                }
+                Step::End => {
+                    rollback(tx).await?;
+                    return Ok(Page::None(under_way));
+                }
+            };
             let Deleted { rows, full, written: since } = delete(&mut tx, actor.key, plan, &place).await?;
             let written = if place.table.triggers { sums::sum(written, since) } else { written };
             count_in(&mut under_way.deleted, erase, &place.table.table, rows);
@@ -117,51 +147,111 @@ impl Place<'_> {
     /// Where the next page begins after this one, which deleted so many rows, and how large it should be. A full page may have
     /// left rows: then it is the same place again, unless nothing went there.
     fn followed_by(&self, rows: i64, full: bool, (page, took): (PageSize, Duration)) -> Cursor {
-        let (first, next) = self.blocks;
-        let (page_blocks, page_rows) =
-            followed((next - first, self.rows), full, most_blocks(self.table), (page.takes, took));
+        let (first, next) = self.range;
+        let (width, page_rows) = followed((next - first, self.rows), full, most_blocks(self.table), (page.takes, took));
         Cursor {
             table: Some(self.table.table.name.clone()),
-            next_block: if full && rows > 0 { first } else { next },
+            captured: self.captured,
+            next: if full && rows > 0 { first } else { next },
             rows_of_pass: self.rows_of_pass + rows,
-            page_blocks,
+            width,
             page_rows,
         }
     }
 }
 
-/// Where the next page is. Returns `None` if there is none.
-async fn next_place<'p>(
+/// The cursor before the first page of a table.
+fn at_the_beginning(table: &PagedTable, captured: Option<i64>) -> Cursor {
+    let (width, page_rows) = FIRST;
+    Cursor { table: Some(table.table.name.clone()), captured, next: 0, rows_of_pass: 0, width, page_rows }
+}
+
+/// What comes after the pages before.
+async fn next_step<'p>(
     connection: &mut PgConnection,
     erase: &'p ErasePlan,
     key: &str,
     (cursor, page, few): (&Cursor, PageSize, i64),
-) -> Result<Option<Place<'p>>, Failure> {
+) -> Result<Step<'p>, Failure> {
     let tables = &erase.pages;
-    let at = cursor.table.as_ref().and_then(|name| tables.iter().position(|paged| paged.table.name == *name));
+    // An index that was dropped is no other plan, but what was captured by it cannot be used any more.
+    let usable = |paged: &PagedTable| cursor.captured.is_none() || paged.by_tids.is_some();
+    let is_at = |paged: &PagedTable| cursor.table.as_ref() == Some(&paged.table.name) && usable(paged);
+    let at = tables.iter().position(is_at);
     let (mut next, mut rows_of_pass, mut size) = match at {
-        Some(_) => (cursor.next_block, cursor.rows_of_pass, (cursor.page_blocks, cursor.page_rows)),
+        Some(_) => (cursor.next, cursor.rows_of_pass, (cursor.width, cursor.page_rows)),
         None => (0, 0, FIRST),
     };
     for (i, table) in tables.iter().enumerate().skip(at.unwrap_or_default()) {
-        if at != Some(i) && !is_worth_a_walk(connection, erase, key, (table, few)).await? {
+        let captured = cursor.captured.filter(|_| at == Some(i));
+        let range = |next: i64, end: i64, size: (i64, i64)| {
+            (next, (next + size.0.min(page.blocks).clamp(1, most_blocks(table))).min(end))
+        };
+        let most_rows = |size: (i64, i64)| size.1.min(page.rows).clamp(1, MOST_ROWS);
+        let mut begins = at != Some(i);
+        if let Some(end) = captured {
+            if next < end {
+                let (range, rows) = (range(next, end, size), most_rows(size));
+                return Ok(Step::Page(Place { table, captured, range, rows, rows_of_pass }));
+            }
+            // A row that changed meanwhile lies elsewhere now. Passes that delete little are not worth their search.
+            begins = rows_of_pass > few;
+            (next, rows_of_pass, size) = (0, 0, FIRST);
+            if !begins {
+                continue;
+            }
+        }
+        if begins && !is_worth_a_walk(connection, erase, key, (table, few)).await? {
             continue;
         }
         let during = During::table("reading the size of", Some(&table.table.entity), &table.table.name);
         let row = sqlx::query(AssertSqlSafe(table.blocks.clone())).persistent(false).fetch_one(&mut *connection).await;
         let blocks: i64 = row.and_then(|row| row.try_get(0)).or_failure(during)?;
+        let most = most_captured(blocks, page.sparse);
+        if begins && most > 0 && table.by_tids.is_some() {
+            return Ok(Step::Capture(table, most));
+        }
         // A row that others of the table refer to goes in a later pass than they. Passes that delete little are not worth
         // their reading.
         if next >= blocks && table.repeats && rows_of_pass > 0 && rows_of_pass >= blocks {
             (next, rows_of_pass) = (0, 0);
         }
         if next < blocks {
-            let width = size.0.min(page.blocks).clamp(1, most_blocks(table));
-            let rows = size.1.min(page.rows).clamp(1, MOST_ROWS);
-            return Ok(Some(Place { table, blocks: (next, (next + width).min(blocks)), rows, rows_of_pass }));
+            let (range, rows) = (range(next, blocks, size), most_rows(size));
+            return Ok(Step::Page(Place { table, captured: None, range, rows, rows_of_pass }));
         }
         (next, rows_of_pass, size) = (0, 0, FIRST);
     }
+    Ok(Step::End)
+}
+
+/// How many rows of the walked table the organization may have at most, if pages are to visit only those.
+fn most_captured(blocks: i64, sparse: i64) -> i64 {
+    blocks.checked_div(sparse).unwrap_or(i64::MAX - 1)
+}
+
+/// Captures where the organization's rows lie in the walked table. Returns `None` if there are more, or if that takes too long.
+async fn capture(
+    connection: &mut PgConnection,
+    key: &str,
+    table: &PagedTable,
+    most: i64,
+) -> Result<Option<i64>, Failure> {
+    let Some(by_tids) = &table.by_tids else { return Ok(None) };
+    erasures::forget_tids(connection, key).await?;
+    let during = During::table("finding rows of", Some(&table.table.entity), &table.table.name);
+    // An index is there, whatever the statistics say.
+    for before in ["SAVEPOINT captured", "SET LOCAL enable_seqscan = off", LONGEST_CAPTURE] {
+        own(before).execute(&mut *connection).await.or_failure(during)?;
+    }
+    let capture = sqlx::query(AssertSqlSafe(by_tids.capture.clone())).persistent(false).bind(key).bind(most + 1);
+    let found = capture.fetch_one(&mut *connection).await.and_then(|row| row.try_get::<i64, _>(0)).or_failure(during);
+    match found {
+        Ok(found) if found <= most => return Ok(Some(found)),
+        Err(failure) if failure.reason != Reason::StatementTimeout => return Err(failure),
+        Ok(_) | Err(_) => {}
+    }
+    own("ROLLBACK TO SAVEPOINT captured").execute(connection).await.or_failure(during)?;
     Ok(None)
 }
 
@@ -225,19 +315,25 @@ async fn delete(
     place: &Place<'_>,
 ) -> Result<Deleted, Failure> {
     let erase = plan.erase()?;
-    let PagedTable { table, walk, delete, triggers, .. } = place.table;
-    let tids = [place.blocks.0, place.blocks.1].map(|block| format!("({block},0)"));
-    let mut query = bound(delete, key, &tids);
-    match walk {
-        Walk::Own(None) => {}
-        Walk::Own(Some(guard)) => {
-            let (tables, rows) = lock(connection, key, (table, guard), &tids).await?;
-            if rows.is_empty() {
-                return Ok(Deleted { rows: 0, full: false, written: Some(Vec::new()) });
-            }
-            query = query.bind(tables).bind(rows);
+    let PagedTable { table, walk, triggers, .. } = place.table;
+    let ends = [place.range.0, place.range.1];
+    let (delete, guard, range) = match (&place.table.by_tids, walk) {
+        (Some(by_tids), _) if place.captured.is_some() => {
+            (&by_tids.delete, by_tids.guard.as_ref(), ends.map(|number| number.to_string()))
         }
-        Walk::Parents { .. } => query = query.bind(place.rows),
+        (_, Walk::Own(guard)) => (&place.table.delete, guard.as_ref(), ends.map(first_of_block)),
+        (_, Walk::Parents { .. }) => (&place.table.delete, None, ends.map(first_of_block)),
+    };
+    let mut query = bound(delete, key, &range);
+    if let Some(guard) = guard {
+        let (tables, rows) = lock(connection, key, (table, guard), &range).await?;
+        if rows.is_empty() {
+            return Ok(Deleted { rows: 0, full: false, written: Some(Vec::new()) });
+        }
+        query = query.bind(tables).bind(rows);
+    }
+    if matches!(walk, Walk::Parents { .. }) {
+        query = query.bind(place.rows);
     }
     let before = if *triggers { Some(written::before(connection).await?) } else { None };
     let during = During::change("deleting from", Some(&table.entity), &table.name);
@@ -259,17 +355,17 @@ async fn lock(
     connection: &mut PgConnection,
     key: &str,
     (table, guard): (&PlanTable, &Guard),
-    tids: &[String; 2],
+    range: &[String; 2],
 ) -> Result<(Vec<String>, Vec<String>), Failure> {
     let during = During::table("locking rows of", Some(&table.entity), &table.name);
-    let row = bound(&guard.lock, key, tids).fetch_one(&mut *connection).await.or_failure(during)?;
+    let row = bound(&guard.lock, key, range).fetch_one(&mut *connection).await.or_failure(during)?;
     let locked: (Vec<String>, Vec<String>) =
         row.try_get(0).and_then(|tables| Ok((tables, row.try_get(1)?))).or_failure(during)?;
     if locked.1.is_empty() {
         return Ok(locked);
     }
     let during = During::action("checking for references from outside");
-    let check = bound(&guard.check, key, tids).bind(&locked.0).bind(&locked.1);
+    let check = bound(&guard.check, key, range).bind(&locked.0).bind(&locked.1);
     let referred: i64 = check.fetch_one(connection).await.and_then(|row| row.try_get(0)).or_failure(during)?;
     if referred > 0 {
         return Err(Failure::new(
@@ -284,6 +380,11 @@ async fn lock(
         .rows(referred));
     }
     Ok(locked)
+}
+
+/// The `ctid` with which a block begins.
+fn first_of_block(block: i64) -> String {
+    format!("({block},0)")
 }
 
 /// A statement of a page, with what all of them take.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use planner::cascade::Walk;
+use planner::cascade::{Guard, PagedTable, Walk};
 use planner::statement::{Param, Statement};
 use planner::{Cascade, CompiledPlan};
 
@@ -20,31 +20,52 @@ pub(super) struct Sql<'a> {
 pub(super) fn in_pages(erase: &Cascade) -> Vec<Sql<'_>> {
     let mut all = Vec::new();
     for paged in &erase.pages {
-        let table = &paged.table.name;
-        let page =
-            ["the organization's key", "ctid with which the page begins", "ctid with which the next page begins"];
-        let locked = ["tableoid of each locked row, in an array", "ctid of each locked row, in an array"];
-        let with_locked = || page.into_iter().chain(locked);
-        let walked = match &paged.walk {
-            Walk::Own(_) => table,
-            Walk::Parents { table } => table,
+        let (walked, guard) = match &paged.walk {
+            Walk::Own(guard) => (&paged.table.name, guard.as_ref()),
+            Walk::Parents { table } => (table, None),
         };
-        all.push(sql(format!("in pages: the number of blocks of {walked}"), &paged.blocks, [].into_iter()));
-        let what = format!("in pages: delete from {table}, and lock the rows to which the deleted rows belong");
-        match &paged.walk {
-            Walk::Own(None) => all.push(sql(what, &paged.delete, page.into_iter())),
-            Walk::Own(Some(guard)) => {
-                all.push(sql(format!("in pages: lock rows of {table}"), &guard.lock, page.into_iter()));
-                let references = format!("in pages: references from outside to the locked rows of {table}");
-                all.push(sql(references, &guard.check, with_locked()));
-                all.push(sql(what, &paged.delete, with_locked()));
-            }
-            Walk::Parents { .. } => {
-                let most = page.into_iter().chain(["the most rows of the page"]);
-                all.push(sql(what, &paged.delete, most));
-            }
+        let blocks = format!("in pages: the number of blocks of {walked}");
+        all.push(sql(blocks, &paged.blocks, [].into_iter()));
+        all.extend(page(paged, ("", BY_BLOCKS), guard, &paged.delete));
+        if let Some(by_tids) = &paged.by_tids {
+            let capture = format!("in pages: where the rows of {walked} lie, if they are a small part of it");
+            let parameters = [KEY, "the most rows, and one more"];
+            all.push(sql(capture, &by_tids.capture, parameters.into_iter()));
+            let how = (", if they are a small part", BY_TIDS);
+            all.extend(page(paged, how, by_tids.guard.as_ref(), &by_tids.delete));
         }
     }
+    all
+}
+
+const KEY: &str = "the organization's key";
+const BY_BLOCKS: [&str; 2] = ["ctid with which the page begins", "ctid with which the next page begins"];
+const BY_TIDS: [&str; 2] =
+    ["number of the captured ctid with which the page begins", "number with which the next page begins"];
+
+/// The statements of one page.
+fn page<'a>(
+    paged: &'a PagedTable,
+    (how, range): (&str, [&'static str; 2]),
+    guard: Option<&'a Guard>,
+    delete: &'a str,
+) -> Vec<Sql<'a>> {
+    let table = &paged.table.name;
+    let page = || [KEY].into_iter().chain(range);
+    let locked = ["tableoid of each locked row, in an array", "ctid of each locked row, in an array"];
+    let with_locked = || page().chain(locked);
+    let mut all = Vec::new();
+    if let Some(guard) = guard {
+        all.push(sql(format!("in pages{how}: lock rows of {table}"), &guard.lock, page()));
+        let references = format!("in pages{how}: references from outside to the locked rows of {table}");
+        all.push(sql(references, &guard.check, with_locked()));
+    }
+    let what = format!("in pages{how}: delete from {table}, and lock the rows to which the deleted rows belong");
+    all.push(match (&paged.walk, guard) {
+        (Walk::Parents { .. }, _) => sql(what, delete, page().chain(["the most rows of the page"])),
+        (Walk::Own(_), Some(_)) => sql(what, delete, with_locked()),
+        (Walk::Own(_), None) => sql(what, delete, page()),
+    });
     all
 }
 

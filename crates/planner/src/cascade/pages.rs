@@ -3,6 +3,13 @@
 use super::table::PlanTable;
 use crate::statement::Statement;
 
+/// The operator's own table of tuple identifiers (`ctid`) that were captured of the walked table.
+pub const CAPTURED_TIDS: &str = "organization_operator.captured_tids";
+
+/// How many tuple identifiers a row of that table has, except for the last one: the row stays below 2 kB, so it is not stored out
+/// of line.
+pub const TIDS_PER_CHUNK: i64 = 256;
+
 /// A table from which rows are deleted page by page. A page is a range of blocks of the walked table, of each of its partitions
 /// at once, and what the organization has there. Its statements take `$1`, the organization's key, and where they are about a
 /// page, `$2` and `$3`, the `ctid` with which the page begins and the one with which the next begins, as text.
@@ -22,6 +29,22 @@ pub struct PagedTable {
     pub repeats: bool,
     /// A trigger may run, and may write elsewhere.
     pub triggers: bool,
+    /// How to visit only the organization's rows of the walked table. `None` if no index finds them, if the walked table is
+    /// partitioned, or if the table is paged again (`repeats`).
+    pub by_tids: Option<ByTids>,
+}
+
+/// The same without reading all blocks of the walked table: where its rows of the organization lie is captured first. A page is
+/// then a range of those tuple identifiers. Its statements take in `$2` and `$3` the number of the first one of the page and of the
+/// next page, counted from 0, as text; all else is as it is for a range of blocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ByTids {
+    /// Captures them, at most `$2` of them, and returns one row: how many. `$1` is the organization's key.
+    pub capture: String,
+    /// The guard, if the walk has one.
+    pub guard: Option<Guard>,
+    /// Deletes the page, like [`PagedTable::delete`].
+    pub delete: String,
 }
 
 /// Whose blocks a page is a range of.

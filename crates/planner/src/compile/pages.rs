@@ -3,6 +3,7 @@
 //! A table may be paged if nothing is lost when its rows go in several transactions: whatever is found by its rows, or refers to
 //! them, is paged before it, and rows to which something still refers stay for the last transaction.
 
+mod range;
 mod statements;
 
 use std::collections::BTreeSet;

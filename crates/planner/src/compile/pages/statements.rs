@@ -7,19 +7,15 @@ use super::super::exclusive;
 use super::super::sequence::TableSteps;
 use super::super::shared;
 use super::Paging;
-use crate::cascade::{Guard, PagedTable, TableSize, Walk};
+use super::range::{Range, bound};
+use crate::cascade::{ByTids, Guard, PagedTable, TableSize, Walk};
 use crate::catalog::{ForeignKey, Relation, TableInfo, TableProperties};
 use crate::identifier::Column;
 use crate::row_set::{KeySource, Link, RowSet, any_of};
-use crate::statement::{Param, Writer};
+use crate::statement::Writer;
 
 /// Those of them that were locked.
 const LOCKED: &str = "(t.tableoid, t.ctid) IN (SELECT l.o::oid, l.c::tid FROM unnest($4::text[], $5::text[]) l(o, c))";
-
-/// The condition that a row of the table known as `alias` lies in the blocks of the page.
-fn in_range(alias: &str) -> String {
-    format!("{alias}.ctid >= $2::text::tid AND {alias}.ctid < $3::text::tid")
-}
 
 /// These columns of a table or query known as `alias`.
 fn listed<'c>(alias: &str, columns: impl IntoIterator<Item = &'c String>) -> String {
@@ -56,17 +52,33 @@ impl<'a> Paging<'_, 'a> {
         let repeats = self.keys_to(info.id).any(|key| key.child == info.id);
         let only_path = self.only_path(same).filter(|_| !repeats && !self.needs_lock(info.id));
         let by_parents = only_path.and_then(|path| self.by_parents(same, path));
-        let (walk, blocks, delete) = by_parents.unwrap_or_else(|| {
-            let guard = self.needs_lock(info.id).then(|| self.guard(same));
-            (Walk::Own(guard), self.blocks(info), self.delete(same))
-        });
+        let (walk, walked, delete, by_tids) = if let Some((link, rest)) = by_parents {
+            let parent = self.steps[link.parent].info;
+            let delete = |range| self.delete_by_parents(same, &link, &rest, range);
+            let by_tids = self.capture(parent, &[&link.rows]).map(|capture| ByTids {
+                capture,
+                guard: None,
+                delete: delete(Range::CapturedTids),
+            });
+            (Walk::Parents { table: parent.table.name() }, parent, delete(Range::Blocks), by_tids)
+        } else {
+            let guard = |range| self.needs_lock(info.id).then(|| self.guard(same, range));
+            let rows: Vec<&RowSet> = same.steps.iter().map(|step| &self.live[*step]).collect();
+            let by_tids = self.capture(info, &rows).filter(|_| !repeats).map(|capture| ByTids {
+                capture,
+                guard: guard(Range::CapturedTids),
+                delete: self.delete(same, Range::CapturedTids),
+            });
+            (Walk::Own(guard(Range::Blocks)), info, self.delete(same, Range::Blocks), by_tids)
+        };
         PagedTable {
             table: self.steps.plan_table(same.first),
             walk,
-            blocks,
+            blocks: self.blocks(walked),
             delete,
             repeats,
             triggers: self.catalog.properties(info.id).is_some_and(|t| t.triggers.iter().any(|trigger| trigger.fires)),
+            by_tids,
         }
     }
 
@@ -77,16 +89,12 @@ impl<'a> Paging<'_, 'a> {
         paths.next().is_none().then_some(path)
     }
 
-    /// How to walk the parents instead of the table. Returns `None` if no index finds the rows of a parent.
-    fn by_parents(&self, same: &TableSteps<'a>, mut path: Path) -> Option<(Walk, String, String)> {
+    /// The first and the other parents of this path, if its first parents are walked instead of the table. Returns `None` if no index finds the rows of a parent.
+    fn by_parents(&self, same: &TableSteps<'a>, mut path: Path) -> Option<(Link, Path)> {
         let link = path.links.remove(0);
-        let parent = self.steps[link.parent].info;
-        let columns: Vec<String> = link.pairs.iter().map(|pair| pair.child.name().to_owned()).collect();
         let properties = self.catalog.properties(same.info.id)?;
-        (properties.indexed(&columns) && parent.id != same.info.id).then(|| {
-            let walk = Walk::Parents { table: parent.table.name() };
-            (walk, self.blocks(parent), self.delete_by_parents(same, &link, &path))
-        })
+        let others = self.steps[link.parent].info.id != same.info.id;
+        (others && properties.indexed(&link.child_columns())).then_some((link, path))
     }
 
     fn blocks(&self, info: &TableInfo) -> String {
@@ -100,10 +108,10 @@ impl<'a> Paging<'_, 'a> {
         }
     }
 
-    fn guard(&self, same: &TableSteps<'a>) -> Guard {
-        let (table, range) = (&same.info.table, in_range("t"));
+    fn guard(&self, same: &TableSteps<'a>, range: Range) -> Guard {
+        let (table, range) = (&same.info.table, range.contains("t"));
         let mut writer = bound();
-        let inside = self.inside(same, &mut writer);
+        let inside = only_judged(&self.inside(same, &mut writer));
         let lock = format!(
             "SELECT COALESCE(array_agg(s.o::text), '{{}}'), COALESCE(array_agg(s.c::text), '{{}}') FROM \
              (SELECT t.tableoid AS o, t.ctid AS c FROM {table} t WHERE {range} AND {inside} FOR UPDATE) s"
@@ -116,16 +124,16 @@ impl<'a> Paging<'_, 'a> {
         Guard { lock, check }
     }
 
-    fn delete(&self, same: &TableSteps<'a>) -> String {
+    fn delete(&self, same: &TableSteps<'a>, range: Range) -> String {
         let mut writer = bound();
-        let mut conditions = vec![in_range("t")];
+        let mut conditions = vec![range.contains("t")];
         if self.needs_lock(same.info.id) {
             conditions.push(LOCKED.to_owned());
         }
         let inside = self.inside(same, &mut writer);
         let also = self.go_now(same, &mut writer);
         conditions.push(if also.is_empty() {
-            inside
+            only_judged(&inside)
         } else {
             // In this order: the rest is not asked of the rows of others, which may be most of the page.
             format!("CASE WHEN {inside} THEN {} ELSE false END", also.join(" AND "))
@@ -159,17 +167,17 @@ impl<'a> Paging<'_, 'a> {
         )
     }
 
-    /// The same by parents in a range of blocks, which are locked before their rows are looked for.
-    fn delete_by_parents(&self, same: &TableSteps<'a>, link: &Link, rest: &Path) -> String {
+    /// The same by parents in the range, which are locked before their rows are looked for.
+    fn delete_by_parents(&self, same: &TableSteps<'a>, link: &Link, rest: &Path, range: Range) -> String {
         let (table, mut writer) = (&same.info.table, bound());
-        let inside = looked_up(&link.rows, "p", &KeySource::Bound, &mut writer);
+        let inside = only_judged(&looked_up(&link.rows, "p", &KeySource::Bound, &mut writer));
         let keys: BTreeSet<String> = link.pairs.iter().map(|pair| pair.parent.to_string()).collect();
         let on: BTreeSet<String> = rest.first_columns().collect();
         let parents = format!(
             "SELECT {} FROM {} p WHERE {} AND {inside} FOR SHARE",
             listed("p", keys.union(&on)),
             link.table,
-            in_range("p")
+            range.contains("p")
         );
         let (locked, theirs) = if rest.links.is_empty() {
             (String::new(), String::new())
@@ -249,13 +257,6 @@ impl<'a> Paging<'_, 'a> {
     }
 }
 
-/// `$1` is the organization's key, whether or not a statement uses it.
-fn bound() -> Writer {
-    let mut writer = Writer::default();
-    writer.value(Param::Key, "text");
-    writer
-}
-
 /// The condition of a set for a table known as `alias`, with a search by key for each row.
 fn looked_up(set: &RowSet, alias: &str, key: &KeySource, writer: &mut Writer) -> String {
     let RowSet::Through(_) = set else { return set.condition(alias, key, writer) };
@@ -270,6 +271,12 @@ fn looked_up(set: &RowSet, alias: &str, key: &KeySource, writer: &mut Writer) ->
         }
     }
     any(&each)
+}
+
+/// The same condition, which PostgreSQL cannot use to find rows: by an index it would pass all rows of the organization that
+/// earlier pages deleted, in each page again.
+fn only_judged(condition: &str) -> String {
+    format!("({condition}) IS TRUE")
 }
 
 fn any(conditions: &[String]) -> String {
