@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::jiff::Timestamp;
 
 use organization_operator::cluster::Cluster;
 
-use crate::support::{Scene, Seen, Variant, World, eventually};
+use crate::support::{SOON, Scene, Seen, Variant, World, eventually, time};
 use crate::tests;
 
 tests![
@@ -20,15 +20,6 @@ tests![
     an_object_that_changed_since_it_was_read_is_not_deleted,
     a_time_beyond_all_calendars_never_comes,
 ];
-
-/// Enough seconds for the operator to see a time while it is in the future, on a busy machine too.
-const SOON: i64 = 12;
-
-/// A time from now, in whole seconds as people write it.
-fn time(seconds: i64) -> String {
-    let time = Timestamp::now() + SignedDuration::from_secs(seconds);
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
 
 fn at(time: &str) -> Timestamp {
     time.parse().expect("a time")
@@ -87,7 +78,6 @@ async fn a_time_beyond_all_calendars_never_comes(world: Arc<World>) {
 async fn when_the_time_comes_the_object_is_deleted_and_the_policy_decides(world: Arc<World>) {
     let (scene, _) = tenant(world).await;
     let operator = scene.start().await;
-    let expiration = time(SOON);
     let cases = [
         ("erase", 11, "Delete", "Erased"),
         ("switch", 12, "Deactivate", "Deactivated"),
@@ -96,15 +86,15 @@ async fn when_the_time_comes_the_object_is_deleted_and_the_policy_decides(world:
     for (name, number, policy, _) in cases {
         let key = scene.key(number);
         scene.seed(&key).await;
-        scene.apply(&scene.org(name, &key).policy(policy).expires(&expiration)).await;
+        scene.apply(&scene.org(name, &key).policy(policy)).await;
     }
-    for (name, number, ..) in cases {
-        scene.ready(name).await;
-        assert_eq!(noted(&scene, &scene.key(number)).await, Some(at(&expiration).as_second()), "{name}");
+    let mut expirations = Vec::new();
+    for (name, ..) in cases {
+        expirations.push(scene.expire_soon(name).await);
     }
-    for (name, number, _, outcome) in cases {
+    for ((name, number, _, outcome), expiration) in cases.into_iter().zip(&expirations) {
         scene.gone(name).await;
-        assert!(Timestamp::now() >= at(&expiration), "{name} was deleted too early");
+        assert!(Timestamp::now() >= at(expiration), "{name} was deleted too early");
         let key = scene.key(number);
         assert_eq!(scene.total(&key).await == 0, outcome == "Erased", "{name}");
         let ledger = scene.ledger().await;
@@ -122,7 +112,6 @@ async fn a_time_with_fractions_of_a_second_is_acted_on(world: Arc<World>) {
     let operator = scene.start().await;
     let expiration = time(SOON).replace('Z', ".123456789Z");
     scene.apply(&scene.org("acme", &acme).policy("Delete").expires(&expiration)).await;
-    scene.ready("acme").await;
     scene.gone("acme").await;
     assert!(Timestamp::now() >= at(&expiration), "deleted too early");
     assert_eq!(scene.total(&acme).await, 0, "rows are left");
@@ -190,23 +179,22 @@ async fn moving_the_time_moves_the_expiration(world: Arc<World>) {
     let operator = scene.start().await;
     let globex = scene.key(2);
     scene.seed(&globex).await;
-    let early = time(SOON);
-    scene.apply(&scene.org("acme", &acme).policy("Delete").expires(&early)).await;
-    scene.apply(&scene.org("globex", &globex).policy("Retain").expires(&early)).await;
+    scene.apply(&scene.org("acme", &acme).policy("Delete")).await;
+    scene.apply(&scene.org("globex", &globex).policy("Retain")).await;
+    let early = scene.expire_soon("acme").await;
     until_noted(&scene, &acme, &early).await;
-    until_noted(&scene, &globex, &early).await;
     let late = time(3600);
     scene.patch("acme", &format!(r#"{{"expirationTime":"{late}"}}"#)).await;
     until_noted(&scene, &acme, &late).await;
 
-    // An object that still has the early time goes; this one stays.
+    // The early time passes for another object, and this one stays.
+    let later = scene.expire_soon("globex").await;
     scene.gone("globex").await;
-    assert!(Timestamp::now() >= at(&early));
+    assert!(Timestamp::now() >= at(&later) && at(&later) >= at(&early));
     let seen = scene.ready("acme").await;
     assert!(seen.0.metadata.deletion_timestamp.is_none(), "{}", seen.yaml());
 
-    let soon = time(SOON);
-    scene.patch("acme", &format!(r#"{{"expirationTime":"{soon}"}}"#)).await;
+    let soon = scene.expire_soon("acme").await;
     scene.gone("acme").await;
     assert!(Timestamp::now() >= at(&soon), "deleted too early");
     assert_eq!(scene.total(&acme).await, 0, "rows are left");
@@ -230,8 +218,8 @@ async fn moving_the_time_into_the_past_is_not_acted_on(world: Arc<World>) {
 async fn an_expiration_that_passes_while_the_operator_is_away_is_acted_on(world: Arc<World>) {
     let (scene, acme) = tenant(world).await;
     let operator = scene.start().await;
-    let expiration = time(SOON);
-    scene.apply(&scene.org("acme", &acme).policy("Delete").expires(&expiration)).await;
+    scene.apply(&scene.org("acme", &acme).policy("Delete")).await;
+    let expiration = scene.expire_soon("acme").await;
     until_noted(&scene, &acme, &expiration).await;
     operator.stop().await;
     assert!(Timestamp::now() < at(&expiration), "this machine is too slow for this test");

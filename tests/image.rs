@@ -24,7 +24,8 @@ const TRANSFERRED: u64 = 15;
 const DATABASE_PORT: u16 = 15432;
 const REVISION: &str = "0123456789abcdef0123456789abcdef01234567";
 
-async fn the_image_erases_a_tenant_as_the_deployment_runs_it(world: Arc<World>) {
+/// Builds the image, before any test begins.
+pub async fn build() -> testbed::Result<Image> {
     let options = ImageOptions {
         context: path(".").into(),
         name: "localhost/organization-operator:test".to_owned(),
@@ -32,9 +33,14 @@ async fn the_image_erases_a_tenant_as_the_deployment_runs_it(world: Arc<World>) 
         archive: None,
         progress: Progress::default(),
     };
-    let image = Image::build(options).await.unwrap_or_else(|e| panic!("{e}"));
-    has_what_it_needs_and_no_more(&image);
-    erases_a_tenant(&image, world).await;
+    Image::build(options).await
+}
+
+async fn the_image_erases_a_tenant_as_the_deployment_runs_it(world: Arc<World>) {
+    let image = world.image.as_ref().expect("it is built for the tests that need it");
+    let image = image.as_ref().unwrap_or_else(|e| panic!("{e}"));
+    has_what_it_needs_and_no_more(image);
+    erases_a_tenant(image, &world).await;
 }
 
 fn has_what_it_needs_and_no_more(image: &Image) {
@@ -75,7 +81,7 @@ fn executables(directory: &Path, found: &mut Vec<std::path::PathBuf>) {
     }
 }
 
-async fn erases_a_tenant(image: &Image, world: Arc<World>) {
+async fn erases_a_tenant(image: &Image, world: &World) {
     // On a control plane of its own it is the instance that `deploy/` installs.
     let mut scene = Scene::new(Arc::new(world.apart().await), Variant::Platform).await;
     "default".clone_into(&mut scene.class);

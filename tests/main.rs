@@ -62,7 +62,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
-use support::{Test, Unmet, World, selected};
+use support::{Need, Test, Unmet, World, selected};
 
 /// Tests wait most of the time, so more of them than there are cores can run at once.
 const THREADS: usize = 8;
@@ -73,8 +73,6 @@ const LIMIT: Duration = Duration::from_mins(10);
 /// The tests of all modules, in the order in which they begin.
 fn all_tests() -> Vec<Test> {
     [
-        // It compiles for minutes while the others wait for their servers.
-        image::tests(),
         activation::tests(),
         admission::tests(),
         admission::expired::tests(),
@@ -103,6 +101,7 @@ fn all_tests() -> Vec<Test> {
         gitops::shipped::tests(),
         guard_rails::tests(),
         handover::tests(),
+        image::tests(),
         import::tests(),
         kubectl::tests(),
         lagging_watch::tests(),
@@ -163,8 +162,11 @@ fn main() -> ExitCode {
     // Nothing is fetched and no server is started for what is not run.
     let unmet = runtime.block_on(Unmet::resolve(&tests, &arguments));
     let runs = |test: &Test| !arguments.ignored && selected(test, &arguments) && unmet.of(test).is_none();
+    let takes_image = |test: &Test| runs(test) && test.needs.contains(&Need::Image);
+    // No test runs beside the compiler: it would slow them down until they wait in vain, and they would slow it down.
+    let image = tests.iter().any(takes_image).then(|| runtime.block_on(image::build()));
     let world = tests.iter().any(runs).then(|| {
-        Arc::new(runtime.block_on(World::start()).unwrap_or_else(|e| panic!("the servers do not start: {e}")))
+        Arc::new(runtime.block_on(World::start(image)).unwrap_or_else(|e| panic!("the servers do not start: {e}")))
     });
     let trial = |test: &Test| {
         let &Test { name, run, .. } = test;

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
@@ -205,8 +204,8 @@ async fn the_operator_uses_all_its_rights_and_no_other(world: Arc<World>) {
     scene.seed(&acme).await;
     // A whole life: Lease, finalizer, status, an expiration on which the operator deletes the object, erasure, Event.
     let operator = scene.operator().replica("pod", NAMESPACE, &json!({})).start().await;
-    let expiration = Timestamp::now() + SignedDuration::from_secs(6);
-    scene.apply(&scene.org("acme", &acme).policy("Delete").expires(&expiration.to_string())).await;
+    scene.apply(&scene.org("acme", &acme).policy("Delete")).await;
+    scene.expire_soon("acme").await;
     scene.gone("acme").await;
     operator.stop().await;
 

@@ -1,13 +1,8 @@
 //! The operator itself deletes what has expired, and no policy of `deploy/` may stand in its way.
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
-
 use super::*;
 
 tests![the_operator_deletes_what_expired_under_every_policy];
-
-/// Enough seconds for the operator to see the time while it is in the future, on a busy machine too.
-const SOON: i64 = 12;
 
 /// Kind and name of every admission policy and binding below `deploy/components`.
 fn shipped() -> Vec<(String, String)> {
@@ -46,15 +41,14 @@ async fn the_operator_deletes_what_expired_under_every_policy(world: Arc<World>)
         scene.ok(&["get", &kind, &name]).await;
     }
     let operator = scene.start().await;
-    let expiration = (Timestamp::now() + SignedDuration::from_secs(SOON)).strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let cases = [("erase", 1, "Delete"), ("switch", 2, "Deactivate"), ("keep", 3, "Retain")];
     for (name, number, policy) in cases {
         scene.seed(&scene.key(number)).await;
-        scene.apply(&scene.org(name, &scene.key(number)).policy(policy).expires(&expiration)).await;
+        scene.apply(&scene.org(name, &scene.key(number)).policy(policy)).await;
     }
     scene.admission("keep").await;
     for (name, ..) in cases {
-        scene.ready(name).await;
+        scene.expire_soon(name).await;
     }
     for (name, number, policy) in cases {
         scene.gone(name).await;

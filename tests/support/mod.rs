@@ -24,6 +24,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
 /// The body of a test.
 pub type Body = fn(Arc<World>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -55,6 +57,15 @@ macro_rules! tests {
         }
     };
     ($($name:ident),* $(,)?) => { $crate::tests!(@ [] $($name),*); };
+}
+
+/// Enough seconds for the operator to see an expiration while it is in the future, on a busy machine too.
+pub const SOON: i64 = 12;
+
+/// A time from now, in whole seconds as people write it.
+pub fn time(seconds: i64) -> String {
+    let time = Timestamp::now() + SignedDuration::from_secs(seconds);
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// How long anything that should happen may take.

@@ -305,6 +305,15 @@ impl Scene {
         self.ok(&["patch", "organization", &self.name(name), "--type=merge", "-p", &body]).await;
     }
 
+    /// Lets an object expire soon, and says when. It is ready first: that may take long on a busy machine, and an object that
+    /// expires is not seen ready any more.
+    pub async fn expire_soon(&self, name: &str) -> String {
+        self.ready(name).await;
+        let expiration = super::time(super::SOON);
+        self.patch(name, &format!(r#"{{"expirationTime":"{expiration}"}}"#)).await;
+        expiration
+    }
+
     /// Makes the operator reconcile an object at once; needs another value each time.
     pub async fn retry(&self, name: &str, value: &str) {
         let annotation = format!("organization-operator.io/retry={value}");

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use testbed::{
-    ControlPlane, ControlPlaneOptions, PgBouncer, PgBouncerOptions, Postgres, PostgresOptions, PostgresVersion, Testbed,
+    ControlPlane, ControlPlaneOptions, Image, PgBouncer, PgBouncerOptions, Postgres, PostgresOptions, PostgresVersion,
+    Testbed,
 };
 use tokio::sync::{Mutex, OnceCell};
 
@@ -48,6 +49,8 @@ pub struct World {
     pooler: OnceCell<PgBouncer>,
     /// The engines of GitOps, with a control plane of their own, started at the first use.
     engines: OnceCell<Arc<Engines>>,
+    /// The image, if a test takes it.
+    pub image: Option<testbed::Result<Image>>,
     /// A client with all rights.
     pub client: kube::Client,
     /// Token of the operator's ServiceAccount, with exactly the rights that `deploy/` gives it.
@@ -58,10 +61,10 @@ pub struct World {
 
 impl World {
     /// The PostgreSQL is that of `DATABASE_URL`, else the oldest that is supported, whatever else this machine has.
-    pub async fn start() -> Result<Self, Box<dyn std::error::Error>> {
+    pub async fn start(image: Option<testbed::Result<Image>>) -> Result<Self, Box<dyn std::error::Error>> {
         let options = if given() { PostgresOptions::default() } else { oldest() };
         let testbed = Testbed::start_with(audited(), options).await?;
-        Self::on(testbed).await
+        Ok(Self { image, ..Self::on(testbed).await? })
     }
 
     /// A control plane of a test's own, with the PostgreSQL of everybody: for what would disturb other tests there.
@@ -102,6 +105,7 @@ impl World {
             newer: OnceCell::new(),
             pooler: OnceCell::new(),
             engines: OnceCell::new(),
+            image: None,
             client: self.client.clone(),
             token: self.token.clone(),
             templates: Mutex::default(),
@@ -142,6 +146,7 @@ impl World {
             newer: OnceCell::new(),
             pooler: OnceCell::new(),
             engines: OnceCell::new(),
+            image: None,
             client,
             token: String::new(),
             templates: Mutex::default(),
