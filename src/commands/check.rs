@@ -14,8 +14,8 @@ use crate::api::Reason;
 use crate::config::Config;
 use crate::db::Database;
 use crate::domain::facts::Presence;
-use crate::domain::failure::rows_in_words;
 use crate::domain::left_over::keep_remainder;
+use crate::domain::words::quantity;
 use crate::domain::{Blame, Failure, PlanError};
 use crate::store::partly_erased::PartlyErased;
 use crate::store::standbys::UNKNOWN_REMEDY;
@@ -143,7 +143,7 @@ async fn partly_erased(database: &Database) -> Vec<Finding> {
         let message = format!(
             "the deletion of the object with the uid {} has erased {} of the organization {}, and has not ended",
             of.uid,
-            rows_in_words(of.rows),
+            quantity(of.rows, "row"),
             of.key
         );
         let remedy = format!(

@@ -4,8 +4,8 @@
 use std::collections::HashSet;
 
 use super::context::Context;
-use crate::domain::failure::rows_in_words;
 use crate::domain::left_over::keep_remainder;
+use crate::domain::words::quantity;
 
 /// Those that were logged.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ impl LeftOver {
                     uid = of.uid,
                     "the deletion of an object has erased {} of this organization, and that object is gone; to erase the remainder: create \
                      an object for the organization and delete it with deletionPolicy Delete; to keep the remainder: {}",
-                    rows_in_words(of.rows),
+                    quantity(of.rows, "row"),
                     keep_remainder(&of.key)
                 );
             }

@@ -6,6 +6,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use super::commands::confirm_or_keep;
 use super::failure::Failure;
 use super::subject::Subject;
+use super::words::quantity;
 use crate::api::Reason;
 
 /// Fewer deletions than one of so many objects are never too many.
@@ -92,8 +93,7 @@ fn number(count: usize) -> u64 {
 #[must_use]
 pub fn breaker_tripped(subject: &Subject, limit: Limit, counted: Counted) -> Failure {
     let Counted { deletions, objects } = counted;
-    let within = if limit.minutes == 1 { "1 minute".to_owned() } else { format!("{} minutes", limit.minutes) };
-    let most = if limit.deletions == 1 { "1 deletion".to_owned() } else { format!("{} deletions", limit.deletions) };
+    let (within, most) = (quantity(limit.minutes, "minute"), quantity(limit.deletions, "deletion"));
     Failure::new(
         Reason::BreakerTripped,
         format!(

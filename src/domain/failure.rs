@@ -7,6 +7,7 @@ use planner::finding::{Finding, Kind, remedies};
 use planner::infer::InferError;
 use planner::{CompiledPlan, Faults};
 
+use super::words::quantity;
 use crate::api::reason::Reason;
 use crate::api::status::ErrorCause;
 
@@ -79,17 +80,11 @@ impl Effect {
             Self::Partial(rows) => {
                 return Cow::Owned(format!(
                     "{} had already been deleted in pages; the remainder is unchanged",
-                    rows_in_words(rows)
+                    quantity(rows, "row")
                 ));
             }
         })
     }
-}
-
-/// So many rows, in words.
-#[must_use]
-pub fn rows_in_words(rows: i64) -> String {
-    if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") }
 }
 
 impl fmt::Display for Failure {

@@ -1,8 +1,9 @@
 //! What is left of an organization of which the deletion of an object that is gone has erased a part.
 
 use super::facts::{Facts, UnderWay};
-use super::failure::{Effect, Failure, rows_in_words};
+use super::failure::{Effect, Failure};
 use super::subject::Subject;
+use super::words::quantity;
 use crate::api::reason::Reason;
 
 /// An organization of which another object's erasure has deleted rows must not be used.
@@ -23,7 +24,7 @@ pub fn left_over(subject: &Subject, facts: &Facts) -> Option<String> {
     let begun = facts.under_way().filter(|begun| begun.rows() > 0).filter(theirs)?;
     Some(format!(
         "The deletion of another object has erased {} of this organization, and that object is gone; {}",
-        rows_in_words(begun.rows()),
+        quantity(begun.rows(), "row"),
         finish_or_use(&facts.key)
     ))
 }

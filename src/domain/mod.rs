@@ -17,6 +17,7 @@ pub mod stale;
 pub mod subject;
 pub mod suspension;
 pub mod unserved;
+pub mod words;
 pub mod written;
 
 pub use failure::{Blame, Effect, Failure, PlanError};

@@ -139,12 +139,11 @@ fn referred_in_pages(plan: &Plan, catalog: &Catalog, role: &str) -> Option<Compi
     let erase = ready(&mut compiled)?;
     let mut broken = false;
     for paged in &mut erase.pages {
-        for delete in
-            std::iter::once(&mut paged.delete).chain(paged.by_tids.iter_mut().map(|by_tids| &mut by_tids.delete))
-        {
-            let any = delete.replace("NOT EXISTS (SELECT FROM ", "true OR NOT EXISTS (SELECT FROM ");
-            broken |= any != *delete;
-            *delete = any;
+        let by_tids = paged.by_tids.iter_mut().map(|by_tids| &mut by_tids.page);
+        for page in by_tids.chain([&mut paged.by_blocks]) {
+            let any = page.delete.replace("NOT EXISTS (SELECT FROM ", "true OR NOT EXISTS (SELECT FROM ");
+            broken |= any != page.delete;
+            page.delete = any;
         }
     }
     erase.preflight = Preflight::default();

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use organization_operator::api::Reason;
 use organization_operator::cascade::erase::Erasure;
 use planner::ErasePlan;
-use planner::cascade::Walk;
 
 use super::case::Ground;
 use super::writers::{Run, Scenario, Statements, Writer};
@@ -148,7 +147,7 @@ async fn is_caught(
 
 fn no_lock(erase: &mut ErasePlan) {
     for paged in &mut erase.pages {
-        paged.delete = paged.delete.replace(" FOR SHARE)", ")");
+        paged.by_blocks.delete = paged.by_blocks.delete.replace(" FOR SHARE)", ")");
     }
 }
 
@@ -192,7 +191,7 @@ async fn captured_rows_of_another_organization_as_well_stay(world: Arc<World>) {
 async fn pages_that_delete_shared_rows_are_caught(world: Arc<World>) {
     is_caught(&world, SHARED, SHARE, SHARED_LOST, |erase| {
         for paged in &mut erase.pages {
-            paged.delete = paged.delete.replace(" IS NOT TRUE", " IS NULL IS NOT NULL");
+            paged.by_blocks.delete = paged.by_blocks.delete.replace(" IS NOT TRUE", " IS NULL IS NOT NULL");
         }
     })
     .await;
@@ -235,7 +234,7 @@ async fn captured_rows_change_no_row_that_refers_to_them(world: Arc<World>) {
 async fn pages_without_the_check_of_references_are_caught(world: Arc<World>) {
     is_caught(&world, REFERRED, REFER, REFERRED_LOST, |erase| {
         for paged in &mut erase.pages {
-            let Walk::Own(Some(guard)) = &mut paged.walk else { continue };
+            let Some(guard) = &mut paged.by_blocks.guard else { continue };
             guard.check = String::from(
                 "SELECT 0::bigint WHERE $1::text || $2 || $3 IS NOT NULL AND $4::text[] || $5::text[] IS NOT NULL",
             );

@@ -227,7 +227,7 @@ async fn a_page_finds_its_rows_by_their_place_whatever_the_statistics_say(world:
     let mut seen = 0;
     for paged in &compiled.erase().expect("a plan").pages {
         let by_tids = paged.by_tids.as_ref().expect("an index finds the rows");
-        for (sql, range) in [(&paged.delete, ["(0,0)", "(10,0)"]), (&by_tids.delete, ["0", "10"])] {
+        for (sql, range) in [(&paged.by_blocks.delete, ["(0,0)", "(10,0)"]), (&by_tids.page.delete, ["0", "10"])] {
             let explain = format!("EXPLAIN {sql}");
             let mut query =
                 sqlx::query_scalar::<_, String>(AssertSqlSafe(explain)).bind("1").bind(range[0]).bind(range[1]);

@@ -12,7 +12,9 @@ use crate::limits::COUNT_LIMIT;
 use crate::query::Query;
 use crate::statement::Statement;
 use crate::step::StepId;
-pub use pages::{Because, ByTids, CAPTURED_TIDS, Guard, NotPaged, PagedTable, TIDS_PER_CHUNK, TableSize, Walk};
+pub use pages::{
+    Because, ByTids, CAPTURED_TIDS, Guard, NotPaged, PageStatements, PagedTable, TIDS_PER_CHUNK, TableSize, Walk,
+};
 pub use partition::{OwnPartition, Removal};
 pub use preflight::{AmbiguousRows, Check, Preflight, SharedRows};
 pub use table::PlanTable;

@@ -298,7 +298,7 @@ impl Link {
 
 fn any_link(links: &[Link], alias: &str, key: &KeySource, writer: &mut Writer) -> String {
     let any: Vec<String> = links.iter().map(|link| link.condition(alias, key, writer)).collect();
-    if any.len() == 1 { any.concat() } else { format!("({})", any.join(" OR ")) }
+    any_true(&any)
 }
 
 fn row(columns: impl Iterator<Item = String>) -> String {
@@ -309,7 +309,12 @@ fn row(columns: impl Iterator<Item = String>) -> String {
 /// The condition for a row that belongs to any of these sets.
 pub(super) fn any_of(sets: &[&RowSet], alias: &str, key: &KeySource, writer: &mut Writer) -> String {
     let parts: Vec<String> = sets.iter().map(|s| s.condition(alias, key, writer)).collect();
-    if parts.len() == 1 { parts.concat() } else { format!("({})", parts.join(" OR ")) }
+    any_true(&parts)
+}
+
+/// The condition that any of these is true.
+pub(super) fn any_true(conditions: &[String]) -> String {
+    if let [one] = conditions { one.clone() } else { format!("({})", conditions.join(" OR ")) }
 }
 
 /// The condition for a row that belongs to none of these sets.

@@ -21,7 +21,7 @@ use crate::pace::{PageDone, PageSize};
 use crate::store::Actor;
 use crate::store::claim::lock_claim;
 use crate::store::erasures::{self, Cursor, Locked, Written};
-use planner::cascade::{Guard, PagedTable, PlanTable, Walk};
+use planner::cascade::{Guard, PageStatements, PagedTable, PlanTable, Walk};
 use planner::{CompiledPlan, ErasePlan};
 
 /// Blocks and rows of the first page of a table. Pages double, and what a row costs is known only from the first one: a trigger
@@ -80,6 +80,40 @@ struct Place<'p> {
     rows: i64,
     /// Rows deleted since the pass began.
     rows_of_pass: i64,
+}
+
+/// How far a pass over a table has come.
+#[derive(Clone, Copy)]
+struct Pass {
+    /// The first block, or captured tuple identifier, of the next page.
+    next: i64,
+    /// Rows deleted since it began.
+    rows: i64,
+    /// Blocks and rows of the next page.
+    size: (i64, i64),
+}
+
+impl Pass {
+    const BEGIN: Self = Self { next: 0, rows: 0, size: FIRST };
+
+    /// The next page, if there is one before this end.
+    fn place<'p>(
+        self,
+        (table, captured): (&'p PagedTable, Option<i64>),
+        end: i64,
+        page: PageSize,
+    ) -> Option<Place<'p>> {
+        let (blocks, rows) = self.size;
+        let next = self.next + blocks.min(page.blocks).clamp(1, most_blocks(table));
+        let rows = rows.min(page.rows).clamp(1, MOST_ROWS);
+        (self.next < end).then_some(Place {
+            table,
+            captured,
+            range: (self.next, next.min(end)),
+            rows,
+            rows_of_pass: self.rows,
+        })
+    }
 }
 
 impl Database {
@@ -143,7 +177,16 @@ impl Database {
     }
 }
 
-impl Place<'_> {
+impl<'p> Place<'p> {
+    /// The statements of this page, and the range as they take it.
+    fn statements(&self) -> (&'p PageStatements, [String; 2]) {
+        let ends = [self.range.0, self.range.1];
+        match &self.table.by_tids {
+            Some(by_tids) if self.captured.is_some() => (&by_tids.page, ends.map(|number| number.to_string())),
+            _ => (&self.table.by_blocks, ends.map(first_of_block)),
+        }
+    }
+
     /// Where the next page begins after this one, which deleted so many rows, and how large it should be. A full page may have
     /// left rows: then it is the same place again, unless nothing went there.
     fn followed_by(&self, rows: i64, full: bool, (page, took): (PageSize, Duration)) -> Cursor {
@@ -162,8 +205,8 @@ impl Place<'_> {
 
 /// The cursor before the first page of a table.
 fn at_the_beginning(table: &PagedTable, captured: Option<i64>) -> Cursor {
-    let (width, page_rows) = FIRST;
-    Cursor { table: Some(table.table.name.clone()), captured, next: 0, rows_of_pass: 0, width, page_rows }
+    let Pass { next, rows, size: (width, page_rows) } = Pass::BEGIN;
+    Cursor { table: Some(table.table.name.clone()), captured, next, rows_of_pass: rows, width, page_rows }
 }
 
 /// What comes after the pages before.
@@ -178,25 +221,20 @@ async fn next_step<'p>(
     let usable = |paged: &PagedTable| cursor.captured.is_none() || paged.by_tids.is_some();
     let is_at = |paged: &PagedTable| cursor.table.as_ref() == Some(&paged.table.name) && usable(paged);
     let at = tables.iter().position(is_at);
-    let (mut next, mut rows_of_pass, mut size) = match at {
-        Some(_) => (cursor.next, cursor.rows_of_pass, (cursor.width, cursor.page_rows)),
-        None => (0, 0, FIRST),
-    };
+    let mut pass = at.map_or(Pass::BEGIN, |_| Pass {
+        next: cursor.next,
+        rows: cursor.rows_of_pass,
+        size: (cursor.width, cursor.page_rows),
+    });
     for (i, table) in tables.iter().enumerate().skip(at.unwrap_or_default()) {
-        let captured = cursor.captured.filter(|_| at == Some(i));
-        let range = |next: i64, end: i64, size: (i64, i64)| {
-            (next, (next + size.0.min(page.blocks).clamp(1, most_blocks(table))).min(end))
-        };
-        let most_rows = |size: (i64, i64)| size.1.min(page.rows).clamp(1, MOST_ROWS);
         let mut begins = at != Some(i);
-        if let Some(end) = captured {
-            if next < end {
-                let (range, rows) = (range(next, end, size), most_rows(size));
-                return Ok(Step::Page(Place { table, captured, range, rows, rows_of_pass }));
+        if let Some(captured) = cursor.captured.filter(|_| !begins) {
+            if let Some(place) = pass.place((table, Some(captured)), captured, page) {
+                return Ok(Step::Page(place));
             }
             // A row that changed meanwhile lies elsewhere now. Passes that delete little are not worth their search.
-            begins = rows_of_pass > few;
-            (next, rows_of_pass, size) = (0, 0, FIRST);
+            begins = pass.rows > few;
+            pass = Pass::BEGIN;
             if !begins {
                 continue;
             }
@@ -213,14 +251,13 @@ async fn next_step<'p>(
         }
         // A row that others of the table refer to goes in a later pass than they. Passes that delete little are not worth
         // their reading.
-        if next >= blocks && table.repeats && rows_of_pass > 0 && rows_of_pass >= blocks {
-            (next, rows_of_pass) = (0, 0);
+        if pass.next >= blocks && table.repeats && pass.rows > 0 && pass.rows >= blocks {
+            pass = Pass { next: 0, rows: 0, ..pass };
         }
-        if next < blocks {
-            let (range, rows) = (range(next, blocks, size), most_rows(size));
-            return Ok(Step::Page(Place { table, captured: None, range, rows, rows_of_pass }));
+        if let Some(place) = pass.place((table, None), blocks, page) {
+            return Ok(Step::Page(place));
         }
-        (next, rows_of_pass, size) = (0, 0, FIRST);
+        pass = Pass::BEGIN;
     }
     Ok(Step::End)
 }
@@ -268,7 +305,7 @@ async fn is_worth_a_walk(
 }
 
 fn most_blocks(table: &PagedTable) -> i64 {
-    if matches!(table.walk, Walk::Own(Some(_))) { MOST_LOCKED } else { MOST }
+    if table.by_blocks.guard.is_some() { MOST_LOCKED } else { MOST }
 }
 
 /// Blocks and rows of the next page after one of this size.
@@ -316,14 +353,7 @@ async fn delete(
 ) -> Result<Deleted, Failure> {
     let erase = plan.erase()?;
     let PagedTable { table, walk, triggers, .. } = place.table;
-    let ends = [place.range.0, place.range.1];
-    let (delete, guard, range) = match (&place.table.by_tids, walk) {
-        (Some(by_tids), _) if place.captured.is_some() => {
-            (&by_tids.delete, by_tids.guard.as_ref(), ends.map(|number| number.to_string()))
-        }
-        (_, Walk::Own(guard)) => (&place.table.delete, guard.as_ref(), ends.map(first_of_block)),
-        (_, Walk::Parents { .. }) => (&place.table.delete, None, ends.map(first_of_block)),
-    };
+    let (PageStatements { guard, delete }, range) = place.statements();
     let mut query = bound(delete, key, &range);
     if let Some(guard) = guard {
         let (tables, rows) = lock(connection, key, (table, guard), &range).await?;

@@ -6,6 +6,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use crate::api::status::{Inventory, ObservedState, OrganizationStatus};
 use crate::api::{DeletionPolicy, Organization};
 use crate::commands::amounts::length;
+use crate::domain::words::quantity;
 
 pub(super) const OBJECT: &str = "The object";
 pub(super) const DELETION: &str = "If somebody deletes the object";
@@ -80,14 +81,14 @@ pub(super) fn identity(object: &Organization, status: &OrganizationStatus, now: 
 fn rows(inventory: &Inventory, now: Timestamp) -> String {
     let capped = inventory.entities.iter().any(|entity| entity.capped);
     let at_least = if capped { "at least " } else { "" };
-    let rows = if inventory.total == 1 { "row" } else { "rows" };
+    let rows = quantity(inventory.total, "row");
     let users = match inventory.users {
         Some(1) => ", 1 of them a user".to_owned(),
         Some(users) => format!(", {users} of them users"),
         None => String::new(),
     };
     let when = inventory.observed_time.as_ref().map(|time| format!(", counted {}", ago(time.0, now)));
-    format!("{at_least}{} {rows}{users}{}", inventory.total, when.unwrap_or_default())
+    format!("{at_least}{rows}{users}{}", when.unwrap_or_default())
 }
 
 /// What the deletion of a live object would do.

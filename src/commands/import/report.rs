@@ -5,6 +5,7 @@ use std::path::Path;
 use super::choice::LeftOut;
 use crate::api::DeletionPolicy;
 use crate::commands::error::CommandError;
+use crate::domain::words::quantity;
 
 /// So many files are named in a message.
 pub(super) const SHOWN: usize = 5;
@@ -38,10 +39,9 @@ impl Report<'_> {
     }
 
     fn objects(self, number: u64) -> String {
-        let object = if self.apply { "object" } else { "manifest" };
-        let plural = if number == 1 { "" } else { "s" };
+        let objects = quantity(number, if self.apply { "object" } else { "manifest" });
         let place = self.directory.map(|path| format!(" in {}", path.display())).unwrap_or_default();
-        format!("{number} {object}{plural}{place}.")
+        format!("{objects}{place}.")
     }
 
     /// Who got no object, and why.
@@ -49,9 +49,8 @@ impl Report<'_> {
         if left_out.total() == 0 {
             return Vec::new();
         }
-        let organizations = if left_out.total() == 1 { "organization" } else { "organizations" };
         let directory = self.directory.map(|path| path.display().to_string()).unwrap_or_default();
-        let head = format!("Left out {} {organizations}:", left_out.total());
+        let head = format!("Left out {}:", quantity(left_out.total(), "organization"));
         let lines = left_out.lines(&directory).into_iter().map(|line| format!("  {line}"));
         std::iter::once(head).chain(lines).collect()
     }

@@ -10,6 +10,7 @@ use crate::commands::config::{ConfigArgs, Loaded};
 use crate::commands::error::CommandError;
 use crate::commands::file;
 use crate::domain::Failure;
+use crate::domain::words::quantity;
 use planner::infer::{self, Draft};
 
 /// Write a configuration that fits the live schema.
@@ -85,17 +86,16 @@ impl Init {
 
 fn summary(draft: &Draft, faults: usize, path: Option<&Path>) -> String {
     let plan = &draft.plan;
-    let count = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
     let counts = format!(
         "{}, {} unclassified, {} without any sign of an organization.\n",
-        count(plan.steps.len(), "step", "steps"),
-        count(plan.unclassified.len(), "table", "tables"),
-        count(plan.global.len(), "table", "tables"),
+        quantity(plan.steps.len(), "step"),
+        quantity(plan.unclassified.len(), "table"),
+        quantity(plan.global.len(), "table"),
     );
     let file = path.map_or_else(|| "FILE".to_owned(), |p| p.display().to_string());
     let state = match faults {
         0 => "It fits the schema.".to_owned(),
-        n => format!("{} must be cleared before you can use it.", count(n, "finding", "findings")),
+        n => format!("{} must be cleared before you can use it.", quantity(n, "finding")),
     };
     format!("{counts}{state} Read it, then run: organization-operator plan show --config {file}\n")
 }

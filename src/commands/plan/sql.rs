@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use planner::cascade::{Guard, PagedTable, Walk};
+use planner::cascade::{PageStatements, PagedTable, Walk};
 use planner::statement::{Param, Statement};
 use planner::{Cascade, CompiledPlan};
 
@@ -20,19 +20,18 @@ pub(super) struct Sql<'a> {
 pub(super) fn in_pages(erase: &Cascade) -> Vec<Sql<'_>> {
     let mut all = Vec::new();
     for paged in &erase.pages {
-        let (walked, guard) = match &paged.walk {
-            Walk::Own(guard) => (&paged.table.name, guard.as_ref()),
-            Walk::Parents { table } => (table, None),
+        let walked = match &paged.walk {
+            Walk::Own => &paged.table.name,
+            Walk::Parents { table } => table,
         };
         let blocks = format!("in pages: the number of blocks of {walked}");
         all.push(sql(blocks, &paged.blocks, [].into_iter()));
-        all.extend(page(paged, ("", BY_BLOCKS), guard, &paged.delete));
+        all.extend(page(paged, ("", BY_BLOCKS), &paged.by_blocks));
         if let Some(by_tids) = &paged.by_tids {
             let capture = format!("in pages: where the rows of {walked} lie, if they are a small part of it");
             let parameters = [KEY, "the most rows, and one more"];
             all.push(sql(capture, &by_tids.capture, parameters.into_iter()));
-            let how = (", if they are a small part", BY_TIDS);
-            all.extend(page(paged, how, by_tids.guard.as_ref(), &by_tids.delete));
+            all.extend(page(paged, (", if they are a small part", BY_TIDS), &by_tids.page));
         }
     }
     all
@@ -47,8 +46,7 @@ const BY_TIDS: [&str; 2] =
 fn page<'a>(
     paged: &'a PagedTable,
     (how, range): (&str, [&'static str; 2]),
-    guard: Option<&'a Guard>,
-    delete: &'a str,
+    PageStatements { guard, delete }: &'a PageStatements,
 ) -> Vec<Sql<'a>> {
     let table = &paged.table.name;
     let page = || [KEY].into_iter().chain(range);
@@ -63,8 +61,8 @@ fn page<'a>(
     let what = format!("in pages{how}: delete from {table}, and lock the rows to which the deleted rows belong");
     all.push(match (&paged.walk, guard) {
         (Walk::Parents { .. }, _) => sql(what, delete, page().chain(["the most rows of the page"])),
-        (Walk::Own(_), Some(_)) => sql(what, delete, with_locked()),
-        (Walk::Own(_), None) => sql(what, delete, page()),
+        (Walk::Own, Some(_)) => sql(what, delete, with_locked()),
+        (Walk::Own, None) => sql(what, delete, page()),
     });
     all
 }

@@ -10,9 +10,7 @@ pub const CAPTURED_TIDS: &str = "organization_operator.captured_tids";
 /// of line.
 pub const TIDS_PER_CHUNK: i64 = 256;
 
-/// A table from which rows are deleted page by page. A page is a range of blocks of the walked table, of each of its partitions
-/// at once, and what the organization has there. Its statements take `$1`, the organization's key, and where they are about a
-/// page, `$2` and `$3`, the `ctid` with which the page begins and the one with which the next begins, as text.
+/// A table from which rows are deleted page by page. A page is a range of the walked table and what the organization has there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PagedTable {
     /// The table.
@@ -21,10 +19,9 @@ pub struct PagedTable {
     pub walk: Walk,
     /// Returns one row: the number of blocks of the walked table, of the largest partition if there are several. No parameters.
     pub blocks: String,
-    /// Deletes the page and returns one row: the number of rows; how many of them belonged to no row that is the organization's
-    /// now; and whether the page may have more. If any row belonged to none, the page must be rolled back. The rows to which they
-    /// belong are locked, so they stay the organization's until the transaction ends.
-    pub delete: String,
+    /// The statements of a page that is a range of blocks of the walked table, of each of its partitions at once: `$2` and `$3` are
+    /// the `ctid` with which the page begins and the one with which the next begins, as text.
+    pub by_blocks: PageStatements,
     /// Rows of the table refer to others of it: the table is paged again while a whole pass deletes enough.
     pub repeats: bool,
     /// A trigger may run, and may write elsewhere.
@@ -34,28 +31,38 @@ pub struct PagedTable {
     pub by_tids: Option<ByTids>,
 }
 
-/// The same without reading all blocks of the walked table: where its rows of the organization lie is captured first. A page is
-/// then a range of those tuple identifiers. Its statements take in `$2` and `$3` the number of the first one of the page and of the
-/// next page, counted from 0, as text; all else is as it is for a range of blocks.
+/// Pages without reading all blocks of the walked table: where its rows of the organization lie is captured first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ByTids {
     /// Captures them, at most `$2` of them, and returns one row: how many. `$1` is the organization's key.
     pub capture: String,
-    /// The guard, if the walk has one.
+    /// The statements of a page that is a range of those tuple identifiers: `$2` and `$3` are the number of the first one of the
+    /// page and of the next page, counted from 0, as text.
+    pub page: PageStatements,
+}
+
+/// The statements of one page. Each takes `$1`, the organization's key, and `$2` and `$3`, the range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageStatements {
+    /// What to run before the delete. `None` if the delete alone can neither change rows that refer to its rows nor delete a row of
+    /// two organizations.
     pub guard: Option<Guard>,
-    /// Deletes the page, like [`PagedTable::delete`].
+    /// Deletes the page and returns one row: the number of rows; how many of them belonged to no row that is the organization's
+    /// now; and whether the page may have more. If any row belonged to none, the page must be rolled back. The rows to which they
+    /// belong are locked, so they stay the organization's until the transaction ends.
+    ///
+    /// With a guard it also takes `$4` and `$5`, arrays of the locked rows' `tableoid` and `ctid`, as text. Where parents are walked
+    /// it also takes `$4`, the most rows of the page; there is no guard then.
     pub delete: String,
 }
 
 /// Whose blocks a page is a range of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Walk {
-    /// Those of the table itself. With a guard, the delete also takes `$4` and `$5`, arrays of the locked rows' `tableoid` and
-    /// `ctid`, as text. There is no guard if a delete alone can neither change rows that refer to its rows nor delete a row of
-    /// two organizations.
-    Own(Option<Guard>),
+    /// Those of the table itself.
+    Own,
     /// Those of the table to which the rows belong: an index finds the rows of each parent, so that each parent is looked up
-    /// and locked once, and no row of another organization is read. The delete also takes `$4`, the most rows of the page.
+    /// and locked once, and no row of another organization is read.
     Parents {
         /// The parents' table.
         table: String,

@@ -8,7 +8,7 @@ use crate::identifier::Column;
 use crate::limits::{COUNT_LIMIT, capped_count};
 use crate::query::Query;
 use crate::root::Root;
-use crate::row_set::RowSet;
+use crate::row_set::{RowSet, any_true};
 use crate::statement::Writer;
 
 /// Counts such rows, in a query of its own for each table that may have them: each scans its table if no index helps. A view
@@ -71,5 +71,5 @@ fn nullable_ways(steps: &Steps<'_>, info: &TableInfo, by_column: &[RowSet]) -> V
 /// The condition that one of these columns is NULL.
 fn null(way: &[String]) -> String {
     let columns: Vec<String> = way.iter().map(|c| format!("t.{} IS NULL", Column::new(c))).collect();
-    if columns.len() == 1 { columns.concat() } else { format!("({})", columns.join(" OR ")) }
+    any_true(&columns)
 }

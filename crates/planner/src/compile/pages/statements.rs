@@ -8,10 +8,10 @@ use super::super::sequence::TableSteps;
 use super::super::shared;
 use super::Paging;
 use super::range::{Range, bound};
-use crate::cascade::{ByTids, Guard, PagedTable, TableSize, Walk};
+use crate::cascade::{ByTids, Guard, PageStatements, PagedTable, TableSize, Walk};
 use crate::catalog::{ForeignKey, Relation, TableInfo, TableProperties};
 use crate::identifier::Column;
-use crate::row_set::{KeySource, Link, RowSet, any_of};
+use crate::row_set::{KeySource, Link, RowSet, any_of, any_true};
 use crate::statement::Writer;
 
 /// Those of them that were locked.
@@ -52,33 +52,30 @@ impl<'a> Paging<'_, 'a> {
         let repeats = self.keys_to(info.id).any(|key| key.child == info.id);
         let only_path = self.only_path(same).filter(|_| !repeats && !self.needs_lock(info.id));
         let by_parents = only_path.and_then(|path| self.by_parents(same, path));
-        let (walk, walked, delete, by_tids) = if let Some((link, rest)) = by_parents {
+        let (walk, walked, capture) = if let Some((link, _)) = &by_parents {
             let parent = self.steps[link.parent].info;
-            let delete = |range| self.delete_by_parents(same, &link, &rest, range);
-            let by_tids = self.capture(parent, &[&link.rows]).map(|capture| ByTids {
-                capture,
-                guard: None,
-                delete: delete(Range::CapturedTids),
-            });
-            (Walk::Parents { table: parent.table.name() }, parent, delete(Range::Blocks), by_tids)
+            (Walk::Parents { table: parent.table.name() }, parent, self.capture(parent, &[&link.rows]))
         } else {
-            let guard = |range| self.needs_lock(info.id).then(|| self.guard(same, range));
             let rows: Vec<&RowSet> = same.steps.iter().map(|step| &self.live[*step]).collect();
-            let by_tids = self.capture(info, &rows).filter(|_| !repeats).map(|capture| ByTids {
-                capture,
-                guard: guard(Range::CapturedTids),
-                delete: self.delete(same, Range::CapturedTids),
-            });
-            (Walk::Own(guard(Range::Blocks)), info, self.delete(same, Range::Blocks), by_tids)
+            (Walk::Own, info, self.capture(info, &rows).filter(|_| !repeats))
+        };
+        let page = |range| match &by_parents {
+            Some((link, rest)) => {
+                PageStatements { guard: None, delete: self.delete_by_parents(same, link, rest, range) }
+            }
+            None => PageStatements {
+                guard: self.needs_lock(info.id).then(|| self.guard(same, range)),
+                delete: self.delete(same, range),
+            },
         };
         PagedTable {
             table: self.steps.plan_table(same.first),
             walk,
             blocks: self.blocks(walked),
-            delete,
+            by_blocks: page(Range::Blocks),
+            by_tids: capture.map(|capture| ByTids { capture, page: page(Range::CapturedTids) }),
             repeats,
             triggers: self.catalog.properties(info.id).is_some_and(|t| t.triggers.iter().any(|trigger| trigger.fires)),
-            by_tids,
         }
     }
 
@@ -89,7 +86,8 @@ impl<'a> Paging<'_, 'a> {
         paths.next().is_none().then_some(path)
     }
 
-    /// The first and the other parents of this path, if its first parents are walked instead of the table. Returns `None` if no index finds the rows of a parent.
+    /// The first and the other parents of this path, if its first parents are walked instead of the table. Returns `None` if no
+    /// index finds the rows of a parent.
     fn by_parents(&self, same: &TableSteps<'a>, mut path: Path) -> Option<(Link, Path)> {
         let link = path.links.remove(0);
         let properties = self.catalog.properties(same.info.id)?;
@@ -111,7 +109,7 @@ impl<'a> Paging<'_, 'a> {
     fn guard(&self, same: &TableSteps<'a>, range: Range) -> Guard {
         let (table, range) = (&same.info.table, range.contains("t"));
         let mut writer = bound();
-        let inside = only_judged(&self.inside(same, &mut writer));
+        let inside = self.inside(same, &mut writer);
         let lock = format!(
             "SELECT COALESCE(array_agg(s.o::text), '{{}}'), COALESCE(array_agg(s.c::text), '{{}}') FROM \
              (SELECT t.tableoid AS o, t.ctid AS c FROM {table} t WHERE {range} AND {inside} FOR UPDATE) s"
@@ -133,7 +131,7 @@ impl<'a> Paging<'_, 'a> {
         let inside = self.inside(same, &mut writer);
         let also = self.go_now(same, &mut writer);
         conditions.push(if also.is_empty() {
-            only_judged(&inside)
+            inside
         } else {
             // In this order: the rest is not asked of the rows of others, which may be most of the page.
             format!("CASE WHEN {inside} THEN {} ELSE false END", also.join(" AND "))
@@ -217,10 +215,10 @@ impl<'a> Paging<'_, 'a> {
         conditions
     }
 
-    /// The tenant predicate for the table known as `t`.
+    /// The tenant predicate for the table known as `t`. It finds no rows: they are found by their place.
     fn inside(&self, same: &TableSteps<'_>, writer: &mut Writer) -> String {
         let sets = same.steps.iter().map(|step| looked_up(&self.live[*step], "t", &KeySource::Bound, writer));
-        any(&sets.collect::<Vec<_>>())
+        only_judged(&any_true(&sets.collect::<Vec<_>>()))
     }
 
     /// The conditions for rows of the table known as `t` that belong to another organization as well.
@@ -270,17 +268,13 @@ fn looked_up(set: &RowSet, alias: &str, key: &KeySource, writer: &mut Writer) ->
             each.push(format!("EXISTS (SELECT FROM {} {inner} WHERE {joined} AND {rows} OFFSET 0)", link.table));
         }
     }
-    any(&each)
+    any_true(&each)
 }
 
 /// The same condition, which PostgreSQL cannot use to find rows: by an index it would pass all rows of the organization that
 /// earlier pages deleted, in each page again.
 fn only_judged(condition: &str) -> String {
     format!("({condition}) IS TRUE")
-}
-
-fn any(conditions: &[String]) -> String {
-    if conditions.len() == 1 { conditions.concat() } else { format!("({})", conditions.join(" OR ")) }
 }
 
 /// Every way from a row of this set to the organization.

@@ -143,7 +143,7 @@ fn a_page_has_the_tenant_in_its_where_and_locks_the_way_to_the_organization() {
         let erase = erase(&platform(flavour));
         for paged in &erase.pages {
             let name = paged.table.name.as_str();
-            let (_, conditions) = paged.delete.split_once(" WHERE ").expect("a WHERE");
+            let (_, conditions) = paged.by_blocks.delete.split_once(" WHERE ").expect("a WHERE");
             let (conditions, _) = conditions.split_once(" RETURNING ").expect("RETURNING");
             assert!(
                 conditions.starts_with("t.ctid >= $2::text::tid AND t.ctid < $3::text::tid"),
@@ -155,13 +155,18 @@ fn a_page_has_the_tenant_in_its_where_and_locks_the_way_to_the_organization() {
                 "public.flow_executions" => 1,
                 _ => 0,
             };
-            assert_eq!(paged.delete.matches(" FOR SHARE)").count(), depth, "{name}: {}", paged.delete);
+            assert_eq!(
+                paged.by_blocks.delete.matches(" FOR SHARE)").count(),
+                depth,
+                "{name}: {}",
+                paged.by_blocks.delete
+            );
             // What a CASCADE would take along must be gone, and nothing new may refer to the page.
             let is_parent = !name.starts_with("public.task");
-            assert_eq!(paged.delete.contains("NOT EXISTS"), is_parent, "{name}: {}", paged.delete);
+            assert_eq!(paged.by_blocks.delete.contains("NOT EXISTS"), is_parent, "{name}: {}", paged.by_blocks.delete);
             let guarded = is_parent && flavour == Flavour::Cascade;
-            assert_eq!(matches!(paged.walk, Walk::Own(Some(_))), guarded, "{flavour:?} {name}");
-            assert_eq!(paged.delete.contains("$5"), guarded, "{flavour:?} {name}");
+            assert_eq!(paged.by_blocks.guard.is_some(), guarded, "{flavour:?} {name}");
+            assert_eq!(paged.by_blocks.delete.contains("$5"), guarded, "{flavour:?} {name}");
         }
     }
 }
@@ -170,14 +175,18 @@ fn a_page_has_the_tenant_in_its_where_and_locks_the_way_to_the_organization() {
 fn a_row_that_another_organization_has_as_well_stays() {
     let catalog = platform(Flavour::Ordinary);
     let erase = super::erase(&catalog);
-    assert!(erase.pages.iter().all(|paged| !paged.delete.contains("IS NOT TRUE")), "no row can have two");
+    assert!(erase.pages.iter().all(|paged| !paged.by_blocks.delete.contains("IS NOT TRUE")), "no row can have two");
     let mut catalog = catalog;
     catalog.tables[3] = table(EXECUTIONS, "flow_executions", &["id", "flow_id", "started_by", "organization_id"]);
     let plan = Plan { tenant_columns: vec!["organization_id".into()], ..Plan::default() };
     let compiled = compile(&plan, &catalog);
     let cascade = compiled.cascade().expect("statements");
     let paged = cascade.pages.iter().find(|paged| paged.table.name == "public.flow_executions").expect("paged");
-    assert!(paged.delete.contains("(t.\"organization_id\" <> $1::text::uuid) IS NOT TRUE"), "{}", paged.delete);
+    assert!(
+        paged.by_blocks.delete.contains("(t.\"organization_id\" <> $1::text::uuid) IS NOT TRUE"),
+        "{}",
+        paged.by_blocks.delete
+    );
 }
 
 #[test]
@@ -218,7 +227,7 @@ fn parents_are_walked_where_an_index_finds_their_rows() {
         format!("SELECT pg_relation_size({}) / current_setting('block_size')::bigint", EXECUTIONS.0)
     );
     let (parents, rest) =
-        paged.delete.split_once("DELETE FROM \"public\".\"task_outputs\" t WHERE ").expect("a DELETE");
+        paged.by_blocks.delete.split_once("DELETE FROM \"public\".\"task_outputs\" t WHERE ").expect("a DELETE");
     assert!(parents.contains("\"organization_id\" = $1::text::uuid"), "{parents}");
     assert_eq!(parents.matches(" FOR SHARE)").count(), 2, "both parents are locked before the delete: {parents}");
     assert!(rest.contains("AND COALESCE((t.\"flow_execution_id\") IN (SELECT k.\"id\" FROM k), false)"), "{rest}");
@@ -229,7 +238,7 @@ fn parents_are_walked_where_an_index_finds_their_rows() {
         catalog.foreign_keys.iter_mut().filter(|k| k.parent == EXECUTIONS).for_each(|k| k.on_delete = action);
         let erase = super::erase(&catalog);
         let executions = erase.pages.iter().find(|paged| paged.table.name == "public.flow_executions").expect("paged");
-        assert!(matches!(executions.walk, Walk::Own(Some(_))), "{action:?}");
+        assert!(executions.by_blocks.guard.is_some(), "{action:?}");
     }
 }
 
@@ -250,5 +259,38 @@ fn a_table_of_two_ways_is_walked_itself() {
     let compiled = compile(&both, &catalog);
     let cascade = compiled.cascade().expect("statements");
     let paged = cascade.pages.iter().find(|paged| paged.table.name == "public.flow_executions");
-    assert!(paged.is_none_or(|paged| matches!(paged.walk, Walk::Own(_))), "{paged:?}");
+    assert!(paged.is_none_or(|paged| paged.walk == Walk::Own), "{paged:?}");
+}
+
+#[test]
+fn only_the_rows_are_visited_where_indexes_find_them_in_one_table() {
+    let index = |columns: &[&str]| properties(|p| p.indexes.push(columns.iter().map(|c| (*c).to_owned()).collect()));
+    let captured = |catalog: &Catalog, name: &str| {
+        let erase = super::erase(catalog);
+        let paged = erase.pages.into_iter().find(|paged| paged.table.name == name).expect("paged");
+        paged.by_tids.map(|by_tids| by_tids.capture)
+    };
+    let mut catalog = platform(Flavour::Ordinary);
+    catalog.properties.insert(OUTPUTS, index(&["flow_execution_id"]));
+    assert_eq!(captured(&catalog, "public.users"), None, "no index on its own column");
+    assert_eq!(captured(&catalog, "public.task_outputs"), None, "the walked parents are found by their own parents");
+    catalog.properties.insert(USERS, index(&["organization_id"]));
+    catalog.properties.insert(FLOWS, index(&["id", "organization_id"]));
+    catalog.properties.insert(EXECUTIONS, index(&["flow_id"]));
+    assert!(captured(&catalog, "public.users").is_some_and(|sql| sql.contains("FROM \"public\".\"users\" t WHERE")));
+    assert_eq!(captured(&catalog, "public.flows"), None, "another column comes first");
+    assert_eq!(captured(&catalog, "public.task_outputs"), None, "nor are the flows of the executions found");
+    catalog.properties.insert(FLOWS, index(&["organization_id"]));
+    let of_parents = captured(&catalog, "public.task_outputs").expect("each index is there");
+    assert!(of_parents.contains("FROM \"public\".\"flow_executions\" t WHERE"), "{of_parents}");
+
+    let mut partitioned = catalog.clone();
+    partitioned
+        .properties
+        .insert(USERS, TableProperties { relation: Relation::Partitioned, ..index(&["organization_id"]) });
+    assert_eq!(captured(&partitioned, "public.users"), None, "partitioned");
+    let mut repeated = catalog;
+    repeated.tables[1] = table(USERS, "users", &["id", "organization_id", "invited_by"]);
+    repeated.foreign_keys.push(key("users_invited_by", USERS, "invited_by", USERS, Flavour::Ordinary));
+    assert_eq!(captured(&repeated, "public.users"), None, "its rows refer to each other, so it is paged again");
 }
