@@ -267,8 +267,8 @@ fn only_the_rows_are_visited_where_indexes_find_them_in_one_table() {
     let index = |columns: &[&str]| properties(|p| p.indexes.push(columns.iter().map(|c| (*c).to_owned()).collect()));
     let captured = |catalog: &Catalog, name: &str| {
         let erase = super::erase(catalog);
-        let paged = erase.pages.into_iter().find(|paged| paged.table.name == name).expect("paged");
-        paged.by_tids.map(|by_tids| by_tids.capture)
+        let paged = erase.pages.iter().find(|paged| paged.table.name == name).expect("paged");
+        paged.by_tids.as_ref().map(|by_tids| by_tids.capture.clone())
     };
     let mut catalog = platform(Flavour::Ordinary);
     catalog.properties.insert(OUTPUTS, index(&["flow_execution_id"]));
