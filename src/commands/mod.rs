@@ -63,11 +63,25 @@ pub enum Command {
     Watch(watch::Watch),
 }
 
+/// The whole program: runs the command of this process and tells a person what went wrong.
+///
+/// From outside it is no `async fn`: the crate that polls a future is the one that compiles it, and all that it awaits.
+#[must_use]
+#[tokio::main]
+pub async fn main() -> ExitCode {
+    match Cli::of_process().execute().await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 impl Cli {
     /// The command line of this process, under the name by which it was called. Ends the process if it asks for help, or cannot be
     /// understood.
-    #[must_use]
-    pub fn of_process() -> Self {
+    fn of_process() -> Self {
         let mut matches = Program::of_process().named(Self::command()).get_matches();
         Self::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit())
     }
@@ -76,7 +90,7 @@ impl Cli {
     ///
     /// # Errors
     /// Fails with one message for a person.
-    pub async fn execute(self) -> Result<ExitCode, CommandError> {
+    async fn execute(self) -> Result<ExitCode, CommandError> {
         let done = match self.command {
             Command::Check(command) => return Ok(exit_code(command.execute().await)),
             Command::Confirm(command) => return Ok(exit_code(command.execute().await)),
