@@ -8,6 +8,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use k8s_openapi::jiff::Timestamp;
 use kube::api::ObjectMeta;
 use kube::runtime::watcher::Event;
 use kube::{Resource as _, ResourceExt as _};
@@ -36,6 +37,15 @@ struct Names {
     by_id: HashMap<u64, Vec<Box<str>>>,
     /// Objects that this version of the operator cannot read. Each of them may name any organization.
     unreadable: HashSet<Box<str>>,
+    /// When erasures were requested that have not ended, by the objects' names.
+    erasures: HashMap<Box<str>, Erasure>,
+}
+
+/// An erasure that was requested and has not ended.
+#[derive(Debug)]
+struct Erasure {
+    uid: Box<str>,
+    requested: Timestamp,
 }
 
 impl Index {
@@ -90,6 +100,13 @@ impl Index {
         self.lock().names.unreadable.is_empty()
     }
 
+    /// How many erasures were requested between two times, both included, and have not ended. That of this object does not count.
+    pub(super) fn erasures_requested(&self, (from, to): (Timestamp, Timestamp), except_uid: &str) -> usize {
+        let state = self.lock();
+        let counts = |e: &&Erasure| from <= e.requested && e.requested <= to && *e.uid != *except_uid;
+        state.names.erasures.values().filter(counts).count()
+    }
+
     /// Notes that an object was read from the API server, by a read that began at `began`. Nobody may write to the object
     /// for this process meanwhile.
     pub(super) fn read(&self, object: &ObjectMeta, began: Instant) {
@@ -117,9 +134,16 @@ impl Names {
             names.reserve_exact(1);
             names.push(name.into());
         }
+        match (object.erasure_requested(), object.meta().uid.as_deref()) {
+            (Some(requested), Some(uid)) => {
+                drop(self.erasures.insert(name.into(), Erasure { uid: uid.into(), requested }))
+            }
+            _ => drop(self.erasures.remove(name)),
+        }
     }
 
     fn remove(&mut self, object: &Cached) {
+        self.erasures.remove(object.meta().name.as_deref().unwrap_or_default());
         let id = hash(object.organization_id());
         if let Some(names) = self.by_id.get_mut(&id) {
             names.retain(|known| Some(&**known) != object.meta().name.as_deref());
@@ -188,6 +212,41 @@ mod tests {
         index.process(&Event::InitDone);
         assert_eq!(index.naming("acme"), ["new"]);
         assert!(index.complete_as_of().is_some());
+    }
+
+    #[test]
+    fn an_erasure_counts_until_its_object_is_gone() {
+        let time = |seconds| Timestamp::from_second(seconds).expect("a time");
+        let deleted = |name: &str, policy: &str, seconds: i64| {
+            cached(serde_json::json!({
+                "metadata": {"name": name, "uid": format!("uid-{name}"), "deletionTimestamp": time(seconds)},
+                "spec": {"organizationId": name, "deletionPolicy": policy},
+            }))
+        };
+        let index = Index::default();
+        let count = |index: &Index, except: &str| index.erasures_requested((time(100), time(200)), except);
+        index.process(&Event::Apply(object("live", "live", "1")));
+        for (name, policy, seconds) in [
+            ("first", "Delete", 100),
+            ("last", "Delete", 200),
+            ("early", "Delete", 99),
+            ("late", "Delete", 201),
+            ("kept", "Retain", 150),
+        ] {
+            index.process(&Event::Apply(deleted(name, policy, seconds)));
+            index.process(&Event::Apply(deleted(name, policy, seconds)));
+        }
+        assert_eq!((count(&index, "uid-nobody"), count(&index, "uid-first"), count(&index, "uid-early")), (2, 1, 2));
+        // A policy may be lowered until the end.
+        index.process(&Event::Apply(deleted("first", "Retain", 100)));
+        assert_eq!(count(&index, "uid-nobody"), 1);
+        index.process(&Event::Delete(deleted("last", "Delete", 200)));
+        assert_eq!(count(&index, "uid-nobody"), 0);
+        index.process(&Event::Init);
+        index.process(&Event::InitApply(deleted("new", "Delete", 150)));
+        assert_eq!(count(&index, "uid-nobody"), 0);
+        index.process(&Event::InitDone);
+        assert_eq!(count(&index, "uid-nobody"), 1);
     }
 
     #[test]

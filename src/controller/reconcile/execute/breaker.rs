@@ -29,13 +29,20 @@ pub(super) async fn let_pass(removal: &Removal<'_>) -> Result<(), Failure> {
     Err(breaker_tripped(subject, limit, counted).effect(effect))
 }
 
-/// The other deletions. Returns `None` if there are too few for the limit whenever they began.
+/// The other deletions. Returns `None` if there are too few for the limit whenever they began, which costs by their number and not by
+/// that of all objects.
 ///
 /// The cache is read before the ledger: an object leaves the cache after the ledger has its deletion, so none is in neither.
 /// What a watch that lags has not sent yet is missing, but the ledger has all that has erased: it stops the rest.
 async fn others(context: &Context, subject: &Subject, own: Timestamp, limit: Limit) -> Result<Option<Others>, Failure> {
     let (from, to) = (own - limit.time(), own + limit.time());
+    let (database, cluster) = (&context.database, &context.settings.cluster_id);
     let objects = context.store.len();
+    let fewest = usize::try_from(limit.fewest_others(number(objects))).unwrap_or(usize::MAX);
+    let missing = fewest.saturating_sub(context.index.erasures_requested((from, to), &subject.uid));
+    if missing > 0 && database.count_erased(cluster, from, to, missing).await? < missing {
+        return Ok(None);
+    }
     let mut terminating = context.store.state_filter(|object| {
         object.erasure_requested().is_some_and(|requested| from <= requested && requested <= to)
             && object.meta().uid.as_ref() != Some(&subject.uid)
@@ -45,13 +52,6 @@ async fn others(context: &Context, subject: &Subject, own: Timestamp, limit: Lim
         let (id, uid) = (object.organization_id(), object.uid().unwrap_or_default());
         !contenders(context, id, &uid).iter().any(|live| live.organization_id() == id)
     });
-    let (database, cluster) = (&context.database, &context.settings.cluster_id);
-    let fewest = usize::try_from(limit.fewest_others(number(objects))).unwrap_or(usize::MAX);
-    let missing = fewest.saturating_sub(terminating.len());
-    let erased = database.count_erased(cluster, from, to, missing).await?;
-    if erased < missing {
-        return Ok(None);
-    }
     let counted: HashSet<String> = terminating.iter().filter_map(|object| object.uid()).collect();
     let mut erased = database.erased_between(cluster, from, to).await?;
     // Those whose object is still there are counted already.
