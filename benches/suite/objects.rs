@@ -32,9 +32,7 @@ impl<'s> Objects<'s> {
     pub async fn create(scene: &'s Scene, name: String, number: u32, finalizer: Option<&str>) -> Self {
         let keys: Vec<String> = (0..number).map(|_| scene.key(scene.world.number())).collect();
         let seeds: Vec<String> = keys.iter().map(|key| format!("SELECT seed_tenant('{key}', 4, 2, 1, 4)")).collect();
-        progress()
-            .during(&format!("writing {number} tenants"), scene.sql(&format!("SET jit = off; {}", seeds.join(";"))))
-            .await;
+        progress().during(&format!("writing {number} tenants"), scene.sql(&seeds.join(";"))).await;
         scene.sql("ANALYZE").await;
         let object = |(n, key): (usize, String)| -> Organization {
             let mut org = scene.org(&format!("{name}-{n}"), &key).policy("Delete").label(LABEL, &name);

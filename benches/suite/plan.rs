@@ -87,7 +87,7 @@ async fn preflight(world: &Arc<World>, deletions: usize) -> Row {
     let scene = Scene::new(world.clone(), Variant::Ordinary).await;
     let keys: Vec<String> = (0..2 * deletions).map(|_| scene.key(world.number())).collect();
     let seeds: Vec<String> = keys.iter().map(|key| format!("SELECT seed_tenant('{key}', 20, 10, 10, 5)")).collect();
-    scene.sql(&format!("SET jit = off; {}", seeds.join(";"))).await;
+    scene.sql(&seeds.join(";")).await;
     scene.sql("VACUUM ANALYZE").await;
     let database = open(world, &scene.database).await;
     let with = database.compile(&Plan::default()).await.expect("compiled");

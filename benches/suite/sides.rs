@@ -8,7 +8,7 @@ use kube::runtime::wait::await_condition;
 use organization_operator::api::Organization;
 use organization_operator::config::Config;
 use serde_json::{Value, json};
-use sqlx::Connection as _;
+use sqlx::{Connection as _, Executor as _};
 
 use super::process::Memory;
 use super::tenants::Size;
@@ -77,6 +77,8 @@ impl Side {
             by_hand::cascade_on_delete(scene).await;
         }
         let (mut connection, key) = (scene.connect().await, scene.key(1));
+        // As PostgreSQL ships.
+        connection.execute("SET jit = on").await.expect("set");
         let began = Instant::now();
         let (rows, all) = if self == Self::OnDeleteCascade {
             (by_hand::organization(&mut connection, &key).await, 1)

@@ -76,7 +76,7 @@ impl Tenants {
             let (key, users) = (Variant::Ordinary.key(number), flows * USERS_OF_A_FLOW);
             // The rows refer to each other by construction; checking each would take most of the time.
             let sql = format!(
-                "SET session_replication_role = replica; SET jit = off; SELECT seed_tenant('{key}', {users}, {flows}, {executions}, {TASKS})"
+                "SET session_replication_role = replica; SELECT seed_tenant('{key}', {users}, {flows}, {executions}, {TASKS})"
             );
             let database = database.clone();
             async move { postgres.run_sql(&database, &sql).await.expect("the tenant") }
