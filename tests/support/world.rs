@@ -28,6 +28,9 @@ pub const NEWEST: u16 = 18;
 /// Numbers that no two tests have, in whatever world.
 static NUMBERS: AtomicU32 = AtomicU32::new(1);
 
+/// Held by whoever makes or alters the operator's role: it belongs to the server, which several worlds may share.
+static ROLE_CHANGES: Mutex<()> = Mutex::const_new(());
+
 /// Whatever the operator asks of the API server is in the audit log, and nothing else.
 const AUDIT: &str = "\
 apiVersion: audit.k8s.io/v1
@@ -217,11 +220,11 @@ impl World {
             } else {
                 let name = format!("template_{}_{}_{}", variant.name(), std::process::id(), self.number());
                 self.postgres().create_database(&name).await.expect("a template database");
+                let _alone = ROLE_CHANGES.lock().await;
                 for file in variant.files() {
                     let sql = std::fs::read_to_string(path(file)).expect("an example file");
                     self.postgres().run_sql(&name, &sql).await.expect("the example loads");
                 }
-                // A role belongs to the server, and nobody else may alter it at the same time.
                 if templates.is_empty() {
                     let password = format!("ALTER ROLE {ROLE} PASSWORD '{PASSWORD}'");
                     self.postgres().run_sql(&name, &password).await.expect("a password");
