@@ -38,7 +38,10 @@ async fn an_emptied_repository_erases_nobody(world: Arc<World>) {
         let seen = scene.until(name, "held by the breaker", held("BreakerTripped")).await;
         let error = shows(&seen, Reason::BreakerTripped);
         assert_eq!(error.code, 429);
-        assert!(error.message.starts_with("30 deletions of 30 objects began within 10 minutes"), "{}", error.message);
+        // On a slow machine the last ones are requested after the first one was judged.
+        let (deletions, rest) = error.message.split_once(' ').expect("words");
+        assert!(deletions.parse::<u32>().is_ok_and(|deletions| (11..=30).contains(&deletions)), "{}", error.message);
+        assert!(rest.starts_with("deletions of 30 objects began within 10 minutes"), "{}", error.message);
         assert!(error.message.ends_with("Nothing was changed"), "{}", error.message);
         assert!(seen.is("Stalled", "True") && seen.deletion().is_some_and(|d| d.summary.as_deref() == Some("Blocked")));
     }
