@@ -27,6 +27,7 @@ pub mod watch;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use tokio::runtime::Runtime;
 
 use error::{CommandError, exit_code};
 use program::Program;
@@ -65,17 +66,16 @@ pub enum Command {
 
 /// The whole program: runs the command of this process and tells a person what went wrong.
 ///
-/// From outside it is no `async fn`: the crate that polls a future is the one that compiles it, and all that it awaits.
+/// It is no `async fn`: the crate that polls a future is the one that compiles it, and all that it awaits.
 #[must_use]
-#[tokio::main]
-pub async fn main() -> ExitCode {
-    match Cli::of_process().execute().await {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+pub fn main() -> ExitCode {
+    let done = Runtime::new()
+        .map_err(|error| format!("cannot start the threads of the program: {error}"))
+        .and_then(|runtime| runtime.block_on(Cli::of_process().execute()).map_err(|error| error.to_string()));
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
 }
 
 impl Cli {

@@ -134,11 +134,10 @@ impl Names {
             names.reserve_exact(1);
             names.push(name.into());
         }
-        match (object.erasure_requested(), object.meta().uid.as_deref()) {
-            (Some(requested), Some(uid)) => {
-                drop(self.erasures.insert(name.into(), Erasure { uid: uid.into(), requested }))
-            }
-            _ => drop(self.erasures.remove(name)),
+        if let Some((requested, uid)) = object.erasure_requested().zip(object.meta().uid.as_deref()) {
+            self.erasures.insert(name.into(), Erasure { uid: uid.into(), requested });
+        } else {
+            self.erasures.remove(name);
         }
     }
 

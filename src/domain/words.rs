@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 /// So many of something, in words: `1 row`, `2 rows`.
 #[must_use]
-pub fn quantity<N: Display + PartialEq + From<u8>>(number: N, one: &str) -> String {
+pub fn quantity<N: Copy + Display + PartialEq + From<u8>>(number: N, one: &str) -> String {
     let plural = if number == N::from(1) { "" } else { "s" };
     format!("{number} {one}{plural}")
 }

@@ -97,12 +97,7 @@ impl Pass {
     const BEGIN: Self = Self { next: 0, rows: 0, size: FIRST };
 
     /// The next page, if there is one before this end.
-    fn place<'p>(
-        self,
-        (table, captured): (&'p PagedTable, Option<i64>),
-        end: i64,
-        page: PageSize,
-    ) -> Option<Place<'p>> {
+    fn place(self, (table, captured): (&PagedTable, Option<i64>), end: i64, page: PageSize) -> Option<Place<'_>> {
         let (blocks, rows) = self.size;
         let next = self.next + blocks.min(page.blocks).clamp(1, most_blocks(table));
         let rows = rows.min(page.rows).clamp(1, MOST_ROWS);
