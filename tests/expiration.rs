@@ -89,8 +89,10 @@ async fn when_the_time_comes_the_object_is_deleted_and_the_policy_decides(world:
         scene.apply(&scene.org(name, &key).policy(policy)).await;
     }
     let mut expirations = Vec::new();
-    for (name, ..) in cases {
-        expirations.push(scene.expire_soon(name).await);
+    for (name, number, ..) in cases {
+        let expiration = scene.expire_soon(name).await;
+        until_noted(&scene, &scene.key(number), &expiration).await;
+        expirations.push(expiration);
     }
     for ((name, number, _, outcome), expiration) in cases.into_iter().zip(&expirations) {
         scene.gone(name).await;
@@ -110,8 +112,10 @@ async fn when_the_time_comes_the_object_is_deleted_and_the_policy_decides(world:
 async fn a_time_with_fractions_of_a_second_is_acted_on(world: Arc<World>) {
     let (scene, acme) = tenant(world).await;
     let operator = scene.start().await;
+    scene.apply(&scene.org("acme", &acme).policy("Delete")).await;
+    scene.ready("acme").await;
     let expiration = time(SOON).replace('Z', ".123456789Z");
-    scene.apply(&scene.org("acme", &acme).policy("Delete").expires(&expiration)).await;
+    scene.patch("acme", &format!(r#"{{"expirationTime":"{expiration}"}}"#)).await;
     scene.gone("acme").await;
     assert!(Timestamp::now() >= at(&expiration), "deleted too early");
     assert_eq!(scene.total(&acme).await, 0, "rows are left");
@@ -189,6 +193,7 @@ async fn moving_the_time_moves_the_expiration(world: Arc<World>) {
 
     // The early time passes for another object, and this one stays.
     let later = scene.expire_soon("globex").await;
+    until_noted(&scene, &globex, &later).await;
     scene.gone("globex").await;
     assert!(Timestamp::now() >= at(&later) && at(&later) >= at(&early));
     let seen = scene.ready("acme").await;

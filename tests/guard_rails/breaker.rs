@@ -28,7 +28,8 @@ async fn outcomes(scene: &Scene, outcome: &str) -> usize {
 /// person saves one tenant after the other.
 async fn an_emptied_repository_erases_nobody(world: Arc<World>) {
     let scene = platform(world).await;
-    let launch = || scene.operator().configure("handoverSeconds", json!(6)).configure("breaker", json!({}));
+    // The wait is long enough to request all deletions before the first one is judged, on a slow machine too.
+    let launch = || scene.operator().configure("handoverSeconds", json!(20)).configure("breaker", json!({}));
     let operator = launch().start().await;
     let names = names("t", 30);
     let keys = tenants(&scene, &names, "Delete").await;
@@ -38,10 +39,7 @@ async fn an_emptied_repository_erases_nobody(world: Arc<World>) {
         let seen = scene.until(name, "held by the breaker", held("BreakerTripped")).await;
         let error = shows(&seen, Reason::BreakerTripped);
         assert_eq!(error.code, 429);
-        // On a slow machine the last ones are requested after the first one was judged.
-        let (deletions, rest) = error.message.split_once(' ').expect("words");
-        assert!(deletions.parse::<u32>().is_ok_and(|deletions| (11..=30).contains(&deletions)), "{}", error.message);
-        assert!(rest.starts_with("deletions of 30 objects began within 10 minutes"), "{}", error.message);
+        assert!(error.message.starts_with("30 deletions of 30 objects began within 10 minutes"), "{}", error.message);
         assert!(error.message.ends_with("Nothing was changed"), "{}", error.message);
         assert!(seen.is("Stalled", "True") && seen.deletion().is_some_and(|d| d.summary.as_deref() == Some("Blocked")));
     }
