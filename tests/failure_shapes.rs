@@ -651,6 +651,9 @@ async fn f31_rows_written_while_counting_do_not_stay(world: Arc<World>) {
             let (stop, mut connection, acme) = (stop.clone(), scene.connect().await, acme.clone());
             tokio::spawn(async move {
                 let mut written = 0_u32;
+                // No attempt succeeds while rows appear during each, so they come ever less often: on a slow machine an attempt
+                // takes longer than the first pauses. Each drain time is longer than the last ones, so rows appear in it.
+                let mut pause = Duration::from_millis(20);
                 while !stop.load(Ordering::Relaxed) {
                     for insert in [
                         "INSERT INTO users (organization_id, email) VALUES ('KEY', gen_random_uuid()::text)",
@@ -661,7 +664,8 @@ async fn f31_rows_written_while_counting_do_not_stay(world: Arc<World>) {
                         written +=
                             u32::from(connection.execute(AssertSqlSafe(insert.replace("KEY", &acme))).await.is_ok());
                     }
-                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    tokio::time::sleep(pause).await;
+                    pause = pause.mul_f64(1.05).min(Duration::from_millis(500));
                 }
                 written
             })

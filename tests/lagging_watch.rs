@@ -158,7 +158,9 @@ async fn a_burst_lists_for_the_first_few_only(world: Arc<World>) {
         let scene = Scene::new(world.clone(), Variant::Platform).await;
         let keys: Vec<String> = (1..=MANY).map(|n| scene.key(n)).collect();
         scene.seed_many(&keys).await;
-        let operator = scene.operator().configure("handoverSeconds", json!(handover)).start().await;
+        // Few at a time, so that each takes less than the few seconds for which a proof counts, on a slow machine too.
+        let launch = scene.operator().configure("handoverSeconds", json!(handover)).configure("concurrency", json!(2));
+        let operator = launch.start().await;
         let burst = |org: Org| org.label("burst", &scene.class);
         let manifests: Vec<String> =
             (1..).zip(&keys).map(|(n, key)| burst(scene.org(&format!("o{n}"), key).policy("Delete")).yaml()).collect();

@@ -57,15 +57,15 @@ mod watch;
 mod written;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Trial};
 use support::{Need, Test, Unmet, World, selected};
 
 /// Tests wait most of the time, so more of them than there are cores can run at once.
-const THREADS: usize = 8;
+const THREADS: usize = 5;
 
 /// A test that takes longer hangs, on a slow machine too: beside others, the longest takes seven minutes here. `make fuzz` may take as
 /// long as it likes.
@@ -169,23 +169,42 @@ fn main() -> ExitCode {
     let world = tests.iter().any(runs).then(|| {
         Arc::new(runtime.block_on(World::start(image)).unwrap_or_else(|e| panic!("the servers do not start: {e}")))
     });
+    let took = Arc::new(Mutex::new(Vec::new()));
     let trial = |test: &Test| {
         let &Test { name, run, .. } = test;
         if let Some(why) = unmet.of(test) {
             return Trial::test(name, || Err(why.into())).with_ignored_flag(unmet.skips());
         }
         let (world, handle) = (world.clone(), runtime.handle().clone());
+        let took = took.clone();
         Trial::test(name, move || {
             let _running = watch(name);
+            let started = Instant::now();
             handle.block_on(run(world.expect("servers")));
+            took.lock().expect("a lock").push((started.elapsed(), name));
             Ok(())
         })
     };
     let conclusion = libtest_mimic::run(&arguments, tests.iter().map(trial).collect());
     unmet.report(&tests, &arguments);
+    report_slowest(&mut took.lock().expect("a lock"));
     // The servers end here, also when tests panicked.
     drop(world);
     conclusion.exit_code()
+}
+
+/// Says which tests take long, beside the others that ran at the same time.
+fn report_slowest(took: &mut [(Duration, &str)]) {
+    const SHOWN: usize = 20;
+    if took.len() <= SHOWN {
+        return;
+    }
+    took.sort_unstable_by(|a, b| b.cmp(a));
+    println!("the slowest tests that passed:");
+    for (took, name) in &took[..SHOWN] {
+        println!("{:6.1} s  {name}", took.as_secs_f64());
+    }
+    println!();
 }
 
 /// Ends the whole run when what is returned lives for too long. The servers end with the process. This is a thread of its

@@ -161,7 +161,7 @@ pub async fn with_schema(world: Arc<World>, schema: &str) -> (Scene, String) {
     let number = world.number();
     let database = format!("schema_{}_{number}", std::process::id());
     world.postgres().create_database(&database).await.expect("a database");
-    let scene = Scene { world, variant: Variant::Platform, database, class: format!("t{number}") };
+    let scene = Scene::of(world, Variant::Platform, database, format!("t{number}"));
     scene.sql(schema).await;
     let url = scene.world.postgres().admin_url(&scene.database);
     (scene, url)

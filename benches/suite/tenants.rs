@@ -103,13 +103,13 @@ impl Tenants {
             self.world.postgres().run_sql("postgres", "CHECKPOINT").await.expect("a checkpoint");
         };
         progress().during(&format!("copying the tenants of {} rows", self.size.words()), copied).await;
-        Scene { world: self.world.clone(), variant: Variant::Ordinary, database, class: format!("b{number}") }
+        Scene::of(self.world.clone(), Variant::Ordinary, database, format!("b{number}"))
     }
 
     /// The database itself, for a tenant too large to copy.
     pub fn original(&self) -> Scene {
         let class = format!("b{}", self.world.number());
-        Scene { world: self.world.clone(), variant: Variant::Ordinary, database: self.database.clone(), class }
+        Scene::of(self.world.clone(), Variant::Ordinary, self.database.clone(), class)
     }
 
     /// Removes it.

@@ -41,7 +41,7 @@ pub use error::{Error, Result};
 pub use gitops::{Application, ArgoCd, ArgoCdCommit, Flux, Health, ObjectHealth, SyncedObject};
 pub use image::{Image, ImageOptions, compiled_here};
 pub use pgbouncer::{PgBouncer, PgBouncerOptions};
-pub use postgres::{Postgres, PostgresOptions, PostgresVersion, quote};
+pub use postgres::{Kept, Postgres, PostgresOptions, PostgresVersion, quote};
 pub use process_guard::{Account, Exit, Launch, ProcessGuard, Signal};
 pub use progress::Progress;
 pub use prometheus::{Prometheus, PrometheusOptions};

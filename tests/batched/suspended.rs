@@ -49,6 +49,5 @@ async fn a_suspension_stops_the_pages_and_lifting_it_goes_on(world: Arc<World>) 
 
 /// The same servers and objects.
 fn copy(scene: &Scene) -> Scene {
-    let Scene { world, variant, database, class } = scene;
-    Scene { world: world.clone(), variant: *variant, database: database.clone(), class: class.clone() }
+    Scene::of(scene.world.clone(), scene.variant, scene.database.clone(), scene.class.clone())
 }

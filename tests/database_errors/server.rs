@@ -199,7 +199,7 @@ async fn a_standby_that_is_promoted(world: Arc<World>, via: Via) {
 
     let standby = primary.postgres().standby().await.expect("a standby");
     primary.postgres().stop().await.expect("the primary is gone");
-    let scene = Scene { world: Arc::new(primary.beside(standby)), variant, database, class };
+    let scene = Scene::of(Arc::new(primary.beside(standby)), variant, database, class);
     let launched = launch(&scene, via).await;
     let mut stage = Stage::unready(scene, launched).await;
     stage.delete(&doomed).await;
@@ -258,8 +258,8 @@ async fn a_primary_among_several_servers(world: Arc<World>, via: Via) {
         ],
         ..Expect::new(Reason::DatabaseUnavailable)
     };
-    let Scene { variant, database, class, world: _ } = stage.scene;
-    stage.scene = Scene { world: Arc::new(primary.beside(standby)), variant, database, class };
+    let Scene { variant, database, class, .. } = stage.scene;
+    stage.scene = Scene::of(Arc::new(primary.beside(standby)), variant, database, class);
     stage.blocked(&doomed, &expect).await;
     let promoted: bool = stage.scene.value("SELECT pg_promote()").await;
     assert!(promoted);

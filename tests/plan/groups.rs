@@ -15,7 +15,7 @@ async fn database(world: Arc<World>, sql: &str) -> (Scene, String) {
     let number = world.number();
     let database = format!("groups_{}_{number}", std::process::id());
     world.postgres().create_database(&database).await.expect("a database");
-    let scene = Scene { world, variant: Variant::Platform, database, class: format!("t{number}") };
+    let scene = Scene::of(world, Variant::Platform, database, format!("t{number}"));
     scene.sql(sql).await;
     let url = scene.world.postgres().admin_url(&scene.database);
     (scene, url)

@@ -14,7 +14,9 @@ use organization_operator::pace::{Next, PageSize};
 use organization_operator::store::Actor;
 use planner::CompiledPlan;
 use planner::plan::Plan;
+use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use testbed::Kept;
 use testbed::proxy::SqlProxy;
 
 use super::judge::drops_partitions;
@@ -40,6 +42,7 @@ pub(super) const SETTINGS: Settings = Settings {
 pub struct Ground {
     world: Arc<World>,
     name: String,
+    queries: Kept,
     pub(super) database: Database,
     pub(super) number: AtomicU32,
     /// Organizations are deleted in such pages, each in a slice of its own, before the last transaction.
@@ -68,6 +71,7 @@ impl Ground {
         Self {
             world: world.clone(),
             name,
+            queries: Kept::default(),
             database,
             number: AtomicU32::new(0),
             in_pages: None,
@@ -245,14 +249,18 @@ impl Ground {
 
     /// A single value.
     pub async fn number(&self, sql: &str) -> i64 {
-        let row = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_one(&mut self.connect().await).await;
-        row.expect("a row").get(0)
+        self.row(sql).await.get(0)
     }
 
     /// A single text.
     pub async fn text(&self, sql: &str) -> String {
-        let row = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_one(&mut self.connect().await).await;
-        row.expect("a row").get(0)
+        self.row(sql).await.get(0)
+    }
+
+    /// The plan is not kept: tests change tables in between.
+    async fn row(&self, sql: &str) -> PgRow {
+        let mut queries = self.queries.get(self.world.postgres(), &self.name).await.expect("a connection");
+        sqlx::query(AssertSqlSafe(sql.to_owned())).persistent(false).fetch_one(&mut *queries).await.expect("a row")
     }
 
     /// Erases, and counts again until nothing is found.

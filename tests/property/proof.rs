@@ -142,7 +142,8 @@ async fn keys_stay_on_the_server(world: Arc<World>) {
     let schema = tables("DEFERRABLE")
         + "; CREATE TABLE users (id bigint PRIMARY KEY); \
            CREATE TABLE members (organization_id bigint REFERENCES organizations, user_id bigint REFERENCES users); \
-           CREATE INDEX ON members (user_id); CREATE TABLE notes (user_id bigint); CREATE INDEX ON notes (user_id)";
+           CREATE INDEX ON members (user_id); CREATE TABLE notes (user_id bigint); CREATE INDEX ON notes (user_id); \
+           CREATE INDEX ON flows (organization_id); CREATE INDEX ON runs (flow_id); CREATE INDEX ON members (organization_id)";
     let compiled = ground.prepare(&schema, people).await.expect("compiled");
     assert!(compiled.erase().expect("no fault").has_unprotected());
     let mut passed = Vec::new();

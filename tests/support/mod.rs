@@ -69,7 +69,7 @@ pub fn time(seconds: i64) -> String {
 }
 
 /// How long anything that should happen may take.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Waits until `check` finds something. Panics with `what` if it finds nothing in time.
 pub async fn eventually<T, F, Fut>(what: &str, mut check: F) -> T
@@ -83,6 +83,6 @@ where
             return found;
         }
         assert!(Instant::now() < end, "waited {PATIENCE:?} in vain for: {what}");
-        tokio::time::sleep(Duration::from_millis(25)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use kube::{Api, ResourceExt as _};
 use organization_operator::api::Organization;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use testbed::Kept;
 use testbed::proxy::{ApiProxy, SqlProxy};
+use tokio::sync::MappedMutexGuard;
 
 use super::operator::Launch;
 use super::world::{PASSWORD, ROLE};
@@ -87,6 +89,7 @@ pub struct Scene {
     pub database: String,
     /// Value of `spec.database` of this test's objects, and the operator's `--database`.
     pub class: String,
+    queries: Kept,
 }
 
 /// A row of the ledger.
@@ -108,7 +111,12 @@ impl Scene {
     pub async fn new(world: Arc<World>, variant: Variant) -> Self {
         let database = world.database(variant).await;
         let class = format!("t{}", world.number());
-        Self { world, variant, database, class }
+        Self::of(world, variant, database, class)
+    }
+
+    /// A database that exists, and the objects of this class.
+    pub fn of(world: Arc<World>, variant: Variant, database: String, class: String) -> Self {
+        Self { world, variant, database, class, queries: Kept::default() }
     }
 
     /// A key of the schema's type.
@@ -126,6 +134,11 @@ impl Scene {
         self.world.postgres().connect(&self.database).await.expect("a connection")
     }
 
+    /// The connection of this test's own queries, with all rights. Their plans are not kept: tests change tables in between.
+    async fn queries(&self) -> MappedMutexGuard<'_, PgConnection> {
+        self.queries.get(self.world.postgres(), &self.database).await.expect("a connection")
+    }
+
     /// Runs SQL with all rights.
     pub async fn sql(&self, sql: &str) {
         self.world.postgres().run_sql(&self.database, sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
@@ -136,8 +149,8 @@ impl Scene {
     where
         T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
     {
-        let mut connection = self.connect().await;
-        let row = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_one(&mut connection).await;
+        let query = sqlx::query(AssertSqlSafe(sql.to_owned())).persistent(false);
+        let row = query.fetch_one(&mut *self.queries().await).await;
         row.and_then(|r| r.try_get(0)).unwrap_or_else(|e| panic!("{sql}: {e}"))
     }
 
@@ -148,7 +161,9 @@ impl Scene {
 
     /// A tenant: users, flows, executions a flow, tasks an execution.
     pub async fn seed_sized(&self, key: &str, users: u32, flows: u32, executions: u32, tasks: u32) {
-        self.sql(&format!("SELECT seed_tenant('{key}', {users}, {flows}, {executions}, {tasks})")).await;
+        let seed = format!("SELECT seed_tenant('{key}', {users}, {flows}, {executions}, {tasks})");
+        let query = sqlx::query(AssertSqlSafe(seed)).persistent(false);
+        query.execute(&mut *self.queries().await).await.expect("a tenant");
     }
 
     /// Many small tenants over one connection.
@@ -159,12 +174,8 @@ impl Scene {
 
     /// Rows of a tenant by entity, `organizations` among them.
     pub async fn rows(&self, key: &str) -> Vec<(String, i64)> {
-        let mut connection = self.connect().await;
-        let rows = sqlx::query("SELECT entity, n FROM tenant_rows($1)")
-            .bind(key)
-            .fetch_all(&mut connection)
-            .await
-            .expect("tenant_rows");
+        let query = sqlx::query("SELECT entity, n FROM tenant_rows($1)").bind(key).persistent(false);
+        let rows = query.fetch_all(&mut *self.queries().await).await.expect("tenant_rows");
         rows.iter().map(|r| (r.get(0), r.get(1))).collect()
     }
 
@@ -193,22 +204,19 @@ impl Scene {
 
     /// A checksum over every row of every other tenant, and over rows that belong to nobody.
     pub async fn others(&self, keys: &[&str]) -> String {
-        let mut connection = self.connect().await;
         let keys: Vec<String> = keys.iter().map(|k| (*k).to_owned()).collect();
-        let row = sqlx::query("SELECT others_fingerprint(VARIADIC $1)").bind(keys).fetch_one(&mut connection).await;
+        let query = sqlx::query("SELECT others_fingerprint(VARIADIC $1)").bind(keys).persistent(false);
+        let row = query.fetch_one(&mut *self.queries().await).await;
         row.expect("others_fingerprint").get(0)
     }
 
     /// The ledger, oldest first.
     pub async fn ledger(&self) -> Vec<LedgerRow> {
-        let mut connection = self.connect().await;
-        let rows = sqlx::query(
+        let query = sqlx::query(
             "SELECT outcome, object_name, object_uid, organization_key, policy, policy_manager, organizations_deleted, \
              steps, verified_at IS NOT NULL FROM organization_operator.ledger ORDER BY id",
-        )
-        .fetch_all(&mut connection)
-        .await
-        .expect("the ledger");
+        );
+        let rows = query.persistent(false).fetch_all(&mut *self.queries().await).await.expect("the ledger");
         rows.iter()
             .map(|r| LedgerRow {
                 outcome: r.get(0),
@@ -358,7 +366,7 @@ impl Scene {
                 "{name}: waited in vain for: {what}; last seen: {}",
                 last.map_or_else(|| "nothing".to_owned(), |s| s.yaml())
             );
-            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
     }
 
@@ -383,7 +391,7 @@ impl Scene {
                 "{full} is still there: {}",
                 last.lock().expect("a lock").take().map_or_else(String::new, |o| Seen(o).yaml())
             );
-            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
     }
 

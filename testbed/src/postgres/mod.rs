@@ -1,6 +1,7 @@
 //! PostgreSQL: the server of `DATABASE_URL`, or one of the testbed's own on loopback.
 
 mod binaries;
+mod kept;
 mod server;
 
 use std::sync::{Mutex, PoisonError};
@@ -13,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::process_guard::{Exit, ProcessGuard};
 use crate::progress::Progress;
 pub(crate) use binaries::installed;
+pub use kept::Kept;
 use server::Installation;
 pub(crate) use server::{account, give, within_reach};
 

@@ -160,6 +160,8 @@ impl Installation {
                 ("synchronous_commit", "off"),
                 // Every new database writes some megabytes of log.
                 ("wal_init_zero", "off"),
+                // Every test has a database, and none lives for long.
+                ("autovacuum_naptime", "1h"),
             ]);
         }
         settings
