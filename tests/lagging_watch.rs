@@ -18,6 +18,7 @@ tests![
     a_watch_that_begins_anew_hides_no_successor,
     a_name_that_was_used_again_for_another_organization_takes_nothing_over,
     a_burst_lists_for_the_first_few_only,
+    a_first_list_that_does_not_come_keeps_nobody_from_stopping,
 ];
 
 /// A tenant with a ready object of policy `Delete`, and an operator whose watch can be held back.
@@ -180,6 +181,20 @@ async fn a_burst_lists_for_the_first_few_only(world: Arc<World>) {
         println!("handoverSeconds {handover}: {lists} lists for {MANY} deletions");
         assert!(lists <= 15, "{lists} lists for {MANY} deletions");
     }
+}
+
+/// Nothing has begun that would have to end first.
+async fn a_first_list_that_does_not_come_keeps_nobody_from_stopping(world: Arc<World>) {
+    let scene = Scene::new(world, Variant::Platform).await;
+    let proxy = scene.api_proxy().await;
+    scene.apply(&scene.org("acme", &scene.key(1))).await;
+    proxy.hold_lists();
+    let operator = scene.operator().through(&scene, &proxy).start().await;
+    eventually("the watch to begin", || async { operator.log().contains(r#""message":"serving""#).then_some(()) })
+        .await;
+    operator.stop().await;
+    let acme = scene.get("acme").await.expect("the object");
+    assert!(acme.status().state.is_none(), "the list came: {}", acme.yaml());
 }
 
 /// How often an operator has listed objects by their id.

@@ -74,6 +74,8 @@ const LIMIT: Duration = Duration::from_mins(20);
 /// The tests of all modules, in the order in which they begin.
 fn all_tests() -> Vec<Test> {
     [
+        // First, because it waits for longer than any other.
+        property::pages_crash::tests(),
         activation::tests(),
         admission::tests(),
         admission::expired::tests(),
@@ -124,7 +126,6 @@ fn all_tests() -> Vec<Test> {
         property::own_partitions::tests(),
         property::page_sizes::tests(),
         property::pages::tests(),
-        property::pages_crash::tests(),
         property::pages_end::tests(),
         property::pages_meanwhile::tests(),
         property::partial_keys::tests(),

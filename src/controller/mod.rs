@@ -27,7 +27,7 @@ pub use plan_cache::PlanCache;
 
 use std::sync::Arc;
 
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::{Controller, WatchStreamExt as _};
@@ -85,6 +85,7 @@ pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) -> Result<(),
     let mut polling = Background::spawn("drift poller", stop.clone(), polling);
     let noticing = stop_when(stop.clone(), uninstallation::notice(context.clone()));
     let mut noticing = Background::spawn("uninstallation", stop.clone(), noticing);
+    let stopped_early = stopped_before(stop.clone(), store.clone());
     let controller = Controller::for_stream(objects, store)
         .with_config(Config::default().concurrency(concurrency))
         .reconcile_on(requeued.map(|object| ObjectRef::new(&object.name)))
@@ -99,7 +100,22 @@ pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) -> Result<(),
                 tracing::debug!(error = chain(&e), "a queued reconciliation did not take place");
             }
         });
+    let controller = async {
+        tokio::select! {
+            () = controller => {}
+            () = stopped_early => {}
+        }
+    };
     polling.guard(noticing.guard(controller)).await?
+}
+
+/// Ends when `stop` turns true before the first list of the watch is complete. No reconciliation has begun then, and the
+/// `Controller` would wait for that list, which it does not read any more.
+async fn stopped_before(mut stop: signal::Receiver<bool>, store: reflector::Store<Cached>) {
+    drop(stop.wait_for(|s| *s).await);
+    if store.wait_until_ready().now_or_never().is_some() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Does `work` until `stop` turns true.

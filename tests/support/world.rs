@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use testbed::{
@@ -50,8 +50,9 @@ pub struct World {
     newer: OnceCell<Arc<World>>,
     /// A transaction pooler in front of PostgreSQL, started at the first use.
     pooler: OnceCell<PgBouncer>,
-    /// The engines of GitOps, with a control plane of their own, started at the first use.
-    engines: OnceCell<Arc<Engines>>,
+    /// The engines of GitOps, with a control plane of their own, while a test uses them: for whom nobody works, they go on
+    /// asking their API server.
+    engines: Mutex<Weak<Engines>>,
     /// The image, if a test takes it.
     pub image: Option<testbed::Result<Image>>,
     /// A client with all rights.
@@ -107,7 +108,7 @@ impl World {
             postgres,
             newer: OnceCell::new(),
             pooler: OnceCell::new(),
-            engines: OnceCell::new(),
+            engines: Mutex::default(),
             image: None,
             client: self.client.clone(),
             token: self.token.clone(),
@@ -135,10 +136,15 @@ impl World {
         self.pooler.get_or_init(start).await
     }
 
-    /// The engines of GitOps: one of each for the whole run.
+    /// The engines of GitOps: one of each for all tests that run at the same time. They end with the last of these tests.
     pub async fn engines(&self) -> Arc<Engines> {
-        let start = || async { Arc::new(Engines::new(self.apart().await)) };
-        self.engines.get_or_init(start).await.clone()
+        let mut running = self.engines.lock().await;
+        if let Some(engines) = running.upgrade() {
+            return engines;
+        }
+        let engines = Arc::new(Engines::new(self.apart().await));
+        *running = Arc::downgrade(&engines);
+        engines
     }
 
     async fn on(testbed: Testbed) -> Result<Self, Box<dyn std::error::Error>> {
@@ -148,7 +154,7 @@ impl World {
             postgres: testbed.postgres,
             newer: OnceCell::new(),
             pooler: OnceCell::new(),
-            engines: OnceCell::new(),
+            engines: Mutex::default(),
             image: None,
             client,
             token: String::new(),

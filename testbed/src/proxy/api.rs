@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::hold::{Hold, is_watch};
+use super::hold::{Hold, is_list, is_watch};
 use super::trigger::{Moment, Trigger};
 use super::{Protocol, Proxy};
 use crate::control_plane::ControlPlane;
@@ -25,7 +25,8 @@ pub struct Api {
     server: String,
     client: reqwest::Client,
     tls: TlsAcceptor,
-    hold: Hold,
+    watches: Hold,
+    lists: Hold,
 }
 
 /// Stands between a client and the API server and numbers its writes.
@@ -45,7 +46,8 @@ impl Proxy<Api> {
             server: control_plane.url(),
             client: http::client_trusting(&control_plane.ca_file())?,
             tls: http::acceptor(&control_plane.ca_file(), &control_plane.key_file())?,
-            hold: Hold::default(),
+            watches: Hold::default(),
+            lists: Hold::default(),
         })
         .await
     }
@@ -58,12 +60,17 @@ impl Proxy<Api> {
 
     /// Holds back what watches send from now on, until [`Proxy::release_watches`].
     pub fn hold_watches(&self) {
-        self.protocol().hold.set(true);
+        self.protocol().watches.set(true);
+    }
+
+    /// Holds back what answers a list of selected objects from now on.
+    pub fn hold_lists(&self) {
+        self.protocol().lists.set(true);
     }
 
     /// Lets watches send what was held back, and everything after it.
     pub fn release_watches(&self) {
-        self.protocol().hold.set(false);
+        self.protocol().watches.set(false);
     }
 }
 
@@ -111,7 +118,11 @@ impl Api {
             before.carry_out(trigger).await;
             return Err(Closed::Fault);
         }
-        let watch = is_watch(&head.uri);
+        let hold = match &head.uri {
+            uri if is_watch(uri) => Some(&self.watches),
+            uri if is_list(uri) => Some(&self.lists),
+            _ => None,
+        };
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
         let answer = self
             .client
@@ -127,7 +138,10 @@ impl Api {
             after.carry_out(trigger).await;
             return Err(Closed::Fault);
         }
-        let body = if watch { self.hold.body(body) } else { BoxBody::new(body) };
+        let body = match hold {
+            Some(hold) => hold.body(body),
+            None => BoxBody::new(body),
+        };
         let mut answer = Response::new(body);
         *answer.status_mut() = head.status;
         *answer.headers_mut() = end_to_end(&head.headers);

@@ -1,4 +1,4 @@
-//! Holds watches back, as a network or an API server does that is slow.
+//! Holds watches and lists back, as a network or an API server does that is slow.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,7 +9,7 @@ use hyper::Uri;
 use hyper::body::{Body, Bytes, Frame};
 use tokio::sync::{mpsc, watch};
 
-/// Whether watches are held back.
+/// Whether answers are held back.
 #[derive(Debug, Default)]
 pub(super) struct Hold(watch::Sender<bool>);
 
@@ -19,12 +19,17 @@ pub(super) fn is_watch(uri: &Uri) -> bool {
     parameters.any(|p| matches!(p.split_once('='), Some(("watch", "1" | "true"))))
 }
 
+/// Whether a request that begins no watch lists selected objects.
+pub(super) fn is_list(uri: &Uri) -> bool {
+    uri.query().unwrap_or_default().split('&').any(|p| p.starts_with("fieldSelector="))
+}
+
 impl Hold {
     pub(super) fn set(&self, held: bool) {
         self.0.send_replace(held);
     }
 
-    /// The same body, of which nothing passes while watches are held back. Nothing is lost, and the order stays.
+    /// The same body, of which nothing passes while answers are held back. Nothing is lost, and the order stays.
     pub(super) fn body<B>(&self, body: B) -> BoxBody<Bytes, B::Error>
     where
         B: Body<Data = Bytes> + Send + 'static,
