@@ -33,7 +33,7 @@ const REPEATS_OF_LARGE: usize = 3;
 pub async fn measure(world: &Arc<World>, sizes: &Sizes) -> (Vec<Row>, Vec<Curve>) {
     let mut all = Vec::new();
     for &size in &sizes.tenants {
-        all.extend(both(world, size, [sizes.repeats, sizes.repeats.min(REPEATS_OF_LARGE)]).await);
+        all.extend(Box::pin(both(world, size, [sizes.repeats, sizes.repeats.min(REPEATS_OF_LARGE)])).await);
     }
     let rows = sizes.tenants.last().map(|&size| rows(&all, size)).unwrap_or_default();
     (rows, curves(&all))
@@ -41,7 +41,7 @@ pub async fn measure(world: &Arc<World>, sizes: &Sizes) -> (Vec<Row>, Vec<Curve>
 
 /// Measures the tenant that takes minutes.
 pub async fn large(world: &Arc<World>, sizes: &Sizes) -> (Vec<Row>, Vec<Curve>) {
-    let all = both(world, sizes.large, [sizes.repeats.min(REPEATS_OF_LARGE), 1]).await;
+    let all = Box::pin(both(world, sizes.large, [sizes.repeats.min(REPEATS_OF_LARGE), 1])).await;
     (rows(&all, sizes.large), curves(&all))
 }
 

@@ -72,7 +72,7 @@ impl Part {
         let (rows, curves) = match self {
             Self::Erasure => Box::pin(erasure::measure(world, &sizes)).await,
             Self::Large => Box::pin(erasure::large(world, &sizes)).await,
-            Self::Beside => beside::measure(world, &sizes).await,
+            Self::Beside => Box::pin(beside::measure(world, &sizes)).await,
             Self::Bursts => bursts::measure(world, &sizes).await,
             Self::Plan => plan::measure(world, &sizes).await,
             Self::Huge => huge::measure(world, &sizes).await,

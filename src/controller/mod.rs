@@ -100,12 +100,12 @@ pub async fn run(inputs: Inputs, mut stop: signal::Receiver<bool>) -> Result<(),
                 tracing::debug!(error = chain(&e), "a queued reconciliation did not take place");
             }
         });
-    let controller = async {
+    let controller = Box::pin(async {
         tokio::select! {
             () = controller => {}
             () = stopped_early => {}
         }
-    };
+    });
     polling.guard(noticing.guard(controller)).await?
 }
 
