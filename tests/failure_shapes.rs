@@ -652,7 +652,7 @@ async fn f31_rows_written_while_counting_do_not_stay(world: Arc<World>) {
             tokio::spawn(async move {
                 let mut written = 0_u32;
                 // No attempt succeeds while rows appear during each, so they come ever less often: on a slow machine an attempt
-                // takes longer than the first pauses. Each drain time is longer than the last ones, so rows appear in it.
+                // takes longer than the first pauses. The drain time is longer than the last ones, so rows appear in it.
                 let mut pause = Duration::from_millis(20);
                 while !stop.load(Ordering::Relaxed) {
                     for insert in [

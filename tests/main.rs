@@ -64,11 +64,11 @@ use std::time::{Duration, Instant};
 use libtest_mimic::{Arguments, Trial};
 use support::{Need, Test, Unmet, World, selected};
 
-/// Tests wait most of the time, so more of them than there are cores can run at once.
+/// Tests wait much of the time, so more of them than there are cores can run at once: on two cores, these leave none of their time
+/// unused. More would not end earlier, and each would have less time for what it waits for.
 const THREADS: usize = 5;
 
-/// A test that takes longer hangs, on a slow machine too: beside others, the longest takes seven minutes here. `make fuzz` may take as
-/// long as it likes.
+/// A test that takes longer hangs, on a slow machine too: the longest took 14 minutes once. `make fuzz` may take as long as it likes.
 const LIMIT: Duration = Duration::from_mins(20);
 
 /// The tests of all modules, in the order in which they begin.

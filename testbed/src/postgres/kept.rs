@@ -8,8 +8,7 @@ use super::Postgres;
 use crate::error::Result;
 
 /// A connection of the superuser to one database that is kept from one query to the next. A new one costs the server 12 ms of
-/// processor time, and each first look at a catalog on it some more: with a connection for each query, that was a quarter of what
-/// the tests cost.
+/// processor time (`pgbench -C -n`), and whatever it reads from a catalog for the first time some more.
 ///
 /// For queries only: a statement that changes the session, or begins a transaction, would be felt by the next query.
 #[derive(Debug, Default)]
