@@ -90,10 +90,9 @@ async fn f13_a_missing_privilege_is_known_before_anybody_deletes(world: Arc<Worl
     let revokes: Vec<String> = lost.iter().map(|(p, t)| format!("REVOKE {p} ON \"{t}\" FROM {ROLE}")).collect();
     scene.sql(&revokes.join(";")).await;
     let asked = |s: &Seen| -> Vec<String> {
-        let lines = s.message("DeletionReady").lines().map(str::to_owned).collect::<Vec<_>>();
-        let grant =
-            |line: &String| line.get(line.find("GRANT ")?..).and_then(|g| g.get(..=g.find(';')?)).map(str::to_owned);
-        lines.iter().filter_map(grant).collect()
+        let said = s.message("DeletionReady");
+        let grants = said.lines().filter_map(|line| line.get(line.find("GRANT ")?..));
+        grants.filter_map(|line| line.get(..=line.find(';')?)).map(str::to_owned).collect()
     };
     // A schema that is read while the privileges go shows some of them still; the next poll shows that all are gone.
     let all = |s: &Seen| {

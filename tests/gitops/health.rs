@@ -32,7 +32,7 @@ async fn shown(engines: &Engines, scene: &Scene, name: &str, status: &str) -> (S
             return (health.message, seen);
         }
         assert!(std::time::Instant::now() < end, "{name} is {health:?}, not {status}: {}", seen.yaml());
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(crate::support::INTERVAL).await;
     }
 }
 

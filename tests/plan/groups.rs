@@ -4,22 +4,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::run_at;
-use crate::support::{Scene, Variant, World, path};
+use super::{run_at, with_schema};
+use crate::support::{World, path};
 use crate::tests;
 
 tests![a_plan_of_many_tables_is_shown_in_groups, the_smallest_of_many_groups_are_one,];
-
-/// A database with these tables, and its administrator's URL: this is about plans, not about privileges.
-async fn database(world: Arc<World>, sql: &str) -> (Scene, String) {
-    let number = world.number();
-    let database = format!("groups_{}_{number}", std::process::id());
-    world.postgres().create_database(&database).await.expect("a database");
-    let scene = Scene::of(world, Variant::Platform, database, format!("t{number}"));
-    scene.sql(sql).await;
-    let url = scene.world.postgres().admin_url(&scene.database);
-    (scene, url)
-}
 
 /// Tables of the organization, each with a number of tables below it.
 const AREAS: [(&str, u32); 10] = [
@@ -88,7 +77,7 @@ fn platform() -> (String, Value) {
 async fn a_plan_of_many_tables_is_shown_in_groups(world: Arc<World>) {
     let (sql, plan) = platform();
     let tables = plan["steps"].as_array().expect("steps").len();
-    let (scene, url) = database(world, &sql).await;
+    let (scene, url) = with_schema(world, &sql).await;
     let config = scene.file("many.yaml", &serde_yaml::to_string(&json!({"cascade": plan})).expect("YAML"));
     let show = async |more: &[&str]| {
         run_at(&scene, &url, &[&["plan", "show", "--config", &config], more].concat()).await.with(0).out
@@ -134,7 +123,7 @@ async fn the_smallest_of_many_groups_are_one(world: Arc<World>) {
         }
     }
     let tables = steps.len();
-    let (scene, url) = database(world, &sql.join(";\n")).await;
+    let (scene, url) = with_schema(world, &sql.join(";\n")).await;
     let plan = json!({"cascade": {"organization": {"table": "organizations", "key": "id"}, "steps": steps}});
     let config = scene.file("areas.yaml", &serde_yaml::to_string(&plan).expect("YAML"));
     let shown = run_at(&scene, &url, &["plan", "show", "--config", &config]).await.with(0).out;

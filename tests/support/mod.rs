@@ -70,6 +70,8 @@ pub fn time(seconds: i64) -> String {
 
 /// How long anything that should happen may take.
 pub const PATIENCE: Duration = Duration::from_mins(2);
+/// How often to look whether it has happened.
+pub const INTERVAL: Duration = Duration::from_millis(100);
 
 /// Waits until `check` finds something. Panics with `what` if it finds nothing in time.
 pub async fn eventually<T, F, Fut>(what: &str, mut check: F) -> T
@@ -83,6 +85,6 @@ where
             return found;
         }
         assert!(Instant::now() < end, "waited {PATIENCE:?} in vain for: {what}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(INTERVAL).await;
     }
 }

@@ -199,7 +199,7 @@ impl Operator {
                 "the operator is not ready; its log:\n{}",
                 self.guard.log_tail(30)
             );
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            tokio::time::sleep(super::INTERVAL).await;
         }
     }
 

@@ -366,7 +366,7 @@ impl Scene {
                 "{name}: waited in vain for: {what}; last seen: {}",
                 last.map_or_else(|| "nothing".to_owned(), |s| s.yaml())
             );
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            tokio::time::sleep(super::INTERVAL).await;
         }
     }
 
@@ -391,7 +391,7 @@ impl Scene {
                 "{full} is still there: {}",
                 last.lock().expect("a lock").take().map_or_else(String::new, |o| Seen(o).yaml())
             );
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            tokio::time::sleep(super::INTERVAL).await;
         }
     }
 
